@@ -1,0 +1,1 @@
+"""Circuits, lenses and their comparison; importing this package imports no torch."""

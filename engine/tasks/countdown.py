@@ -1,0 +1,128 @@
+"""COUNTDOWN with three operands: combine all of them, each once, into the target.
+
+"make 24 from 3 5 9 :" -> "5 * 3 = 15 ; 15 + 9 = 24". Operands, intermediates and targets are whole
+numbers, never negative. A problem is its operand multiset and its target; the twin keeps the operands
+and asks for another target, so its answer has the same length and other tokens.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+
+from engine.tasks.base import Example, Family, Split, split_of
+
+LOWEST, HIGHEST = 2, 20  # operands
+TARGETS = range(10, 100)
+LARGEST = 99  # any number written in an answer
+OPERATORS = ("+", "*", "-", "/")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Three different operands (ascending), a reachable target and the answer a model is taught."""
+
+    operands: tuple[int, int, int]
+    target: int
+    answer: str
+
+    @property
+    def content(self) -> str:
+        return f"countdown/{self.operands}/{self.target}"
+
+
+class Countdown:
+    name = "countdown"
+    title = "COUNTDOWN"
+    family: Family = "globally constrained"
+    blurb = "Reach the target with three numbers: the first step only makes sense given the last."
+    parallel = False
+
+    def sample(self, rng: random.Random, split: Split) -> Example:
+        problem = rng.choice(_problems(split))
+        others = [p for p in _by_operands()[problem.operands] if p.target != problem.target]
+        twin = rng.choice(others)
+        order = rng.sample(problem.operands, 3)
+        return Example(
+            prompt=_prompt(order, problem.target),
+            answer=problem.answer,
+            corrupt_prompt=_prompt(order, twin.target),
+            corrupt_answer=twin.answer,
+            content=problem.content,
+        )
+
+    def check(self, prompt: str, answer: str) -> bool:
+        """Every equation holds, each number (intermediate included) is used once, the target is last."""
+        words = prompt.split()
+        target, available = int(words[1]), [int(word) for word in words[3:6]]
+        result = None
+        for equation in answer.split(" ; "):
+            parts = equation.split()
+            if len(parts) != 5 or parts[3] != "=" or not _are_numbers(parts[0], parts[2], parts[4]):
+                return False
+            a, b, result = int(parts[0]), int(parts[2]), int(parts[4])
+            for number in (a, b):
+                if number not in available:
+                    return False
+                available.remove(number)
+            if apply(parts[1], a, b) != result:
+                return False
+            available.append(result)
+        return result == target and available == [target]
+
+    def words(self) -> list[str]:
+        return ["make", "from", ":", ";", "=", *OPERATORS, *(str(n) for n in range(1, LARGEST + 1))]
+
+
+def apply(operator: str, a: int, b: int) -> int | None:
+    """`a operator b` as COUNTDOWN allows it: None for negative, fractional or unknown results."""
+    if operator == "+":
+        return a + b
+    if operator == "*":
+        return a * b
+    if operator == "-":
+        return a - b if a >= b else None
+    if operator == "/":
+        return a // b if b and a % b == 0 else None
+    return None
+
+
+def _prompt(operands: list[int], target: int) -> str:
+    return f"make {target} from {' '.join(map(str, operands))} :"
+
+
+def _are_numbers(*words: str) -> bool:
+    return all(word.isdecimal() for word in words)
+
+
+def _solutions(operands: tuple[int, int, int]) -> dict[int, str]:
+    """Target -> the taught answer: the first in a fixed order, larger operand first where it may be."""
+    found: dict[int, str] = {}
+    for first in OPERATORS:
+        for second in OPERATORS:
+            for a, b in combinations(sorted(operands, reverse=True), 2):
+                (c,) = set(operands) - {a, b}
+                middle = apply(first, a, b)
+                if not middle or middle > LARGEST:
+                    continue
+                target = apply(second, middle, c)
+                if target in TARGETS:
+                    found.setdefault(target, f"{a} {first} {b} = {middle} ; {middle} {second} {c} = {target}")
+    return found
+
+
+@cache
+def _by_operands() -> dict[tuple[int, int, int], list[Problem]]:
+    table = {}
+    for operands in combinations(range(LOWEST, HIGHEST + 1), 3):
+        problems = [Problem(operands, target, answer) for target, answer in sorted(_solutions(operands).items())]
+        if len(problems) > 1:
+            table[operands] = problems
+    return table
+
+
+@cache
+def _problems(split: Split) -> list[Problem]:
+    return [p for problems in _by_operands().values() for p in problems if split_of(p.content) == split]
