@@ -1,0 +1,53 @@
+"""What a run is asked to be: small, frozen, picklable; everything in it changes a number."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from engine.errors import UserError
+
+METHODS = ("eap-ig", "eap-ig-midpoint", "clean-corrupted", "eap")
+METRICS = ("logit_diff", "log_prob", "kl")
+ORDERS = ("confidence", "left-to-right", "random")
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One circuit: a model of a pair on a task. Definitions of the words are METHOD's.
+
+    `model` is "arm", "mdm", or "step:N" for the checkpoint after N steps of post-training.
+    `points` is m, the number of integration points; only the eap-ig methods use it.
+    `order` is how an MDM's answer positions are revealed; an ARM ignores it.
+    """
+
+    pair: str = "embedded"
+    model: str = "mdm"
+    task: str = "ioi"
+    n: int = 64
+    seed: int = 0
+    method: str = "eap-ig"
+    points: int = 5
+    metric: str = "logit_diff"
+    order: str = "confidence"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for field, allowed in (("method", METHODS), ("metric", METRICS), ("order", ORDERS), ("dtype", DTYPES)):
+            value = getattr(self, field)
+            if value not in allowed:
+                raise UserError(f"{field} is {value!r}. Choose one of: {', '.join(allowed)}.")
+        if not (self.model in ("arm", "mdm") or (self.model.startswith("step:") and self.model[5:].isdecimal())):
+            raise UserError(f"model is {self.model!r}. Choose arm, mdm or step:N, as in step:300.")
+        if not 2 <= self.n <= 10_000:
+            raise UserError(f"n is {self.n}. Choose a number of examples from 2 to 10000.")
+        if not 1 <= self.points <= 1000:
+            raise UserError(f"points is {self.points}. Choose a number of integration points from 1 to 1000.")
+
+    @property
+    def is_arm(self) -> bool:
+        return self.model == "arm"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
