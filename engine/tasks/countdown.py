@@ -1,7 +1,7 @@
 """COUNTDOWN with three operands: combine all of them, each once, into the target.
 
-"make 24 from 3 5 9 :" -> "5 * 3 = 15 ; 15 + 9 = 24". Operands, intermediates and targets are whole
-numbers, never negative. A problem is its operand multiset and its target; the twin keeps the operands
+"make 24 from 9 5 3 :" -> "5 * 3 = 15 ; 15 + 9 = 24". Operands (listed largest first), intermediates and
+targets are whole numbers, never negative. A problem is its operand multiset and its target; the twin keeps the operands
 and asks for another target, so its answer has the same length and other tokens.
 """
 
@@ -14,7 +14,7 @@ from itertools import combinations
 
 from engine.tasks.base import Example, Family, Split, split_of
 
-LOWEST, HIGHEST = 2, 20  # operands
+LOWEST, HIGHEST = 2, 40  # operands
 TARGETS = range(10, 100)
 LARGEST = 99  # any number written in an answer
 OPERATORS = ("+", "*", "-", "/")
@@ -44,11 +44,10 @@ class Countdown:
         problem = rng.choice(_problems(split))
         others = [p for p in _by_operands()[problem.operands] if p.target != problem.target]
         twin = rng.choice(others)
-        order = rng.sample(problem.operands, 3)
         return Example(
-            prompt=_prompt(order, problem.target),
+            prompt=_prompt(problem.operands, problem.target),
             answer=problem.answer,
-            corrupt_prompt=_prompt(order, twin.target),
+            corrupt_prompt=_prompt(problem.operands, twin.target),
             corrupt_answer=twin.answer,
             content=problem.content,
         )
@@ -89,8 +88,8 @@ def apply(operator: str, a: int, b: int) -> int | None:
     return None
 
 
-def _prompt(operands: list[int], target: int) -> str:
-    return f"make {target} from {' '.join(map(str, operands))} :"
+def _prompt(operands: tuple[int, int, int], target: int) -> str:
+    return f"make {target} from {' '.join(map(str, sorted(operands, reverse=True)))} :"
 
 
 def _are_numbers(*words: str) -> bool:
