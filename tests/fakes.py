@@ -61,6 +61,26 @@ def fake_compute(spec: RunSpec, on_progress: Callable[[Progress], None], graph: 
     return RunTables(meta, tables)
 
 
+def register_fake_pair(folder: Path, name: str = "embedded", steps: tuple[int, ...] = (0, 100)) -> Path:
+    """Write a pair whose models are only names for a key, and the pairs file for CIRCUITS_PAIRS, which is returned."""
+    for model in ("arm", "mdm", *(f"steps/{step:06d}" for step in steps)):
+        (folder / model).mkdir(parents=True, exist_ok=True)
+        (folder / model / "config.json").write_text("{}")
+        (folder / model / "model.safetensors").write_bytes(model.encode())
+    file = folder / "pairs.toml"
+    file.write_text(f"""
+[{name}]
+title = "Fake pair"
+arm = "arm"
+mdm = "mdm"
+mask_token = "<mask>"
+shifted = true
+steps = {list(steps)}
+steps_dir = "steps"
+""")
+    return file
+
+
 def tiny_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
     """`fake_compute` on a graph of 2 layers x 2 heads, for tests that only need some run."""
     return fake_compute(spec, on_progress, Graph(2, 2))

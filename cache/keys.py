@@ -1,0 +1,20 @@
+"""A canonical description -> its key. Equal descriptions have equal keys, on every machine and in every process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+KEY_LENGTH = 20  # hex digits, 80 bits: no accidental collision, still short enough for an address bar
+
+
+def key_of(description: Mapping[str, Any]) -> str:
+    """The key of everything that changes a number; the order in which it is listed does not matter.
+
+    Raises:
+        TypeError, ValueError: a value that JSON cannot say exactly (an object, NaN).
+    """
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]

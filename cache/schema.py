@@ -1,0 +1,105 @@
+"""The database's layout as a list of small steps, each applied once and recorded by name.
+
+A change of layout is a new function at the end of MIGRATIONS; those before it never change.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def m001_runs(db: DuckDBPyConnection) -> None:
+    """A row per run; `id` is what the tables below refer to, spec and meta are JSON."""
+    db.execute("CREATE SEQUENCE run_ids")
+    db.execute("""
+        CREATE TABLE runs (
+            id INTEGER NOT NULL, key VARCHAR NOT NULL UNIQUE, spec VARCHAR NOT NULL, meta VARCHAR NOT NULL,
+            created VARCHAR NOT NULL, seconds DOUBLE NOT NULL
+        )""")
+
+
+def m002_edges(db: DuckDBPyConnection) -> None:
+    """Written in the order (run, part, rank), so that the top K of a part are neighbours on disk."""
+    db.execute("""
+        CREATE TABLE edges (
+            run INTEGER NOT NULL, part VARCHAR NOT NULL, rank INTEGER NOT NULL, edge INTEGER NOT NULL,
+            score FLOAT NOT NULL
+        )""")
+
+
+def m003_examples_and_lenses(db: DuckDBPyConnection) -> None:
+    db.execute("""
+        CREATE TABLE examples (
+            run INTEGER NOT NULL, example INTEGER NOT NULL, prompt VARCHAR[] NOT NULL, answer VARCHAR[] NOT NULL,
+            corrupt_prompt VARCHAR[] NOT NULL, corrupt_answer VARCHAR[] NOT NULL, predicted VARCHAR[] NOT NULL,
+            correct BOOLEAN NOT NULL, metric_clean FLOAT NOT NULL, metric_corrupt FLOAT NOT NULL
+        )""")
+    db.execute("""
+        CREATE TABLE readouts (
+            run INTEGER NOT NULL, readout INTEGER NOT NULL, example INTEGER NOT NULL, part VARCHAR NOT NULL,
+            position INTEGER NOT NULL, target INTEGER NOT NULL, tokens VARCHAR[] NOT NULL, answer VARCHAR NOT NULL,
+            foil VARCHAR NOT NULL
+        )""")
+    db.execute("""
+        CREATE TABLE node_lens (
+            run INTEGER NOT NULL, readout INTEGER NOT NULL, node INTEGER NOT NULL, answer_logit FLOAT NOT NULL,
+            foil_logit FLOAT NOT NULL, entropy FLOAT NOT NULL, top_probability FLOAT NOT NULL,
+            promoted VARCHAR[] NOT NULL, suppressed VARCHAR[] NOT NULL, promoted_logit FLOAT[] NOT NULL,
+            suppressed_logit FLOAT[] NOT NULL
+        )""")
+    db.execute("""
+        CREATE TABLE residual_lens (
+            run INTEGER NOT NULL, readout INTEGER NOT NULL, layer INTEGER NOT NULL, answer_probability FLOAT NOT NULL,
+            foil_probability FLOAT NOT NULL, entropy FLOAT NOT NULL, answer_rank INTEGER NOT NULL,
+            foil_rank INTEGER NOT NULL, tokens VARCHAR[] NOT NULL, probabilities FLOAT[] NOT NULL
+        )""")
+
+
+def m004_overlap_curves(db: DuckDBPyConnection) -> None:
+    """A row per K of a comparison; the side that sorts first is `a`, so that a pair is kept once."""
+    db.execute("""
+        CREATE TABLE overlap_curves (
+            run_a INTEGER NOT NULL, part_a VARCHAR NOT NULL, run_b INTEGER NOT NULL, part_b VARCHAR NOT NULL,
+            k INTEGER NOT NULL, shared INTEGER NOT NULL
+        )""")
+
+
+MIGRATIONS = (m001_runs, m002_edges, m003_examples_and_lenses, m004_overlap_curves)
+
+
+class NewerSchema(Exception):
+    """The file was written by a later version of this program."""
+
+
+def applied(db: DuckDBPyConnection) -> list[str]:
+    """Names of the migrations that a database has been through, in order."""
+    db.execute("CREATE TABLE IF NOT EXISTS migrations (name VARCHAR NOT NULL UNIQUE, applied VARCHAR NOT NULL)")
+    return [name for (name,) in db.execute("SELECT name FROM migrations ORDER BY name").fetchall()]
+
+
+def migrate(db: DuckDBPyConnection) -> None:
+    """Bring a database up to date; every migration is applied and recorded in one transaction, or not at all.
+
+    Raises:
+        NewerSchema: the database knows a migration that this program does not.
+    """
+    done = applied(db)
+    unknown = set(done) - {migration.__name__ for migration in MIGRATIONS}
+    if unknown:
+        raise NewerSchema(", ".join(sorted(unknown)))
+    for migration in MIGRATIONS:
+        if migration.__name__ in done:
+            continue
+        db.begin()
+        try:
+            migration(db)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            db.execute("INSERT INTO migrations VALUES (?, ?)", [migration.__name__, now])
+            db.commit()
+        except BaseException:
+            db.rollback()
+            raise

@@ -1,0 +1,237 @@
+"""Typed reads and writes of the cache: Arrow tables in, Arrow tables out.
+
+One process holds the file. Inside it every thread reads through a cursor of its own, and one lock lets a single
+thread write at a time. A run is written in one transaction: it is there whole, or it is not there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from cache.schema import NewerSchema, migrate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+# A table that belongs to runs -> the columns that its rows are sorted by, within a run.
+SORTED_BY = {
+    "edges": "part, rank",
+    "examples": "example",
+    "readouts": "readout",
+    "node_lens": "readout, node",
+    "residual_lens": "readout, layer",
+}
+OVERLAP = """
+    SELECT shared FROM overlap_curves WHERE run_a = ? AND part_a = ? AND run_b = ? AND part_b = ? ORDER BY k"""
+EDGES = "SELECT edge, score FROM edges WHERE run = ? AND part = ? AND rank < ? ORDER BY rank"
+
+
+class StoreError(Exception):
+    """The file cannot be used; the message is one sentence for the person who asked."""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A row of `runs`; `spec` and `meta` are JSON texts that the cache does not look into."""
+
+    key: str
+    spec: str
+    meta: str
+    created: str  # ISO 8601, UTC
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: a part of a run."""
+
+    key: str
+    part: str
+
+
+class Store:
+    """An open cache file. `set_aside` is where an unreadable file at that path was moved to, or None."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`, or begin it.
+
+        Raises:
+            StoreError: another process holds it, it cannot be written, or a later version wrote it.
+        """
+        self.path = path
+        self._writing = threading.RLock()
+        self._threads = threading.local()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db, self.set_aside = _open(path)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def size(self) -> int:
+        """Bytes on disk, the write-ahead log included."""
+        return sum(file.stat().st_size for file in (self.path, wal_of(self.path)) if file.exists())
+
+    def add_run(self, row: RunRow, tables: Mapping[str, pa.Table]) -> None:
+        """Store a run whole. A run that is there already stays as it is: keys name content.
+
+        Raises:
+            KeyError: one of the tables is missing. Anything that goes wrong leaves the cache as it was.
+        """
+        with self._transaction() as db:
+            if self.run(row.key):
+                return
+            db.execute("INSERT INTO runs SELECT nextval('run_ids'), ?, ?, ?, ?, ?", astuple(row))
+            run = self._id(row.key)
+            for name, order in SORTED_BY.items():
+                db.register("incoming", tables[name])
+                db.execute(f"INSERT INTO {name} BY NAME SELECT ? AS run, * FROM incoming ORDER BY {order}", [run])
+                db.unregister("incoming")
+
+    def delete_run(self, key: str) -> None:
+        """Remove a run and every comparison it is part of; an unknown key is not an error."""
+        with self._transaction() as db:
+            run = self._id(key)
+            for name in SORTED_BY:
+                db.execute(f"DELETE FROM {name} WHERE run = ?", [run])
+            db.execute("DELETE FROM overlap_curves WHERE run_a = ? OR run_b = ?", [run, run])
+            db.execute("DELETE FROM runs WHERE id = ?", [run])
+
+    def run(self, key: str) -> RunRow | None:
+        query = "SELECT key, spec, meta, created, seconds FROM runs WHERE key = ?"
+        rows = self._cursor.execute(query, [key]).fetchall()
+        return RunRow(*rows[0]) if rows else None
+
+    def runs(self) -> list[RunRow]:
+        """Every run, newest first."""
+        rows = self._cursor.execute("SELECT key, spec, meta, created, seconds FROM runs ORDER BY id DESC").fetchall()
+        return [RunRow(*row) for row in rows]
+
+    def edges(self, side: Side, limit: int | None = None) -> pa.Table:
+        """`edge`, `score` of the `limit` strongest edges (all: None), strongest first; empty when unknown."""
+        below = 2**31 - 1 if limit is None else limit
+        return self._rows(EDGES, side.key, side.part, below)
+
+    def examples(self, key: str) -> pa.Table:
+        return self._rows("SELECT * EXCLUDE run FROM examples WHERE run = ? ORDER BY example", key)
+
+    def readouts(self, key: str) -> pa.Table:
+        return self._rows("SELECT * EXCLUDE run FROM readouts WHERE run = ? ORDER BY readout", key)
+
+    def node_lens(self, key: str, readout: int, node: int | None = None) -> pa.Table:
+        """The lens of one node at a readout, or of every node in order."""
+        query = "SELECT * EXCLUDE run FROM node_lens WHERE run = ? AND readout = ?"
+        if node is None:
+            return self._rows(f"{query} ORDER BY node", key, readout)
+        return self._rows(f"{query} AND node = ?", key, readout, node)
+
+    def residual_lens(self, key: str, readout: int) -> pa.Table:
+        query = "SELECT * EXCLUDE run FROM residual_lens WHERE run = ? AND readout = ? ORDER BY layer"
+        return self._rows(query, key, readout)
+
+    def overlap(self, a: Side, b: Side) -> pa.Table:
+        """`shared` for k = 1, 2, ..., either way round; empty when that comparison is not kept."""
+        first, second = sorted((a, b), key=astuple)
+        query = (
+            "SELECT shared FROM overlap_curves WHERE run_a = ? AND part_a = ? AND run_b = ? AND part_b = ? ORDER BY k"
+        )
+        return self._rows(query, first.key, first.part, self._id(second.key), second.part)
+
+    def add_overlap(self, a: Side, b: Side, curve: pa.Table) -> None:
+        """Keep a comparison (`k`, `shared`) of two stored runs; one that is there already stays as it is."""
+        first, second = sorted((a, b), key=astuple)
+        with self._transaction() as db:
+            if self.overlap(a, b).num_rows:
+                return
+            db.register("incoming", curve)
+            insert = """
+                INSERT INTO overlap_curves BY NAME
+                SELECT ? AS run_a, ? AS part_a, ? AS run_b, ? AS part_b, k, shared FROM incoming ORDER BY k"""
+            db.execute(insert, [self._id(first.key), first.part, self._id(second.key), second.part])
+            db.unregister("incoming")
+
+    @property
+    def _cursor(self) -> DuckDBPyConnection:
+        """This thread's own cursor: a DuckDB connection must not be used by two threads at once."""
+        if not hasattr(self._threads, "cursor"):
+            self._threads.cursor = self._db.cursor()
+        return self._threads.cursor  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[DuckDBPyConnection]:
+        with self._writing:
+            db = self._cursor
+            db.begin()
+            try:
+                yield db
+                db.commit()
+            except BaseException:
+                db.rollback()
+                raise
+
+    def _id(self, key: str) -> int | None:
+        found = self._cursor.execute("SELECT id FROM runs WHERE key = ?", [key]).fetchall()
+        return found[0][0] if found else None
+
+    def _rows(self, query: str, key: str, *values: object) -> pa.Table:
+        """What `query` finds for a run, whose id is its first parameter; a constant id lets DuckDB skip other runs."""
+        return self._cursor.sql(query, params=[self._id(key), *values]).to_arrow_table()
+
+
+def wal_of(path: Path) -> Path:
+    """DuckDB's write-ahead log beside a database."""
+    return path.with_name(path.name + ".wal")
+
+
+def _open(path: Path) -> tuple[DuckDBPyConnection, Path | None]:
+    if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+        raise StoreError(f"The cache {path} is not a file that can be written. Choose another path for it.")
+    try:
+        return _connect(path), None
+    except duckdb.ProgrammingError as error:
+        message = f"The cache {path} is a database with another layout ({error}). Choose another path for it."
+        raise StoreError(message) from error
+    except duckdb.Error as error:
+        held = re.search(r"Conflicting lock is held.*?(?:\(PID (\d+)\)|$)", str(error))
+        if held or "Could not set lock" in str(error):
+            process = f" (process {held[1]})" if held and held[1] else ""
+            message = f"The cache {path} is in use by another program{process}: close that one, or choose another path."
+            raise StoreError(message) from error
+        if not path.exists():
+            raise StoreError(f"The cache {path} cannot be made: {error}") from error
+    moved = _move_aside(path)
+    return _connect(path), moved
+
+
+def _connect(path: Path) -> DuckDBPyConnection:
+    db = duckdb.connect(str(path))
+    try:
+        migrate(db)
+    except NewerSchema as error:
+        db.close()
+        message = f"The cache {path} was written by a later version of this program (it has {error})."
+        raise StoreError(f"{message} Update the program, or choose another path.") from error
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _move_aside(path: Path) -> Path:
+    """Rename an unreadable database and its log, so that nothing in them is lost; the new name is free."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+    moved = path.with_name(f"{path.name}.unreadable-{stamp}")
+    path.rename(moved)
+    if wal_of(path).exists():
+        wal_of(path).rename(wal_of(moved))
+    return moved

@@ -1,0 +1,237 @@
+"""Ask the cache, else compute, then store: the only engine module that knows the cache.
+
+1. A spec's key is the hash of everything that changes its numbers (`key_of`).
+2. A run with that key is read from the cache (`find`).
+3. Otherwise it is computed (`run`, or engine/jobs.py in another process) and stored whole (`keep`).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.keys import key_of as hash_of
+from cache.store import RunRow, Side, Store, StoreError
+from engine import settings
+from engine.errors import UserError
+from engine.pairs import pair_named, weights_id
+from engine.records import Progress, Run, RunMeta, RunTables
+from engine.rows import EdgeTable, ExampleRow, LayerLens, NodeLens, Readout, read_rows
+from engine.spec import RunSpec
+from engine.tasks import task_named
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["EdgeTable", "ExampleRow", "LayerLens", "NodeLens", "Readout"]
+
+METHOD_VERSION = 1  # raised by every change of code that changes a number
+LIBRARIES = ("torch", "transformers", "transformer-lens")
+
+OnProgress = Callable[[Progress], None]
+Compute = Callable[[RunSpec, OnProgress], RunTables]
+
+_opening = threading.Lock()
+_computing = threading.Lock()
+
+
+def ignore(progress: Progress) -> None:
+    """The listener of those who don't listen."""
+
+
+def key_of(spec: RunSpec) -> str:
+    """The key of a spec's run: its fields, its pair's weights and settings, the method and the libraries.
+
+    Raises:
+        UserError: no such pair, task or checkpoint, or its weights are not there.
+    """
+    task_named(spec.task)
+    pair = pair_named(spec.pair)
+    description = {
+        "spec": spec.as_dict(),
+        "method_version": METHOD_VERSION,
+        "weights": weights_id(pair.folder(spec.model)),
+        "reading": None if spec.is_arm else [pair.mask_token, pair.shifted],
+        "libraries": {name: library_version(name) for name in LIBRARIES},
+    }
+    return hash_of(description)
+
+
+def find(spec: RunSpec) -> Run | None:
+    """The stored run of a spec, or None when it was not computed yet."""
+    row = store().run(key_of(spec))
+    return _run(row) if row else None
+
+
+def run(spec: RunSpec, on_progress: OnProgress = ignore, compute: Compute | None = None) -> Run:
+    """The run of a spec: from the cache, else computed here and stored whole.
+
+    `compute` is engine.compute.compute unless given. One run is computed at a time, and never the same one twice.
+
+    Raises:
+        UserError: what the spec asks for is not there, or the cache cannot be opened.
+        Whatever `compute` or `on_progress` raises; then nothing is stored.
+    """
+    with _computing:
+        found = find(spec)
+        if found:
+            return found
+        began = time.monotonic()
+        tables = (compute or _compute())(spec, on_progress)
+        return keep(spec, tables, time.monotonic() - began)
+
+
+def keep(spec: RunSpec, tables: RunTables, seconds: float) -> Run:
+    """Store what was computed for a spec in `seconds`, whole or not at all."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    row = RunRow(key_of(spec), json.dumps(spec.as_dict()), json.dumps(asdict(tables.meta)), now, seconds)
+    store().add_run(row, tables.tables)
+    return get(row.key)
+
+
+def list_runs() -> list[Run]:
+    """Every stored run, newest first."""
+    return [_run(row) for row in store().runs()]
+
+
+def get(key: str) -> Run:
+    """The stored run of a key; UserError when there is none."""
+    row = store().run(key)
+    if row is None:
+        raise UserError(f"There is no run with the key {key!r} in the cache {settings.database_path()}.")
+    return _run(row)
+
+
+def delete(key: str) -> None:
+    """Remove a run, its tables and its comparisons from the cache."""
+    get(key)
+    store().delete_run(key)
+
+
+def edge_table(key: str, part: str = "total", limit: int | None = None) -> EdgeTable:
+    """The `limit` strongest edges of a part (all: None), strongest first. Reads a prefix of a sorted table."""
+    table = store().edges(Side(key, part), limit)
+    if not table.num_rows and limit != 0:
+        found = get(key)
+        parts = ("total", "half-a", "half-b", *found.meta.parts)
+        raise UserError(f"The run {key} has no part {part!r}. Choose one of: {', '.join(parts)}.")
+    return EdgeTable(_array(table, "edge"), _array(table, "score"))
+
+
+def overlap_curve(key_a: str, key_b: str, part_a: str = "total", part_b: str = "total") -> NDArray[np.int32]:
+    """[K - 1]: edges that the top K of both have in common, K = 1 .. n_edges; computed once, then kept."""
+    from engine.circuit import shared_counts
+
+    a, b = Side(key_a, part_a), Side(key_b, part_b)
+    kept = store().overlap(a, b)
+    if kept.num_rows:
+        return _array(kept, "shared")
+    order_a, order_b = edge_table(key_a, part_a).edge, edge_table(key_b, part_b).edge
+    if len(order_a) != len(order_b):
+        raise UserError(
+            f"The runs {key_a} and {key_b} have {len(order_a)} and {len(order_b)} edges: only circuits of one "
+            "architecture can be compared."
+        )
+    shared = np.asarray(shared_counts(order_a, order_b), dtype=np.int32)
+    store().add_overlap(a, b, _curve(shared))
+    return shared
+
+
+def examples(key: str) -> list[ExampleRow]:
+    return read_rows(ExampleRow, store().examples(get(key).key))
+
+
+def readouts(key: str) -> list[Readout]:
+    return read_rows(Readout, store().readouts(get(key).key))
+
+
+def node_lens(key: str, readout: int, node: int) -> NodeLens:
+    """The lens of one node; UserError when the run has none for it (`logits` writes nothing)."""
+    found = read_rows(NodeLens, store().node_lens(key, readout, node))
+    if not found:
+        raise UserError(f"The run {key} has no lens of node {node} at readout {readout}.")
+    return found[0]
+
+
+def node_lens_all(key: str, readout: int) -> list[NodeLens]:
+    """The lens of every node at a readout, in node order."""
+    return read_rows(NodeLens, store().node_lens(key, readout))
+
+
+def residual_lens(key: str, readout: int) -> list[LayerLens]:
+    """The lens of the residual after every layer at a readout, from the embedding on."""
+    return read_rows(LayerLens, store().residual_lens(key, readout))
+
+
+@cache
+def library_version(name: str) -> str:
+    """A library's version without importing it; "none" when it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+def store() -> Store:
+    """The open cache of this process.
+
+    Raises:
+        UserError: another program holds the file, or it cannot be written.
+    """
+    try:
+        with _opening:
+            return _store_at(settings.database_path())
+    except StoreError as error:
+        raise UserError(f"{error} (CIRCUITS_DB names the path.)") from error
+
+
+def notice() -> str | None:
+    """A sentence about the cache that the user has to know, or None."""
+    moved = store().set_aside
+    return f"The cache could not be read. It was set aside as {moved} and a new one was begun." if moved else None
+
+
+def close() -> None:
+    """Close this process's cache, so that another program can open it; the next read opens it again."""
+    with _opening:
+        if _store_at.cache_info().currsize:
+            _store_at(settings.database_path()).close()
+            _store_at.cache_clear()
+
+
+@cache
+def _store_at(path: Path) -> Store:
+    return Store(path)
+
+
+def _compute() -> Compute:
+    from engine.compute import compute
+
+    return compute
+
+
+def _run(row: RunRow) -> Run:
+    meta = json.loads(row.meta)
+    spec = RunSpec(**json.loads(row.spec))
+    return Run(row.key, spec, RunMeta(**{**meta, "parts": tuple(meta["parts"])}), row.created, row.seconds)
+
+
+def _array(table: pa.Table, column: str) -> Any:
+    return table[column].combine_chunks().to_numpy(zero_copy_only=False)
+
+
+def _curve(shared: NDArray[np.int32]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({"k": np.arange(1, len(shared) + 1, dtype=np.int32), "shared": shared})
