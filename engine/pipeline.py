@@ -136,7 +136,8 @@ def overlap_curve(key_a: str, key_b: str, part_a: str = "total", part_b: str = "
     a, b = Side(key_a, part_a), Side(key_b, part_b)
     kept = store().overlap(a, b)
     if kept.num_rows:
-        return _array(kept, "shared")
+        curve: NDArray[np.int32] = _array(kept, "shared")
+        return curve
     order_a, order_b = edge_table(key_a, part_a).edge, edge_table(key_b, part_b).edge
     if len(order_a) != len(order_b):
         raise UserError(
