@@ -1,0 +1,222 @@
+"""Circuits as arrays: ranks, overlap at every K, importance, profiles, pruning (METHOD, "Circuits and comparison").
+
+A circuit is the prefix of K edges of an order by |score|. Overlap of two orders at every K comes from one pass: an
+edge is shared at K when the larger of its two ranks is below K, so the counts are a cumulative histogram of that
+larger rank. Pure numpy: nothing here reads a file or a model. tests/engine/test_circuit.py holds each function
+against a slow, literal reading of METHOD.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import UserError
+from engine.graph import Graph
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+
+
+class RankedEdges(Protocol):
+    """Edges from the largest |score| on, as pipeline.edge_table returns them."""
+
+    @property
+    def edge(self) -> NDArray[np.int32]: ...
+
+    @property
+    def score(self) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class Specialisation:
+    """How one model's circuit is spread over layers and components (heads and MLPs)."""
+
+    early_share: float  # of the importance, in the early layers; 0 .. 1
+    effective_number: float  # of components; 1 .. their number
+    gini: float  # of the components' importance; 0 = all alike
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two circuits of K edges each have in common."""
+
+    k: int
+    shared: int  # edges
+    jaccard: float
+    chance: float  # the Jaccard of two random sets of K edges
+    arm: Specialisation
+    mdm: Specialisation
+    early_ratio: float  # MDM / ARM; nan when the ARM has no early share
+
+
+def order_of(scores: Floats) -> NDArray[np.int32]:
+    """[rank] -> edge: by |score| from the largest, ties by edge index. `scores` is [edge]."""
+    return np.argsort(-np.abs(scores), kind="stable").astype(np.int32)
+
+
+def rank_of(scores: Floats) -> NDArray[np.int32]:
+    """[edge] -> rank, 0 for the largest |score|; the inverse of `order_of`."""
+    return _inverse(order_of(scores))
+
+
+def shared_counts(order_a: Ints, order_b: Ints) -> NDArray[np.int32]:
+    """[K - 1]: how many edges the top K of both orders have in common, for K = 1 .. N in one pass.
+
+    Raises:
+        ValueError: the orders aren't of the same number of edges.
+    """
+    if len(order_a) != len(order_b):
+        raise ValueError(f"orders of {len(order_a)} and {len(order_b)} edges can't be compared")
+    later = np.maximum(_inverse(order_a), _inverse(order_b))
+    return np.cumsum(np.bincount(later, minlength=len(later))).astype(np.int32)
+
+
+def jaccard(shared: Ints) -> NDArray[np.float64]:
+    """[K - 1]: the Jaccard index of the two top-K sets, from `shared_counts`."""
+    k = np.arange(1, len(shared) + 1)
+    return np.asarray(shared / (2 * k - shared), dtype=np.float64)
+
+
+def chance(k: int, n: int) -> float:
+    """The Jaccard index expected of two random sets of `k` of `n` edges."""
+    return k / (2 * n - k)
+
+
+def chance_curve(n: int) -> NDArray[np.float64]:
+    """[K - 1]: `chance` for K = 1 .. n."""
+    k = np.arange(1, n + 1)
+    return np.asarray(k / (2 * n - k), dtype=np.float64)
+
+
+def importance(graph: Graph, edges: Ints, scores: Floats) -> NDArray[np.float64]:
+    """[node]: the sum of |score| over the circuit's edges that begin or end at the node.
+
+    `scores[i]` belongs to `edges[i]`. A head's q, k and v edges all count for the head.
+    """
+    weight = np.abs(scores).astype(np.float64)
+    sources, targets = _endpoints(graph, edges)
+    leaving = np.bincount(sources, weights=weight, minlength=graph.n_nodes)
+    return np.asarray(leaving + np.bincount(targets, weights=weight, minlength=graph.n_nodes), dtype=np.float64)
+
+
+def layer_profile(graph: Graph, node_importance: Floats) -> NDArray[np.float64]:
+    """[layer]: the share of the importance of heads and MLPs that lies in each layer.
+
+    `input` and `logits` belong to no layer and are left out. The shares sum to 1, or are all 0 where no head or MLP
+    is in the circuit.
+    """
+    inner = components(node_importance).reshape(graph.n_layers, graph.n_heads + 1)
+    total = inner.sum()
+    return np.asarray(inner.sum(axis=1) / (total or 1.0), dtype=np.float64)
+
+
+def components(node_importance: Floats) -> Floats:
+    """[head or MLP]: the importance of all nodes but `input` and `logits`."""
+    return node_importance[1:-1]
+
+
+def early_boundary(n_layers: int) -> int:
+    """How many layers are early: those that begin within the first third, so a third rounded up."""
+    return ceil(n_layers / 3)
+
+
+def early_share(profile: Floats, boundary: int | None = None) -> float:
+    """The share in the first `boundary` layers; in the first third (`early_boundary`) when None.
+
+    Raises:
+        UserError: no such boundary in so many layers.
+    """
+    layers = len(profile)
+    chosen = early_boundary(layers) if boundary is None else boundary
+    if not 1 <= chosen <= layers:
+        raise UserError(f"The early boundary is {boundary}. Choose a number of layers from 1 to {layers}.")
+    return float(profile[:chosen].sum())
+
+
+def early_ratio(mdm: float, arm: float) -> float:
+    """The MDM's early share as a multiple of the ARM's; nan when the ARM has none."""
+    return mdm / arm if arm else float("nan")
+
+
+def effective_number(shares: Floats) -> float:
+    """exp of the entropy of `shares` (scaled to sum to 1): n for n equal shares, 1 for a single one, 0 for none."""
+    total = shares.sum()
+    if not total:
+        return 0.0
+    p = shares / total
+    p = p[p > 0]
+    return float(np.exp(-np.sum(p * np.log(p))))
+
+
+def gini(shares: Floats) -> float:
+    """The Gini coefficient over all of `shares`, zeros too: 0 for equal shares, 1 - 1/n for a single one of n."""
+    n, total = len(shares), shares.sum()
+    if not total:
+        return 0.0
+    ranked = np.sort(shares)
+    return float(np.sum((2 * np.arange(1, n + 1) - n - 1) * ranked) / (n * total))
+
+
+def prune(graph: Graph, edges: Ints) -> NDArray[np.bool_]:
+    """[edge of `edges`]: whether it lies on a path from `input` to `logits` within the circuit.
+
+    Nodes without an incoming or without an outgoing edge go, again and again until none is left to go; any of q, k
+    and v is an incoming edge of a head; `input` and `logits` need only one side.
+    """
+    sources, targets = _endpoints(graph, edges)
+    keep = np.ones(len(edges), dtype=np.bool_)
+    while True:
+        fed, used = np.zeros((2, graph.n_nodes), dtype=np.bool_)
+        fed[0] = used[graph.logits] = True
+        fed[targets[keep]] = True
+        used[sources[keep]] = True
+        alive = fed & used
+        kept = keep & alive[sources] & alive[targets]
+        if kept.sum() == keep.sum():
+            return keep
+        keep = kept
+
+
+def compare(graph: Graph, arm: RankedEdges, mdm: RankedEdges, k: int, boundary: int | None = None) -> Comparison:
+    """Compare the top `k` edges of an ARM and an MDM; `arm` and `mdm` may be prefixes of at least `k` edges.
+
+    Raises:
+        UserError: fewer than `k` edges, or no such early boundary.
+    """
+    known = min(len(arm.edge), len(mdm.edge))
+    if not 1 <= k <= known:
+        raise UserError(f"K is {k}. Choose a number of edges from 1 to {known}.")
+    shared = len(np.intersect1d(arm.edge[:k], mdm.edge[:k], assume_unique=True))
+    of_arm, of_mdm = (_specialisation(graph, side, k, boundary) for side in (arm, mdm))
+    return Comparison(
+        k=k,
+        shared=shared,
+        jaccard=shared / (2 * k - shared),
+        chance=chance(k, graph.n_edges),
+        arm=of_arm,
+        mdm=of_mdm,
+        early_ratio=early_ratio(of_mdm.early_share, of_arm.early_share),
+    )
+
+
+def _specialisation(graph: Graph, side: RankedEdges, k: int, boundary: int | None) -> Specialisation:
+    found = importance(graph, side.edge[:k], side.score[:k])
+    inner = components(found)
+    early = early_share(layer_profile(graph, found), boundary)
+    return Specialisation(early, effective_number(inner), gini(inner))
+
+
+def _endpoints(graph: Graph, edges: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The node that each edge begins at and the node that it ends at."""
+    return graph.edge_source[edges], graph.destination_node[graph.edge_destination[edges]]
+
+
+def _inverse(order: Ints) -> NDArray[np.int32]:
+    inverse = np.empty(len(order), dtype=np.int32)
+    inverse[order] = np.arange(len(order), dtype=np.int32)
+    return inverse
