@@ -1,0 +1,50 @@
+"""RMSNorm and LayerNorm as destinations: the norm is part of what a component reads and is not frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Norm:
+    """y = weight * c(x) / scale(x) + bias, where c centres x for a LayerNorm and does nothing for an RMSNorm."""
+
+    weight: Tensor  # [d]
+    bias: Tensor | None  # [d]
+    eps: float
+    centred: bool
+
+    @classmethod
+    def of(cls, module: nn.Module) -> Norm:
+        """The norm that a transformers module computes, in fp32."""
+        centred = isinstance(module, nn.LayerNorm)
+        eps = getattr(module, "variance_epsilon", None) or module.eps
+        bias = getattr(module, "bias", None)
+        weight: Tensor = module.weight  # type: ignore[assignment]
+        return cls(weight.float(), None if bias is None else bias.float(), float(eps), centred)  # type: ignore[arg-type]
+
+    def centre(self, x: Tensor) -> Tensor:
+        return x - x.mean(-1, keepdim=True) if self.centred else x
+
+    def scale(self, x: Tensor) -> Tensor:
+        """[..., 1]: the root mean square (RMSNorm) or standard deviation (LayerNorm) of x [..., d]."""
+        return (self.centre(x).pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
+
+    def pull_back(self, x: Tensor, g: Tensor) -> Tensor:
+        """The gradient at x of <norm(x), g>: METHOD's G for one point; everything [..., d]."""
+        xc, r, wg = self.centre(x), self.scale(x), self.weight * g
+        return self.centre(wg) / r - xc * (xc * wg).sum(-1, keepdim=True) / (x.shape[-1] * r**3)
+
+    def freeze_at(self, x: Tensor, write: Tensor) -> Tensor:
+        """What a part `write` of the residual x becomes under the norm's actual scale (bias left out)."""
+        return self.weight * self.centre(write) / self.scale(x)
+
+
+def rotate_back(g: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """The transpose of RoPE on g [batch, pos, head, d_head]; cos, sin [1 or batch, pos, d_head]."""
+    cos, sin = cos[:, :, None].float(), sin[:, :, None].float()
+    first, second = g.chunk(2, -1)
+    return g * cos - torch.cat([-second, first], -1) * sin

@@ -1,0 +1,83 @@
+"""The activations of one forward pass, by hook name, and the weights that heads read and write with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.models import Model
+from engine.norms import Norm
+
+Tape = dict[str, Tensor]
+
+
+@contextmanager
+def recording(model: Model, names: Sequence[str], embedding: Tensor | None = None) -> Iterator[Tape]:
+    """Record the named hooks of the forward passes run inside, keeping each tensor on the autograd path.
+
+    `embedding` [batch, pos, d_model] replaces the token embedding.
+    """
+    tape: Tape = {}
+
+    def keep(name: str, tensor: Tensor, hook: Any) -> Tensor:
+        tape[name] = tensor
+        # Returned, not only kept: some hooks see a reshaped view, and gradients must flow through what is kept.
+        return tensor
+
+    # Named by partial because a hook's own name is canonical, not the alias that was asked for.
+    hooks: list[tuple[str, Any]] = [(name, partial(keep, name)) for name in names]
+    if embedding is not None:
+        hooks.insert(0, ("embed.hook_out", lambda tensor, hook: embedding))
+    with model.bridge.hooks(fwd_hooks=hooks):
+        yield tape
+
+
+def has_hook(model: Model, name: str) -> bool:
+    return name in model.bridge.hook_dict
+
+
+def ln1(model: Model, layer: int) -> Norm:
+    return Norm.of(model.bridge.blocks[layer].ln1.original_component)
+
+
+def ln2(model: Model, layer: int) -> Norm:
+    return Norm.of(model.bridge.blocks[layer].ln2.original_component)
+
+
+def final_norm(model: Model) -> Norm:
+    return Norm.of(model.bridge.ln_final.original_component)
+
+
+def qkv_weights(model: Model, layer: int) -> Tensor:
+    """[3, head, d_model, d_head] in fp32, keys and values repeated for every query head."""
+    attn = model.bridge.blocks[layer].attn
+    heads = model.graph.n_heads
+    return torch.stack([repeat_heads(w.float(), heads, 0) for w in (attn.W_Q, attn.W_K, attn.W_V)])
+
+
+def qkv_biases(model: Model, layer: int) -> Tensor:
+    """[3, head, d_head]: everything in q, k, v that does not depend on the residual's direction."""
+    attn, norm = model.bridge.blocks[layer].attn, ln1(model, layer)
+    heads, weights = model.graph.n_heads, qkv_weights(model, layer)
+    biases = torch.zeros_like(weights[:, :, 0])
+    for i, bias in enumerate((attn.b_Q, attn.b_K, attn.b_V)):
+        if bias is not None:
+            biases[i] = repeat_heads(bias.float().view(-1, biases.shape[-1]), heads, 0)
+    if norm.bias is not None:
+        biases += torch.einsum("d,xhde->xhe", norm.bias, weights)
+    return biases
+
+
+def output_weights(model: Model, layer: int) -> Tensor:
+    """[head, d_head, d_model] in fp32."""
+    return model.bridge.blocks[layer].attn.W_O.float()
+
+
+def repeat_heads(x: Tensor, heads: int, dim: int) -> Tensor:
+    """Grouped keys or values, repeated so that every query head has its own."""
+    return x if x.shape[dim] == heads else x.repeat_interleave(heads // x.shape[dim], dim)
