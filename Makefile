@@ -1,0 +1,54 @@
+# `make run` opens the explorer, `make test` checks it; both install what they need into .venv first.
+
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+BROWSERS := chromium chromium-browser google-chrome
+
+.PHONY: run test lint browser clean
+
+run: $(VENV)/.installed
+	$(BIN)/streamlit run app.py
+
+test: lint browser
+	$(BIN)/pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is too old. Install Python 3.11 or name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || \
+	  { echo "$(PYTHON) has no venv module. Install it, on Debian with: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# torch comes first, so that the resolver meets it as it is and nothing else brings another build of it.
+$(VENV)/.installed: requirements.txt | $(VENV)/.created
+	$(BIN)/pip install --quiet "$$(grep '^torch==' requirements.txt)"
+	$(BIN)/pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	touch $@
+
+browser:
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
+	if command -v apt-get >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as=sudo; else as=none; fi; \
+	  if [ "$$as" != none ]; then \
+	    echo "The browser tests need Chromium: installing it with apt-get."; \
+	    $$as apt-get update -qq </dev/null && \
+	      $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium </dev/null && exit 0; \
+	  fi; \
+	fi; \
+	echo "The browser tests need Chromium: install it with the system's package manager, as in: sudo apt-get install chromium"; \
+	exit 1
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
