@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-# A table that belongs to runs -> the columns that its rows are sorted by, within a run.
+# A table that belongs to runs -> the columns that its rows are sorted by, within a run. Only these names ever become
+# part of a statement; values never do.
 SORTED_BY = {
     "edges": "part, rank",
     "examples": "example",
@@ -95,7 +96,8 @@ class Store:
             run = self._id(row.key)
             for name, order in SORTED_BY.items():
                 db.register("incoming", tables[name])
-                db.execute(f"INSERT INTO {name} BY NAME SELECT ? AS run, * FROM incoming ORDER BY {order}", [run])
+                insert = f"INSERT INTO {name} BY NAME SELECT ? AS run, * FROM incoming ORDER BY {order}"  # noqa: S608
+                db.execute(insert, [run])
                 db.unregister("incoming")
 
     def delete_run(self, key: str) -> None:
@@ -103,7 +105,7 @@ class Store:
         with self._transaction() as db:
             run = self._id(key)
             for name in SORTED_BY:
-                db.execute(f"DELETE FROM {name} WHERE run = ?", [run])
+                db.execute(f"DELETE FROM {name} WHERE run = ?", [run])  # noqa: S608
             db.execute("DELETE FROM overlap_curves WHERE run_a = ? OR run_b = ?", [run, run])
             db.execute("DELETE FROM runs WHERE id = ?", [run])
 

@@ -23,6 +23,7 @@ from engine.worker import Worker
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 COMPUTE = "engine.compute:compute"
+WAITING = Progress("Waiting", 0, 0)
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class _Job:
     specs: tuple[RunSpec, ...]
     submitted: float
     state: State = "queued"
-    progress: Progress = Progress("Waiting", 0, 0)
+    progress: Progress = WAITING
     run_index: int = 0
     started: float | None = None
     finished: float | None = None

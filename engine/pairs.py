@@ -63,12 +63,15 @@ class Pair:
         if not step.isdecimal() or int(step) not in self.steps:
             there = ", ".join(f"step:{n}" for n in self.steps) or "no checkpoints"
             raise UserError(f"The pair {self.name} has no model {model!r}. It has arm, mdm and {there}.")
-        return self._resolve(f"{self.steps_dir}/{int(step):06d}")
+        return str(self._folder(self.steps_dir or "") / f"{int(step):06d}")
 
     def _resolve(self, source: str) -> str:
-        folder = self.base / Path(source).expanduser()
+        folder = self._folder(source)
         is_hub_id = HUB_ID.fullmatch(source) and not folder.is_dir()
         return source if is_hub_id else str(folder)
+
+    def _folder(self, source: str) -> Path:
+        return self.base / Path(source).expanduser()
 
 
 def pairs() -> dict[str, Pair]:

@@ -219,7 +219,8 @@ def _store_at(path: Path) -> Store:
 def _compute() -> Compute:
     from engine.compute import compute
 
-    return compute
+    chosen: Compute = compute
+    return chosen
 
 
 def _run(row: RunRow) -> Run:

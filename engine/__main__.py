@@ -1,0 +1,118 @@
+"""The command line: `python -m engine run | compare | list | export | doctor | train`.
+
+Flags are checked before anything heavy is imported; an answer from the cache never imports torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+
+from engine import commands, pipeline
+from engine.errors import UserError
+from engine.export import FORMATS
+from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
+from engine.tasks import TASKS
+
+DEFAULTS = RunSpec()
+
+
+def main(argv: Sequence[str] | None = None, compute: pipeline.Compute | None = None) -> int:
+    """Run one command and return the exit code; `compute` replaces engine.compute.compute."""
+    given = parser().parse_args(argv)
+    try:
+        for line in _lines(given, compute):
+            print(line)
+        return 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted. Runs that were finished are kept.", file=sys.stderr)
+        return 130
+
+
+def _lines(given: argparse.Namespace, compute: pipeline.Compute | None) -> Iterator[str]:
+    if given.command == "run":
+        return commands.run(_spec(given), given.model, compute)
+    if given.command == "compare":
+        return commands.compare(_spec(given), given.k, given.steps, compute)
+    if given.command == "list":
+        return commands.list_runs()
+    if given.command == "export":
+        return commands.export(given.key, given.k, given.format, given.part, given.out)
+    if given.command == "doctor":
+        return commands.doctor()
+    fields = ("seed", "arm_steps", "mdm_steps", "precision", "compile")
+    chosen = {field: getattr(given, field) for field in fields if getattr(given, field) is not None}
+    return commands.train(given.out, chosen)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m engine", description=__doc__, allow_abbrev=False)
+    add = top.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
+
+    run = add("run", help="compute circuits, or find them in the cache", allow_abbrev=False)
+    _add_spec(run)
+    run.add_argument("--model", type=_words, default=["arm", "mdm"], help="arm, mdm, step:N; default arm,mdm")
+
+    compare = add("compare", help="how much of the ARM's circuit the MDM keeps", allow_abbrev=False)
+    _add_spec(compare)
+    compare.add_argument("--k", type=_numbers, default=[50, 200, 1000], help="circuit sizes; default 50,200,1000")
+    compare.add_argument("--steps", action="store_true", help="also the checkpoints along post-training")
+
+    add("list", help="the runs in the cache", allow_abbrev=False)
+
+    export = add("export", help="write a circuit to a file", allow_abbrev=False)
+    export.add_argument("key", help="the run's key, as run, compare and list print it")
+    export.add_argument("--k", type=_number, default=200, help="how many edges; default 200")
+    export.add_argument("--format", choices=tuple(FORMATS), default="json")
+    export.add_argument("--part", default="total", help="total, half-a, half-b, or a site or step; default total")
+    export.add_argument("--out", help="the file to write; default a name made from the run")
+
+    add("doctor", help="what this machine has", allow_abbrev=False)
+
+    train = add("train", help="make the embedded pair again", allow_abbrev=False)
+    train.add_argument("--out", required=True, help="the folder to write")
+    train.add_argument("--seed", type=int)
+    train.add_argument("--arm-steps", type=_number, help="optimiser steps of the ARM")
+    train.add_argument("--mdm-steps", type=_number, help="optimiser steps of post-training")
+    train.add_argument("--precision", choices=("fp32", "bf16"))
+    train.add_argument("--compile", action="store_true", default=None, help="use torch.compile")
+    return top
+
+
+def _add_spec(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--pair", default=DEFAULTS.pair, help=f"default {DEFAULTS.pair}")
+    command.add_argument("--task", choices=tuple(TASKS), default=DEFAULTS.task)
+    command.add_argument("--n", type=_number, default=DEFAULTS.n, help=f"examples; default {DEFAULTS.n}")
+    command.add_argument("--seed", type=int, default=DEFAULTS.seed, help=f"of the examples; default {DEFAULTS.seed}")
+    command.add_argument("--method", choices=METHODS, default=DEFAULTS.method)
+    command.add_argument("--points", type=_number, default=DEFAULTS.points, help="integration points")
+    command.add_argument("--metric", choices=METRICS, default=DEFAULTS.metric)
+    command.add_argument("--order", choices=ORDERS, default=DEFAULTS.order, help="in which the MDM reveals")
+    command.add_argument("--dtype", choices=DTYPES, default=DEFAULTS.dtype)
+
+
+def _spec(given: argparse.Namespace) -> RunSpec:
+    fields = ("pair", "task", "n", "seed", "method", "points", "metric", "order", "dtype")
+    return RunSpec(**{field: getattr(given, field) for field in fields})
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")]
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def _numbers(text: str) -> list[int]:
+    return [_number(word) for word in _words(text)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

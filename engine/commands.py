@@ -1,0 +1,214 @@
+"""What the commands of `python -m engine` do: each yields the lines it has to say; progress goes to standard error."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from engine import circuit, pipeline, settings
+from engine import export as exports
+from engine.errors import UserError
+from engine.pairs import Pair, pair_named, pairs
+from engine.records import Progress, Run
+from engine.spec import RunSpec
+from engine.tasks import task_named
+
+GIB = 2**30
+TITLES = "     K  overlap   chance  ARM halves  MDM halves  early ARM  early MDM   ratio  comps ARM  comps MDM"
+
+
+def run(spec: RunSpec, models: Sequence[str], compute: pipeline.Compute | None = None) -> Iterator[str]:
+    """The runs of a spec for every model, computed where the cache has none."""
+    specs = [replace(spec, model=model) for model in models]
+    for one in specs:
+        pipeline.key_of(one)
+    for one in specs:
+        yield describe(_ready(one, compute))
+
+
+def compare(
+    spec: RunSpec, sizes: Sequence[int], with_steps: bool, compute: pipeline.Compute | None = None
+) -> Iterator[str]:
+    """Overlap of ARM and MDM at every size, beside chance and each model's overlap with its own other half."""
+    pair, task = pair_named(spec.pair), task_named(spec.task)
+    arm, mdm = (_ready(replace(spec, model=model), compute) for model in ("arm", "mdm"))
+    n_edges = arm.meta.graph.n_edges
+    for size in sizes:
+        if size > n_edges:
+            raise UserError(f"--k has {size}, but these circuits have {n_edges} edges. Choose at most that.")
+    yield f"{pair.title} on {task.title}: {_choices(spec)}"
+    yield ""
+    yield TITLES
+    for size in sizes:
+        yield _comparison(arm, mdm, size)
+    yield ""
+    yield "chance: two random circuits of K edges; halves: a model with itself, even against odd examples;"
+    yield "early: share of component importance in the first third of the layers; ratio: MDM / ARM;"
+    yield "comps: effective number of components"
+    yield f"ARM: {describe(arm)}"
+    yield f"MDM: {describe(mdm)}"
+    if with_steps:
+        yield from _along_training(pair, spec, arm, sizes, compute)
+
+
+def list_runs() -> Iterator[str]:
+    """The cache's runs, newest first."""
+    for found in pipeline.list_runs():
+        yield f"{describe(found)}  {found.created}"
+    said = pipeline.notice()
+    if said:
+        yield said
+
+
+def export(key: str, k: int, format: str, part: str, out: str | None) -> Iterator[str]:
+    """Write a circuit to a file."""
+    file = Path(out or exports.file_name(pipeline.get(key), k, format, part))
+    content = exports.export(key, k, format, part)
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}.") from error
+    yield f"{file}: {k} edges, {len(content)} bytes"
+
+
+def doctor() -> Iterator[str]:
+    """What this machine has: device, memory, versions, cache, pairs."""
+    yield f"python      {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    yield f"memory      {_memory()}"
+    for name in (*pipeline.LIBRARIES, "duckdb", "pyarrow", "numpy", "networkx", "streamlit", "plotly"):
+        yield f"version     {name} {pipeline.library_version(name)}"
+    yield f"device      {_device()}"
+    yield from _cache_lines()
+    for pair in pairs().values():
+        yield f"pair        {pair.name} ({pair.title}): {_found(pair)}"
+
+
+def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
+    """Make the embedded pair again, into a folder."""
+    from engine.training import TrainSpec
+    from engine.training import train as make
+
+    with _bar() as show:
+        make(TrainSpec(**chosen), Path(out), lambda stage, step, steps, loss: show(Progress(stage, step, steps)))
+    yield f"Written to {out}."
+
+
+def describe(found: Run) -> str:
+    """A run in one line: its key, what it is, how well the model solves the task."""
+    spec, meta = found.spec, found.meta
+    accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} held-out"
+    return f"{found.key}  {spec.pair} / {spec.model} / {spec.task}  n={spec.n} seed={spec.seed}  {accuracy}"
+
+
+@contextmanager
+def _bar() -> Iterator[pipeline.OnProgress]:
+    """A progress bar on standard error, one per stage; silent when that is not a terminal."""
+    bars: list[tqdm[Any]] = []
+
+    def show(progress: Progress) -> None:
+        if not bars or bars[-1].desc != progress.stage:
+            for bar in bars:
+                bar.close()
+            bars.append(tqdm(desc=progress.stage, disable=None, file=sys.stderr))
+            bars[-1].desc = progress.stage
+        bars[-1].total = progress.total or None
+        bars[-1].update(progress.done - bars[-1].n)
+
+    try:
+        yield show
+    finally:
+        for bar in bars:
+            bar.close()
+
+
+def _ready(spec: RunSpec, compute: pipeline.Compute | None) -> Run:
+    with _bar() as show:
+        return pipeline.run(spec, show, compute)
+
+
+def _choices(spec: RunSpec) -> str:
+    points = f" with {spec.points} points" if spec.method.startswith("eap-ig") else ""
+    return f"{spec.method}{points}, {spec.metric}, n = {spec.n}, seed {spec.seed}, {spec.dtype}"
+
+
+def _comparison(arm: Run, mdm: Run, size: int) -> str:
+    """One line of the table, under TITLES."""
+    of_arm, of_mdm = (pipeline.edge_table(one.key, limit=size) for one in (arm, mdm))
+    found = circuit.compare(arm.meta.graph, of_arm, of_mdm, size)
+    halves = [_jaccard(one, one, "half-a", "half-b")[size - 1] for one in (arm, mdm)]
+    overlap = f"{_jaccard(arm, mdm)[size - 1]:7.3f}  {found.chance:7.4f}  {halves[0]:10.3f}  {halves[1]:10.3f}"
+    early = f"{found.arm.early_share:9.3f}  {found.mdm.early_share:9.3f}  {found.early_ratio:6.2f}"
+    spread = f"{found.arm.effective_number:9.1f}  {found.mdm.effective_number:9.1f}"
+    return f"{size:6d}  {overlap}  {early}  {spread}"
+
+
+def _jaccard(a: Run, b: Run, part_a: str = "total", part_b: str = "total") -> NDArray[np.float64]:
+    """[K - 1]: overlap of two parts at every K."""
+    return circuit.jaccard(pipeline.overlap_curve(a.key, b.key, part_a, part_b))
+
+
+def _along_training(
+    pair: Pair, spec: RunSpec, arm: Run, sizes: Sequence[int], compute: pipeline.Compute | None
+) -> Iterator[str]:
+    yield ""
+    yield "Overlap with the ARM along post-training (in brackets: the checkpoint's own two halves)"
+    yield "    step" + "".join(f"  {f'K={size}':>15}" for size in sizes) + "  accuracy  run"
+    for step in pair.steps:
+        found = _ready(replace(spec, model=f"step:{step}"), compute)
+        overlap, halves = _jaccard(arm, found), _jaccard(found, found, "half-a", "half-b")
+        cells = "".join(f"  {overlap[size - 1]:7.3f} ({halves[size - 1]:.3f})" for size in sizes)
+        yield f"{step:8d}{cells}  {found.meta.accuracy:8.1%}  {found.key}"
+
+
+def _cache_lines() -> Iterator[str]:
+    path = settings.database_path()
+    try:
+        store = pipeline.store()
+    except UserError as error:
+        yield f"cache       {error}"
+        return
+    yield f"cache       {path}: {len(pipeline.list_runs())} runs, {store.size() / 2**20:.1f} MiB"
+    said = pipeline.notice()
+    if said:
+        yield f"            {said}"
+
+
+def _found(pair: Pair) -> str:
+    from engine.pairs import weights_id
+
+    parts = []
+    for model in ("arm", "mdm", *(f"step:{step}" for step in pair.steps)):
+        try:
+            parts.append(f"{model} {weights_id(pair.folder(model))[:8]}")
+        except UserError:
+            parts.append(f"{model} missing")
+    return ", ".join(parts)
+
+
+def _memory() -> str:
+    names = ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES")
+    if not set(names) <= set(os.sysconf_names):
+        return "unknown"
+    total, free = (os.sysconf(name) * os.sysconf("SC_PAGE_SIZE") / GIB for name in names)
+    return f"{total:.1f} GiB, {free:.1f} GiB free"
+
+
+def _device() -> str:
+    try:
+        import torch
+    except ImportError as error:
+        return f"none: torch cannot be imported ({error}); stored runs can still be explored"
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        return f"cuda, {properties.name}, {properties.total_memory / GIB:.1f} GiB"
+    return f"cpu, {torch.get_num_threads()} threads"

@@ -1,0 +1,55 @@
+"""Migrations: applied once, in order, recorded, and each whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from cache import schema
+from cache.store import Store, StoreError
+
+
+def test_every_migration_is_recorded_once() -> None:
+    db = duckdb.connect()
+    schema.migrate(db)
+    schema.migrate(db)
+    names = [migration.__name__ for migration in schema.MIGRATIONS]
+    assert schema.applied(db) == names == sorted(names)
+
+
+def test_an_older_database_gets_only_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    db = duckdb.connect()
+    every = schema.MIGRATIONS
+    monkeypatch.setattr(schema, "MIGRATIONS", every[:1])
+    schema.migrate(db)
+    db.execute("INSERT INTO runs VALUES (1, 'k', '{}', '{}', 'now', 1)")
+    monkeypatch.setattr(schema, "MIGRATIONS", every)
+    schema.migrate(db)
+    assert db.execute("SELECT key FROM runs").fetchall() == [("k",)]
+    assert db.execute("SELECT count(*) FROM edges").fetchall() == [(0,)]
+
+
+def test_a_failing_migration_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def m005_broken(db: duckdb.DuckDBPyConnection) -> None:
+        db.execute("CREATE TABLE half (x INTEGER)")
+        raise RuntimeError("power cut")
+
+    db = duckdb.connect()
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, m005_broken))
+    with pytest.raises(RuntimeError):
+        schema.migrate(db)
+    assert "m005_broken" not in schema.applied(db)
+    with pytest.raises(duckdb.CatalogException):
+        db.execute("FROM half")
+
+
+def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "c.duckdb"
+    Store(path).close()
+    with duckdb.connect(str(path)) as db:
+        db.execute("INSERT INTO migrations VALUES ('m999_future', 'later')")
+    with pytest.raises(StoreError, match=r"later version.*m999_future"):
+        Store(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["c.duckdb"]

@@ -1,0 +1,265 @@
+"""The store: whole runs or none, prefixes of sorted tables, one process, a file that can go bad."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from cache.store import EDGES, SORTED_BY, RunRow, Side, Store, StoreError, wal_of
+from engine.pipeline import ignore
+from engine.spec import RunSpec
+from tests.fakes import tiny_compute
+
+TABLES = tiny_compute(RunSpec(n=4), ignore).tables
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "c.duckdb")
+    yield opened
+    opened.close()
+
+
+def row(key: str) -> RunRow:
+    return RunRow(key, '{"task": "ioi"}', "{}", "2026-01-01T00:00:00+00:00", 1.5)
+
+
+def counts(path: Path) -> dict[str, int]:
+    """Rows per table, read by an independent connection; every run table and the list of runs."""
+    with duckdb.connect(str(path)) as db:
+        names = ("runs", "overlap_curves", *SORTED_BY)
+        return {name: len(db.table(name).fetchall()) for name in names}
+
+
+def test_what_goes_in_comes_out(store: Store) -> None:
+    store.add_run(row("k"), TABLES)
+    assert store.run("k") == row("k")
+    assert store.examples("k").equals(TABLES["examples"])
+    assert store.readouts("k").equals(TABLES["readouts"])
+    for table, read in (("node_lens", store.node_lens), ("residual_lens", store.residual_lens)):
+        written = TABLES[table].filter(pa.compute.equal(TABLES[table]["readout"], 1))
+        assert read("k", 1).equals(written)
+    one = store.node_lens("k", 1, 3)
+    assert one["node"].to_pylist() == [3] and one["readout"].to_pylist() == [1]
+
+
+def test_rows_of_another_run_never_show(store: Store) -> None:
+    other = tiny_compute(RunSpec(n=4, seed=1), ignore).tables
+    store.add_run(row("a"), TABLES)
+    store.add_run(row("b"), other)
+    assert store.examples("b").equals(other["examples"])
+    assert store.edges(Side("a", "total"))["edge"].to_pylist() != store.edges(Side("b", "total"))["edge"].to_pylist()
+    assert store.examples("nowhere").num_rows == 0
+
+
+def test_top_k_is_the_k_largest_and_a_prefix(store: Store) -> None:
+    store.add_run(row("k"), TABLES)
+    for part in ("total", "half-b"):
+        everything = store.edges(Side("k", part))
+        scores = np.abs(everything["score"].to_numpy())
+        assert (np.diff(scores) <= 0).all() and len(set(everything["edge"].to_pylist())) == len(everything)
+        assert store.edges(Side("k", part), 7).equals(everything.slice(0, 7))
+
+
+def test_top_k_reads_one_row_group_of_many(store: Store) -> None:
+    """The rows are on disk in the order (run, part, rank), so DuckDB skips all but one of its groups of 122,880."""
+    n = 150_000
+    edges = np.arange(n, dtype=np.int32)
+    shuffled = np.random.default_rng(0).permutation(n)
+    parts = []
+    for part in ("total", "step-00", "half-b", "half-a"):
+        table = pa.table({"part": [part] * n, "rank": edges, "edge": edges, "score": np.zeros(n, np.float32)})
+        parts.append(table.take(shuffled))
+    store.add_run(row("k1"), {**TABLES, "edges": pa.concat_tables(parts)})
+    store.add_run(row("k2"), {**TABLES, "edges": pa.concat_tables(parts)})
+    assert store.edges(Side("k1", "step-00"), 300)["edge"].to_pylist() == list(range(300))
+    store.close()
+    with duckdb.connect(str(store.path)) as db:
+        plan = json.loads(db.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {EDGES}", [1, "total", 300]).fetchall()[0][1])
+        scan = next(found for found in operators(plan) if "row_groups_scanned" in found)
+        assert scan["row_groups_scanned"] <= 2 < scan["total_row_groups_to_scan"]
+        order = db.execute(
+            "SELECT bool_and(later) FROM (SELECT (run, part, rank) > lag((run, part, rank)) OVER "
+            "(ORDER BY rowid) AS later FROM edges)"
+        ).fetchall()
+        assert order == [(True,)]
+
+
+def operators(plan: object) -> Iterator[dict[str, int]]:
+    if isinstance(plan, dict):
+        yield plan
+    for child in plan.values() if isinstance(plan, dict) else plan if isinstance(plan, list) else ():
+        yield from operators(child)
+
+
+@pytest.mark.parametrize("broken", ["missing table", "missing column", "unknown column", "null"])
+def test_a_run_is_stored_whole_or_not_at_all(store: Store, broken: str) -> None:
+    last = TABLES["residual_lens"]
+    tables = {
+        "missing table": {name: table for name, table in TABLES.items() if name != "residual_lens"},
+        "missing column": {**TABLES, "residual_lens": last.drop_columns(["entropy"])},
+        "unknown column": {**TABLES, "residual_lens": last.append_column("extra", last["layer"])},
+        "null": {**TABLES, "residual_lens": last.set_column(4, "entropy", pa.nulls(len(last), pa.float32()))},
+    }[broken]
+    with pytest.raises((KeyError, duckdb.Error)):
+        store.add_run(row("k"), tables)
+    assert store.runs() == []
+    store.add_run(row("k"), TABLES)
+    store.close()
+    assert counts(store.path) == {"runs": 1, "overlap_curves": 0} | {n: TABLES[n].num_rows for n in SORTED_BY}
+
+
+def test_a_key_is_never_overwritten(store: Store) -> None:
+    store.add_run(row("k"), TABLES)
+    store.add_run(RunRow("k", "{}", "{}", "later", 9.0), tiny_compute(RunSpec(n=4, seed=5), ignore).tables)
+    assert store.run("k") == row("k")
+    assert store.examples("k").equals(TABLES["examples"])
+
+
+def test_delete_takes_everything_of_the_run_and_nothing_else(store: Store) -> None:
+    for key in ("a", "b", "c"):
+        store.add_run(row(key), TABLES)
+    curve = pa.table({"k": pa.array([1, 2], pa.int32()), "shared": pa.array([0, 2], pa.int32())})
+    store.add_overlap(Side("a", "total"), Side("b", "total"), curve)
+    store.add_overlap(Side("c", "total"), Side("b", "total"), curve)
+    store.delete_run("a")
+    assert [kept.key for kept in store.runs()] == ["c", "b"]
+    assert store.examples("b").equals(TABLES["examples"])
+    store.close()
+    assert counts(store.path) == {"runs": 2, "overlap_curves": 2} | {n: 2 * TABLES[n].num_rows for n in SORTED_BY}
+
+
+def test_an_overlap_is_kept_once_and_read_either_way(store: Store) -> None:
+    for key in ("a", "b"):
+        store.add_run(row(key), TABLES)
+    a, b = Side("a", "total"), Side("b", "half-a")
+    curve = pa.table({"k": pa.array([2, 1], pa.int32()), "shared": pa.array([2, 0], pa.int32())})
+    store.add_overlap(b, a, curve)
+    store.add_overlap(a, b, curve)
+    assert store.overlap(a, b)["shared"].to_pylist() == store.overlap(b, a)["shared"].to_pylist() == [0, 2]
+    assert store.overlap(a, Side("b", "total")).num_rows == 0
+
+
+def test_threads_read_and_write_at_once(store: Store) -> None:
+    """A writer and readers on a thread each; a shared connection would mix or lose their results."""
+    store.add_run(row("k"), TABLES)
+    expected, failures = store.edges(Side("k", "total")), []
+
+    def read() -> None:
+        failures.extend("edges" for _ in range(30) if not store.edges(Side("k", "total")).equals(expected))
+
+    def write(name: str) -> None:
+        for i in range(5):
+            store.add_run(row(f"{name}{i}"), TABLES)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    threads += [threading.Thread(target=write, args=(name,)) for name in "xy"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len(store.runs()) == 11
+
+
+KILLED_MIDWAY = """
+import sys, time
+from pathlib import Path
+from cache.store import RunRow, Store
+from tests.cache.test_store import TABLES, row
+
+class Stuck(dict):
+    def __getitem__(self, name):
+        if name == "residual_lens":
+            print("midway", flush=True)
+            time.sleep(60)
+        return super().__getitem__(name)
+
+store = Store(Path(sys.argv[1]))
+store.add_run(row("whole"), TABLES)
+store.add_run(row("half"), Stuck(TABLES))
+"""
+
+
+def test_kill_in_the_middle_of_a_transaction(tmp_path: Path) -> None:
+    path = tmp_path / "c.duckdb"
+    process = subprocess.Popen([sys.executable, "-c", KILLED_MIDWAY, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline() == "midway\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    store = Store(path)
+    assert store.set_aside is None
+    assert [kept.key for kept in store.runs()] == ["whole"]
+    store.add_run(row("half"), TABLES)
+    assert store.examples("half").equals(TABLES["examples"])
+    store.close()
+    assert counts(path) == {"runs": 2, "overlap_curves": 0} | {n: 2 * TABLES[n].num_rows for n in SORTED_BY}
+
+
+def test_a_second_process_gets_one_sentence(store: Store) -> None:
+    code = f"""
+from pathlib import Path
+from cache.store import Store, StoreError
+try:
+    Store(Path({str(store.path)!r}))
+except StoreError as error:
+    print(error)
+"""
+    said = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert said.count("\n") == 1 and "is in use by another program (process " in said and str(store.path) in said
+    assert store.path.exists() and not list(store.path.parent.glob("*.unreadable-*"))
+
+
+@pytest.mark.parametrize("damage", ["garbage", "empty", "truncated", "flipped header"])
+def test_an_unreadable_file_is_set_aside(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "c.duckdb"
+    first = Store(path)
+    first.add_run(row("k"), TABLES)
+    first.close()
+    sound = path.read_bytes()
+    spoiled = {
+        "garbage": b"not a database " * 1000,
+        "empty": b"",
+        "truncated": sound[:5000],
+        "flipped header": bytes(255 - byte if 4096 <= i < 13000 else byte for i, byte in enumerate(sound)),
+    }[damage]
+    path.write_bytes(spoiled)
+    wal_of(path).write_bytes(b"log")
+    store = Store(path)
+    assert store.set_aside is not None and store.set_aside.read_bytes() == spoiled
+    assert wal_of(store.set_aside).read_bytes() == b"log"
+    assert store.runs() == []
+    store.add_run(row("k"), TABLES)
+    store.close()
+    again = Store(path)
+    assert again.set_aside is None and again.run("k") == row("k")
+    again.close()
+
+
+def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "c.duckdb"
+    with duckdb.connect(str(path)) as db:
+        db.execute("CREATE TABLE runs (distance DOUBLE)")
+    with pytest.raises(StoreError, match="another layout"):
+        Store(path)
+    assert counts_of_foreign(path) == 0
+
+
+def counts_of_foreign(path: Path) -> int:
+    with duckdb.connect(str(path)) as db:
+        return int(db.execute("SELECT count(distance) FROM runs").fetchall()[0][0])
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not a file"):
+        Store(tmp_path)

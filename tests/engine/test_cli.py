@@ -1,0 +1,163 @@
+"""The command line: what it prints, what it refuses, and that the cache answers without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import circuit, pipeline
+from engine.__main__ import main
+from engine.records import Run
+from engine.spec import RunSpec
+from tests.fakes import fake_compute, tiny_compute
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_TORCH = """
+import sys
+from engine.__main__ import main
+code = main(sys.argv[1:])
+sys.exit("torch was imported" if "torch" in sys.modules else code)
+"""
+
+
+def cli(*argv: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, which fails if it imported torch."""
+    command = [sys.executable, "-c", NO_TORCH, *argv]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def both(task: str = "ioi") -> tuple[Run, Run]:
+    arm, mdm = (pipeline.run(RunSpec(n=4, task=task, model=model), compute=fake_compute) for model in ("arm", "mdm"))
+    return arm, mdm
+
+
+@pytest.mark.usefixtures("workspace")
+def test_compare_answers_from_the_cache_without_torch() -> None:
+    arm, mdm = both()
+    assert main(["compare", "--n", "4"]) == 0
+    pipeline.close()
+    said = cli("compare", "--n", "4")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert arm.key in said.stdout and mdm.key in said.stdout
+
+
+@pytest.mark.usefixtures("workspace")
+def test_compare_prints_what_the_arrays_say(capsys: pytest.CaptureFixture[str]) -> None:
+    arm, mdm = both()
+    assert main(["compare", "--n", "4", "--k", "7,300"]) == 0
+    printed = capsys.readouterr().out
+    rows = [line.split() for line in printed.splitlines() if line.strip()[:1].isdecimal()]
+    assert [row[0] for row in rows] == ["7", "300"]
+    for k, overlap, chance, half_arm, half_mdm, early_arm, early_mdm, ratio, *_ in rows:
+        at, n = int(k), arm.meta.graph.n_edges
+        tops = {
+            (run.key, part): set(pipeline.edge_table(run.key, part, at).edge.tolist())
+            for run in (arm, mdm)
+            for part in ("total", "half-a", "half-b")
+        }
+
+        def jaccard(a: set[int], b: set[int]) -> float:
+            return len(a & b) / len(a | b)
+
+        assert float(overlap) == pytest.approx(jaccard(tops[arm.key, "total"], tops[mdm.key, "total"]), abs=6e-4)
+        assert float(half_arm) == pytest.approx(jaccard(tops[arm.key, "half-a"], tops[arm.key, "half-b"]), abs=6e-4)
+        assert float(half_mdm) == pytest.approx(jaccard(tops[mdm.key, "half-a"], tops[mdm.key, "half-b"]), abs=6e-4)
+        assert float(chance) == pytest.approx(at / (2 * n - at), abs=6e-5)
+        tables = [pipeline.edge_table(run.key, limit=at) for run in (arm, mdm)]
+        expected = circuit.compare(arm.meta.graph, tables[0], tables[1], at)
+        assert float(early_arm) == pytest.approx(expected.arm.early_share, abs=6e-4)
+        assert float(early_mdm) == pytest.approx(expected.mdm.early_share, abs=6e-4)
+        assert float(ratio) == pytest.approx(expected.early_ratio, abs=6e-3)
+    for run in (arm, mdm):
+        assert f"{run.key}  embedded / {run.spec.model} / ioi  n=4 seed=0  accuracy {run.meta.accuracy:.1%}" in printed
+
+
+@pytest.mark.usefixtures("workspace")
+def test_compare_follows_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--n", "4", "--k", "50", "--steps"], fake_compute) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {run.spec.model for run in pipeline.list_runs()} == {"arm", "mdm", "step:0", "step:100"}
+    arm, late = (pipeline.find(RunSpec(n=4, model=model)) for model in ("arm", "step:100"))
+    assert arm and late
+    shared = pipeline.overlap_curve(arm.key, late.key)[49]
+    assert lines[-1].split()[:2] == ["100", f"{shared / (100 - shared):.3f}"] and late.key in lines[-1]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_run_computes_and_list_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--task", "sudoku", "--n", "3", "--model", "arm,step:100"], tiny_compute) == 0
+    printed = capsys.readouterr().out
+    assert [run.spec for run in pipeline.list_runs()] == [
+        RunSpec(task="sudoku", n=3, model=model) for model in ("step:100", "arm")
+    ]
+    assert main(["list"]) == 0
+    listed = capsys.readouterr().out
+    for run in pipeline.list_runs():
+        assert run.key in printed and run.key in listed and run.created in listed
+
+
+@pytest.mark.parametrize("format", ["json", "graphml", "parquet", "csv"])
+def test_export_writes_the_file(workspace: Path, format: str) -> None:
+    run = pipeline.run(RunSpec(n=4), compute=tiny_compute)
+    out = workspace / f"circuit.{format}"
+    assert main(["export", run.key, "--format", format, "--k", "9", "--out", str(out)]) == 0
+    assert out.stat().st_size > 100
+    if format == "json":
+        assert sum(edge["in_graph"] for edge in json.loads(out.read_text())["edges"].values()) == 9
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["run", "--tsk", "ioi"], "--tsk"),
+        (["run", "--task", "chess"], "chess"),
+        (["compare", "--method", "magic"], "magic"),
+        (["compare", "--k", "50,many"], "many"),
+        (["compare", "--n", "-3"], "-3"),
+        (["compare", "--n", "1"], "n is 1"),
+        (["compare", "--pair", "dream"], "dream"),
+        (["run", "--model", "bert"], "bert"),
+        (["run", "--model", "step:7"], "step:7"),
+        (["export", "abc", "--format", "gml"], "gml"),
+        (["export", "abc"], "abc"),
+        (["train", "--out", "x", "--precision", "fp8"], "fp8"),
+        (["train"], "--out"),
+        (["dance"], "dance"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+@pytest.mark.usefixtures("workspace")
+def test_bad_flags_are_refused_by_name(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code = main(argv)
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    assert code == 2 and said in captured.err.splitlines()[-1] and captured.out == ""
+
+
+@pytest.mark.usefixtures("workspace")
+def test_bad_flags_are_refused_before_torch_is_imported() -> None:
+    said = cli("compare", "--pair", "dream")
+    assert said.returncode == 2 and "'dream'" in said.stderr and "Traceback" not in said.stderr
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_size_beyond_the_graph_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--n", "4", "--k", "50,99999"], tiny_compute) == 2
+    assert "--k has 50" in capsys.readouterr().err  # the tiny graph has fewer than 50 edges
+
+
+@pytest.mark.usefixtures("workspace")
+def test_doctor_says_what_there_is(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline.run(RunSpec(n=4), compute=tiny_compute)
+    (workspace / "pair" / "mdm" / "model.safetensors").unlink()
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert f"{workspace / 'circuits.duckdb'}: 1 runs" in said
+    assert "GiB" in said and "device" in said and "torch" in said
+    assert "mdm missing" in said and "arm missing" not in said
