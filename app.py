@@ -1,0 +1,20 @@
+"""The circuit explorer: page configuration and navigation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+LOGO = Path(__file__).parent / "assets" / "logo.svg"
+
+st.set_page_config(page_title="Circuit explorer", page_icon=str(LOGO), layout="wide")
+st.logo(str(LOGO), size="large")
+st.navigation(
+    [
+        st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),
+        st.Page("pages/circuits.py", title="Circuits", icon=":material/hub:", url_path="circuits"),
+        st.Page("pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
+    ],
+    position="top",
+).run()

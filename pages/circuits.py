@@ -1,0 +1,366 @@
+"""The two circuits of a task side by side: slide K, watch the overlap, click a node and see its lens in both models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from engine import circuit
+from engine.export import FORMATS, file_name
+from engine.graph import Graph
+from engine.pairs import Pair, pair_named, pairs
+from engine.records import Run
+from engine.spec import RunSpec
+from engine.tasks import TASKS
+from pages.figures import charts
+from pages.figures import circuit as drawing
+from pages.figures.palette import NAME
+from pages.parts import resources, state, widgets
+from pages.parts.node import node_panel
+from pages.parts.sides import Side, Sides
+from pages.parts.state import FINAL, TOTAL, Question
+from pages.parts.watching import watch_jobs
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What of the circuits is drawn; the numbers beside them don't depend on it."""
+
+    kinds: tuple[str, ...]
+    sign: str
+    show: str
+    pruned: bool
+
+    @property
+    def active(self) -> bool:
+        return bool(set(self.kinds) != set(drawing.KINDS) or self.sign != "both" or self.show != "all" or self.pruned)
+
+
+def page() -> None:
+    st.title("Two circuits, side by side")
+    with widgets.user_errors():
+        asked = ask()
+        pair = pair_named(asked.pair)
+        step = checkpoint(pair)
+        specs = [asked.spec("arm"), asked.spec("mdm" if step == FINAL else f"step:{step}")]
+        runs = [resources.found(spec) for spec in specs]
+        widgets.submit_error()
+        watch_jobs()
+        if runs[0] is None or runs[1] is None:
+            offer([spec for spec, run in zip(specs, runs, strict=True) if run is None], asked, pair)
+            return
+        explore(runs[0], runs[1], asked, pair, step)
+
+
+def ask() -> Question:
+    """Pair, task, method and settings, from the reader or the address."""
+    known = pairs()
+    columns = st.columns([3, 4, 3, 2], vertical_alignment="bottom")
+    with columns[0]:
+        pair = st.selectbox(
+            "Pair", list(known), format_func=lambda name: known[name].title, key=state.PAIR, bind=state.URL
+        )
+    with columns[1]:
+        task = st.selectbox(
+            "Task", list(TASKS), format_func=lambda name: TASKS[name].title, key=state.TASK, bind=state.URL
+        )
+    with columns[2]:
+        method = widgets.method_box()
+    with columns[3]:
+        chosen = widgets.settings_popover(RunSpec())
+    st.caption(f"{widgets.plain(TASKS[task].blurb)} ({TASKS[task].family})")
+    return Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
+
+
+def checkpoint(pair: Pair) -> str:
+    """Which state of post-training stands for the MDM; the final one where there is no choice."""
+    if not pair.steps:
+        return FINAL
+    return str(
+        st.select_slider(
+            "MDM after so many steps of post-training",
+            [*(str(step) for step in pair.steps), FINAL],
+            FINAL,
+            key=state.STEP,
+            bind=state.URL,
+            help="Step 0 is the ARM itself, read in both directions with masks.",
+        )
+    )
+
+
+def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
+    """Say what is missing and offer to compute it, or all checkpoints at once."""
+    open_specs = {spec for job in resources.job_queue().jobs() if job.is_open for spec in job.specs}
+    names = " and ".join(model_name(spec.model) for spec in missing)
+    task = TASKS[asked.task].title
+    if set(missing) <= open_specs:
+        st.info("The circuits appear here when they are computed. The rest of the app stays usable.")
+        return
+    st.info(f"Not computed yet with these settings: {names} on {task}.", icon=":material/hourglass_empty:")
+    choices = [(f"Compute {names}", missing)]
+    steps = [asked.spec(f"step:{step}") for step in pair.steps]
+    every = [spec for spec in [asked.spec("arm"), asked.spec("mdm"), *steps] if resources.found(spec) is None]
+    if len(every) > len(missing):
+        choices.append((f"Compute all checkpoints ({len(every)} runs)", every))
+    with st.container(horizontal=True):
+        for index, (label, specs) in enumerate(choices):
+            st.button(
+                label,
+                type="secondary" if index else "primary",
+                icon=":material/play_arrow:",
+                key=f"compute {index}",
+                on_click=widgets.submit,
+                args=(specs, f"{pair.title}, {task}"),
+            )
+
+
+def model_name(model: str) -> str:
+    return f"the MDM after {int(model[5:]):,} steps" if model.startswith("step:") else f"the {NAME[model]}"
+
+
+def explore(arm: Run, mdm: Run, asked: Question, pair: Pair, step: str) -> None:
+    """Everything below the selectors, for two computed runs."""
+    graph = arm.meta.graph
+    k = widgets.k_slider(graph.n_edges)
+    parts, filters = choose_filters(arm, mdm, graph)
+    sides = Sides(graph, k, Side("arm", arm, parts[0]), Side("mdm", mdm, parts[1]))
+    numbers(sides)
+    pictures = graphs(sides, filters)
+    curves(sides)
+    drift(sides, asked, pair)
+    st.header("Node", divider="gray")
+    node_panel(sides)
+    downloads(sides, pictures)
+
+
+def choose_filters(arm: Run, mdm: Run, graph: Graph) -> tuple[tuple[str, str], Filters]:
+    """The node and the filters in one row; the part of the answer and of the edges to look at."""
+    node, filter_box = st.columns([3, 2], vertical_alignment="bottom")
+    with node:
+        st.selectbox(
+            "Node",
+            graph.node_names,
+            index=None,
+            placeholder="Click a node in a graph, or choose one here",
+            key=state.NODE,
+            bind=state.URL,
+        )
+    with filter_box, st.popover("Filters", icon=":material/filter_alt:", width="stretch"):
+        show = st.segmented_control(
+            "Edges", drawing.CLASSES, default="all", required=True, key=state.SHOW, bind=state.URL,
+            help="shared: among the K strongest of both models; only: of one.",
+        )  # fmt: skip
+        sign = st.segmented_control(
+            "Sign", drawing.SIGNS, default="both", required=True, key=state.SIGN, bind=state.URL,
+            help="positive: pushes towards the right answer.",
+        )  # fmt: skip
+        kinds = st.pills(
+            "Read as", drawing.KINDS, selection_mode="multi", default=drawing.KINDS, key=state.KINDS, bind=state.URL,
+            help="Where an edge arrives: a head's queries, keys or values, an MLP, or the logits.",
+        )  # fmt: skip
+        pruned = st.toggle(
+            "Prune dead ends", key=state.PRUNE, bind=state.URL,
+            help="Leave out edges that don't lie on a path from input to logits within the circuit.",
+        )  # fmt: skip
+        parts = (part_box("ARM: site", arm, state.ARM_PART), part_box("MDM: denoising step", mdm, state.MDM_PART))
+    return parts, Filters(tuple(kinds), str(sign), str(show), bool(pruned))
+
+
+def part_box(label: str, run: Run, key: str) -> str:
+    return str(
+        st.selectbox(
+            label, [TOTAL, *run.meta.parts], format_func=str, key=key, bind=state.URL,
+            help="Scores of one position of the answer (ARM) or one step of denoising (MDM) instead of all.",
+        )
+    )  # fmt: skip
+
+
+def numbers(sides: Sides) -> None:
+    """The figures at K that a reader came for."""
+    arm, mdm, k = sides.arm, sides.mdm, sides.k
+    at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, k)
+    selves = [float(circuit.jaccard(resources.halves(side.run.key))[k - 1]) for side in (arm, mdm)]
+    tiles = st.columns(5)
+    tiles[0].metric(
+        f"Overlap at K = {k:,} (Jaccard)",
+        f"{at.jaccard:.3f}",
+        help=f"{at.shared:,} edges are among the {k:,} strongest of both models. Chance: {at.chance:.3f}.",
+        delta=f"chance {at.chance:.3f}",
+        delta_color="off",
+        delta_arrow="off",
+    )
+    tiles[1].metric(
+        "Shared edges", f"{at.shared:,} of {k:,}", delta=f"{k - at.shared:,} in one only",
+        delta_color="off", delta_arrow="off",
+    )  # fmt: skip
+    tiles[2].metric(
+        "Each with itself",
+        f"{selves[0]:.2f} / {selves[1]:.2f}",
+        help="Overlap of the ARM's / the MDM's circuit on half of the prompts with its own on the other half.",
+        delta="ARM / MDM, split half",
+        delta_color="off",
+        delta_arrow="off",
+    )
+    tiles[3].metric(
+        "Early share, MDM / ARM",
+        f"{at.early_ratio:.2f}×",
+        help="Share of component importance in the first third of the layers.",
+        delta=f"{at.mdm.early_share:.1%} / {at.arm.early_share:.1%}",
+        delta_color="off",
+        delta_arrow="off",
+    )
+    tiles[4].metric(
+        "Problems solved",
+        f"{arm.run.meta.accuracy:.0%} / {mdm.run.meta.accuracy:.0%}",
+        help=f"Of {arm.run.meta.accuracy_n} held-out problems, ARM / MDM.",
+        delta="ARM / MDM, held out",
+        delta_color="off",
+        delta_arrow="off",
+    )
+    st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in (arm, mdm)))
+
+
+def graphs(sides: Sides, filters: Filters) -> dict[str, go.Figure]:
+    """Draw both circuits; the figures by model."""
+    graph, look, node = sides.graph, widgets.look(), state.chosen_node()
+    drawn = {
+        side.model: drawing.filtered(
+            graph,
+            edges,
+            kinds=filters.kinds,
+            sign=filters.sign,
+            show=filters.show,
+            pruned=filters.pruned,
+        )
+        for side, edges in sides.classified()
+    }
+    present = {model: drawing.nodes_in(graph, edges) for model, edges in drawn.items()}
+    other = {"arm": "mdm", "mdm": "arm"}
+    figures = {}
+    for column, side in zip(st.columns(2), sides, strict=True):
+        edges = drawn[side.model]
+        figures[side.model] = figure = drawing.circuit_figure(graph, side.model, edges, present[other[side.model]], look, node)
+        with column:
+            st.subheader(side.title)
+            draw_graph(figure, side, sides)
+            st.caption(drawn_note(len(edges), sides.k, filters))
+    st.caption(
+        "Circles are heads, squares MLPs; size is importance. Filled green: in both circuits. A line's width is its "
+        "|score|. Click a node to see what it writes."
+    )
+    return figures
+
+
+def draw_graph(figure: go.Figure, side: Side, sides: Sides) -> None:
+    key = f"graph {side.model}"
+    st.plotly_chart(
+        figure,
+        width="stretch",
+        key=key,
+        on_select=lambda: state.take_click(key),
+        selection_mode="points",
+        config=widgets.chart_config(f"circuit-{side.model}-{side.run.spec.task}-{sides.k}"),
+        alt=f"Circuit of the {side.title} at K = {sides.k}",
+    )
+
+
+def drawn_note(count: int, k: int, filters: Filters) -> str:
+    shown = min(count, drawing.DRAWN_MOST)
+    words = f"{shown:,} of {k:,} edges drawn"
+    if count > shown:
+        words += f"; the weaker {count - shown:,} are not drawn but count for the nodes' size"
+    return words + (". Filters are on." if filters.active else ".")
+
+
+def curves(sides: Sides) -> None:
+    """The overlap at every K with its two references, and the layer profile."""
+    arm, mdm, look = sides.arm, sides.mdm, widgets.look()
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Overlap at every K")
+        shared = resources.shared_counts(arm.run.key, mdm.run.key, arm.part, mdm.part)
+        lines = [
+            charts.Curve("ARM with MDM", shared, "pair"),
+            charts.Curve("ARM with itself", resources.halves(arm.run.key), "arm"),
+            charts.Curve("MDM with itself", resources.halves(mdm.run.key), "mdm"),
+        ]
+        figure = charts.overlap_figure(lines, sides.k, look)
+        widgets.chart(figure, "overlap", "Overlap of the two circuits at every K", f"overlap-{arm.run.spec.task}")
+        st.caption("With itself: the circuits of two halves of the prompts, as high as an overlap can be expected to go.")
+    with right:
+        st.subheader(f"Importance by layer at K = {sides.k:,}")
+        shares = [resources.layer_shares(side.run.key, side.part, sides.k) for side in (arm, mdm)]
+        early = circuit.early_boundary(sides.graph.n_layers)
+        figure = charts.profile_figure(shares[0], shares[1], early, look)
+        widgets.chart(figure, "profile", "Share of importance by layer, ARM and MDM", f"layers-{arm.run.spec.task}")
+        at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
+        st.caption(
+            f"Early share: ARM {at.arm.early_share:.1%}, MDM {at.mdm.early_share:.1%}, ratio {at.early_ratio:.2f}. "
+            f"Effective number of components: ARM {at.arm.effective_number:.1f}, MDM {at.mdm.effective_number:.1f}."
+        )
+
+
+def drift(sides: Sides, asked: Question, pair: Pair) -> None:
+    """How the circuit left the ARM's along post-training, where at least two checkpoints are computed."""
+    found = [(step, resources.found(asked.spec(f"step:{step}"))) for step in pair.steps]
+    points = [(step, run) for step, run in found if run]
+    missing = [asked.spec(f"step:{step}") for step, run in found if run is None]
+    if not pair.steps:
+        return
+    st.subheader(f"Along post-training, K = {sides.k:,}")
+    if len(points) > 1:
+        key, at = sides.arm.run.key, sides.k - 1
+        overlap = [float(circuit.jaccard(resources.shared_counts(key, run.key, TOTAL, TOTAL))[at]) for _, run in points]
+        selves = [float(circuit.jaccard(resources.halves(run.key))[at]) for _, run in points]
+        solved = [run.meta.accuracy for _, run in points]
+        figure = charts.drift_figure([step for step, _ in points], overlap, selves, solved, widgets.look())
+        widgets.chart(figure, "drift", "Overlap with the ARM along post-training", f"drift-{asked.task}")
+    open_specs = {spec for job in resources.job_queue().jobs() if job.is_open for spec in job.specs}
+    if missing and not set(missing) <= open_specs:
+        st.button(
+            f"Compute the {len(missing)} missing checkpoints",
+            icon=":material/play_arrow:",
+            key="compute checkpoints",
+            on_click=widgets.submit,
+            args=(missing, f"{pair.title}, {TASKS[asked.task].title}: checkpoints"),
+            help="Then this place shows how the circuit moved away from the ARM's, step by step.",
+        )
+
+
+def downloads(sides: Sides, pictures: dict[str, go.Figure]) -> None:
+    st.header("Download", divider="gray")
+    st.caption("The camera on every figure saves it as an SVG picture.")
+    for side in sides:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"{side.title}, {sides.k:,} edges:")
+            for format in FORMATS:
+                st.download_button(
+                    format.upper() if format != "graphml" else "GraphML",
+                    _exporter(side, sides.k, format),
+                    file_name=file_name(side.run, sides.k, format, side.part),
+                    key=f"download {side.model} {format}",
+                    icon=":material/download:",
+                    on_click="ignore",
+                )
+            st.download_button(
+                "Picture (HTML)",
+                _picture(pictures[side.model]),
+                file_name=file_name(side.run, sides.k, "html", side.part),
+                key=f"download {side.model} html",
+                icon=":material/image:",
+                on_click="ignore",
+            )
+
+
+def _exporter(side: Side, k: int, format: str) -> Callable[[], bytes]:
+    return lambda: resources.exported(side.run.key, k, format, side.part)
+
+
+def _picture(figure: go.Figure) -> Callable[[], bytes]:
+    return lambda: widgets.picture(figure)
+
+
+page()

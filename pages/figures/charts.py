@@ -1,0 +1,269 @@
+"""The curves and bars beside the circuits. Tokens are untrusted text: they are escaped and made visible."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from engine.pipeline import LayerLens, NodeLens
+from pages.figures.palette import NAME, Palette
+
+_POINTS = 400  # of a curve over K: more than there are pixels
+_TOKENS = 8  # rows on either side of a lens
+_LONGEST = 18  # characters of a token in a figure
+_VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Edges that two circuits of the same size have in common: shared[K - 1]."""
+
+    name: str
+    shared: NDArray[np.int32]
+    style: str  # "arm", "mdm" (a model with itself) or "pair"
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """What the overview draws of a task: overlaps at one K."""
+
+    title: str
+    overlap: float
+    chance: float
+    self_arm: float
+    self_mdm: float
+
+
+def visible(token: str) -> str:
+    """A token as a person can see it: white space and nothing get a sign, control characters their escape."""
+    if not token:
+        return "∅"
+    shown = "".join(_VISIBLE.get(c) or (c if c.isprintable() else c.encode("unicode_escape").decode()) for c in token)
+    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+
+
+def as_text(token: str) -> str:
+    """A token for a figure's text, where Plotly would interpret tags."""
+    return html.escape(visible(token), quote=False)
+
+
+def overlap_figure(curves: Sequence[Curve], k: int, look: Palette) -> go.Figure:
+    """Jaccard overlap at every K: the pair, each model with itself on other prompts, and chance; a marker at K."""
+    figure = go.Figure()
+    n_edges = len(curves[0].shared)
+    ks = np.unique(np.geomspace(1, n_edges, _POINTS).round().astype(int))
+    styles = {
+        "pair": {"color": look.shared, "width": 3.5, "dash": "solid"},
+        "arm": {"color": look.arm, "width": 1.8, "dash": "dash"},
+        "mdm": {"color": look.mdm, "width": 1.8, "dash": "dot"},
+        "chance": {"color": look.neutral, "width": 1.5, "dash": "longdashdot"},
+    }
+    lines = [(curve.name, curve.style, jaccard_at(curve.shared, ks)) for curve in curves]
+    for name, style, values in [*lines, ("chance", "chance", ks / (2 * n_edges - ks))]:
+        figure.add_trace(
+            go.Scatter(
+                x=ks,
+                y=values,
+                mode="lines",
+                line=styles[style],
+                name=name,
+                hovertemplate="K = %{x:,}: %{y:.3f}<extra>" + name + "</extra>",
+            )
+        )
+    here = float(jaccard_at(curves[0].shared, np.array([k]))[0])
+    figure.add_vline(x=k, line={"color": look.neutral, "width": 1, "dash": "dot"})
+    figure.add_trace(
+        go.Scatter(
+            x=[k],
+            y=[here],
+            mode="markers+text",
+            marker={"size": 11, "color": look.shared, "line": {"color": look.background, "width": 2}},
+            text=[f"{here:.2f}"],
+            textposition="top center" if here < 0.85 else "bottom center",
+            textfont={"color": look.text, "size": 13},
+            hoverinfo="skip",
+            showlegend=False,
+            name="K",
+        )
+    )
+    figure.update_xaxes(type="log", title="K, the strongest edges of each model", range=[0, np.log10(n_edges) + 0.02])
+    figure.update_xaxes(tickvals=_decades(n_edges), ticktext=[f"{tick:,}" for tick in _decades(n_edges)])
+    figure.update_yaxes(title="overlap (Jaccard)", range=[-0.02, 1.08], tickformat=".1f")
+    return figure.update_layout(**_frame(360), hovermode="closest")
+
+
+def jaccard_at(shared: NDArray[np.int32], ks: NDArray[np.int_]) -> NDArray[np.float64]:
+    """The overlap at some K from the counts at every K."""
+    common = shared[ks - 1].astype(np.float64)
+    return np.asarray(common / (2 * ks - common))
+
+
+def profile_figure(arm: NDArray[np.float64], mdm: NDArray[np.float64], early: int, look: Palette) -> go.Figure:
+    """Share of importance by layer, [n_layers] each; the first `early` layers are marked as early."""
+    figure = go.Figure()
+    layers = np.arange(len(arm))
+    for model, shares, pattern in (("arm", arm, ""), ("mdm", mdm, "/")):
+        figure.add_trace(
+            go.Bar(
+                x=layers,
+                y=shares,
+                name=NAME[model],
+                marker={"color": look.of(model), "pattern": {"shape": pattern, "fgcolor": look.background}},
+                hovertemplate="layer %{x}: %{y:.1%}<extra>" + NAME[model] + "</extra>",
+            )
+        )
+    figure.add_vrect(
+        x0=-0.5,
+        x1=early - 0.5,
+        fillcolor=look.neutral,
+        opacity=0.14,
+        line_width=0,
+        layer="below",
+        annotation={"text": "early", "font": {"color": look.neutral, "size": 13}},
+        annotation_position="top left",
+    )
+    every = max(1, len(arm) // 12)
+    figure.update_xaxes(title="layer", tickvals=layers[::every])
+    figure.update_yaxes(title="share of importance", tickformat=".0%", rangemode="tozero")
+    return figure.update_layout(**_frame(360), barmode="group", bargap=0.25)
+
+
+def lens_figure(lens: NodeLens, answer: str, foil: str, look: Palette) -> go.Figure:
+    """What a node writes towards the logits: the tokens it promotes and suppresses most, in logits."""
+    up = list(zip(lens.promoted, lens.promoted_logit, strict=True))[:_TOKENS]
+    down = list(zip(lens.suppressed, lens.suppressed_logit, strict=True))[:_TOKENS]
+    figure = go.Figure()
+    groups = (("promoted", up, 0, look.shared, ""), ("suppressed", down, len(up) + 0.6, look.neutral, "/"))
+    ticks: list[float] = []
+    labels: list[str] = []
+    for name, rows, start, colour, pattern in groups:
+        y = [start + index for index in range(len(rows))]
+        ticks += y
+        labels += [_marked(token, answer, foil) for token, _ in rows]
+        figure.add_trace(
+            go.Bar(
+                x=[value for _, value in rows],
+                y=y,
+                orientation="h",
+                name=name,
+                marker={"color": colour, "pattern": {"shape": pattern, "fgcolor": look.background}},
+                text=[f"{value:+.2f}" for _, value in rows],
+                textposition="auto",
+                customdata=[as_text(token) for token, _ in rows],
+                hovertemplate="%{customdata}: %{x:+.3f} logits<extra>" + name + "</extra>",
+            )
+        )
+    figure.update_yaxes(tickvals=ticks, ticktext=labels, autorange="reversed", showgrid=False, zeroline=False)
+    figure.update_xaxes(title="logits", zeroline=True, zerolinecolor=look.neutral)
+    return figure.update_layout(**_frame(60 + 22 * (len(ticks) + 2)), bargap=0.2)
+
+
+def residual_figure(layers: Sequence[LayerLens], model: str, look: Palette) -> go.Figure:
+    """How probable answer and foil are when the final norm and unembedding read the residual after each layer."""
+    figure = go.Figure()
+    x = [row.layer for row in layers]
+    best = [", ".join(as_text(token) for token in row.tokens[:3]) for row in layers]
+    series = (
+        ("answer", [row.answer_probability for row in layers], look.of(model), "solid", "circle"),
+        ("foil", [row.foil_probability for row in layers], look.neutral, "dot", "x"),
+    )
+    for name, y, colour, dash, symbol in series:
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=y,
+                mode="lines+markers",
+                name=name,
+                line={"color": colour, "dash": dash, "width": 2.5},
+                marker={"symbol": symbol, "size": 8},
+                customdata=best,
+                hovertemplate="after %{x} layers: %{y:.3f}<br>top: %{customdata}<extra>" + name + "</extra>",
+            )
+        )
+    figure.update_xaxes(title="after layer", tickvals=x, ticktext=["emb.", *(str(layer) for layer in x[1:])])
+    figure.update_yaxes(title="probability", range=[-0.03, 1.05])
+    return figure.update_layout(**_frame(280))
+
+
+def drift_figure(
+    steps: Sequence[int], overlap: Sequence[float], selves: Sequence[float], solved: Sequence[float], look: Palette
+) -> go.Figure:
+    """Checkpoints of post-training: overlap with the ARM, with itself, and problems solved. Evenly spaced steps."""
+    x = list(range(len(steps)))
+    figure = go.Figure()
+    lines = (
+        ("overlap with the ARM", overlap, look.shared, "solid", "diamond"),
+        ("with itself on other prompts", selves, look.mdm, "dot", "square-open"),
+        ("problems solved", solved, look.neutral, "dash", "circle-open"),
+    )
+    for name, values, colour, dash, symbol in lines:
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=values,
+                mode="lines+markers",
+                name=name,
+                line={"color": colour, "dash": dash, "width": 2.5},
+                marker={"symbol": symbol, "size": 9},
+                customdata=steps,
+                hovertemplate="after %{customdata:,} steps: %{y:.3f}<extra>" + name + "</extra>",
+            )
+        )
+    figure.update_xaxes(title="steps of post-training", tickvals=x, ticktext=[f"{step:,}" for step in steps])
+    figure.update_yaxes(range=[-0.03, 1.08], tickformat=".1f")
+    return figure.update_layout(**_frame(300))
+
+
+def overview_figure(rows: Sequence[TaskRow], look: Palette) -> go.Figure:
+    """A line a task: from chance to how much a model overlaps with itself, and where the pair is between them."""
+    figure = go.Figure()
+    y = list(range(len(rows)))
+    for index, row in enumerate(rows):
+        ends = [row.chance, min(row.self_arm, row.self_mdm)]
+        line = {"color": look.faint, "width": 5}
+        figure.add_trace(go.Scatter(x=ends, y=[index] * 2, mode="lines", line=line, hoverinfo="skip", showlegend=False))
+    marks = (
+        ("chance", [row.chance for row in rows], look.neutral, "line-ns-open", 16),
+        ("ARM with itself", [row.self_arm for row in rows], look.arm, "circle-open", 13),
+        ("MDM with itself", [row.self_mdm for row in rows], look.mdm, "square-open", 13),
+        ("ARM with MDM", [row.overlap for row in rows], look.shared, "diamond", 17),
+    )
+    for name, x, colour, symbol, size in marks:
+        main = name == "ARM with MDM"
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=y,
+                mode="markers+text" if main else "markers",
+                name=name,
+                text=[f"{value:.2f}" for value in x] if main else None,
+                textposition="top center",
+                textfont={"color": look.text, "size": 13},
+                marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 2.5}},
+                hovertemplate="%{x:.3f}<extra>" + name + "</extra>",
+            )
+        )
+    figure.update_yaxes(
+        tickvals=y, ticktext=[row.title for row in rows], range=[len(rows) - 0.4, -0.6], showgrid=False, zeroline=False
+    )
+    figure.update_xaxes(title="overlap of the strongest edges (Jaccard)", range=[-0.02, 1.02], zeroline=False)
+    return figure.update_layout(**_frame(110 + 62 * len(rows)))
+
+
+def _marked(token: str, answer: str, foil: str) -> str:
+    sign = {answer: " (answer)", foil: " (foil)"}.get(token, "")
+    return f"<b>{as_text(token)}{sign}</b>" if sign else as_text(token)
+
+
+def _decades(n_edges: int) -> list[int]:
+    return [10**power for power in range(len(str(n_edges)))]
+
+
+def _frame(height: int) -> dict[str, object]:
+    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    return {"height": height, "margin": {"l": 8, "r": 8, "t": 40, "b": 8}, "legend": legend}

@@ -1,0 +1,274 @@
+"""One circuit as a graph whose nodes never move: x is the head or the MLP, y the layer.
+
+1. `layout` places every node of an architecture, whatever is drawn.
+2. `top_edges` takes the K strongest edges of a model and says which of them the other model has too.
+3. `filtered` keeps what the reader wants to see of them.
+4. `circuit_figure` draws that: one trace per class of edge and width, one trace of nodes that answers clicks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from engine.circuit import importance, prune
+from engine.graph import Graph
+from pages.figures.palette import DASH, NAME, SYMBOL, Palette
+
+KINDS = ("q", "k", "v", "MLP", "logits")  # what an edge is read by, in the order of Graph.destination_kind
+SIGNS = ("both", "positive", "negative")
+CLASSES = ("all", "shared", "only")
+DRAWN_MOST = 1500  # edges; more are a grey felt that takes seconds to draw
+NODE_TRACE = "nodes"
+
+_STEPS = 12  # points along an edge's curve
+_WIDTHS = (0.6, 1.4, 2.8)  # pixels, for the weak, the middle and the strong edges drawn
+_STRONG = (0.15, 0.4)  # shares of the strongest |score| drawn where a wider line begins
+_SMALLEST, _LARGEST = 7.0, 26.0  # node diameters in pixels
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where every node stands: x, y are [n_nodes]; the unit is one head across and one layer up."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Edges of one model, strongest first, and which of them are among the other model's top K as well."""
+
+    edge: NDArray[np.int32]
+    score: NDArray[np.float32]
+    rank: NDArray[np.int32]
+    shared: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.edge)
+
+    def where(self, keep: NDArray[np.bool_]) -> Edges:
+        return Edges(self.edge[keep], self.score[keep], self.rank[keep], self.shared[keep])
+
+
+def layout(graph: Graph) -> Layout:
+    """Heads side by side, the MLP half a layer above them at the right, `input` below, `logits` above."""
+    middle = graph.n_heads / 2
+    row_x = [*range(graph.n_heads), graph.n_heads + 0.5]
+    x = [middle, *(row_x * graph.n_layers), middle]
+    y = [-1.0]
+    for layer in range(graph.n_layers):
+        y += [float(layer)] * graph.n_heads + [layer + 0.5]
+    return Layout(np.array(x, np.float32), np.array([*y, graph.n_layers + 0.25], np.float32))
+
+
+def top_edges(edge: NDArray[np.int32], score: NDArray[np.float32], other: NDArray[np.int32]) -> Edges:
+    """The K strongest edges of a model (edge, score) classified by the other model's K strongest."""
+    return Edges(edge, score, np.arange(len(edge), dtype=np.int32), np.isin(edge, other))
+
+
+def filtered(
+    graph: Graph, edges: Edges, *, kinds: tuple[str, ...] = KINDS, sign: str = "both", show: str = "all",
+    pruned: bool = False,
+) -> Edges:
+    """The edges to draw. Pruning looks at the whole circuit; then the other filters choose among what is left."""
+    if pruned:
+        edges = edges.where(prune(graph, edges.edge))
+    wanted = np.isin(np.arange(len(KINDS)), [KINDS.index(kind) for kind in kinds])
+    keep = wanted[graph.destination_kind[graph.edge_destination[edges.edge]]]
+    if sign != "both":
+        keep &= (edges.score > 0) == (sign == "positive")
+    if show != "all":
+        keep &= edges.shared == (show == "shared")
+    return edges.where(keep)
+
+
+def node_kind(name: str) -> str:
+    return name if name in ("input", "logits") else {"a": "head", "m": "mlp"}[name[0]]
+
+
+def circuit_figure(
+    graph: Graph, own: str, edges: Edges, in_other: NDArray[np.bool_], look: Palette, selected: str | None = None
+) -> go.Figure:
+    """The circuit of `own` ("arm" or "mdm").
+
+    `in_other`: [n_nodes], whether a node has an edge in the other model's drawn circuit. At most DRAWN_MOST edges
+    are drawn, the strongest; every edge counts for the size of the nodes.
+    """
+    place, drawn = layout(graph), edges.where(np.arange(len(edges)) < DRAWN_MOST)
+    figure = go.Figure()
+    for group in (own, "shared"):
+        _add_edges(figure, graph, place, drawn.where(drawn.shared == (group == "shared")), drawn, group, own, look)
+    figure.add_trace(_hover_points(graph, place, drawn, own))
+    figure.add_trace(_nodes(graph, place, edges, in_other, own, look))
+    figure.add_trace(_ring(graph, place, selected, look))
+    return _framed(figure, graph, own)
+
+
+def nodes_in(graph: Graph, edges: Edges) -> NDArray[np.bool_]:
+    """[n_nodes]: whether a node has an edge among these."""
+    present = np.zeros(graph.n_nodes, dtype=bool)
+    present[graph.edge_source[edges.edge]] = True
+    present[graph.destination_node[graph.edge_destination[edges.edge]]] = True
+    return present
+
+
+def _curves(graph: Graph, place: Layout, edge: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """x, y, each [n_edges, _STEPS]: cubic curves that leave upwards and arrive from below.
+
+    Queries, keys and values arrive a little left of, at, and right of the middle of their head.
+    """
+    source, destination = graph.edge_source[edge], graph.edge_destination[edge]
+    kind, target = graph.destination_kind[destination], graph.destination_node[destination]
+    x0, y0 = place.x[source], place.y[source]
+    x1 = place.x[target] + np.where(kind < 3, 0.12 * (kind - 1.0), 0.0)
+    y1 = place.y[target]
+    rise = 0.2 + 0.35 * (y1 - y0)
+    same_column = np.abs(x1 - x0) < 0.4
+    bow = np.where(same_column, 0.25 + 0.12 * (y1 - y0), 0.0)  # else the line would run through the nodes between
+    t = np.linspace(0, 1, _STEPS)[None, :]
+    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
+    x = sum(w * c[:, None] for w, c in zip(weights, (x0, x0 + bow, x1 + bow, x1), strict=True))
+    y = sum(w * c[:, None] for w, c in zip(weights, (y0, y0 + rise, y1 - rise, y1), strict=True))
+    return np.asarray(x, np.float32), np.asarray(y, np.float32)
+
+
+def _add_edges(
+    figure: go.Figure, graph: Graph, place: Layout, edges: Edges, drawn: Edges, group: str, own: str, look: Palette
+) -> None:
+    """A legend entry and three traces, one a width; always, so that the figure's structure does not change with K."""
+    largest = np.abs(drawn.score).max(initial=0.0) or 1.0
+    width = np.digitize(np.abs(edges.score) / largest, _STRONG)
+    colour = look.shared if group == "shared" else look.of(own)
+    label = "shared" if group == "shared" else f"{NAME[own]} only"
+    line = {"color": colour, "width": _WIDTHS[2], "dash": DASH[group]}
+    figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=f"{label}: {len(edges):,}"))
+    for level, pixels in enumerate(_WIDTHS):
+        x, y = _curves(graph, place, edges.edge[width == level])
+        figure.add_trace(
+            go.Scatter(
+                x=_with_gaps(x),
+                y=_with_gaps(y),
+                mode="lines",
+                line={"color": colour, "width": pixels, "dash": DASH[group]},
+                opacity=(0.55, 0.75, 0.95)[level],
+                showlegend=False,
+                hoverinfo="skip",
+                meta={"group": group, "edges": len(x)},
+            )
+        )
+
+
+def _with_gaps(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[n, m] -> [n * (m + 1)]: every row followed by a NaN, at which Plotly lifts the pen."""
+    return np.hstack([rows, np.full((len(rows), 1), np.nan, np.float32)]).ravel()
+
+
+def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str) -> go.Scatter:
+    """Invisible points halfway along the edges: lines answer no hover of their own."""
+    x, y = _curves(graph, place, drawn.edge)
+    middle = _STEPS // 2
+    names = [graph.edge_name(int(edge)).replace("<", "&lt;").replace(">", "&gt;") for edge in drawn.edge]
+    groups = np.where(drawn.shared, "shared", f"{NAME[own]} only")
+    text = [
+        f"<b>{name}</b><br>{group}<br>rank {rank + 1:,} · score {score:+.4g}"
+        for name, group, rank, score in zip(names, groups, drawn.rank, drawn.score, strict=True)
+    ]
+    return go.Scatter(
+        x=x[:, middle],
+        y=y[:, middle],
+        mode="markers",
+        marker={"size": 7, "opacity": 0},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        hovertemplate="%{text}<extra></extra>",
+        text=text,
+        showlegend=False,
+        name="edges",
+    )
+
+
+def _nodes(
+    graph: Graph, place: Layout, edges: Edges, in_other: NDArray[np.bool_], own: str, look: Palette
+) -> go.Scatter:
+    weight = importance(graph, edges.edge, edges.score)
+    share = weight / (weight.sum() or 1.0)
+    present = nodes_in(graph, edges)
+    largest = share.max(initial=0.0) or 1.0
+    size = np.where(present, _SMALLEST + (_LARGEST - _SMALLEST) * np.sqrt(share / largest), _SMALLEST)
+    fill = np.where(present, np.where(in_other, look.shared, look.of(own)), look.background)
+    where = np.where(present, np.where(in_other, "in both circuits", f"in the {NAME[own]}'s alone"), "not in it")
+    text = [
+        f"<b>{name}</b><br>{place_}<br>{part:.1%} of importance"
+        for name, place_, part in zip(graph.node_names, where, share, strict=True)
+    ]
+    return go.Scatter(
+        x=place.x,
+        y=place.y,
+        mode="markers",
+        marker={
+            "size": size,
+            "symbol": [SYMBOL[node_kind(name)] for name in graph.node_names],
+            "color": fill,
+            "opacity": 1,
+            "line": {"color": np.where(present, look.background, look.neutral), "width": 1},
+        },
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+        customdata=graph.node_names,
+        text=text,
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+        name=NODE_TRACE,
+    )
+
+
+def _ring(graph: Graph, place: Layout, selected: str | None, look: Palette) -> go.Scatter:
+    index = [graph.node_names.index(selected)] if selected in graph.node_names else []
+    return go.Scatter(
+        x=place.x[index],
+        y=place.y[index],
+        mode="markers+text",
+        text=[selected] if index else [],
+        textposition="top center",
+        textfont={"color": look.text, "size": 13},
+        marker={"size": _LARGEST + 8, "symbol": "circle-open", "color": look.text, "line": {"width": 2.5}},
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+        hoverinfo="skip",
+        showlegend=False,
+        name="selected",
+    )
+
+
+def _framed(figure: go.Figure, graph: Graph, own: str) -> go.Figure:
+    layers, heads = range(graph.n_layers), range(graph.n_heads)
+    every = max(1, graph.n_heads // 16)
+    figure.update_xaxes(
+        range=[-0.8, graph.n_heads + 1.2],
+        tickvals=[*heads[::every], graph.n_heads + 0.5],
+        ticktext=[*(f"h{head}" for head in heads[::every]), "MLP"],
+        showgrid=False,
+        zeroline=False,
+        side="bottom",
+    )
+    figure.update_yaxes(
+        range=[-1.6, graph.n_layers + 0.8],
+        tickvals=[-1, *layers, graph.n_layers + 0.25],
+        ticktext=["input", *(f"layer {layer}" for layer in layers), "logits"],
+        showgrid=False,
+        zeroline=False,
+    )
+    return figure.update_layout(
+        height=max(480, 64 * (graph.n_layers + 2)),
+        margin={"l": 8, "r": 8, "t": 36, "b": 8},
+        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
+        hovermode="closest",
+        hoverdistance=12,
+        dragmode="pan",
+        clickmode="event+select",
+        uirevision=f"{own} {graph.n_layers}x{graph.n_heads}",
+    )

@@ -1,0 +1,242 @@
+"""What was found: for every pair and task how much of the circuit survived post-training, beside the published numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import streamlit as st
+
+from engine import circuit
+from engine.pairs import Pair, pairs
+from engine.records import Run
+from engine.spec import RunSpec
+from engine.tasks import TASKS
+from engine.tasks.base import Task
+from pages.figures import charts
+from pages.parts import resources, state, widgets
+from pages.parts.state import TOTAL, Question
+from pages.parts.watching import watch_jobs
+
+SECONDS_A_RUN = 20  # until a run of this cache says better
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A pair on a task: its two runs, where they are computed."""
+
+    pair: Pair
+    task: Task
+    arm: Run | None
+    mdm: Run | None
+
+    @property
+    def missing(self) -> list[RunSpec]:
+        question = Question(self.pair.name, self.task.name)
+        runs = {"arm": self.arm, "mdm": self.mdm}
+        return [question.spec(model) for model, run in runs.items() if run is None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a cell says at one K."""
+
+    cell: Cell
+    arm: Run
+    mdm: Run
+    at: circuit.Comparison
+    self_arm: float
+    self_mdm: float
+
+    @property
+    def row(self) -> charts.TaskRow:
+        return charts.TaskRow(self.cell.task.title, self.at.jaccard, self.at.chance, self.self_arm, self.self_mdm)
+
+
+def page() -> None:
+    question()
+    with widgets.user_errors():
+        cells = [look_up(pair, task) for pair in pairs().values() for task in TASKS.values()]
+        offer(cells)
+        watch_jobs()
+        k = chosen_k(cells)
+        for pair in pairs().values():
+            own = [cell for cell in cells if cell.pair == pair]
+            show_pair(pair, [find(cell, k) for cell in own if cell.arm and cell.mdm], own, k)
+        show_published()
+        legend()
+
+
+def question() -> None:
+    st.title("Does a diffusion model keep its old circuits?")
+    st.markdown(
+        "A language model that writes left to right (**ARM**, autoregressive) can be post-trained into one that fills in "
+        "masks in any order (**MDM**, masked diffusion). For each task we find the *circuit* of both, the K connections "
+        "between heads and MLPs that matter most for the right answer, and ask **how many the two have in common**."
+    )
+
+
+def look_up(pair: Pair, task: Task) -> Cell:
+    asked = Question(pair.name, task.name)
+    return Cell(pair, task, resources.found(asked.spec("arm")), resources.found(asked.spec("mdm")))
+
+
+def offer(cells: list[Cell]) -> None:
+    """One button for everything that is missing; none while that is under way."""
+    missing = [spec for cell in cells for spec in cell.missing]
+    widgets.submit_error()
+    busy = any(job.is_open for job in resources.job_queue().jobs())
+    if not missing or busy:
+        return
+    known = [run.seconds for cell in cells for run in (cell.arm, cell.mdm) if run]
+    minutes = max(1, math.ceil(len(missing) * (sum(known) / len(known) if known else SECONDS_A_RUN) / 60))
+    runs = f"{len(missing)} run" + ("s" if len(missing) > 1 else "")
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{runs} of {2 * len(cells)} not computed yet.** That takes about {minutes} min on a small machine.")
+        st.button(
+            f"Compute what is missing ({runs})",
+            type="primary",
+            icon=":material/play_arrow:",
+            key="compute missing",
+            on_click=widgets.submit,
+            args=(missing, f"What the overview lacks ({runs})"),
+        )
+
+
+def chosen_k(cells: list[Cell]) -> int:
+    sizes = [cell.arm.meta.graph.n_edges for cell in cells if cell.arm and cell.mdm]
+    return widgets.k_slider(min(sizes)) if sizes else state.DEFAULT_K
+
+
+def find(cell: Cell, k: int) -> Finding:
+    if cell.arm is None or cell.mdm is None:
+        raise ValueError("a finding needs both runs")
+    at = resources.comparison(cell.arm.key, cell.mdm.key, TOTAL, TOTAL, k)
+    selves = [float(circuit.jaccard(resources.halves(run.key))[k - 1]) for run in (cell.arm, cell.mdm)]
+    return Finding(cell, cell.arm, cell.mdm, at, *selves)
+
+
+def show_pair(pair: Pair, findings: list[Finding], cells: list[Cell], k: int) -> None:
+    st.header(pair.title, divider="gray")
+    if pair.note:
+        st.caption(widgets.plain(pair.note))
+    if not findings:
+        st.info("Nothing is computed for this pair yet. The button above computes it.", icon=":material/hourglass_empty:")
+        return
+    st.markdown("\n".join(f"- {sentence}" for sentence in answers(findings, k)))
+    figure = charts.overview_figure([finding.row for finding in findings], widgets.look())
+    widgets.chart(figure, f"overview {pair.name}", f"Overlap of ARM and MDM by task at K = {k}", f"overview-{pair.name}")
+    show_table(findings)
+    links(pair, cells, k)
+    lines = {widgets.provenance(f"{f.cell.task.title}, {name}", run) for f in findings for name, run in _sides(f)}
+    with st.expander("Where these numbers come from"):
+        st.caption("\n\n".join(sorted(lines)))
+
+
+def answers(findings: list[Finding], k: int) -> list[str]:
+    """What the numbers say, in sentences (Markdown)."""
+    kept = [
+        f"{f.cell.task.title} **{f.at.jaccard:.2f}** (chance {f.at.chance:.2f}; a model with itself on other prompts "
+        f"{min(f.self_arm, f.self_mdm):.2f} to {max(f.self_arm, f.self_mdm):.2f})"
+        for f in findings
+    ]
+    sentences = [f"Overlap of the {k:,} strongest edges: " + ", ".join(kept) + "."]
+    groups = {family: [f for f in findings if f.cell.task.family == family] for family in FAMILIES}
+    if all(groups.values()):
+        local, world = (_mean([f.at.jaccard for f in group]) for group in groups.values())
+        seen = "so the published direction shows here" if local > world else "so the published direction does not show here"
+        sentences.append(
+            f"Tasks that need only what came before keep {local:.2f} on average, tasks with global constraints "
+            f"{world:.2f}, {seen} (published: local tasks keep more)."
+        )
+        ratio = _mean([f.at.early_ratio for f in groups["globally constrained"]])
+        sentences.append(
+            f"On global tasks the MDM puts {ratio:.2f} times the ARM's share of importance into the first third of the "
+            "layers (published: more than 2)."
+        )
+    return sentences
+
+
+FAMILIES = ("prefix-dominant", "globally constrained")
+
+
+def show_table(findings: list[Finding]) -> None:
+    rows = [
+        {
+            "Task": f.cell.task.title,
+            "Kind": f.cell.task.family,
+            "Overlap": f.at.jaccard,
+            "Chance": f.at.chance,
+            "ARM itself": f.self_arm,
+            "MDM itself": f.self_mdm,
+            "Early, ARM": f.at.arm.early_share,
+            "Early, MDM": f.at.mdm.early_share,
+            "Ratio": f.at.early_ratio,
+            "Solved, ARM": f.arm.meta.accuracy,
+            "Solved, MDM": f.mdm.meta.accuracy,
+        }
+        for f in findings
+    ]
+    number, percent = st.column_config.NumberColumn, "percent"
+    columns = {name: number(format="%.3f") for name in ("Overlap", "Chance", "ARM itself", "MDM itself")}
+    columns |= {name: number(format=percent) for name in ("Early, ARM", "Early, MDM", "Solved, ARM", "Solved, MDM")}
+    columns["Ratio"] = number(format="%.2f")
+    st.dataframe(rows, hide_index=True, column_config=columns, alt="Overlaps, early shares and accuracies by task")
+
+
+def links(pair: Pair, cells: list[Cell], k: int) -> None:
+    with st.container(horizontal=True, gap="medium"):
+        st.markdown("Look at the circuits:")
+        for cell in cells:
+            chosen = {state.PAIR: pair.name, state.TASK: cell.task.name, state.K: str(k)}
+            st.page_link(
+                "pages/circuits.py", label=cell.task.title, icon=":material/hub:", query_params=chosen
+            )
+
+
+def show_published() -> None:
+    told = resources.published()
+    st.header("What the paper reports", divider="gray")
+    rows = [
+        {
+            "Pair": row["pair"],
+            "Task": TASKS[row["task"]].title,
+            "Overlap": row["overlap"],
+            "Early ratio": f"more than {row['early_ratio_above']:g}" if "early_ratio_above" in row else "not told",
+        }
+        for row in told["row"]
+    ]
+    st.dataframe(
+        rows, hide_index=True, column_config={"Overlap": st.column_config.NumberColumn(format="%.3f")},
+        alt="Published overlaps",
+    )  # fmt: skip
+    paper = told["paper"]
+    st.caption(
+        f"[{widgets.plain(paper['title'])}]({paper['url']}), {widgets.plain(paper['version'])}. Other models, and a K that "
+        "isn't told: compare the direction, not the digits."
+    )
+
+
+def legend() -> None:
+    with st.expander("What these words mean"):
+        st.markdown(
+            "- **Overlap**: of all edges that are among either model's K strongest, the share that is among both's (Jaccard).\n"
+            "- **Chance**: the overlap of two random sets of K edges.\n"
+            "- **With itself**: the overlap of a model's circuit on half of the prompts with its circuit on the other half. "
+            "No two models can be expected to agree more than that.\n"
+            "- **Early**: the share of component importance (sum of |score| over a component's edges) in the first third of "
+            "the layers; **ratio**: the MDM's divided by the ARM's.\n"
+            "- **Solved**: held-out problems that the model answers correctly.\n"
+            "- **Prefix-dominant** tasks need only what came before; **globally constrained** ones need the whole answer at once."
+        )
+
+
+def _sides(finding: Finding) -> list[tuple[str, Run]]:
+    return [("ARM", finding.arm), ("MDM", finding.mdm)]
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+page()

@@ -1,0 +1,1 @@
+"""What pages share: choices in the URL, cached readings, small pieces of interface."""

@@ -1,0 +1,162 @@
+"""What one node does in both models: its lens, the residual around it, its strongest edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from engine.graph import Graph
+from engine.pipeline import Readout
+from pages.figures import charts
+from pages.figures.charts import visible
+from pages.figures.palette import NAME
+from pages.parts import resources, state, widgets
+from pages.parts.sides import Sides
+
+MOST_EDGES = 12  # rows a table
+
+
+@dataclass(frozen=True)
+class Place:
+    """A token of an example that both models predict: where their lenses can be compared."""
+
+    example: int
+    target: int
+    answer: str
+    foil: str
+
+
+def node_panel(sides: Sides) -> None:
+    name = state.chosen_node()
+    if name is None or name not in sides.graph.node_names:
+        st.info(
+            "Click a node in either graph, or choose one from the list above them. Here you will see which tokens it "
+            "promotes and suppresses in both models, and its strongest edges.",
+            icon=":material/ads_click:",
+        )
+        return
+    node = sides.graph.node_names.index(name)
+    st.subheader(f"{describe(sides.graph, node)} ({name})")
+    at = choose_place(sides)
+    if at is not None:
+        lenses(sides, node, at)
+    edge_tables(sides, node)
+
+
+def describe(graph: Graph, node: int) -> str:
+    name = graph.node_names[node]
+    if name == "input":
+        return "Token embedding"
+    if name == "logits":
+        return "Logits"
+    layer = int(graph.node_layer[node])
+    return f"MLP of layer {layer}" if name.startswith("m") else f"Head {name.partition('.h')[2]} of layer {layer}"
+
+
+def choose_place(sides: Sides) -> dict[str, Readout] | None:
+    """The readouts of both models at the example and token that the reader chooses."""
+    by_model = {side.model: {_place(r): r for r in resources.readouts(side.run.key)} for side in sides}
+    places = [place for place in by_model["arm"] if place in by_model["mdm"]]
+    if not places:
+        st.info("These two runs looked through the lens at different tokens, so there is nothing to compare.")
+        return None
+    labels = {f"{place.example}.{place.target}": place for place in places}
+    chosen = st.selectbox(
+        "Where to look: an example and the token that is predicted",
+        list(labels),
+        format_func=lambda label: label,
+        key=state.READOUT,
+        bind=state.URL,
+        help="example.position: the number of the example, and of the predicted token in it.",
+    )
+    place = labels[chosen]
+    at = {model: found[place] for model, found in by_model.items()}
+    answer, foil = widgets.plain(visible(place.answer)), widgets.plain(visible(place.foil))
+    st.markdown(f"The right token is **{answer}**; after the corrupted prompt it is **{foil}** (the foil).")
+    for side in sides:
+        st.caption(f"What the {side.title} sees (box: where its logits are read; double line: the predicted token)")
+        widgets.token_strip(at[side.model].tokens, at[side.model].position, at[side.model].target)
+    return at
+
+
+def lenses(sides: Sides, node: int, at: dict[str, Readout]) -> None:
+    look = widgets.look()
+    for column, side in zip(st.columns(2), sides, strict=True):
+        readout = at[side.model]
+        with column:
+            st.markdown(f"**{side.title}: what this node writes**")
+            if node == sides.graph.logits:
+                st.info("The logits write nothing: they are what the others write to.")
+            else:
+                lens = resources.node_lens(side.run.key, readout.readout, node)
+                figure = charts.lens_figure(lens, readout.answer, readout.foil, look)
+                widgets.chart(
+                    figure, f"lens {side.model}", f"Tokens the node promotes and suppresses in the {side.title}",
+                    f"lens-{side.model}-{sides.graph.node_names[node]}",
+                )  # fmt: skip
+                st.caption(
+                    f"Towards the answer {lens.answer_logit:+.3f} logits, towards the foil {lens.foil_logit:+.3f}. "
+                    f"Entropy {lens.entropy:.2f} nats, top token {lens.top_probability:.1%}."
+                )
+            st.markdown(f"**{side.title}: the residual after each layer**")
+            rows = resources.residual_lens(side.run.key, readout.readout)
+            widgets.chart(
+                charts.residual_figure(rows, side.model, look), f"residual {side.model}",
+                f"Probability of answer and foil after each layer of the {side.title}", f"residual-{side.model}",
+            )  # fmt: skip
+            table = [
+                {
+                    "After": "embedding" if row.layer == 0 else f"layer {row.layer - 1}",
+                    "Top tokens": "  ".join(visible(token) for token in row.tokens[:5]),
+                    "Answer rank": row.answer_rank + 1,
+                    "Foil rank": row.foil_rank + 1,
+                }
+                for row in rows
+            ]
+            st.dataframe(table, hide_index=True, alt=f"Top tokens after each layer of the {side.title}")
+
+
+def edge_tables(sides: Sides, node: int) -> None:
+    graph = sides.graph
+    incoming = np.flatnonzero(graph.destination_node[graph.edge_destination] == node)
+    outgoing = np.flatnonzero(graph.edge_source == node)
+    for column, title, edges in zip(
+        st.columns(2), ("Strongest incoming edges", "Strongest outgoing edges"), (incoming, outgoing), strict=True
+    ):
+        with column:
+            st.markdown(f"**{title}**")
+            if len(edges):
+                _edge_table(sides, edges, title)
+            else:
+                st.caption("This node has none.")
+
+
+def _edge_table(sides: Sides, edges: NDArray[np.int_], title: str) -> None:
+    """The edges that rank highest in either model, with rank and score in both."""
+    found = {side.model: resources.by_edge(side.run.key, side.part) for side in sides}
+    best = np.minimum(found["arm"][0][edges], found["mdm"][0][edges])
+    rows = [_edge_row(sides, int(edge), found) for edge in edges[np.argsort(best, kind="stable")][:MOST_EDGES]]
+    number = st.column_config.NumberColumn
+    columns = {f"{name} rank": number(format="localized") for name in NAME.values()}
+    columns |= {f"{name} score": number(format="%+.4f") for name in NAME.values()}
+    st.dataframe(rows, hide_index=True, column_config=columns, alt=title)
+
+
+def _edge_row(
+    sides: Sides, edge: int, found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]
+) -> dict[str, object]:
+    ranks = {side.model: int(found[side.model][0][edge]) for side in sides}
+    inside = [NAME[model] for model, rank in ranks.items() if rank < sides.k]
+    row: dict[str, object] = {"Edge": sides.graph.edge_name(edge)}
+    row["In circuit of"] = {0: "neither", 1: f"{inside[0] if inside else ''} only", 2: "both"}[len(inside)]
+    for side in sides:
+        row[f"{NAME[side.model]} rank"] = ranks[side.model] + 1
+        row[f"{NAME[side.model]} score"] = float(found[side.model][1][edge])
+    return row
+
+
+def _place(readout: Readout) -> Place:
+    return Place(readout.example, readout.target, readout.answer, readout.foil)

@@ -1,0 +1,78 @@
+"""Jobs as they go: stage, progress, time left, cancel. Refreshes itself while the rest of the page stays usable."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from engine.jobs import JobView
+from pages.parts import resources
+from pages.parts.widgets import plain
+
+EVERY = 1.0  # seconds
+RECENT = 600.0  # seconds for which a failure stays on other pages than Runs
+
+
+def watch_jobs() -> None:
+    """Show open jobs and recent failures; rerun the page when a run of a job ends, as its numbers are there then."""
+    busy = any(job.is_open for job in resources.job_queue().jobs())
+    st.session_state["runs done"] = _ended(resources.job_queue().jobs())
+    st.fragment(_panel, run_every=EVERY if busy else None)()
+
+
+def job_card(job: JobView) -> None:
+    """One job: what it is, how far, how long still, and a button to cancel it while that is possible."""
+    with st.container(border=True):
+        text, button = st.columns([5, 1], vertical_alignment="center")
+        with text:
+            st.markdown(f"**{plain(job.title)}**  {plain(headline(job))}")
+            if job.state == "running":
+                st.progress(overall(job), text=plain(doing(job)))
+        if job.is_open:
+            button.button(
+                "Cancel", key=f"cancel {job.id}", on_click=resources.job_queue().cancel, args=(job.id,), width="stretch"
+            )
+        if job.error:
+            st.error(plain(job.error), icon=":material/error:")
+
+
+def headline(job: JobView) -> str:
+    if job.state == "running":
+        return f"run {job.run_index + 1} of {job.n_runs}{time_left(job.eta_seconds)}"
+    runs = f"{job.n_runs} run" + ("s" if job.n_runs != 1 else "")
+    return f"{job.state}, {runs}"
+
+
+def doing(job: JobView) -> str:
+    spec, progress = job.specs[job.run_index], job.progress
+    counted = f" {progress.done} of {progress.total}" if progress.total else ""
+    return f"{spec.model} on {spec.task}: {progress.stage}{counted}"
+
+
+def overall(job: JobView) -> float:
+    """0 .. 1 over all runs of the job."""
+    return min(1.0, (job.run_index + job.progress.share) / job.n_runs)
+
+
+def time_left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f", about {max(1, round(seconds))} s left"
+    return f", about {round(seconds / 60)} min left"
+
+
+def _panel() -> None:
+    jobs = resources.job_queue().jobs()
+    for job in jobs:
+        recently = job.finished is not None and time.time() - job.finished < RECENT
+        latest = job.id == jobs[-1].id
+        if job.is_open or (job.state == "failed" and recently and latest):
+            job_card(job)
+    if _ended(jobs) != st.session_state.get("runs done"):
+        st.rerun(scope="app")
+
+
+def _ended(jobs: list[JobView]) -> list[tuple[str, str, int]]:
+    return [(job.id, job.state, job.run_index) for job in jobs]

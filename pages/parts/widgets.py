@@ -1,0 +1,149 @@
+"""Small pieces of interface that several pages show."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from engine import pipeline
+from engine.errors import UserError
+from engine.records import Run
+from engine.spec import METHODS, METRICS, ORDERS, RunSpec
+from pages.figures import palette
+from pages.figures.charts import visible
+from pages.figures.palette import Palette
+from pages.parts import resources, state
+
+METHOD_NAMES = {
+    "eap-ig": "EAP-IG",
+    "eap-ig-midpoint": "EAP-IG, midpoints",
+    "clean-corrupted": "Clean-corrupted",
+    "eap": "EAP",
+}
+
+
+def plain(text: str) -> str:
+    """Text for a place where Streamlit interprets Markdown, as it is."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", text)
+
+
+def look() -> Palette:
+    """The colours of the reader's theme."""
+    return palette.palette(st.context.theme.type == "dark")
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Show what the user has to know as a sentence, and end the page there."""
+    try:
+        said = pipeline.notice()
+        if said:
+            st.warning(plain(said))
+        yield
+    except UserError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        st.stop()
+
+
+def provenance(label: str, run: Run) -> str:
+    """Where a run's numbers come from, in one line (Markdown)."""
+    spec, meta = run.spec, run.meta
+    points = f", m = {spec.points}" if spec.method.startswith("eap-ig") else ""
+    text = (
+        f"{label}: run {run.key[:10]}, {METHOD_NAMES[spec.method]}{points}, {spec.metric}, n = {spec.n}, "
+        f"seed {spec.seed}, {spec.dtype} on {meta.device}, {run.created[:10]}"
+    )
+    return plain(text)
+
+
+def settings_popover(question_defaults: RunSpec) -> dict[str, object]:
+    """What else a run depends on; the chosen values by name of RunSpec's fields."""
+    default = question_defaults
+    with st.popover("Settings", icon=":material/tune:", width="stretch"):
+        st.caption("Other settings are other runs: what isn't in the cache has to be computed.")
+        n = st.number_input("Examples", 2, 10_000, default.n, key=state.N, bind=state.URL)
+        seed = st.number_input("Seed", 0, 1_000_000, default.seed, key=state.SEED, bind=state.URL)
+        points = st.number_input(
+            "Integration points m", 1, 1000, default.points, key=state.POINTS, bind=state.URL,
+            help="Only EAP-IG uses them.",
+        )  # fmt: skip
+        metric = st.selectbox("Metric", METRICS, key=state.METRIC, bind=state.URL)
+        order = st.selectbox("Order in which the MDM reveals its answer", ORDERS, key=state.ORDER, bind=state.URL)
+    return {"n": int(n), "seed": int(seed), "points": int(points), "metric": metric, "order": order}
+
+
+def method_box() -> str:
+    return str(
+        st.selectbox(
+            "Method",
+            METHODS,
+            format_func=str,
+            key=state.METHOD,
+            bind=state.URL,
+            help="How edges are scored. eap-ig: gradients averaged over m points from the corrupted to the clean "
+            "prompt; eap: the gradient at the clean prompt alone.",
+        )
+    )
+
+
+def k_slider(n_edges: int, label: str = "K, the strongest edges of each model") -> int:
+    return int(
+        st.select_slider(
+            label,
+            state.k_options(n_edges),
+            state.default_k(n_edges),
+            key=state.K,
+            bind=state.URL,
+            help=f"A circuit is a model's K edges with the largest |score|, of {n_edges:,}.",
+        )
+    )
+
+
+def chart(figure: go.Figure, key: str, alt: str, name: str) -> None:
+    st.plotly_chart(figure, width="stretch", key=key, alt=alt, config=chart_config(name))
+
+
+def chart_config(name: str) -> dict[str, object]:
+    """The camera saves a vector picture under a telling name; buttons nobody needs are left out."""
+    return {
+        "displaylogo": False,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        "toImageButtonOptions": {"format": "svg", "filename": name},
+    }
+
+
+def picture(figure: go.Figure) -> bytes:
+    """A figure as one HTML file that works without a network."""
+    return str(figure.to_html(include_plotlyjs=True, full_html=True)).encode()
+
+
+def token_strip(tokens: Sequence[str], position: int, target: int) -> None:
+    """What a model sees, token by token: where the logits are read, and which token they predict."""
+    cells = []
+    for index, token in enumerate(tokens):
+        style, title = "padding:1px 5px;border-radius:4px;", "token"
+        if index == position:
+            style, title = style + "border:2px solid currentColor;font-weight:600;", "the logits are read here"
+        if index == target:
+            style, title = style + "border-bottom:3px double currentColor;", "this token is predicted"
+        cells.append(f'<span style="{style}" title="{title}">{html.escape(visible(token))}</span>')
+    st.html(f'<div style="font-size:0.85rem;line-height:2">{" ".join(cells)}</div>')
+
+
+def submit(specs: Sequence[RunSpec], title: str) -> None:
+    """The callback of a button that computes."""
+    try:
+        resources.job_queue().submit(specs, title)
+    except UserError as error:
+        st.session_state["submit error"] = str(error)
+
+
+def submit_error() -> None:
+    said = st.session_state.pop("submit error", None)
+    if said:
+        st.error(plain(said), icon=":material/error:")

@@ -1,0 +1,75 @@
+"""The real app on a free port of this machine, and the Chromium that looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+STARTS_WITHIN = 60.0  # seconds
+
+
+def chromium_path() -> str:
+    """The system's Chromium; a test without it has to fail, not to be skipped."""
+    for name in BROWSERS:
+        found = shutil.which(name)
+        if found:
+            return found
+    raise RuntimeError(f"no Chromium found (looked for {', '.join(BROWSERS)}): install it from the system's packages")
+
+
+@contextmanager
+def running_app(environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """`streamlit run app.py` with more environment variables; its address, ending in a slash."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--server.address", "127.0.0.1"],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        _wait_for(address, process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_until_still(page: Page) -> None:
+    """Until the script has run and every figure is drawn."""
+    page.get_by_test_id("stApp").wait_for()
+    page.wait_for_selector("[data-testid=stMainBlockContainer] h1", timeout=30_000)
+    still = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+    page.wait_for_function(still, timeout=60_000)
+    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0", timeout=30_000)
+    page.wait_for_timeout(700)
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    began = time.monotonic()
+    while time.monotonic() - began < STARTS_WITHIN:
+        if process.poll() is not None:
+            raise RuntimeError(f"the app ended with exit code {process.returncode}")
+        try:
+            urllib.request.urlopen(address + "_stcore/health", timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"the app did not answer within {STARTS_WITHIN} s")
