@@ -158,16 +158,15 @@ class _Gradients:
     model: Model
     residuals: list[list[Tensor]] = field(default_factory=list)  # centred x_k [batch, pos, d_model]
     norm_terms: list[list[Tensor]] = field(default_factory=list)  # c_k [batch, pos, 3, head]
-    heads: list[Tensor | float] = field(default_factory=list)  # sum of g_k / r_k [batch, pos, 3, head, d_head]
-    mlps: list[Tensor | float] = field(default_factory=list)  # G [batch, pos, d_model]
-    logits: Tensor | float = 0.0  # G [batch, pos, d_model]
+    heads: list[Tensor] = field(default_factory=list)  # sum of g_k / r_k [batch, pos, 3, head, d_head]
+    mlps: list[Tensor] = field(default_factory=list)  # G [batch, pos, d_model]
+    logits: Tensor = field(default_factory=lambda: torch.zeros(()))  # G [batch, pos, d_model]
 
     def __post_init__(self) -> None:
-        layers = self.model.graph.n_layers
+        layers, zero = self.model.graph.n_layers, torch.zeros((), device=self.model.device)
         self.residuals = [[] for _ in range(layers)]
         self.norm_terms = [[] for _ in range(layers)]
-        self.heads = [0.0] * layers
-        self.mlps = [0.0] * layers
+        self.heads, self.mlps, self.logits = [zero] * layers, [zero] * layers, zero
 
     def add_point(
         self,
@@ -292,7 +291,6 @@ def _dot(delta: Tensor, g: Tensor) -> Tensor:
     return delta.flatten(1) @ g.flatten(1).T
 
 
-def _flat(x: Tensor | float) -> Tensor:
+def _flat(x: Tensor) -> Tensor:
     """Batch and position as one token axis."""
-    assert isinstance(x, Tensor)
     return x.flatten(0, 1)

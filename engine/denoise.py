@@ -88,7 +88,8 @@ def _predict(model: Model, ids: Tensor, start: int) -> tuple[Tensor, Tensor]:
     # A model never reveals the mask itself.
     logits[..., model.mask_id] = -torch.inf
     probability, best = logits.softmax(-1).max(-1)
-    return probability.masked_fill(ids[:, start:] != model.mask_id, -torch.inf), best
+    revealed = torch.ne(ids[:, start:], model.mask_id)  # type: ignore[arg-type]
+    return probability.masked_fill(revealed, -torch.inf), best
 
 
 def _with_masks(model: Model, prompts: Tensor, length: int) -> Tensor:

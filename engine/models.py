@@ -81,11 +81,12 @@ def load_model(
     if (Path(source).is_absolute() or source.startswith(".")) and not (Path(source) / "config.json").is_file():
         raise UserError(f"There is no model in {source}: the folder has no config.json.")
     try:
-        hf_model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             source, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True
         )
     except (OSError, ValueError) as error:
         raise UserError(f"The model {source} could not be loaded: {error}") from error
+    hf_model, info = loaded
     _refuse_incomplete(source, info)
     hf_model = hf_model.to(device or default_device()).eval().requires_grad_(False)
     hf_model.config.is_causal = causal
@@ -129,9 +130,9 @@ def _mask_id(tokenizer: PreTrainedTokenizerBase, mask_token: str | None) -> int 
     if mask_token is None:
         return None
     mask_id = tokenizer.convert_tokens_to_ids(mask_token)
-    if mask_id is None or mask_id == tokenizer.unk_token_id:
+    if not isinstance(mask_id, int) or mask_id == tokenizer.unk_token_id:
         raise UserError(f"The tokenizer has no mask token {mask_token!r}. Name the pair's real one in pairs.toml.")
-    return int(mask_id)
+    return mask_id
 
 
 def _refuse_incomplete(source: str, info: dict[str, Any]) -> None:

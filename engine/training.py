@@ -17,16 +17,18 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from engine.tasks import TASKS, examples
+from engine.accuracy import measure_accuracy
+from engine.models import wrap
+from engine.tasks import TASKS, Split
 from engine.tokenizer import BOS, MASK, PAD, build_tokenizer, vocabulary
 
 if TYPE_CHECKING:
-    from transformers import Qwen2ForCausalLM
+    from transformers import LlamaForCausalLM, Qwen2ForCausalLM
 
 # The task of each step, in turn. COUNTDOWN is the hardest to learn, and for the MDM harder still.
 SCHEDULES = {
@@ -36,6 +38,8 @@ SCHEDULES = {
 SMALLEST_T = 1e-3
 ANNEAL_SHARE = 1 / 16  # 10,000 of 160,000 steps in the published recipe
 WARMUP = 200
+MEASURED = 1000  # held-out problems a task at the end of a stage, and while it runs:
+WATCHED = 200
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Pool:
         return self.start[rows, None] + torch.arange(self.answer_length)  # [batch, answer]
 
 
-def encode_pool(task_name: str, n: int, seed: int, split: str = "train") -> Pool:
+def encode_pool(task_name: str, n: int, seed: int, split: Split = "train") -> Pool:
     """Draw `n` problems (repeats allowed, as in sampling with replacement) and encode prompt + answer."""
     task, vocab = TASKS[task_name], vocabulary()
     rng = random.Random(f"pool/{task_name}/{split}/{seed}")
@@ -99,9 +103,25 @@ def new_arm(spec: TrainSpec) -> Qwen2ForCausalLM:
         bos_token_id=vocab[BOS],
         pad_token_id=vocab[PAD],
         eos_token_id=None,
-        attn_implementation="eager",  # CPU flash attention is slower than eager at these widths
     )
-    return Qwen2ForCausalLM(config)
+    model = Qwen2ForCausalLM(config)
+    model.set_attn_implementation("eager")  # CPU flash attention is slower than eager at these widths
+    return model
+
+
+def as_llama(model: Qwen2ForCausalLM) -> LlamaForCausalLM:
+    """The same function as a Llama with attention biases (that of the output is zero).
+
+    Models are stored so because AutoTokenizer takes any folder of type qwen2 for one with Qwen's own tokenizer.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    fields = {key: value for key, value in model.config.to_dict().items() if key in LlamaConfig().to_dict()}
+    fields |= {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "attention_bias": True}
+    llama = LlamaForCausalLM(LlamaConfig(**fields))
+    biases = {name: torch.zeros_like(value) for name, value in llama.state_dict().items() if "o_proj.bias" in name}
+    llama.load_state_dict({**model.state_dict(), **biases})
+    return llama
 
 
 def attention_bias(ids: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
@@ -209,33 +229,16 @@ def checkpoint_steps(steps: int, count: int = 8) -> list[int]:
     return sorted({0, *(min(steps, round(first * ratio**k)) for k in range(count - 1))})
 
 
-@torch.no_grad()
-def accuracy(model: Qwen2ForCausalLM, task_name: str, stage: str, n: int, seed: int) -> float:
-    """Share of `n` held-out problems solved: greedy for the ARM, confidence-ordered denoising for the MDM."""
-    task, vocab = TASKS[task_name], vocabulary()
-    words = list(vocab)
-    solved = 0
-    drawn = examples(task, n, seed)
-    groups: dict[int, list] = {}
-    for example in drawn:
-        groups.setdefault(len(example.prompt.split()), []).append(example)
-    for group in groups.values():
-        prompts = torch.tensor([[vocab[BOS], *(vocab[w] for w in e.prompt.split())] for e in group])
-        length = len(group[0].answer.split())
-        ids = torch.cat([prompts, torch.full((len(group), length), vocab[MASK])], 1)  # [batch, pos]
-        width, start = ids.shape[1], prompts.shape[1]
-        allowed = torch.ones(width, width).bool()
-        bias = attention_bias(ids, allowed.tril() if stage == "arm" else allowed)
-        for step in range(length):
-            logits = model(input_ids=ids, attention_mask=bias, use_cache=False).logits[:, start - 1 : -1]
-            best = logits.log_softmax(-1).max(-1)  # [batch, answer]
-            hidden = ids[:, start:] == vocab[MASK]
-            pick = best.values.masked_fill(~hidden, -torch.inf).argmax(1) if stage == "mdm" else torch.full((len(ids),), step)
-            rows = torch.arange(len(ids))
-            ids[rows, start + pick] = best.indices[rows, pick]
-        for row, example in zip(ids, group, strict=True):
-            solved += task.check(example.prompt, " ".join(words[i] for i in row[start:]))
-    return solved / n
+def held_out_accuracy(model: Qwen2ForCausalLM, stage: str, n: int, seed: int) -> dict[str, float]:
+    """Share of `n` held-out problems solved, by task. Measured on a copy, because wrapping changes a model in place."""
+    copy = wrap(
+        as_llama(model).eval().requires_grad_(False),
+        build_tokenizer(),
+        causal=stage == "arm",
+        shifted=True,
+        mask_token=MASK,
+    )
+    return {name: measure_accuracy(copy, task, n, seed) for name, task in TASKS.items()}
 
 
 def train(spec: TrainSpec, out: Path, report: Report, evaluate_every: int = 1000) -> None:
@@ -244,40 +247,37 @@ def train(spec: TrainSpec, out: Path, report: Report, evaluate_every: int = 1000
     tokenizer = build_tokenizer()
     pools = {name: encode_pool(name, spec.pool, spec.seed) for name in TASKS}
     model = new_arm(spec)
-    record: dict = {"spec": asdict(spec), "torch": torch.__version__}
+    record: dict[str, Any] = {"spec": asdict(spec), "torch": torch.__version__}
 
-    def measure(stage: str, n: int, seed: int) -> dict[str, float]:
-        model.eval()
-        scores = {name: accuracy(model, name, stage, n, seed) for name in TASKS}
-        model.train()
-        return scores
-
-    def save(folder: Path, dtype: torch.dtype, causal: bool) -> None:
-        model.config.is_causal = causal
-        state = {key: value.to(dtype) for key, value in model.state_dict().items()}
-        model.save_pretrained(folder, state_dict=state)
-        model.config.is_causal = True
+    def save(folder: Path, causal: bool, half: bool = False) -> None:
+        stored = as_llama(model)
+        if half:
+            stored.half()
+        stored.config.is_causal = causal
+        stored.save_pretrained(folder)
 
     for stage in ("arm", "mdm"):
         kept = checkpoint_steps(spec.mdm_steps) if stage == "mdm" else []
-        progress: list[dict] = []
+        progress: list[dict[str, Any]] = []
 
-        def on_step(step: int, stage: str = stage, kept: list[int] = kept, progress: list[dict] = progress) -> None:
+        def on_step(
+            step: int, stage: str = stage, kept: list[int] = kept, progress: list[dict[str, Any]] = progress
+        ) -> None:
             if step in kept:
-                save(out / "steps" / f"{step:06d}", torch.float16, causal=False)
+                save(out / "steps" / f"{step:06d}", causal=False, half=True)
             if step and step % evaluate_every == 0:
-                progress.append({"step": step, **measure(stage, 200, 1)})
-                print(json.dumps(progress[-1]), flush=True)
+                progress.append({"step": step, **held_out_accuracy(model, stage, WATCHED, seed=1)})
 
         began = time.time()
         curve = optimise(model, spec, stage, pools, report, on_step)
         record[stage] = {
             "minutes": (time.time() - began) / 60,
-            "accuracy": measure(stage, 300, 0),
+            "accuracy": held_out_accuracy(model, stage, MEASURED, seed=0),
+            "accuracy_n": MEASURED,
             "progress": progress,
             "curve": curve,
             "checkpoints": kept,
         }
-        save(out / stage, torch.float32, causal=stage == "arm")
+        save(out / stage, causal=stage == "arm")
         tokenizer.save_pretrained(out / stage)
         (out / "training.json").write_text(json.dumps(record, indent=1))

@@ -107,7 +107,7 @@ def _solutions(operands: tuple[int, int, int]) -> dict[int, str]:
                 if not middle or middle > LARGEST:
                     continue
                 target = apply(second, middle, c)
-                if target in TARGETS:
+                if target is not None and target in TARGETS:
                     found.setdefault(target, f"{a} {first} {b} = {middle} ; {middle} {second} {c} = {target}")
     return found
 
