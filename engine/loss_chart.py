@@ -10,7 +10,7 @@ WIDTH, HEIGHT = 760, 360
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 54, 44  # margins around the plot
 INK = "#7b828c"  # reads on white and on near-black alike
 STYLES = (("#2b83ba", ""), ("#d55e00", "7 3"), ("#1a9e77", "2 3"), ("#b46a98", "9 3 2 3"))  # colour, dash
-LETTER = 7  # the widest that a letter of a name gets, on average
+LETTER = 7.2  # room for a letter of a name
 SMALLEST = 1e-6  # a loss of 0 has no logarithm
 
 Points = Sequence[tuple[float, float]]
@@ -32,7 +32,7 @@ def loss_svg(lines: Mapping[str, Points], title: str) -> str:
     parts += [_text(x(last * i / 4), HEIGHT - BOTTOM + 18, f"{round(last * i / 4):,}", "middle") for i in range(5)]
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "optimiser step", "middle"))
     parts.append(_text(LEFT, 18, title, "start", "font-weight='bold'"))
-    at = LEFT
+    at = float(LEFT)
     for i, (name, points) in enumerate(lines.items()):
         colour, dash = STYLES[i % len(STYLES)]
         stroke = f"fill='none' stroke='{colour}' stroke-width='1.8' stroke-dasharray='{dash}'"
@@ -40,7 +40,7 @@ def loss_svg(lines: Mapping[str, Points], title: str) -> str:
         parts.append(f"<polyline points='{path}' {stroke} stroke-linejoin='round'/>")
         parts.append(f"<line x1='{at}' y1='36' x2='{at + 30}' y2='36' {stroke}/>")
         parts.append(_text(at + 36, 40, name, "start"))
-        at += 60 + LETTER * len(name)
+        at += 64 + LETTER * len(name)
     head = (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}' "
         f"role='img' font-family='system-ui, sans-serif' font-size='12'>\n<title>{escape(title)}</title>"
