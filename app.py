@@ -6,8 +6,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.parts.entry import THROUGH_APP
+
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
 
+st.session_state[THROUGH_APP] = True
 st.set_page_config(page_title="Circuit explorer", page_icon=str(LOGO), layout="wide")
 st.logo(str(LOGO), size="large")
 st.navigation(

@@ -19,10 +19,13 @@ from pages.figures import charts
 from pages.figures import circuit as drawing
 from pages.figures.palette import NAME
 from pages.parts import resources, state, widgets
+from pages.parts.entry import show
 from pages.parts.node import node_panel
 from pages.parts.sides import Side, Sides
 from pages.parts.state import FINAL, TOTAL, Question
 from pages.parts.watching import watch_jobs
+
+TILE = 215  # pixels: five in a row of a wide window, and in as many rows as it takes of a narrow one
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ def page() -> None:
     with widgets.user_errors():
         asked = ask()
         pair = pair_named(asked.pair)
-        step = checkpoint(pair)
+        k_place, step_place = st.columns([3, 2], gap="large")
+        with step_place:
+            step = checkpoint(pair)
         specs = [asked.spec("arm"), asked.spec("mdm" if step == FINAL else f"step:{step}")]
         runs = [resources.found(spec) for spec in specs]
         widgets.submit_error()
@@ -52,7 +57,9 @@ def page() -> None:
         if runs[0] is None or runs[1] is None:
             offer([spec for spec, run in zip(specs, runs, strict=True) if run is None], asked, pair)
             return
-        explore(runs[0], runs[1], asked, pair, step)
+        with k_place:
+            k = widgets.k_slider(runs[0].meta.graph.n_edges)
+        explore(runs[0], runs[1], asked, pair, k)
 
 
 def ask() -> Question:
@@ -60,18 +67,15 @@ def ask() -> Question:
     known = pairs()
     columns = st.columns([3, 4, 3, 2], vertical_alignment="bottom")
     with columns[0]:
-        pair = st.selectbox(
-            "Pair", list(known), format_func=lambda name: known[name].title, key=state.PAIR, bind=state.URL
-        )
+        pair = st.selectbox("Pair", list(known), key=state.PAIR, bind=state.URL)
     with columns[1]:
-        task = st.selectbox(
-            "Task", list(TASKS), format_func=lambda name: TASKS[name].title, key=state.TASK, bind=state.URL
-        )
+        task = st.selectbox("Task", list(TASKS), key=state.TASK, bind=state.URL)
     with columns[2]:
         method = widgets.method_box()
     with columns[3]:
         chosen = widgets.settings_popover(RunSpec())
-    st.caption(f"{widgets.plain(TASKS[task].blurb)} ({TASKS[task].family})")
+    about = TASKS[task]
+    st.caption(widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"))
     return Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
 
 
@@ -121,10 +125,9 @@ def model_name(model: str) -> str:
     return f"the MDM after {int(model[5:]):,} steps" if model.startswith("step:") else f"the {NAME[model]}"
 
 
-def explore(arm: Run, mdm: Run, asked: Question, pair: Pair, step: str) -> None:
+def explore(arm: Run, mdm: Run, asked: Question, pair: Pair, k: int) -> None:
     """Everything below the selectors, for two computed runs."""
     graph = arm.meta.graph
-    k = widgets.k_slider(graph.n_edges)
     parts, filters = choose_filters(arm, mdm, graph)
     sides = Sides(graph, k, Side("arm", arm, parts[0]), Side("mdm", mdm, parts[1]))
     numbers(sides)
@@ -183,44 +186,36 @@ def numbers(sides: Sides) -> None:
     arm, mdm, k = sides.arm, sides.mdm, sides.k
     at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, k)
     selves = [float(circuit.jaccard(resources.halves(side.run.key))[k - 1]) for side in (arm, mdm)]
-    tiles = st.columns(5)
-    tiles[0].metric(
-        f"Overlap at K = {k:,} (Jaccard)",
-        f"{at.jaccard:.3f}",
-        help=f"{at.shared:,} edges are among the {k:,} strongest of both models. Chance: {at.chance:.3f}.",
-        delta=f"chance {at.chance:.3f}",
-        delta_color="off",
-        delta_arrow="off",
+    tiles = (
+        (
+            f"Overlap at K = {k:,}",
+            f"{at.jaccard:.3f}",
+            f"chance {at.chance:.3f}",
+            f"Jaccard: {at.shared:,} edges are among the {k:,} strongest of both models.",
+        ),
+        ("Shared edges", f"{at.shared:,} of {k:,}", f"{k - at.shared:,} in one only", None),
+        (
+            "Each with itself",
+            f"{selves[0]:.2f} / {selves[1]:.2f}",
+            "ARM / MDM, split half",
+            "Overlap of a model's circuit on half of the prompts with its own on the other half.",
+        ),
+        (
+            "Early share, ratio",
+            f"{at.early_ratio:.2f}",
+            f"MDM {at.mdm.early_share:.0%}, ARM {at.arm.early_share:.0%}",
+            "Share of component importance in the first third of the layers, MDM / ARM.",
+        ),
+        (
+            "Problems solved",
+            f"{arm.run.meta.accuracy:.0%} / {mdm.run.meta.accuracy:.0%}",
+            "ARM / MDM, held out",
+            f"Of {arm.run.meta.accuracy_n} and {mdm.run.meta.accuracy_n} held-out problems.",
+        ),
     )
-    tiles[1].metric(
-        "Shared edges", f"{at.shared:,} of {k:,}", delta=f"{k - at.shared:,} in one only",
-        delta_color="off", delta_arrow="off",
-    )  # fmt: skip
-    tiles[2].metric(
-        "Each with itself",
-        f"{selves[0]:.2f} / {selves[1]:.2f}",
-        help="Overlap of the ARM's / the MDM's circuit on half of the prompts with its own on the other half.",
-        delta="ARM / MDM, split half",
-        delta_color="off",
-        delta_arrow="off",
-    )
-    tiles[3].metric(
-        "Early share, MDM / ARM",
-        f"{at.early_ratio:.2f}×",
-        help="Share of component importance in the first third of the layers.",
-        delta=f"{at.mdm.early_share:.1%} / {at.arm.early_share:.1%}",
-        delta_color="off",
-        delta_arrow="off",
-    )
-    tiles[4].metric(
-        "Problems solved",
-        f"{arm.run.meta.accuracy:.0%} / {mdm.run.meta.accuracy:.0%}",
-        help=f"Of {arm.run.meta.accuracy_n} held-out problems, ARM / MDM.",
-        delta="ARM / MDM, held out",
-        delta_color="off",
-        delta_arrow="off",
-    )
-    st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in (arm, mdm)))
+    with st.container(horizontal=True, gap="medium"):
+        for label, value, note, said in tiles:
+            st.metric(label, value, note, delta_color="off", delta_arrow="off", help=said, width=TILE)
 
 
 def graphs(sides: Sides, filters: Filters) -> dict[str, go.Figure]:
@@ -242,7 +237,9 @@ def graphs(sides: Sides, filters: Filters) -> dict[str, go.Figure]:
     figures = {}
     for column, side in zip(st.columns(2), sides, strict=True):
         edges = drawn[side.model]
-        figures[side.model] = figure = drawing.circuit_figure(graph, side.model, edges, present[other[side.model]], look, node)
+        figures[side.model] = figure = drawing.circuit_figure(
+            graph, side.model, edges, present[other[side.model]], look, node
+        )
         with column:
             st.subheader(side.title)
             draw_graph(figure, side, sides)
@@ -251,6 +248,7 @@ def graphs(sides: Sides, filters: Filters) -> dict[str, go.Figure]:
         "Circles are heads, squares MLPs; size is importance. Filled green: in both circuits. A line's width is its "
         "|score|. Click a node to see what it writes."
     )
+    st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in sides))
     return figures
 
 
@@ -289,7 +287,9 @@ def curves(sides: Sides) -> None:
         ]
         figure = charts.overlap_figure(lines, sides.k, look)
         widgets.chart(figure, "overlap", "Overlap of the two circuits at every K", f"overlap-{arm.run.spec.task}")
-        st.caption("With itself: the circuits of two halves of the prompts, as high as an overlap can be expected to go.")
+        st.caption(
+            "With itself: the circuits of two halves of the prompts, as high as an overlap can be expected to go."
+        )
     with right:
         st.subheader(f"Importance by layer at K = {sides.k:,}")
         shares = [resources.layer_shares(side.run.key, side.part, sides.k) for side in (arm, mdm)]
@@ -336,12 +336,12 @@ def downloads(sides: Sides, pictures: dict[str, go.Figure]) -> None:
     for side in sides:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"{side.title}, {sides.k:,} edges:")
-            for format in FORMATS:
+            for kind in FORMATS:
                 st.download_button(
-                    format.upper() if format != "graphml" else "GraphML",
-                    _exporter(side, sides.k, format),
-                    file_name=file_name(side.run, sides.k, format, side.part),
-                    key=f"download {side.model} {format}",
+                    kind.upper() if kind != "graphml" else "GraphML",
+                    _exporter(side, sides.k, kind),
+                    file_name=file_name(side.run, sides.k, kind, side.part),
+                    key=f"download {side.model} {kind}",
                     icon=":material/download:",
                     on_click="ignore",
                 )
@@ -355,12 +355,12 @@ def downloads(sides: Sides, pictures: dict[str, go.Figure]) -> None:
             )
 
 
-def _exporter(side: Side, k: int, format: str) -> Callable[[], bytes]:
-    return lambda: resources.exported(side.run.key, k, format, side.part)
+def _exporter(side: Side, k: int, kind: str) -> Callable[[], bytes]:
+    return lambda: resources.exported(side.run.key, k, kind, side.part)
 
 
 def _picture(figure: go.Figure) -> Callable[[], bytes]:
     return lambda: widgets.picture(figure)
 
 
-page()
+show(page)

@@ -1,4 +1,4 @@
-"""What was found: for every pair and task how much of the circuit survived post-training, beside the published numbers."""
+"""What was found: how much of every circuit survived post-training, beside the published numbers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from engine import circuit
+from engine.errors import UserError
 from engine.pairs import Pair, pairs
 from engine.records import Run
 from engine.spec import RunSpec
@@ -15,6 +16,7 @@ from engine.tasks import TASKS
 from engine.tasks.base import Task
 from pages.figures import charts
 from pages.parts import resources, state, widgets
+from pages.parts.entry import show
 from pages.parts.state import TOTAL, Question
 from pages.parts.watching import watch_jobs
 
@@ -23,15 +25,18 @@ SECONDS_A_RUN = 20  # until a run of this cache says better
 
 @dataclass(frozen=True)
 class Cell:
-    """A pair on a task: its two runs, where they are computed."""
+    """A pair on a task: its two runs, where they are computed; `problem`: why they cannot be."""
 
     pair: Pair
     task: Task
     arm: Run | None
     mdm: Run | None
+    problem: str | None = None
 
     @property
     def missing(self) -> list[RunSpec]:
+        if self.problem:
+            return []
         question = Question(self.pair.name, self.task.name)
         runs = {"arm": self.arm, "mdm": self.mdm}
         return [question.spec(model) for model, run in runs.items() if run is None]
@@ -50,7 +55,12 @@ class Finding:
 
     @property
     def row(self) -> charts.TaskRow:
-        return charts.TaskRow(self.cell.task.title, self.at.jaccard, self.at.chance, self.self_arm, self.self_mdm)
+        told = tuple((row["pair"], row["overlap"]) for row in resources.published()["row"] if row["task"] == self.task)
+        return charts.TaskRow(self.cell.task.title, self.at.jaccard, self.at.chance, self.self_arm, self.self_mdm, told)
+
+    @property
+    def task(self) -> str:
+        return self.cell.task.name
 
 
 def page() -> None:
@@ -70,15 +80,19 @@ def page() -> None:
 def question() -> None:
     st.title("Does a diffusion model keep its old circuits?")
     st.markdown(
-        "A language model that writes left to right (**ARM**, autoregressive) can be post-trained into one that fills in "
-        "masks in any order (**MDM**, masked diffusion). For each task we find the *circuit* of both, the K connections "
-        "between heads and MLPs that matter most for the right answer, and ask **how many the two have in common**."
+        "A language model that writes left to right (**ARM**, autoregressive) can be post-trained into one that fills "
+        "in masks in any order (**MDM**, masked diffusion). For each task we find the *circuit* of both, the K "
+        "connections between heads and MLPs that matter most for the right answer, and ask **how many the two have in "
+        "common**."
     )
 
 
 def look_up(pair: Pair, task: Task) -> Cell:
     asked = Question(pair.name, task.name)
-    return Cell(pair, task, resources.found(asked.spec("arm")), resources.found(asked.spec("mdm")))
+    try:
+        return Cell(pair, task, resources.found(asked.spec("arm")), resources.found(asked.spec("mdm")))
+    except UserError as error:
+        return Cell(pair, task, None, None, str(error))
 
 
 def offer(cells: list[Cell]) -> None:
@@ -92,7 +106,9 @@ def offer(cells: list[Cell]) -> None:
     minutes = max(1, math.ceil(len(missing) * (sum(known) / len(known) if known else SECONDS_A_RUN) / 60))
     runs = f"{len(missing)} run" + ("s" if len(missing) > 1 else "")
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{runs} of {2 * len(cells)} not computed yet.** That takes about {minutes} min on a small machine.")
+        st.markdown(
+            f"**{runs} of {2 * len(cells)} not computed yet.** That takes about {minutes} min on a small machine."
+        )
         st.button(
             f"Compute what is missing ({runs})",
             type="primary",
@@ -120,12 +136,20 @@ def show_pair(pair: Pair, findings: list[Finding], cells: list[Cell], k: int) ->
     st.header(pair.title, divider="gray")
     if pair.note:
         st.caption(widgets.plain(pair.note))
+    problem = next((cell.problem for cell in cells if cell.problem), None)
+    if problem:
+        st.warning(widgets.plain(problem), icon=":material/warning:")
+        return
     if not findings:
-        st.info("Nothing is computed for this pair yet. The button above computes it.", icon=":material/hourglass_empty:")
+        st.info(
+            "Nothing is computed for this pair yet. The button above computes it.", icon=":material/hourglass_empty:"
+        )
         return
     st.markdown("\n".join(f"- {sentence}" for sentence in answers(findings, k)))
     figure = charts.overview_figure([finding.row for finding in findings], widgets.look())
-    widgets.chart(figure, f"overview {pair.name}", f"Overlap of ARM and MDM by task at K = {k}", f"overview-{pair.name}")
+    widgets.chart(
+        figure, f"overview {pair.name}", f"Overlap of ARM and MDM by task at K = {k}", f"overview-{pair.name}"
+    )
     show_table(findings)
     links(pair, cells, k)
     lines = {widgets.provenance(f"{f.cell.task.title}, {name}", run) for f in findings for name, run in _sides(f)}
@@ -133,51 +157,55 @@ def show_pair(pair: Pair, findings: list[Finding], cells: list[Cell], k: int) ->
         st.caption("\n\n".join(sorted(lines)))
 
 
+FAMILIES = ("prefix-dominant", "globally constrained")
+
+
 def answers(findings: list[Finding], k: int) -> list[str]:
     """What the numbers say, in sentences (Markdown)."""
-    kept = [
-        f"{f.cell.task.title} **{f.at.jaccard:.2f}** (chance {f.at.chance:.2f}; a model with itself on other prompts "
-        f"{min(f.self_arm, f.self_mdm):.2f} to {max(f.self_arm, f.self_mdm):.2f})"
-        for f in findings
-    ]
-    sentences = [f"Overlap of the {k:,} strongest edges: " + ", ".join(kept) + "."]
     groups = {family: [f for f in findings if f.cell.task.family == family] for family in FAMILIES}
+    sentences = []
     if all(groups.values()):
         local, world = (_mean([f.at.jaccard for f in group]) for group in groups.values())
-        seen = "so the published direction shows here" if local > world else "so the published direction does not show here"
+        direction = (
+            "as published: local tasks keep more" if local > world else "unlike published, where local tasks keep more"
+        )
         sentences.append(
-            f"Tasks that need only what came before keep {local:.2f} on average, tasks with global constraints "
-            f"{world:.2f}, {seen} (published: local tasks keep more)."
+            f"**Tasks that need only what came before keep {local:.2f} of the circuit, tasks with global constraints "
+            f"{world:.2f}** (mean overlap of the {k:,} strongest edges; {direction})."
         )
         ratio = _mean([f.at.early_ratio for f in groups["globally constrained"]])
         sentences.append(
-            f"On global tasks the MDM puts {ratio:.2f} times the ARM's share of importance into the first third of the "
-            "layers (published: more than 2)."
+            f"On global tasks the MDM puts **{ratio:.2f} times** the ARM's share of importance into the first third of "
+            "the layers (published: more than 2)."
         )
+    lowest, highest = (
+        min(min(f.self_arm, f.self_mdm) for f in findings),
+        max(max(f.self_arm, f.self_mdm) for f in findings),
+    )
+    sentences.append(
+        f"To judge by: two random circuits would share {findings[0].at.chance:.2f}, and a model's circuit found on "
+        f"other prompts of the same task shares {lowest:.2f} to {highest:.2f} with itself."
+    )
     return sentences
-
-
-FAMILIES = ("prefix-dominant", "globally constrained")
 
 
 def show_table(findings: list[Finding]) -> None:
     rows = [
         {
             "Task": f.cell.task.title,
-            "Kind": f.cell.task.family,
             "Overlap": f.at.jaccard,
             "Chance": f.at.chance,
             "ARM itself": f.self_arm,
             "MDM itself": f.self_mdm,
-            "Early, ARM": f.at.arm.early_share,
-            "Early, MDM": f.at.mdm.early_share,
+            "Early, ARM": 100 * f.at.arm.early_share,
+            "Early, MDM": 100 * f.at.mdm.early_share,
             "Ratio": f.at.early_ratio,
-            "Solved, ARM": f.arm.meta.accuracy,
-            "Solved, MDM": f.mdm.meta.accuracy,
+            "Solved, ARM": 100 * f.arm.meta.accuracy,
+            "Solved, MDM": 100 * f.mdm.meta.accuracy,
         }
         for f in findings
     ]
-    number, percent = st.column_config.NumberColumn, "percent"
+    number, percent = st.column_config.NumberColumn, "%.0f %%"
     columns = {name: number(format="%.3f") for name in ("Overlap", "Chance", "ARM itself", "MDM itself")}
     columns |= {name: number(format=percent) for name in ("Early, ARM", "Early, MDM", "Solved, ARM", "Solved, MDM")}
     columns["Ratio"] = number(format="%.2f")
@@ -189,9 +217,7 @@ def links(pair: Pair, cells: list[Cell], k: int) -> None:
         st.markdown("Look at the circuits:")
         for cell in cells:
             chosen = {state.PAIR: pair.name, state.TASK: cell.task.name, state.K: str(k)}
-            st.page_link(
-                "pages/circuits.py", label=cell.task.title, icon=":material/hub:", query_params=chosen
-            )
+            st.page_link("pages/circuits.py", label=cell.task.title, icon=":material/hub:", query_params=chosen)
 
 
 def show_published() -> None:
@@ -212,22 +238,24 @@ def show_published() -> None:
     )  # fmt: skip
     paper = told["paper"]
     st.caption(
-        f"[{widgets.plain(paper['title'])}]({paper['url']}), {widgets.plain(paper['version'])}. Other models, and a K that "
-        "isn't told: compare the direction, not the digits."
+        f"[{widgets.plain(paper['title'])}]({paper['url']}), {widgets.plain(paper['version'])}. Other models, and a K "
+        "that isn't told: compare the direction, not the digits."
     )
 
 
 def legend() -> None:
     with st.expander("What these words mean"):
         st.markdown(
-            "- **Overlap**: of all edges that are among either model's K strongest, the share that is among both's (Jaccard).\n"
+            "- **Overlap**: of all edges that are among either model's K strongest, the share that is among both's "
+            "(Jaccard).\n"
             "- **Chance**: the overlap of two random sets of K edges.\n"
-            "- **With itself**: the overlap of a model's circuit on half of the prompts with its circuit on the other half. "
-            "No two models can be expected to agree more than that.\n"
-            "- **Early**: the share of component importance (sum of |score| over a component's edges) in the first third of "
-            "the layers; **ratio**: the MDM's divided by the ARM's.\n"
+            "- **With itself**: the overlap of a model's circuit on half of the prompts with its circuit on the other "
+            "half. No two models can be expected to agree more than that.\n"
+            "- **Early**: the share of component importance (sum of |score| over a component's edges) in the first "
+            "third of the layers; **ratio**: the MDM's divided by the ARM's.\n"
             "- **Solved**: held-out problems that the model answers correctly.\n"
-            "- **Prefix-dominant** tasks need only what came before; **globally constrained** ones need the whole answer at once."
+            "- **Prefix-dominant** tasks need only what came before; **globally constrained** ones need the whole "
+            "answer at once."
         )
 
 
@@ -239,4 +267,4 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-page()
+show(page)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from engine import pipeline
@@ -11,6 +13,7 @@ from engine.records import Run
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import TASKS
 from pages.parts import resources, widgets
+from pages.parts.entry import show
 from pages.parts.watching import job_card, watch_jobs
 
 
@@ -118,15 +121,19 @@ def download(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         k = int(st.number_input("Edges in the circuit", 1, n_edges, min(200, n_edges), key="export k", width=180))
         part = str(st.selectbox("Part", ["total", "half-a", "half-b", *run.meta.parts], key="export part", width=180))
-        for format in FORMATS:
+        for kind in FORMATS:
             st.download_button(
-                format,
-                lambda format=format: resources.exported(run.key, k, format, part),
-                file_name=file_name(run, k, format, part),
-                key=f"export {format}",
+                kind,
+                _exporter(run, k, kind, part),
+                file_name=file_name(run, k, kind, part),
+                key=f"export {kind}",
                 icon=":material/download:",
                 on_click="ignore",
             )
+
+
+def _exporter(run: Run, k: int, kind: str, part: str) -> Callable[[], bytes]:
+    return lambda: resources.exported(run.key, k, kind, part)
 
 
 def _delete(keys: list[str]) -> None:
@@ -135,4 +142,4 @@ def _delete(keys: list[str]) -> None:
     st.session_state["runs"] = {"selection": {"rows": [], "columns": [], "cells": []}}
 
 
-page()
+show(page)

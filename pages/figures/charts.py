@@ -30,13 +30,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class TaskRow:
-    """What the overview draws of a task: overlaps at one K."""
+    """What the overview draws of a task: overlaps at one K; `published`: what others found in other models."""
 
     title: str
     overlap: float
     chance: float
     self_arm: float
     self_mdm: float
+    published: tuple[tuple[str, float], ...] = ()  # (pair, overlap)
 
 
 def visible(token: str) -> str:
@@ -113,7 +114,7 @@ def profile_figure(arm: NDArray[np.float64], mdm: NDArray[np.float64], early: in
                 x=layers,
                 y=shares,
                 name=NAME[model],
-                marker={"color": look.of(model), "pattern": {"shape": pattern, "fgcolor": look.background}},
+                marker={"color": look.of(model), "pattern": _pattern(pattern, look)},
                 hovertemplate="layer %{x}: %{y:.1%}<extra>" + NAME[model] + "</extra>",
             )
         )
@@ -138,10 +139,10 @@ def lens_figure(lens: NodeLens, answer: str, foil: str, look: Palette) -> go.Fig
     up = list(zip(lens.promoted, lens.promoted_logit, strict=True))[:_TOKENS]
     down = list(zip(lens.suppressed, lens.suppressed_logit, strict=True))[:_TOKENS]
     figure = go.Figure()
-    groups = (("promoted", up, 0, look.shared, ""), ("suppressed", down, len(up) + 0.6, look.neutral, "/"))
+    groups = (("promoted", up, 0, look.shared), ("suppressed", down, len(up) + 0.6, look.neutral))
     ticks: list[float] = []
     labels: list[str] = []
-    for name, rows, start, colour, pattern in groups:
+    for name, rows, start, colour in groups:
         y = [start + index for index in range(len(rows))]
         ticks += y
         labels += [_marked(token, answer, foil) for token, _ in rows]
@@ -151,16 +152,31 @@ def lens_figure(lens: NodeLens, answer: str, foil: str, look: Palette) -> go.Fig
                 y=y,
                 orientation="h",
                 name=name,
-                marker={"color": colour, "pattern": {"shape": pattern, "fgcolor": look.background}},
+                marker={"color": colour},
                 text=[f"{value:+.2f}" for _, value in rows],
-                textposition="auto",
+                textposition="outside",
+                textfont={"color": look.text, "size": 12},
+                cliponaxis=False,
                 customdata=[as_text(token) for token, _ in rows],
                 hovertemplate="%{customdata}: %{x:+.3f} logits<extra>" + name + "</extra>",
             )
         )
-    figure.update_yaxes(tickvals=ticks, ticktext=labels, autorange="reversed", showgrid=False, zeroline=False)
-    figure.update_xaxes(title="logits", zeroline=True, zerolinecolor=look.neutral)
-    return figure.update_layout(**_frame(60 + 22 * (len(ticks) + 2)), bargap=0.2)
+    figure.update_yaxes(
+        tickvals=ticks,
+        ticktext=labels,
+        tickfont={"color": look.text, "size": 13},
+        autorange="reversed",
+        showgrid=False,
+        zeroline=False,
+        automargin=False,
+    )
+    low = min([value for _, value in down], default=0.0)
+    high = max([value for _, value in up], default=0.0)
+    room = 0.18 * (max(high, 0.0) - min(low, 0.0) or 1.0)  # for the numbers at the bars' ends
+    reach = [min(low, 0.0) - room, max(high, 0.0) + room]
+    figure.update_xaxes(title="logits", zeroline=True, zerolinecolor=look.neutral, range=reach)
+    figure.update_layout(**_frame(80 + 22 * (len(ticks) + 2)), bargap=0.2)
+    return figure.update_layout(margin_l=150)  # the same for both models, so that their bars stand alike
 
 
 def residual_figure(layers: Sequence[LayerLens], model: str, look: Palette) -> go.Figure:
@@ -182,10 +198,10 @@ def residual_figure(layers: Sequence[LayerLens], model: str, look: Palette) -> g
                 line={"color": colour, "dash": dash, "width": 2.5},
                 marker={"symbol": symbol, "size": 8},
                 customdata=best,
-                hovertemplate="after %{x} layers: %{y:.3f}<br>top: %{customdata}<extra>" + name + "</extra>",
+                hovertemplate="%{y:.3f}<br>top: %{customdata}<extra>" + name + "</extra>",
             )
         )
-    figure.update_xaxes(title="after layer", tickvals=x, ticktext=["emb.", *(str(layer) for layer in x[1:])])
+    figure.update_xaxes(title="after layer", tickvals=x, ticktext=["emb.", *(str(layer - 1) for layer in x[1:])])
     figure.update_yaxes(title="probability", range=[-0.03, 1.05])
     return figure.update_layout(**_frame(280))
 
@@ -244,12 +260,29 @@ def overview_figure(rows: Sequence[TaskRow], look: Palette) -> go.Figure:
                 text=[f"{value:.2f}" for value in x] if main else None,
                 textposition="top center",
                 textfont={"color": look.text, "size": 13},
-                marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 2.5}},
+                marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 2.5, "color": colour}},
                 hovertemplate="%{x:.3f}<extra>" + name + "</extra>",
             )
         )
+    told = [(value, index, pair) for index, row in enumerate(rows) for pair, value in row.published]
+    figure.add_trace(
+        go.Scatter(
+            x=[value for value, _, _ in told],
+            y=[index + 0.22 for _, index, _ in told],
+            mode="markers",
+            name="published, 7B pairs",
+            marker={"color": look.neutral, "symbol": "star", "size": 10},
+            customdata=[pair for _, _, pair in told],
+            hovertemplate="%{x:.3f}, %{customdata}<extra>published</extra>",
+        )
+    )
     figure.update_yaxes(
-        tickvals=y, ticktext=[row.title for row in rows], range=[len(rows) - 0.4, -0.6], showgrid=False, zeroline=False
+        tickfont={"color": look.text, "size": 13},
+        tickvals=y,
+        ticktext=[row.title for row in rows],
+        range=[len(rows) - 0.4, -0.6],
+        showgrid=False,
+        zeroline=False,
     )
     figure.update_xaxes(title="overlap of the strongest edges (Jaccard)", range=[-0.02, 1.02], zeroline=False)
     return figure.update_layout(**_frame(110 + 62 * len(rows)))
@@ -258,6 +291,11 @@ def overview_figure(rows: Sequence[TaskRow], look: Palette) -> go.Figure:
 def _marked(token: str, answer: str, foil: str) -> str:
     sign = {answer: " (answer)", foil: " (foil)"}.get(token, "")
     return f"<b>{as_text(token)}{sign}</b>" if sign else as_text(token)
+
+
+def _pattern(shape: str, look: Palette) -> dict[str, object]:
+    """Lines over a bar's colour, so that two groups of bars differ without it."""
+    return {"shape": shape, "fgcolor": look.background, "fillmode": "overlay", "size": 7, "solidity": 0.25}
 
 
 def _decades(n_edges: int) -> list[int]:

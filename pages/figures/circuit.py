@@ -25,7 +25,9 @@ DRAWN_MOST = 1500  # edges; more are a grey felt that takes seconds to draw
 NODE_TRACE = "nodes"
 
 _STEPS = 12  # points along an edge's curve
-_WIDTHS = (0.6, 1.4, 2.8)  # pixels, for the weak, the middle and the strong edges drawn
+_WIDTHS = (0.9, 1.7, 3.0)  # pixels, for the weak, the middle and the strong edges drawn
+_OPACITY = (0.6, 0.8, 0.95)
+_FADED = 0.35  # of the opacity, for edges that don't touch the selected node
 _STRONG = (0.15, 0.4)  # shares of the strongest |score| drawn where a wider line begins
 _SMALLEST, _LARGEST = 7.0, 26.0  # node diameters in pixels
 
@@ -71,7 +73,12 @@ def top_edges(edge: NDArray[np.int32], score: NDArray[np.float32], other: NDArra
 
 
 def filtered(
-    graph: Graph, edges: Edges, *, kinds: tuple[str, ...] = KINDS, sign: str = "both", show: str = "all",
+    graph: Graph,
+    edges: Edges,
+    *,
+    kinds: tuple[str, ...] = KINDS,
+    sign: str = "both",
+    show: str = "all",
     pruned: bool = False,
 ) -> Edges:
     """The edges to draw. Pruning looks at the whole circuit; then the other filters choose among what is left."""
@@ -101,10 +108,11 @@ def circuit_figure(
     place, drawn = layout(graph), edges.where(np.arange(len(edges)) < DRAWN_MOST)
     figure = go.Figure()
     for group in (own, "shared"):
-        _add_edges(figure, graph, place, drawn.where(drawn.shared == (group == "shared")), drawn, group, own, look)
+        _add_edges(figure, graph, place, drawn, edges, group, own, look, selected)
     figure.add_trace(_hover_points(graph, place, drawn, own))
     figure.add_trace(_nodes(graph, place, edges, in_other, own, look))
     figure.add_trace(_ring(graph, place, selected, look))
+    _label(figure, graph, place, selected, look)
     return _framed(figure, graph, own)
 
 
@@ -136,30 +144,55 @@ def _curves(graph: Graph, place: Layout, edge: NDArray[np.int32]) -> tuple[NDArr
     return np.asarray(x, np.float32), np.asarray(y, np.float32)
 
 
-def _add_edges(
-    figure: go.Figure, graph: Graph, place: Layout, edges: Edges, drawn: Edges, group: str, own: str, look: Palette
+def _add_edges(  # noqa: PLR0913, PLR0917 (one step of circuit_figure, with what that has at hand)
+    figure: go.Figure,
+    graph: Graph,
+    place: Layout,
+    drawn: Edges,
+    edges: Edges,
+    group: str,
+    own: str,
+    look: Palette,
+    selected: str | None,
 ) -> None:
-    """A legend entry and three traces, one a width; always, so that the figure's structure does not change with K."""
-    largest = np.abs(drawn.score).max(initial=0.0) or 1.0
-    width = np.digitize(np.abs(edges.score) / largest, _STRONG)
+    """A legend entry, three traces of edges, one a width, and one of those at the selected node.
+
+    Always the same traces, empty or not, so that the figure's structure does not change with K.
+    """
     colour = look.shared if group == "shared" else look.of(own)
+    count = int((edges.shared == (group == "shared")).sum())
     label = "shared" if group == "shared" else f"{NAME[own]} only"
     line = {"color": colour, "width": _WIDTHS[2], "dash": DASH[group]}
-    figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=f"{label}: {len(edges):,}"))
-    for level, pixels in enumerate(_WIDTHS):
-        x, y = _curves(graph, place, edges.edge[width == level])
+    figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=f"{label}: {count:,}"))
+
+    ours = drawn.shared == (group == "shared")
+    near = _touching(graph, drawn.edge, selected)
+    largest = np.abs(drawn.score).max(initial=0.0) or 1.0
+    width = np.digitize(np.abs(drawn.score) / largest, _STRONG)
+    fading = _FADED if near.any() else 1.0
+    rows = [(ours & ~near & (width == level), _WIDTHS[level], fading * _OPACITY[level]) for level in range(3)]
+    for chosen, pixels, opacity in [*rows, (ours & near, _WIDTHS[1] + 0.6, 1.0)]:
+        x, y = _curves(graph, place, drawn.edge[chosen])
         figure.add_trace(
             go.Scatter(
                 x=_with_gaps(x),
                 y=_with_gaps(y),
                 mode="lines",
                 line={"color": colour, "width": pixels, "dash": DASH[group]},
-                opacity=(0.55, 0.75, 0.95)[level],
+                opacity=opacity,
                 showlegend=False,
                 hoverinfo="skip",
                 meta={"group": group, "edges": len(x)},
             )
         )
+
+
+def _touching(graph: Graph, edge: NDArray[np.int32], selected: str | None) -> NDArray[np.bool_]:
+    """[edge of `edge`]: whether it begins or ends at the selected node."""
+    if selected not in graph.node_names:
+        return np.zeros(len(edge), dtype=bool)
+    node = graph.node_names.index(selected)
+    return (graph.edge_source[edge] == node) | (graph.destination_node[graph.edge_destination[edge]] == node)
 
 
 def _with_gaps(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -231,10 +264,7 @@ def _ring(graph: Graph, place: Layout, selected: str | None, look: Palette) -> g
     return go.Scatter(
         x=place.x[index],
         y=place.y[index],
-        mode="markers+text",
-        text=[selected] if index else [],
-        textposition="top center",
-        textfont={"color": look.text, "size": 13},
+        mode="markers",
         marker={"size": _LARGEST + 8, "symbol": "circle-open", "color": look.text, "line": {"width": 2.5}},
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
@@ -244,11 +274,26 @@ def _ring(graph: Graph, place: Layout, selected: str | None, look: Palette) -> g
     )
 
 
+def _label(figure: go.Figure, graph: Graph, place: Layout, selected: str | None, look: Palette) -> None:
+    if selected in graph.node_names:
+        node = graph.node_names.index(selected)
+        figure.add_annotation(
+            x=float(place.x[node]),
+            y=float(place.y[node]),
+            yshift=28,
+            text=selected,
+            showarrow=False,
+            bgcolor=look.background,
+            opacity=0.9,
+            font={"color": look.text, "size": 13},
+        )
+
+
 def _framed(figure: go.Figure, graph: Graph, own: str) -> go.Figure:
     layers, heads = range(graph.n_layers), range(graph.n_heads)
     every = max(1, graph.n_heads // 16)
     figure.update_xaxes(
-        range=[-0.8, graph.n_heads + 1.2],
+        range=[-0.6, graph.n_heads + 1.0],
         tickvals=[*heads[::every], graph.n_heads + 0.5],
         ticktext=[*(f"h{head}" for head in heads[::every]), "MLP"],
         showgrid=False,
@@ -256,16 +301,23 @@ def _framed(figure: go.Figure, graph: Graph, own: str) -> go.Figure:
         side="bottom",
     )
     figure.update_yaxes(
-        range=[-1.6, graph.n_layers + 0.8],
+        range=[-1.5, graph.n_layers + 0.75],
         tickvals=[-1, *layers, graph.n_layers + 0.25],
         ticktext=["input", *(f"layer {layer}" for layer in layers), "logits"],
         showgrid=False,
         zeroline=False,
     )
     return figure.update_layout(
-        height=max(480, 64 * (graph.n_layers + 2)),
+        height=max(500, 66 * (graph.n_layers + 2)),
         margin={"l": 8, "r": 8, "t": 36, "b": 8},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "y": 1.0,
+            "yanchor": "bottom",
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
         hovermode="closest",
         hoverdistance=12,
         dragmode="pan",

@@ -28,6 +28,10 @@ class Place:
     answer: str
     foil: str
 
+    @property
+    def label(self) -> str:
+        return f"example {self.example}, token {self.target}: {visible(self.answer)} (not {visible(self.foil)})"
+
 
 def node_panel(sides: Sides) -> None:
     name = state.chosen_node()
@@ -63,14 +67,13 @@ def choose_place(sides: Sides) -> dict[str, Readout] | None:
     if not places:
         st.info("These two runs looked through the lens at different tokens, so there is nothing to compare.")
         return None
-    labels = {f"{place.example}.{place.target}": place for place in places}
+    labels = {place.label: place for place in places}
     chosen = st.selectbox(
         "Where to look: an example and the token that is predicted",
         list(labels),
-        format_func=lambda label: label,
         key=state.READOUT,
         bind=state.URL,
-        help="example.position: the number of the example, and of the predicted token in it.",
+        help="Both models looked through the lens at these tokens of a few examples.",
     )
     place = labels[chosen]
     at = {model: found[place] for model, found in by_model.items()}
