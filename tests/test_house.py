@@ -156,3 +156,10 @@ def test_nothing_heavy_is_in_the_repository() -> None:
     for model in ("arm", "mdm"):
         assert sum(s for n, s in sizes.items() if n.startswith(f"assets/models/embedded/{model}/")) <= 15 * MEGABYTE
     assert sum(s for n, s in sizes.items() if n.startswith("assets/models/embedded/steps/")) <= 30 * MEGABYTE
+
+
+def test_the_readme_names_every_module() -> None:
+    files = (ROOT / "README.md").read_text().partition("## Files")[2]
+    named = {line.split()[0] for line in files.splitlines() if re.match(r"\S+\.(py|md) ", line)}
+    there = {name_of(p) for p in sources("app.py", "pages", "engine", "cache", "tools") if p.stem != "__init__"}
+    assert named - {"engine/METHOD.md"} == there
