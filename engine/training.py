@@ -23,6 +23,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from engine.accuracy import measure_accuracy
+from engine.model_card import Role, write_model_card
 from engine.models import wrap
 from engine.tasks import TASKS, Split
 from engine.tokenizer import BOS, MASK, PAD, build_tokenizer, vocabulary
@@ -37,9 +38,6 @@ SCHEDULES = {
 }
 SMALLEST_T = 1e-3
 ANNEAL_SHARE = 1 / 16  # 10,000 of 160,000 steps in the published recipe
-WARMUP = 200
-MEASURED = 1000  # held-out problems a task at the end of a stage, and while it runs:
-WATCHED = 200
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ class TrainSpec:
     batch: int = 192
     arm_lr: float = 2e-3
     mdm_lr: float = 1.5e-3
+    warmup: int = 200
     pool: int = 100000
     layers: int = 6
     d_model: int = 128
@@ -60,6 +59,8 @@ class TrainSpec:
     kv_heads: int = 4
     precision: str = "fp32"
     compile: bool = False
+    measured: int = 1000  # held-out problems a task at the end of a stage, and while it runs:
+    watched: int = 200
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ def as_llama(model: Qwen2ForCausalLM) -> LlamaForCausalLM:
 
     fields = {key: value for key, value in model.config.to_dict().items() if key in LlamaConfig().to_dict()}
     fields |= {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "attention_bias": True}
-    llama = LlamaForCausalLM(LlamaConfig(**fields))
+    with torch.random.fork_rng():  # a new model draws weights, and training must not notice that it was saved
+        llama = LlamaForCausalLM(LlamaConfig(**fields))
     biases = {name: torch.zeros_like(value) for name, value in llama.state_dict().items() if "o_proj.bias" in name}
     llama.load_state_dict({**model.state_dict(), **biases})
     return llama
@@ -185,7 +187,7 @@ def optimise(
     report: Report,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> list[dict[str, float | int | str]]:
-    """Run one stage ("arm" or "mdm") in place and return its loss curve, a mean per task every 100 steps."""
+    """Run one stage ("arm" or "mdm") in place and return its loss curve, a mean per task over windows of 100 steps."""
     steps, lr = (spec.arm_steps, spec.arm_lr) if stage == "arm" else (spec.mdm_steps, spec.mdm_lr)
     loss_of = arm_loss if stage == "arm" else mdm_loss
     torch.manual_seed(spec.seed + (1 if stage == "arm" else 2))
@@ -198,11 +200,12 @@ def optimise(
         fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda i: min(1.0, (i + 1) / WARMUP) * (0.5 + 0.5 * math.cos(math.pi * i / steps))
+        optimiser, lambda i: min(1.0, (i + 1) / spec.warmup) * (0.5 + 0.5 * math.cos(math.pi * i / steps))
     )
     forward = make_forward(model, spec)
     curve: list[dict[str, float | int | str]] = []
     recent: dict[str, list[float]] = {}
+    window = min(100, max(1, steps // 5))
     for step in range(steps):
         on_step(step)
         name = SCHEDULES[stage][step % len(SCHEDULES[stage])]
@@ -214,9 +217,9 @@ def optimise(
         optimiser.step()
         schedule.step()
         recent.setdefault(name, []).append(loss.item())
-        if (step + 1) % 100 == 0:
+        if (step + 1) % window == 0:
             curve += [{"step": step + 1, "task": k, "loss": sum(v) / len(v)} for k, v in recent.items()]
-            report(stage, step + 1, steps, sum(map(sum, recent.values())) / 100)
+            report(stage, step + 1, steps, sum(map(sum, recent.values())) / window)
             recent = {}
     on_step(steps)
     return curve
@@ -256,7 +259,8 @@ def train(spec: TrainSpec, out: Path, report: Report, evaluate_every: int = 1000
         stored.config.is_causal = causal
         stored.save_pretrained(folder)
 
-    for stage in ("arm", "mdm"):
+    stages: tuple[Role, Role] = ("arm", "mdm")
+    for stage in stages:
         kept = checkpoint_steps(spec.mdm_steps) if stage == "mdm" else []
         progress: list[dict[str, Any]] = []
 
@@ -266,14 +270,14 @@ def train(spec: TrainSpec, out: Path, report: Report, evaluate_every: int = 1000
             if step in kept:
                 save(out / "steps" / f"{step:06d}", causal=False, half=True)
             if step and step % evaluate_every == 0:
-                progress.append({"step": step, **held_out_accuracy(model, stage, WATCHED, seed=1)})
+                progress.append({"step": step, **held_out_accuracy(model, stage, spec.watched, seed=1)})
 
         began = time.time()
         curve = optimise(model, spec, stage, pools, report, on_step)
         record[stage] = {
             "minutes": (time.time() - began) / 60,
-            "accuracy": held_out_accuracy(model, stage, MEASURED, seed=0),
-            "accuracy_n": MEASURED,
+            "accuracy": held_out_accuracy(model, stage, spec.measured, seed=0),
+            "accuracy_n": spec.measured,
             "progress": progress,
             "curve": curve,
             "checkpoints": kept,
@@ -281,3 +285,4 @@ def train(spec: TrainSpec, out: Path, report: Report, evaluate_every: int = 1000
         save(out / stage, causal=stage == "arm")
         tokenizer.save_pretrained(out / stage)
         (out / "training.json").write_text(json.dumps(record, indent=1))
+        write_model_card(out / stage, stage, record)
