@@ -167,7 +167,7 @@ class Store:
         """This thread's own cursor: a DuckDB connection must not be used by two threads at once."""
         if not hasattr(self._threads, "cursor"):
             self._threads.cursor = self._db.cursor()
-        return self._threads.cursor  # type: ignore[no-any-return]
+        return self._threads.cursor
 
     @contextmanager
     def _transaction(self) -> Iterator[DuckDBPyConnection]:

@@ -6,6 +6,7 @@ Flags are checked before anything heavy is imported; an answer from the cache ne
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -28,6 +29,9 @@ def main(argv: Sequence[str] | None = None, compute: pipeline.Compute | None = N
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read the lines has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("Interrupted. Runs that were finished are kept.", file=sys.stderr)
         return 130

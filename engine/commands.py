@@ -98,7 +98,7 @@ def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
     from engine.training import TrainSpec
     from engine.training import train as make
 
-    with _bar() as show:
+    with _bar("training") as show:
         make(TrainSpec(**chosen), Path(out), lambda stage, step, steps, loss: show(Progress(stage, step, steps)))
     yield f"Written to {out}."
 
@@ -111,28 +111,24 @@ def describe(found: Run) -> str:
 
 
 @contextmanager
-def _bar() -> Iterator[pipeline.OnProgress]:
-    """A progress bar on standard error, one per stage; silent when that is not a terminal."""
-    bars: list[tqdm[Any]] = []
+def _bar(title: str) -> Iterator[pipeline.OnProgress]:
+    """A progress bar on standard error; silent when that is not a terminal, gone when the work is done."""
+    with tqdm(disable=None, leave=False, file=sys.stderr) as bar:
+        stages = [""]
 
-    def show(progress: Progress) -> None:
-        if not bars or bars[-1].desc != progress.stage:
-            for bar in bars:
-                bar.close()
-            bars.append(tqdm(desc=progress.stage, disable=None, file=sys.stderr))
-            bars[-1].desc = progress.stage
-        bars[-1].total = progress.total or None
-        bars[-1].update(progress.done - bars[-1].n)
+        def show(progress: Progress) -> None:
+            if progress.stage != stages[-1]:
+                stages.append(progress.stage)
+                bar.reset()
+                bar.set_description(f"{title}: {progress.stage}")
+            bar.total = progress.total or None
+            bar.update(progress.done - bar.n)
 
-    try:
         yield show
-    finally:
-        for bar in bars:
-            bar.close()
 
 
 def _ready(spec: RunSpec, compute: pipeline.Compute | None) -> Run:
-    with _bar() as show:
+    with _bar(f"{spec.pair} / {spec.model} / {spec.task}") as show:
         return pipeline.run(spec, show, compute)
 
 

@@ -215,7 +215,7 @@ class _Process:
 def function_named(name: str) -> Callable[[RunSpec, Callable[[Progress], None]], RunTables]:
     """The compute function that "module:function" names."""
     module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
+    return getattr(importlib.import_module(module), function)
 
 
 def main(compute: str) -> None:

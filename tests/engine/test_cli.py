@@ -161,3 +161,22 @@ def test_doctor_says_what_there_is(workspace: Path, capsys: pytest.CaptureFixtur
     assert f"{workspace / 'circuits.duckdb'}: 1 runs" in said
     assert "GiB" in said and "device" in said and "torch" in said
     assert "mdm missing" in said and "arm missing" not in said
+
+
+def test_train_passes_the_flags_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from engine import training
+
+    asked: list[tuple[training.TrainSpec, Path]] = []
+
+    def remember(spec: training.TrainSpec, out: Path, report: training.Report) -> None:
+        report("arm", 100, 7000, 0.5)
+        asked.append((spec, out))
+
+    monkeypatch.setattr(training, "train", remember)
+    argv = ["train", "--out", str(tmp_path), "--seed", "3", "--arm-steps", "7000", "--precision", "bf16", "--compile"]
+    assert main(argv) == 0
+    expected = training.TrainSpec(seed=3, arm_steps=7000, precision="bf16", compile=True)
+    assert asked == [(expected, tmp_path)]
+    assert str(tmp_path) in capsys.readouterr().out
