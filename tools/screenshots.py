@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.browser.app import chromium_path, running_app, wait_until_still  # noqa: E402
+from tests.browser.app import FLAGS, chromium_path, running_app, wait_until_still  # noqa: E402
 
 PAGES = {
     "overview": "",
@@ -26,7 +26,6 @@ PAGES = {
     "runs": "runs",
 }
 README = "circuits?task=ioi&k=100"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 LARGEST = 500_000  # bytes of the README's picture
 
 

@@ -1,0 +1,53 @@
+"""One app over a seeded cache, one Chromium, for all tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.app import FLAGS, ROOT, chromium_path, running_app
+from tests.fakes import register_fake_pair
+
+SEED = """
+from engine import pipeline
+from engine.spec import RunSpec
+from tests.fakes import fake_compute
+for model in ("arm", "mdm"):
+    pipeline.run(RunSpec(model=model), compute=fake_compute)
+"""
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app's address. The cache is made by a process that has ended, as only one may hold it."""
+    folder = tmp_path_factory.mktemp("app")
+    environment = {"CIRCUITS_DB": str(folder / "circuits.duckdb"), "CIRCUITS_PAIRS": str(_pair(folder))}
+    subprocess.run([sys.executable, "-c", SEED], cwd=ROOT, env={**os.environ, **environment}, check=True)
+    with running_app(environment) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1440, "height": 1300})
+    page.set_default_timeout(30_000)
+    yield page
+    page.close()
+
+
+def _pair(folder: Path) -> Path:
+    return register_fake_pair(folder, steps=())

@@ -1,0 +1,172 @@
+"""The circuits page as a person uses it: slide, click, copy the address."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from engine.graph import Graph
+from pages.figures.circuit import NODE_TRACE
+from tests.browser.app import wait_until_still
+from tests.fakes import HOSTILE
+
+GRAPH = Graph(6, 8)
+FIGURE = """([index, name]) => {
+    const figure = document.querySelectorAll('.js-plotly-plot')[index];
+    const nodes = figure._fullData.find(trace => trace.name === name);
+    const edges = figure._fullData.filter(trace => trace.meta && trace.meta.group);
+    return {x: Array.from(nodes.x), y: Array.from(nodes.y), edges: edges.map(trace => trace.meta.edges)};
+}"""
+PLACE = """([index, name, node]) => {
+    const figure = document.querySelectorAll('.js-plotly-plot')[index];
+    const nodes = figure._fullData.find(trace => trace.name === name);
+    const {xaxis, yaxis} = figure._fullLayout, box = figure.getBoundingClientRect();
+    return [box.left + xaxis._offset + xaxis.d2p(nodes.x[node]), box.top + yaxis._offset + yaxis.d2p(nodes.y[node])];
+}"""
+
+
+def test_sliding_k_changes_the_overlap_and_both_graphs_but_moves_no_node(page: Page, address: str) -> None:
+    _open(page, address + "circuits")
+    before, overlap = [_figure(page, side) for side in (0, 1)], _overlap(page)
+    _slide(page, 3)
+    _until(lambda: _overlap(page) != overlap)
+    wait_until_still(page)
+    after = [_figure(page, side) for side in (0, 1)]
+    assert "k=" in page.url
+    for was, is_ in zip(before, after, strict=True):
+        assert sum(is_["edges"]) > sum(was["edges"])
+        assert (is_["x"], is_["y"]) == (was["x"], was["y"])
+
+
+def test_a_clicked_node_shows_its_tokens_in_both_models_and_the_address_brings_them_back(
+    page: Page, address: str
+) -> None:
+    _open(page, address + "circuits?k=100")
+    expect(page.get_by_text("Click a node in either graph")).to_be_visible()
+    _click(page, 0, "a2.h3")
+    expect(page.get_by_role("heading", name="Head 3 of layer 2 (a2.h3)")).to_be_visible()
+    wait_until_still(page)
+    shown, overlap = _lens_labels(page), _overlap(page)
+    assert [len(labels) for labels in shown] == [16, 16]
+    assert shown[0] != shown[1]
+
+    copied = page.url
+    assert "node=a2.h3" in copied
+    other = page.context.browser.new_page(viewport={"width": 1440, "height": 1300})  # type: ignore[union-attr]
+    _open(other, copied)
+    assert _lens_labels(other) == shown
+    assert _overlap(other) == overlap
+    other.close()
+
+
+def test_nodes_can_be_clicked_in_turn_in_both_graphs_and_let_go(page: Page, address: str) -> None:
+    _open(page, address + "circuits?k=100")
+    for side, name in ((0, "a2.h3"), (1, "m4"), (0, "a2.h3")):
+        _click(page, side, name)
+        _until(lambda name=name: f"node={name}" in page.url)  # type: ignore[misc]
+        wait_until_still(page)
+        assert _ringed(page) == [name, name]
+    _click(page, 0, "a2.h3")
+    _until(lambda: "node=" not in page.url)
+    expect(page.get_by_text("Click a node in either graph")).to_be_visible()
+
+
+def test_a_node_can_be_chosen_from_the_keyboard(page: Page, address: str) -> None:
+    _open(page, address + "circuits")
+    box = page.get_by_role("combobox", name="Node")
+    box.focus()
+    box.press_sequentially("m3")
+    box.press("Enter")
+    expect(page.get_by_role("heading", name="MLP of layer 3 (m3)")).to_be_visible()
+    _until(lambda: "node=m3" in page.url)
+
+
+def test_a_hostile_token_is_text_everywhere(page: Page, address: str) -> None:
+    _open(page, address + "circuits?node=input&k=100")  # the first row of a fake lens promotes the hostile token
+    expect(page.get_by_role("heading", name="Token embedding (input)")).to_be_visible()
+    wait_until_still(page)
+    assert any(HOSTILE in label for labels in _lens_labels(page) for label in labels)
+    strip = page.get_by_test_id("stHtml").first
+    expect(strip.get_by_text(HOSTILE, exact=True)).to_be_visible()
+    tags = page.evaluate("[...document.querySelectorAll('b')].filter(tag => tag.textContent === 'x').length")
+    assert tags == 0
+
+
+def test_other_pages_keep_the_choice(page: Page, address: str) -> None:
+    _open(page, address + "circuits?k=100&node=m2")
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Circuits", exact=True).click()
+    expect(page.get_by_role("heading", name="MLP of layer 2 (m2)")).to_be_visible()
+    wait_until_still(page)
+    assert "k=100" in page.url
+    assert "node=m2" in page.url
+
+
+def test_the_overview_leads_to_the_circuits_of_a_task(page: Page, address: str) -> None:
+    _open(page, address + "?k=50")
+    page.get_by_role("link", name="COUNTDOWN").click()
+    expect(page.get_by_text("Not computed yet with these settings")).to_be_visible()
+    assert "task=countdown" in page.url
+
+
+def test_a_circuit_can_be_downloaded(page: Page, address: str) -> None:
+    _open(page, address + "circuits?k=20")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="CSV").first.click()
+    rows = waiting.value.path().read_text().splitlines()
+    assert len(rows) == 21
+    assert waiting.value.suggested_filename.startswith("embedded-arm-ioi-total-20-")
+
+
+def _open(page: Page, address: str) -> None:
+    page.goto(address)
+    wait_until_still(page)
+
+
+def _figure(page: Page, side: int) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = page.evaluate(FIGURE, [side, NODE_TRACE])
+    return found
+
+
+def _overlap(page: Page) -> str:
+    return page.get_by_test_id("stMetricValue").first.inner_text()
+
+
+def _slide(page: Page, steps: int) -> None:
+    slider = page.get_by_role("slider").first
+    slider.focus()
+    for _ in range(steps):
+        slider.press("ArrowRight")
+
+
+def _click(page: Page, side: int, name: str) -> None:
+    page.evaluate("window.scrollTo(0, 0)")
+    x, y = page.evaluate(PLACE, [side, NODE_TRACE, GRAPH.node_names.index(name)])
+    page.mouse.move(x, y)
+    page.wait_for_timeout(200)  # Plotly looks for the point under the mouse after it has moved
+    page.mouse.click(x, y)
+
+
+def _ringed(page: Page) -> list[str]:
+    """The names at the rings of both graphs."""
+    return [page.locator(".js-plotly-plot").nth(side).locator(".annotation-text").inner_text() for side in (0, 1)]
+
+
+def _lens_labels(page: Page) -> list[list[str]]:
+    """The tokens beside the bars of both lenses: the figures that have bars lying on their side."""
+    labels: list[list[str]] = page.evaluate(
+        """[...document.querySelectorAll('.js-plotly-plot')]
+            .filter(figure => figure._fullData.some(trace => trace.orientation === 'h' && trace.type === 'bar'))
+            .map(figure => [...figure.querySelectorAll('.ytick text')].map(text => text.textContent))"""
+    )
+    return labels
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < limit, "it did not happen"
+        time.sleep(0.1)

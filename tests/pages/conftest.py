@@ -1,0 +1,71 @@
+"""A pair that needs no weights, a cache with its runs, and a queue that computes what a test wants."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import pipeline
+from engine.jobs import JobQueue
+from engine.spec import RunSpec
+from pages.parts import resources
+from tests.fakes import fake_compute, register_fake_pair
+
+MODELS = ("arm", "mdm", "step:0", "step:100")
+
+
+@pytest.fixture(scope="session")
+def pair_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return register_fake_pair(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="session")
+def seeded_file(pair_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with two tasks of the pair (one with checkpoints), made once."""
+    file = tmp_path_factory.mktemp("seeded") / "circuits.duckdb"
+    before = {name: os.environ.get(name) for name in ("CIRCUITS_DB", "CIRCUITS_PAIRS")}
+    os.environ.update({"CIRCUITS_DB": str(file), "CIRCUITS_PAIRS": str(pair_file)})
+    for model in MODELS:
+        pipeline.run(RunSpec(model=model, task="ioi"), compute=fake_compute)
+    for model in MODELS[:2]:
+        pipeline.run(RunSpec(model=model, task="countdown"), compute=fake_compute)
+    pipeline.close()
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+    return file
+
+
+@pytest.fixture
+def pair(pair_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pair is registered; nothing is computed."""
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(pair_file))
+
+
+@pytest.fixture
+def seeded(pair: None, seeded_file: Path, tmp_path: Path) -> None:
+    """The pair is registered, its runs on IOI and COUNTDOWN are computed."""
+    shutil.copy(seeded_file, tmp_path / "circuits.duckdb")
+
+
+@pytest.fixture
+def queue_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], JobQueue]]:
+    """Let the pages use a queue whose compute is a function of tests/fakes.py."""
+    made: list[JobQueue] = []
+
+    def make(function: str) -> JobQueue:
+        queue = JobQueue(f"tests.fakes:{function}", grace=2.0)
+        made.append(queue)
+        monkeypatch.setattr(resources, "job_queue", lambda: queue)
+        return queue
+
+    make("tiny_compute")
+    yield make
+    for queue in made:
+        queue.close()

@@ -1,0 +1,221 @@
+"""Figures: what stands where, what is told apart, what is text."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from engine import circuit
+from engine.graph import Graph
+from engine.pipeline import LayerLens, NodeLens
+from pages.figures import charts, palette
+from pages.figures import circuit as drawing
+from pages.parts.state import k_options
+
+GRAPH = Graph(3, 2)
+LOOK = palette.LIGHT
+
+
+def scores(seed: int, graph: Graph = GRAPH) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(graph.n_edges).astype(np.float32)
+
+
+def both(k: int, graph: Graph = GRAPH) -> tuple[drawing.Edges, drawing.Edges]:
+    tables = [(circuit.order_of(s), s) for s in (scores(1, graph), scores(1, graph) + scores(2, graph))]
+    (a, of_a), (b, of_b) = tables
+    return (
+        drawing.top_edges(a[:k], of_a[a[:k]], b[:k]),
+        drawing.top_edges(b[:k], of_b[b[:k]], a[:k]),
+    )
+
+
+def figure(edges: drawing.Edges, graph: Graph = GRAPH, selected: str | None = None) -> go.Figure:
+    everywhere = np.ones(graph.n_nodes, dtype=bool)
+    return drawing.circuit_figure(graph, "arm", edges, everywhere, LOOK, selected)
+
+
+def trace(drawn: go.Figure, name: str) -> go.Scatter:
+    return next(t for t in drawn.data if t.name == name)
+
+
+def lines(drawn: go.Figure, group: str) -> list[go.Scatter]:
+    return [t for t in drawn.data if t.meta and t.meta["group"] == group]
+
+
+def test_no_two_nodes_stand_in_one_place() -> None:
+    place = drawing.layout(GRAPH)
+    assert len(set(zip(place.x.tolist(), place.y.tolist(), strict=True))) == GRAPH.n_nodes
+
+
+@pytest.mark.parametrize("layers_heads", [(6, 8), (28, 28)])
+def test_the_layout_shows_a_later_node_higher(layers_heads: tuple[int, int]) -> None:
+    graph = Graph(*layers_heads)
+    place, names = drawing.layout(graph), graph.node_names
+    order = ["input", "a0.h3", "m0", "a1.h0", "m1", "logits"]
+    heights = [place.y[names.index(name)] for name in order]
+    assert all(below < above for below, above in pairwise(heights))
+    assert place.x[names.index("a0.h3")] == place.x[names.index("a5.h3")] == 3
+
+
+def test_nodes_stay_where_they_are_whatever_is_drawn() -> None:
+    few, many = both(5)[0], both(GRAPH.n_edges)[0]
+    filtered = drawing.filtered(GRAPH, many, kinds=("q",), sign="positive", show="only", pruned=True)
+    places = [trace(figure(edges), drawing.NODE_TRACE) for edges in (few, many, filtered)]
+    frames = [figure(edges).layout for edges in (few, many)]
+    assert all(np.array_equal(p.x, places[0].x) and np.array_equal(p.y, places[0].y) for p in places)
+    assert frames[0].xaxis.range == frames[1].xaxis.range
+    assert frames[0].yaxis.range == frames[1].yaxis.range
+    assert list(places[0].customdata) == GRAPH.node_names
+
+
+@pytest.mark.parametrize("k", [1, 7, 40, GRAPH.n_edges])
+def test_as_many_edges_are_shared_as_the_engine_counts(k: int) -> None:
+    arm, mdm = both(k)
+    counted = circuit.shared_counts(circuit.order_of(scores(1)), circuit.order_of(scores(1) + scores(2)))[k - 1]
+    assert arm.shared.sum() == mdm.shared.sum() == counted
+    assert set(arm.edge[arm.shared]) == set(mdm.edge[mdm.shared])
+
+
+def test_every_edge_is_drawn_once_in_the_colour_and_dash_of_its_class() -> None:
+    edges = both(40)[0]
+    drawn = figure(edges)
+    shared, only = lines(drawn, "shared"), lines(drawn, "arm")
+    assert sum(t.meta["edges"] for t in shared) == edges.shared.sum()
+    assert sum(t.meta["edges"] for t in only) == (~edges.shared).sum()
+    assert {t.line.dash for t in shared}.isdisjoint({t.line.dash for t in only})
+    assert {t.line.color for t in shared}.isdisjoint({t.line.color for t in only})
+    segments = sum(int(np.isnan(t.x).sum()) for t in (*shared, *only))
+    assert segments == 40
+
+
+def test_an_edge_begins_at_its_source_and_ends_at_its_destination() -> None:
+    edge = GRAPH.edge_named("a0.h1->a2.h0<k>")
+    one = drawing.Edges(
+        np.array([edge], np.int32), np.ones(1, np.float32), np.zeros(1, np.int32), np.zeros(1, dtype=bool)
+    )
+    line = next(t for t in lines(figure(one), "arm") if len(t.x))
+    place, names = drawing.layout(GRAPH), GRAPH.node_names
+    source, target = names.index("a0.h1"), names.index("a2.h0")
+    assert (line.x[0], line.y[0]) == (place.x[source], place.y[source])
+    assert (line.x[-2], line.y[-2]) == pytest.approx((place.x[target], place.y[target]))
+    assert np.isnan(line.x[-1])
+
+
+def test_filters_keep_what_they_say() -> None:
+    edges = both(40)[0]
+    kind = GRAPH.destination_kind[GRAPH.edge_destination[edges.edge]]
+    assert len(drawing.filtered(GRAPH, edges)) == 40
+    assert len(drawing.filtered(GRAPH, edges, kinds=("v", "logits"))) == np.isin(kind, [2, 4]).sum()
+    assert (drawing.filtered(GRAPH, edges, sign="negative").score < 0).all()
+    assert drawing.filtered(GRAPH, edges, show="shared").shared.all()
+    assert not drawing.filtered(GRAPH, edges, show="only").shared.any()
+    pruned = drawing.filtered(GRAPH, edges, pruned=True)
+    assert np.array_equal(pruned.edge, edges.edge[circuit.prune(GRAPH, edges.edge)])
+    assert len(drawing.filtered(GRAPH, edges, kinds=())) == 0
+
+
+def test_more_edges_than_can_be_drawn_still_count_for_the_nodes() -> None:
+    graph = Graph(6, 8)
+    edges = both(graph.n_edges, graph)[0]
+    drawn = figure(edges, graph)
+    assert sum(t.meta["edges"] for t in drawn.data if t.meta) == drawing.DRAWN_MOST < len(edges)
+    weight = circuit.importance(graph, edges.edge, edges.score)
+    sizes = np.array(trace(drawn, drawing.NODE_TRACE).marker.size)
+    assert np.array_equal(np.argsort(sizes[1:-1], kind="stable"), np.argsort(weight[1:-1], kind="stable"))
+
+
+def test_the_figure_has_the_same_traces_at_every_k() -> None:
+    def structure(drawn: go.Figure) -> list[object]:
+        return [t.meta["group"] if t.meta else (t.name or "").partition(":")[0] for t in drawn.data]
+
+    assert structure(figure(both(1)[0])) == structure(figure(both(40)[0], selected="m1"))
+
+
+def test_the_selected_node_is_ringed_and_its_edges_stand_out() -> None:
+    drawn = figure(both(GRAPH.n_edges)[0], selected="a1.h0")
+    ring, place = trace(drawn, "selected"), drawing.layout(GRAPH)
+    node = GRAPH.node_names.index("a1.h0")
+    assert (ring.x[0], ring.y[0]) == (place.x[node], place.y[node])
+    of_node = (GRAPH.edge_source == node) | (GRAPH.destination_node[GRAPH.edge_destination] == node)
+    strong = sum(t.meta["edges"] for t in drawn.data if t.meta and t.opacity == 1.0)
+    assert strong == of_node.sum()
+
+
+def test_kinds_of_nodes_have_symbols_of_their_own() -> None:
+    symbols = trace(figure(both(5)[0]), drawing.NODE_TRACE).marker.symbol
+    by_name = dict(zip(GRAPH.node_names, symbols, strict=True))
+    assert len({by_name[name] for name in ("input", "a0.h0", "m0", "logits")}) == 4
+
+
+def test_the_overlap_curve_is_the_jaccard_index_at_every_k() -> None:
+    a, b = circuit.order_of(scores(1)), circuit.order_of(scores(1) + scores(2))
+    curve = charts.Curve("ARM with MDM", circuit.shared_counts(a, b), "pair")
+    drawn = charts.overlap_figure([curve], 12, LOOK)
+    line, marker, chance = trace(drawn, "ARM with MDM"), trace(drawn, "K"), trace(drawn, "chance")
+    for k, value in zip(line.x, line.y, strict=True):
+        one, other = set(a[:k].tolist()), set(b[:k].tolist())
+        assert value == pytest.approx(len(one & other) / len(one | other))
+    expected = len(set(a[:12].tolist()) & set(b[:12].tolist()))
+    assert (marker.x[0], marker.y[0]) == (12, pytest.approx(expected / (24 - expected)))
+    assert chance.y == pytest.approx([circuit.chance(int(k), GRAPH.n_edges) for k in chance.x])
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("<b>x</b>", "&lt;b&gt;x&lt;/b&gt;"),
+        (" the", "␣the"),
+        ("\n", "⏎"),
+        ("", "∅"),
+        ("`x`", "`x`"),
+        ("a&b", "a&amp;b"),
+        ("\x00", "\\x00"),
+        ("x" * 40, "x" * 17 + "…"),
+    ],
+)
+def test_tokens_are_shown_and_never_interpreted(token: str, shown: str) -> None:
+    assert charts.as_text(token) == shown
+
+
+def test_a_lens_shows_every_token_beside_its_own_bar() -> None:
+    lens = NodeLens(0, 1, 0.5, -0.5, 1.0, 0.9, ("<b>x</b>", "Mary"), ("Mary", "to"), (2.0, 1.0), (-3.0, -1.0))
+    drawn = charts.lens_figure(lens, "Mary", "<b>x</b>", LOOK)
+    labels = dict(zip(drawn.layout.yaxis.tickvals, drawn.layout.yaxis.ticktext, strict=True))
+    bars = {labels[y]: x for t in drawn.data if t.name == "promoted" for x, y in zip(t.x, t.y, strict=True)}
+    assert bars == {"<b>&lt;b&gt;x&lt;/b&gt; (foil)</b>": 2.0, "<b>Mary (answer)</b>": 1.0}
+    down = trace(drawn, "suppressed")
+    assert [labels[y] for y in down.y] == ["<b>Mary (answer)</b>", "to"]
+    assert all("<b>x" not in text for t in drawn.data for text in t.customdata)
+
+
+def test_the_residual_lens_escapes_the_tokens_it_tells() -> None:
+    rows = [LayerLens(0, layer, 0.1 * layer, 0.2, 1.0, 3, 4, ("<b>x</b>",), (0.5,)) for layer in range(3)]
+    answer = trace(charts.residual_figure(rows, "mdm", LOOK), "answer")
+    assert list(answer.y) == pytest.approx([0, 0.1, 0.2])
+    assert set(answer.customdata) == {"&lt;b&gt;x&lt;/b&gt;"}
+
+
+@pytest.mark.parametrize("n_edges", [3628, 57, 1_592_881])
+def test_k_goes_from_ten_to_all_edges_through_round_numbers(n_edges: int) -> None:
+    options = k_options(n_edges)
+    assert options[0] == 10
+    assert options[-1] == n_edges
+    assert options == sorted(set(options))
+    assert {k for k in (10, 20, 50, 100, 200, 500, 1000, 2000) if k <= n_edges} <= set(options)
+    assert all(above / below < 1.5 for below, above in pairwise(options))
+
+
+@pytest.mark.parametrize("look", [palette.LIGHT, palette.DARK])
+def test_every_colour_can_be_seen_on_its_background(look: palette.Palette) -> None:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    ground = luminance(look.background)
+    for colour, least in ((look.shared, 3), (look.arm, 3), (look.mdm, 3), (look.neutral, 4.5), (look.text, 7)):
+        light, dark = sorted((luminance(colour), ground), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= least

@@ -1,0 +1,304 @@
+"""Every page in every state: nothing computed, computing, failed, computed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine import circuit, pipeline, settings
+from engine.jobs import JobQueue
+from engine.spec import RunSpec
+from engine.tasks import TASKS
+from pages.parts import state
+
+APP = str(settings.ROOT / "app.py")
+TIMEOUT = 30
+
+
+def app(page: str = "overview", **query: str) -> AppTest:
+    opened = AppTest.from_file(APP, default_timeout=TIMEOUT)
+    if page != "overview":
+        opened.switch_page(f"pages/{page}.py")
+    for name, value in query.items():
+        opened.query_params[name] = value
+    opened.run()
+    assert not opened.exception
+    return opened
+
+
+def texts(page: AppTest) -> str:
+    shown = [*page.markdown, *page.caption, *page.info, *page.warning, *page.error, *page.title, *page.subheader]
+    return "\n".join(str(element.value) for element in shown).replace("\\", "")
+
+
+def overlap(page: AppTest) -> float:
+    return float(next(metric.value for metric in page.metric if metric.label.startswith("Overlap")))
+
+
+def figures(page: AppTest) -> list[str]:
+    return [element.proto.spec or element.proto.figure.spec for element in page.get("plotly_chart")]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < limit, "it did not happen"
+        time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_the_overview_offers_to_compute_what_is_missing() -> None:
+    page = app()
+    assert page.button(key="compute missing").label == f"Compute what is missing ({2 * len(TASKS)} runs)"
+    assert "Nothing is computed for this pair yet" in texts(page)
+    assert "left to right" in texts(page)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_the_overview_computes_only_what_is_missing(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("slow_compute")
+    page = app()
+    page.button(key="compute missing").click().run()
+    (job,) = queue.jobs()
+    wanted = {RunSpec(task=task, model=model) for task in ("greater_than", "sudoku") for model in ("arm", "mdm")}
+    assert set(job.specs) == wanted
+    assert "compute missing" not in [button.key for button in page.button]
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_running_job_shows_what_it_does_and_can_be_cancelled(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("slow_compute")
+    id = queue.submit([RunSpec(), RunSpec(model="arm")], "Two runs")
+    until(lambda: queue.job(id).progress.done > 1)
+    page = app()
+    assert "Two runs" in texts(page)
+    assert re.search(r"run 1 of 2, about \d+ (s|min) left", texts(page))
+    page.button(key=f"cancel {id}").click().run()
+    until(lambda: queue.job(id).state == "cancelled")
+    assert pipeline.list_runs() == []
+    assert not app().get("progress")
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_failed_job_says_why_on_the_overview(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("moody_compute")
+    id = queue.submit([RunSpec(seed=13)], "One run")
+    until(lambda: queue.job(id).state == "failed")
+    page = app()
+    assert [e.value.replace("\\", "") for e in page.error] == ["There is no model in this folder. Choose another pair."]
+    assert page.button(key="compute missing")
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_overview_tells_the_engines_numbers_beside_the_published_ones() -> None:
+    page = app(k="50")
+    keys = {
+        (task, model): pipeline.find(RunSpec(task=task, model=model)).key
+        for task in ("ioi", "countdown")
+        for model in ("arm", "mdm")
+    }
+    found = {
+        task: float(circuit.jaccard(pipeline.overlap_curve(keys[task, "arm"], keys[task, "mdm"]))[49])
+        for task in ("ioi", "countdown")
+    }
+    ours, published = (frame.value for frame in page.dataframe)
+    assert list(ours["Overlap"]) == pytest.approx([found["ioi"], found["countdown"]])
+    assert list(ours["Chance"]) == pytest.approx([50 / (2 * 3628 - 50)] * 2)
+    assert f"keep {found['ioi']:.2f} of the circuit, tasks with global constraints {found['countdown']:.2f}" in texts(
+        page
+    )
+    assert list(published["Overlap"]) == [0.193, 0.008, 0.088, 0.032]
+
+
+@pytest.mark.usefixtures("queue_of")
+def test_a_pair_without_weights_does_not_hide_the_others(
+    pair_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = pair_file.read_text() + '\n[gone]\ntitle = "Gone pair"\narm = "gone/arm"\nmdm = "gone/mdm"\n'
+    file = pair_file.parent / "two.toml"
+    file.write_text(more)
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(file))
+    page = app()
+    assert [header.value for header in page.header][:2] == ["Fake pair", "Gone pair"]
+    assert "There is no model" in page.warning[0].value
+    assert page.button(key="compute missing").label.endswith(f"({2 * len(TASKS)} runs)")
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_circuits_offers_to_compute_two_missing_runs() -> None:
+    page = app("circuits", task="sudoku")
+    assert "Not computed yet with these settings: the ARM and the MDM on SUDOKU 4x4." in texts(page)
+    assert page.button(key="compute 0").label == "Compute the ARM and the MDM"
+    assert not page.metric
+
+
+@pytest.mark.usefixtures("pair")
+def test_circuits_computes_and_then_shows(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("fake_compute")
+    page = app("circuits", n="8")
+    page.button(key="compute 0").click().run()
+    assert not page.exception
+    until(lambda: queue.jobs()[0].state == "done")
+    page.run()
+    assert len(figures(page)) == 4
+    assert {run.spec.n for run in pipeline.list_runs()} == {8}
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_circuits_shows_the_overlap_at_the_chosen_k() -> None:
+    page = app("circuits", task="countdown", k="100")
+    keys = [pipeline.find(RunSpec(task="countdown", model=model)).key for model in ("arm", "mdm")]
+    curve = circuit.jaccard(pipeline.overlap_curve(*keys))
+    assert overlap(page) == pytest.approx(curve[99], abs=5e-4)
+    page.select_slider(key=state.K).set_value(1000).run()
+    assert overlap(page) == pytest.approx(curve[999], abs=5e-4)
+    for key in keys:
+        assert key[:10] in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_moving_k_reads_prefixes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = app("circuits", k="100")
+    asked: list[int | None] = []
+    read = pipeline.edge_table
+
+    def watched(key: str, part: str = "total", limit: int | None = None) -> pipeline.EdgeTable:
+        asked.append(limit)
+        return read(key, part, limit)
+
+    monkeypatch.setattr(pipeline, "edge_table", watched)
+    page.select_slider(key=state.K).set_value(120).run()
+    assert asked
+    assert set(asked) == {120}
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_without_a_node_the_panel_says_what_to_click() -> None:
+    page = app("circuits")
+    assert "Click a node in either graph" in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_node_in_the_address_opens_its_panel() -> None:
+    page = app("circuits", node="a2.h3")
+    assert "Head 3 of layer 2 (a2.h3)" in texts(page)
+    assert len(figures(page)) == 4 + 1 + 4  # graphs, curves; drift; lens and residual of both models
+    assert "Click a node in either graph" not in texts(page)
+    page.selectbox(key=state.NODE).set_value("logits").run()
+    assert not page.exception
+    assert "The logits write nothing" in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_node_panel_tells_rank_and_score_in_both_models() -> None:
+    page = app("circuits", node="m0", k="10")
+    incoming = next(
+        f.value for f in page.dataframe if "ARM rank" in f.value and all("->m0" in e for e in f.value["Edge"])
+    )
+    graph = pipeline.list_runs()[0].meta.graph
+    for model, name in (("arm", "ARM"), ("mdm", "MDM")):
+        table = pipeline.edge_table(pipeline.find(RunSpec(model=model)).key)
+        order = table.edge.tolist()
+        for _, row in incoming.iterrows():
+            rank = order.index(graph.edge_named(row["Edge"]))
+            assert row[f"{name} rank"] == rank + 1
+            assert row[f"{name} score"] == pytest.approx(table.score[rank])
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_nonsense_in_the_address_is_ignored() -> None:
+    page = app("circuits", k="12345678", node="a99.h99", task="<b>x</b>", pair="none", kinds="z", step="7", readout="x")
+    assert overlap(page) == overlap(app("circuits"))
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
+    page = app("circuits", step="100", k="50")
+    keys = [pipeline.find(RunSpec(model=model)).key for model in ("arm", "step:100")]
+    assert overlap(page) == pytest.approx(circuit.jaccard(pipeline.overlap_curve(*keys))[49], abs=5e-4)
+    assert "MDM after 100 steps" in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_part_of_the_answer_has_an_overlap_of_its_own() -> None:
+    page = app("circuits", task="countdown", k="50")
+    arm, mdm = (pipeline.find(RunSpec(task="countdown", model=model)) for model in ("arm", "mdm"))
+    page.selectbox(key=state.ARM_PART).set_value(arm.meta.parts[0])
+    page.selectbox(key=state.MDM_PART).set_value(mdm.meta.parts[1]).run()
+    curve = pipeline.overlap_curve(arm.key, mdm.key, arm.meta.parts[0], mdm.meta.parts[1])
+    assert overlap(page) == pytest.approx(circuit.jaccard(curve)[49], abs=5e-4)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_filters_change_what_is_drawn_and_not_the_numbers() -> None:
+    page = app("circuits", k="100")
+    before, drawn = overlap(page), figures(page)[:2]
+    page.segmented_control(key=state.SHOW).set_value("shared").run()
+    assert overlap(page) == before
+    assert figures(page)[:2] != drawn
+    assert "of 100 edges drawn. Filters are on." in texts(page)
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_runs_says_that_there_are_none() -> None:
+    page = app("runs")
+    assert "Nothing is computed yet." in texts(page)
+    assert "No job since the app was started" in texts(page)
+
+
+@pytest.mark.usefixtures("pair")
+def test_runs_starts_what_the_form_asks_for(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("tiny_compute")
+    page = app("runs")
+    page.number_input(key="start seed").set_value(7)
+    page.number_input(key="start n").set_value(4)
+    page.button(key="start run").click().run()
+    assert not page.exception
+    until(lambda: queue.jobs()[0].state == "done")
+    assert {(run.spec.model, run.spec.seed, run.spec.n) for run in pipeline.list_runs()} == {
+        ("arm", 7, 4),
+        ("mdm", 7, 4),
+    }
+    assert set(app("runs").dataframe[0].value["Seed"]) == {7}
+
+
+@pytest.mark.usefixtures("pair")
+def test_runs_shows_failed_jobs_with_their_reason(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("moody_compute")
+    id = queue.submit([RunSpec(seed=14)], "A bug")
+    until(lambda: queue.job(id).state == "failed")
+    assert "shapes do not match" in texts(app("runs"))
+
+
+@pytest.mark.parametrize("page", ["overview", "circuits", "runs"])
+def test_an_unreadable_cache_is_a_sentence(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "folder"))
+    opened = app(page)
+    assert "is not a file that can be written" in opened.error[0].value.replace("\\", "")
+
+
+@pytest.mark.usefixtures("seeded")
+def test_pages_need_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        f"app = AppTest.from_file({APP!r}, default_timeout={TIMEOUT})\n"
+        "for page in ('circuits', 'overview', 'runs'):\n"
+        "    app.switch_page(f'pages/{page}.py')\n"
+        "    app.query_params['node'] = 'm1'\n"
+        "    app.run()\n"
+        "    assert not app.exception, app.exception\n"
+        "    assert not app.error, app.error\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    pipeline.close()
+    done = subprocess.run([sys.executable, "-c", code], cwd=settings.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
