@@ -29,6 +29,7 @@ _WIDTHS = (0.9, 1.7, 3.0)  # pixels, for the weak, the middle and the strong edg
 _OPACITY = (0.6, 0.8, 0.95)
 _FADED = 0.35  # of the opacity, for edges that don't touch the selected node
 _STRONG = (0.15, 0.4)  # shares of the strongest |score| drawn where a wider line begins
+_CLEARANCE = 0.3  # heads or layers, around a node
 _SMALLEST, _LARGEST = 7.0, 26.0  # node diameters in pixels
 
 
@@ -201,9 +202,13 @@ def _with_gaps(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str) -> go.Scatter:
-    """Invisible points halfway along the edges: lines answer no hover of their own."""
-    x, y = _curves(graph, place, drawn.edge)
-    middle = _STEPS // 2
+    """Invisible points halfway along the edges: lines answer no hover of their own.
+
+    Edges whose middle lies on a node get none, as it would catch the clicks that are meant for the node.
+    """
+    x, y = (curve[:, _STEPS // 2] for curve in _curves(graph, place, drawn.edge))
+    clear = np.hypot(x[:, None] - place.x[None, :], y[:, None] - place.y[None, :]).min(axis=1, initial=9.0) > _CLEARANCE
+    x, y, drawn = x[clear], y[clear], drawn.where(clear)
     names = [graph.edge_name(int(edge)).replace("<", "&lt;").replace(">", "&gt;") for edge in drawn.edge]
     groups = np.where(drawn.shared, "shared", f"{NAME[own]} only")
     text = [
@@ -211,8 +216,8 @@ def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str) -> go.Sca
         for name, group, rank, score in zip(names, groups, drawn.rank, drawn.score, strict=True)
     ]
     return go.Scatter(
-        x=x[:, middle],
-        y=y[:, middle],
+        x=x,
+        y=y,
         mode="markers",
         marker={"size": 7, "opacity": 0},
         selected={"marker": {"opacity": 0}},

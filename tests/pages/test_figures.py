@@ -144,6 +144,15 @@ def test_the_selected_node_is_ringed_and_its_edges_stand_out() -> None:
     assert strong == of_node.sum()
 
 
+def test_nothing_that_answers_the_mouse_lies_on_a_node() -> None:
+    graph = Graph(6, 8)
+    drawn = figure(both(1000, graph)[0], graph)
+    edges, nodes = trace(drawn, "edges"), trace(drawn, drawing.NODE_TRACE)
+    apart = np.hypot(np.subtract.outer(edges.x, nodes.x), np.subtract.outer(edges.y, nodes.y))
+    assert len(edges.x) > 500
+    assert apart.min() > 0.25
+
+
 def test_kinds_of_nodes_have_symbols_of_their_own() -> None:
     symbols = trace(figure(both(5)[0]), drawing.NODE_TRACE).marker.symbol
     by_name = dict(zip(GRAPH.node_names, symbols, strict=True))

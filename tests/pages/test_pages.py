@@ -75,13 +75,13 @@ def test_the_overview_computes_only_what_is_missing(queue_of: Callable[[str], Jo
 @pytest.mark.usefixtures("pair")
 def test_a_running_job_shows_what_it_does_and_can_be_cancelled(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("slow_compute")
-    id = queue.submit([RunSpec(), RunSpec(model="arm")], "Two runs")
-    until(lambda: queue.job(id).progress.done > 1)
+    job = queue.submit([RunSpec(), RunSpec(model="arm")], "Two runs")
+    until(lambda: queue.job(job).progress.done > 1)
     page = app()
     assert "Two runs" in texts(page)
     assert re.search(r"run 1 of 2, about \d+ (s|min) left", texts(page))
-    page.button(key=f"cancel {id}").click().run()
-    until(lambda: queue.job(id).state == "cancelled")
+    page.button(key=f"cancel {job}").click().run()
+    until(lambda: queue.job(job).state == "cancelled")
     assert pipeline.list_runs() == []
     assert not app().get("progress")
 
@@ -89,8 +89,8 @@ def test_a_running_job_shows_what_it_does_and_can_be_cancelled(queue_of: Callabl
 @pytest.mark.usefixtures("pair")
 def test_a_failed_job_says_why_on_the_overview(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("moody_compute")
-    id = queue.submit([RunSpec(seed=13)], "One run")
-    until(lambda: queue.job(id).state == "failed")
+    job = queue.submit([RunSpec(seed=13)], "One run")
+    until(lambda: queue.job(job).state == "failed")
     page = app()
     assert [e.value.replace("\\", "") for e in page.error] == ["There is no model in this folder. Choose another pair."]
     assert page.button(key="compute missing")
@@ -272,8 +272,8 @@ def test_runs_starts_what_the_form_asks_for(queue_of: Callable[[str], JobQueue])
 @pytest.mark.usefixtures("pair")
 def test_runs_shows_failed_jobs_with_their_reason(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("moody_compute")
-    id = queue.submit([RunSpec(seed=14)], "A bug")
-    until(lambda: queue.job(id).state == "failed")
+    job = queue.submit([RunSpec(seed=14)], "A bug")
+    until(lambda: queue.job(job).state == "failed")
     assert "shapes do not match" in texts(app("runs"))
 
 
@@ -302,3 +302,15 @@ def test_pages_need_no_torch(tmp_path: Path) -> None:
     pipeline.close()
     done = subprocess.run([sys.executable, "-c", code], cwd=settings.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_what_a_model_sees_is_shown_as_text() -> None:
+    def script() -> None:
+        from pages.parts.widgets import token_strip
+
+        token_strip(["<b>x</b>", "`y`", "\n"], 0, 2)
+
+    (strip,) = AppTest.from_function(script).run().get("html")
+    assert "&lt;b&gt;x&lt;/b&gt;" in strip.proto.body
+    assert "<b>" not in strip.proto.body
+    assert "⏎" in strip.proto.body
