@@ -157,7 +157,9 @@ def _click(page: Page, side: int, name: str) -> None:
 
 def _ringed(page: Page) -> list[str]:
     """The names at the rings of both graphs."""
-    return [page.locator(".js-plotly-plot").nth(side).locator(".annotation-text").inner_text() for side in (0, 1)]
+    return [
+        page.locator(".js-plotly-plot").nth(side).locator(".annotation-text").text_content() or "" for side in (0, 1)
+    ]
 
 
 def _lens_labels(page: Page) -> list[list[str]]:
