@@ -1,4 +1,4 @@
-"""What every test may rely on: no network, and a cache of its own instead of the user's."""
+"""What every test may rely on: no network, one thread for tiny models, a cache of its own instead of the user's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-# Read by the hub's client when it is imported, so they are set before any test module is.
+# Read by the hub's client and by torch when they are imported, so they are set before any test module is.
 os.environ.update({"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "WANDB_MODE": "disabled"})
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine a second thread is mostly waited for
 
 
 @pytest.fixture(autouse=True)
