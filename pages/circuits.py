@@ -132,10 +132,9 @@ def explore(arm: Run, mdm: Run, asked: Question, pair: Pair, k: int) -> None:
     sides = Sides(graph, k, Side("arm", arm, parts[0]), Side("mdm", mdm, parts[1]))
     numbers(sides)
     pictures = graphs(sides, filters)
+    node_panel(sides)  # right below the graphs, as it answers a click in them
     curves(sides)
     drift(sides, asked, pair)
-    st.header("Node", divider="gray")
-    node_panel(sides)
     downloads(sides, pictures)
 
 
@@ -321,7 +320,7 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
     open_specs = {spec for job in resources.job_queue().jobs() if job.is_open for spec in job.specs}
     if missing and not set(missing) <= open_specs:
         st.button(
-            f"Compute the {len(missing)} missing checkpoints",
+            f"Compute the missing checkpoints ({len(missing)})",
             icon=":material/play_arrow:",
             key="compute checkpoints",
             on_click=widgets.submit,

@@ -157,6 +157,7 @@ def show_pair(pair: Pair, findings: list[Finding], cells: list[Cell], k: int) ->
         st.caption("\n\n".join(sorted(lines)))
 
 
+CLEARLY = 0.05  # a smaller difference of two overlaps is not called one
 FAMILIES = ("prefix-dominant", "globally constrained")
 
 
@@ -166,12 +167,9 @@ def answers(findings: list[Finding], k: int) -> list[str]:
     sentences = []
     if all(groups.values()):
         local, world = (_mean([f.at.jaccard for f in group]) for group in groups.values())
-        direction = (
-            "as published: local tasks keep more" if local > world else "unlike published, where local tasks keep more"
-        )
         sentences.append(
             f"**Tasks that need only what came before keep {local:.2f} of the circuit, tasks with global constraints "
-            f"{world:.2f}** (mean overlap of the {k:,} strongest edges; {direction})."
+            f"{world:.2f}** (mean overlap of the {k:,} strongest edges; {direction(local, world)})."
         )
         ratio = _mean([f.at.early_ratio for f in groups["globally constrained"]])
         sentences.append(
@@ -187,6 +185,13 @@ def answers(findings: list[Finding], k: int) -> list[str]:
         f"other prompts of the same task shares {lowest:.2f} to {highest:.2f} with itself."
     )
     return sentences
+
+
+def direction(local: float, world: float) -> str:
+    """How two mean overlaps stand to the published finding, that local tasks keep more."""
+    if abs(local - world) < CLEARLY:
+        return "about the same, where the paper finds that the first keep more"
+    return "as published: the first keep more" if local > world else "unlike published, where the first keep more"
 
 
 def show_table(findings: list[Finding]) -> None:

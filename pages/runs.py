@@ -79,7 +79,7 @@ def stored() -> None:
         key="runs",
         on_select="rerun",
         selection_mode="multi-row",
-        column_config={"Solved": st.column_config.NumberColumn(format="percent")},
+        column_config={"Solved": st.column_config.NumberColumn(format="%.1f %%")},
         alt="Stored runs",
     )
     chosen = [runs[index] for index in table["selection"]["rows"] if index < len(runs)]
@@ -103,7 +103,7 @@ def row(run: Run) -> dict[str, object]:
         "Metric": spec.metric,
         "Order": spec.order,
         "Precision": spec.dtype,
-        "Solved": meta.accuracy,
+        "Solved": 100 * meta.accuracy,
         "Seconds": round(run.seconds, 1),
         "Made": run.created[:16].replace("T", " "),
     }

@@ -43,11 +43,12 @@ def node_panel(sides: Sides) -> None:
         )
         return
     node = sides.graph.node_names.index(name)
-    st.subheader(f"{describe(sides.graph, node)} ({name})")
-    at = choose_place(sides)
-    if at is not None:
-        lenses(sides, node, at)
-    edge_tables(sides, node)
+    with st.container(border=True):
+        st.subheader(f"{describe(sides.graph, node)} ({name})")
+        at = choose_place(sides)
+        if at is not None:
+            lenses(sides, node, at)
+        edge_tables(sides, node)
 
 
 def describe(graph: Graph, node: int) -> str:
