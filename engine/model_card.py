@@ -83,7 +83,7 @@ Every later year is right in greater-than, so its loss has a floor above 0.
 |---|---|
 | Steps | {spec[f"{role}_steps"]:,} of {spec["batch"]} problems of one task each |
 | Problems | a pool of {spec["pool"]:,} a task |
-| Optimiser | AdamW, peak learning rate {spec[f"{role}_lr"]:g}, 200 steps of warm-up, cosine to 0 |
+| Optimiser | AdamW, peak learning rate {spec[f"{role}_lr"]:g}, {spec["warmup"]} steps of warm-up, cosine to 0 |
 | Precision | {spec["precision"]}{", torch.compile" if spec["compile"] else ""}, torch {record["torch"]} |
 | Seed | {spec["seed"]} |
 | Time | {stage["minutes"]:.0f} minutes |

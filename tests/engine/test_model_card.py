@@ -17,8 +17,8 @@ from engine.tasks import TASKS
 
 SVG = "{http://www.w3.org/2000/svg}"
 SPEC = {
-    "seed": 3, "arm_steps": 500, "mdm_steps": 1600, "batch": 192, "arm_lr": 2e-3, "mdm_lr": 1.5e-3, "pool": 100_000,
-    "layers": 6, "d_model": 128, "d_mlp": 512, "heads": 8, "kv_heads": 4, "precision": "bf16", "compile": True,
+    "seed": 3, "arm_steps": 500, "mdm_steps": 1600, "batch": 192, "arm_lr": 2e-3, "mdm_lr": 1.5e-3, "warmup": 150,
+    "pool": 100_000, "layers": 6, "d_model": 128, "d_mlp": 512, "heads": 8, "kv_heads": 4, "precision": "bf16", "compile": True,
 }  # fmt: skip
 SOLVED = {"ioi": 1.0, "greater_than": 0.995, "countdown": 0.845, "sudoku": 0.95}
 
@@ -58,6 +58,7 @@ def test_the_card_says_what_was_measured_and_how_it_was_made(folder: Path) -> No
     assert "200 problems a task" in text
     assert "| Steps | 500 of 192" in text
     assert "18 minutes" in text
+    assert "150 steps of warm-up" in text
     assert "python -m engine train --out DIR --seed 3 --arm-steps 500 --mdm-steps 1600 --precision bf16" in text
     write_model_card(folder, "mdm", RECORD)
     text = (folder / "README.md").read_text()
