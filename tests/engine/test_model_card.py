@@ -18,7 +18,8 @@ from engine.tasks import TASKS
 SVG = "{http://www.w3.org/2000/svg}"
 SPEC = {
     "seed": 3, "arm_steps": 500, "mdm_steps": 1600, "batch": 192, "arm_lr": 2e-3, "mdm_lr": 1.5e-3, "warmup": 150,
-    "pool": 100_000, "layers": 6, "d_model": 128, "d_mlp": 512, "heads": 8, "kv_heads": 4, "precision": "bf16", "compile": True,
+    "pool": 100_000, "layers": 6, "d_model": 128, "d_mlp": 512, "heads": 8, "kv_heads": 4,
+    "precision": "bf16", "compile": True,
 }  # fmt: skip
 SOLVED = {"ioi": 1.0, "greater_than": 0.995, "countdown": 0.845, "sudoku": 0.95}
 
