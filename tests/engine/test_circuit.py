@@ -131,6 +131,7 @@ def test_effective_number_and_gini_of_known_shapes() -> None:
     assert circuit.effective_number(even) == pytest.approx(8)
     assert circuit.effective_number(single) == pytest.approx(1)
     assert circuit.effective_number(np.array([0.5, 0.5, 0, 0])) == pytest.approx(2)
+    assert circuit.effective_number(np.ones(500)) == pytest.approx(500)
     assert circuit.gini(even) == pytest.approx(0)
     assert circuit.gini(single) == pytest.approx(1 - 1 / 8)
     assert circuit.effective_number(np.zeros(8)) == circuit.gini(np.zeros(8)) == 0
