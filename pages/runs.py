@@ -61,7 +61,7 @@ def jobs() -> None:
     if not found:
         st.caption("No job since the app was started. Start a run above, or compute what is missing on the overview.")
         return
-    watch_jobs()
+    watch_jobs(failures=False)
     for job in reversed([job for job in found if not job.is_open]):
         job_card(job)
 

@@ -14,11 +14,11 @@ EVERY = 1.0  # seconds
 RECENT = 600.0  # seconds for which a failure stays on other pages than Runs
 
 
-def watch_jobs() -> None:
-    """Show open jobs and recent failures; rerun the page when a run of a job ends, as its numbers are there then."""
+def watch_jobs(failures: bool = True) -> None:
+    """Show open jobs, and the latest when it failed; rerun the page when a run ends, as its numbers are there then."""
     busy = any(job.is_open for job in resources.job_queue().jobs())
     st.session_state["runs done"] = _ended(resources.job_queue().jobs())
-    st.fragment(_panel, run_every=EVERY if busy else None)()
+    st.fragment(_panel, run_every=EVERY if busy else None)(failures)
 
 
 def job_card(job: JobView) -> None:
@@ -28,7 +28,7 @@ def job_card(job: JobView) -> None:
         with text:
             st.markdown(f"**{plain(job.title)}**  {plain(headline(job))}")
             if job.state == "running":
-                st.progress(overall(job), text=plain(doing(job)))
+                st.progress(overall(job, time.time()), text=plain(doing(job)))
         if job.is_open:
             button.button(
                 "Cancel", key=f"cancel {job.id}", on_click=resources.job_queue().cancel, args=(job.id,), width="stretch"
@@ -50,9 +50,12 @@ def doing(job: JobView) -> str:
     return f"{spec.model} on {spec.task}: {progress.stage}{counted}"
 
 
-def overall(job: JobView) -> float:
-    """0 .. 1 over all runs of the job."""
-    return min(1.0, (job.run_index + job.progress.share) / job.n_runs)
+def overall(job: JobView, now: float) -> float:
+    """0 .. 1 of the job's time; of its runs while the time left isn't known. Stages vary too much to be counted."""
+    if job.eta_seconds is None or job.started is None:
+        return job.run_index / job.n_runs
+    spent = max(0.0, now - job.started)
+    return spent / (spent + job.eta_seconds) if spent else 0.0
 
 
 def time_left(seconds: float | None) -> str:
@@ -63,12 +66,12 @@ def time_left(seconds: float | None) -> str:
     return f", about {round(seconds / 60)} min left"
 
 
-def _panel() -> None:
+def _panel(failures: bool) -> None:
     jobs = resources.job_queue().jobs()
     for job in jobs:
         recently = job.finished is not None and time.time() - job.finished < RECENT
         latest = job.id == jobs[-1].id
-        if job.is_open or (job.state == "failed" and recently and latest):
+        if job.is_open or (failures and job.state == "failed" and recently and latest):
             job_card(job)
     if _ended(jobs) != st.session_state.get("runs done"):
         st.rerun(scope="app")

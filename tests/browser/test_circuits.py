@@ -119,6 +119,18 @@ def test_a_circuit_can_be_downloaded(page: Page, address: str) -> None:
     assert waiting.value.suggested_filename.startswith("embedded-arm-ioi-total-20-")
 
 
+def test_a_run_can_be_deleted(page: Page, address: str) -> None:
+    _open(page, address + "runs")
+    table = page.get_by_test_id("stDataFrame").first.bounding_box()
+    assert table
+    page.mouse.click(table["x"] + 17, table["y"] + 53)  # the first row's box; the table itself is a canvas
+    page.get_by_role("button", name="Delete 1 run").click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_role("button", name="Delete 1 run")).to_have_count(0)
+    page.get_by_role("link", name="Circuits", exact=True).click()
+    expect(page.get_by_text("Not computed yet with these settings: the MDM on")).to_be_visible()
+
+
 def _open(page: Page, address: str) -> None:
     page.goto(address)
     wait_until_still(page)

@@ -7,16 +7,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine import circuit, pipeline, settings
-from engine.jobs import JobQueue
+from engine.jobs import JobQueue, JobView
+from engine.records import Progress
 from engine.spec import RunSpec
 from engine.tasks import TASKS
 from pages.parts import state
+from pages.parts.watching import overall, time_left
 
 APP = str(settings.ROOT / "app.py")
 TIMEOUT = 30
@@ -274,7 +277,20 @@ def test_runs_shows_failed_jobs_with_their_reason(queue_of: Callable[[str], JobQ
     queue = queue_of("moody_compute")
     job = queue.submit([RunSpec(seed=14)], "A bug")
     until(lambda: queue.job(job).state == "failed")
-    assert "shapes do not match" in texts(app("runs"))
+    assert texts(app("runs")).count("shapes do not match") == 1
+
+
+def test_progress_is_a_share_of_the_time() -> None:
+    running = JobView(
+        id="1", title="", state="running", specs=(RunSpec(),) * 4, progress=Progress("Scoring", 1, 2), run_index=1,
+        n_runs=4, eta_seconds=30.0, error=None, submitted=0.0, started=100.0, finished=None,
+    )  # fmt: skip
+    assert overall(running, now=110.0) == pytest.approx(0.25)
+    assert overall(replace(running, eta_seconds=0.0), now=110.0) == 1.0
+    assert overall(replace(running, eta_seconds=None), now=110.0) == 0.25
+    assert time_left(None) == ""
+    assert time_left(0.2) == ", about 1 s left"
+    assert time_left(150.0) == ", about 2 min left"
 
 
 @pytest.mark.parametrize("page", ["overview", "circuits", "runs"])
