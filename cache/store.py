@@ -144,10 +144,7 @@ class Store:
     def overlap(self, a: Side, b: Side) -> pa.Table:
         """`shared` for k = 1, 2, ..., either way round; empty when that comparison is not kept."""
         first, second = sorted((a, b), key=astuple)
-        query = (
-            "SELECT shared FROM overlap_curves WHERE run_a = ? AND part_a = ? AND run_b = ? AND part_b = ? ORDER BY k"
-        )
-        return self._rows(query, first.key, first.part, self._id(second.key), second.part)
+        return self._rows(OVERLAP, first.key, first.part, self._id(second.key), second.part)
 
     def add_overlap(self, a: Side, b: Side, curve: pa.Table) -> None:
         """Keep a comparison (`k`, `shared`) of two stored runs; one that is there already stays as it is."""
