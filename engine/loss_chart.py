@@ -7,7 +7,7 @@ from html import escape
 from math import ceil, floor, log10
 
 WIDTH, HEIGHT = 760, 360
-LEFT, RIGHT, TOP, BOTTOM = 62, 16, 54, 44  # margins around the plot
+LEFT, RIGHT, TOP, BOTTOM = 62, 28, 54, 44  # margins around the plot
 INK = "#7b828c"  # reads on white and on near-black alike
 STYLES = (("#2b83ba", ""), ("#d55e00", "7 3"), ("#1a9e77", "2 3"), ("#b46a98", "9 3 2 3"))  # colour, dash
 LETTER = 7.2  # room for a letter of a name

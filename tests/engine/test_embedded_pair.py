@@ -20,7 +20,7 @@ from engine.tokenizer import build_tokenizer, vocabulary
 
 PAIR = pair_named("embedded")
 SEED = 12345  # not that of the card's problems
-TRIED = {"ioi": 60, "greater_than": 60, "countdown": 200, "sudoku": 300}
+TRIED = {"ioi": 60, "greater_than": 60, "countdown": 150, "sudoku": 150}
 
 
 @pytest.fixture(params=["arm", "mdm"])
