@@ -21,7 +21,7 @@ from tests.browser.app import FLAGS, chromium_path, running_app, wait_until_stil
 
 PAGES = {
     "overview": "",
-    "circuits": "circuits?task=ioi&k=100&node=a2.h3",
+    "circuits": "circuits?task=ioi&k=100&node=a1.h3",
     "circuits-empty-node": "circuits?task=countdown&k=100",
     "runs": "runs",
 }

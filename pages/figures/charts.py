@@ -126,11 +126,12 @@ def profile_figure(arm: NDArray[np.float64], mdm: NDArray[np.float64], early: in
         line_width=0,
         layer="below",
         annotation={"text": "early", "font": {"color": look.neutral, "size": 13}},
-        annotation_position="top left",
+        annotation_position="top right",
     )
     every = max(1, len(arm) // 12)
     figure.update_xaxes(title="layer", tickvals=layers[::every])
-    figure.update_yaxes(title="share of importance", tickformat=".0%", rangemode="tozero")
+    highest = 1.2 * float(max(arm.max(initial=0.0), mdm.max(initial=0.0), 0.05))  # room for the word above the bars
+    figure.update_yaxes(title="share of importance", tickformat=".0%", range=[0, highest])
     return figure.update_layout(**_frame(360), barmode="group", bargap=0.25)
 
 

@@ -24,7 +24,7 @@ CLASSES = ("all", "shared", "only")
 DRAWN_MOST = 1500  # edges; more are a grey felt that takes seconds to draw
 NODE_TRACE = "nodes"
 
-_STEPS = 12  # points along an edge's curve
+_STEPS = 18  # points along an edge's curve
 _WIDTHS = (0.9, 1.7, 3.0)  # pixels, for the weak, the middle and the strong edges drawn
 _OPACITY = (0.6, 0.8, 0.95)
 _FADED = 0.35  # of the opacity, for edges that don't touch the selected node
@@ -137,7 +137,9 @@ def _curves(graph: Graph, place: Layout, edge: NDArray[np.int32]) -> tuple[NDArr
     y1 = place.y[target]
     rise = 0.2 + 0.35 * (y1 - y0)
     same_column = np.abs(x1 - x0) < 0.4
-    bow = np.where(same_column, 0.25 + 0.12 * (y1 - y0), 0.0)  # else the line would run through the nodes between
+    bow = np.where(
+        same_column, np.minimum(0.25 + 0.12 * (y1 - y0), 0.7), 0.0
+    )  # else the line would run through the nodes between
     t = np.linspace(0, 1, _STEPS)[None, :]
     weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
     x = sum(w * c[:, None] for w, c in zip(weights, (x0, x0 + bow, x1 + bow, x1), strict=True))
@@ -298,7 +300,7 @@ def _framed(figure: go.Figure, graph: Graph, own: str) -> go.Figure:
     layers, heads = range(graph.n_layers), range(graph.n_heads)
     every = max(1, graph.n_heads // 16)
     figure.update_xaxes(
-        range=[-0.6, graph.n_heads + 1.0],
+        range=[-0.6, graph.n_heads + 1.15],
         tickvals=[*heads[::every], graph.n_heads + 0.5],
         ticktext=[*(f"h{head}" for head in heads[::every]), "MLP"],
         showgrid=False,

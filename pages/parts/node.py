@@ -146,7 +146,7 @@ def _edge_table(sides: Sides, edges: NDArray[np.int_], title: str) -> None:
     number = st.column_config.NumberColumn
     columns = {f"{name} rank": number(format="localized") for name in NAME.values()}
     columns |= {f"{name} score": number(format="%+.4f") for name in NAME.values()}
-    st.dataframe(rows, hide_index=True, column_config=columns, alt=title)
+    st.dataframe(rows, height="content", hide_index=True, column_config=columns, alt=title)
 
 
 def _edge_row(
