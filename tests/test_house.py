@@ -163,3 +163,9 @@ def test_the_readme_names_every_module() -> None:
     named = {line.split()[0] for line in files.splitlines() if re.match(r"\S+\.(py|md) ", line)}
     there = {name_of(p) for p in sources("app.py", "pages", "engine", "cache", "tools") if p.stem != "__init__"}
     assert named - {"engine/METHOD.md"} == there
+
+
+def test_what_the_readme_points_to_is_there() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert "assets/screenshot.png" in links
+    assert [link for link in links if not (ROOT / link).is_file()] == []
