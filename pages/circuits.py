@@ -290,15 +290,15 @@ def curves(sides: Sides) -> None:
             "With itself: the circuits of two halves of the prompts, as high as an overlap can be expected to go."
         )
     with right:
-        st.subheader(f"Importance by layer at K = {sides.k:,}")
+        st.subheader("Importance by layer")
         shares = [resources.layer_shares(side.run.key, side.part, sides.k) for side in (arm, mdm)]
         early = circuit.early_boundary(sides.graph.n_layers)
         figure = charts.profile_figure(shares[0], shares[1], early, look)
         widgets.chart(figure, "profile", "Share of importance by layer, ARM and MDM", f"layers-{arm.run.spec.task}")
         at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
         st.caption(
-            f"Early share: ARM {at.arm.early_share:.1%}, MDM {at.mdm.early_share:.1%}, ratio {at.early_ratio:.2f}. "
-            f"Effective number of components: ARM {at.arm.effective_number:.1f}, MDM {at.mdm.effective_number:.1f}."
+            f"At K = {sides.k:,}. Early share: ARM {at.arm.early_share:.1%}, MDM {at.mdm.early_share:.1%}, ratio "
+            f"{at.early_ratio:.2f}. Effective number of components: ARM {at.arm.effective_number:.1f}, MDM {at.mdm.effective_number:.1f}."
         )
 
 

@@ -153,12 +153,11 @@ def _edge_row(
     sides: Sides, edge: int, found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]
 ) -> dict[str, object]:
     ranks = {side.model: int(found[side.model][0][edge]) for side in sides}
-    inside = [NAME[model] for model, rank in ranks.items() if rank < sides.k]
     row: dict[str, object] = {"Edge": sides.graph.edge_name(edge)}
-    row["In circuit of"] = {0: "neither", 1: f"{inside[0] if inside else ''} only", 2: "both"}[len(inside)]
-    for side in sides:
-        row[f"{NAME[side.model]} rank"] = ranks[side.model] + 1
-        row[f"{NAME[side.model]} score"] = float(found[side.model][1][edge])
+    row |= {f"{NAME[model]} rank": rank + 1 for model, rank in ranks.items()}
+    row |= {f"{NAME[side.model]} score": float(found[side.model][1][edge]) for side in sides}
+    inside = [NAME[model] for model, rank in ranks.items() if rank < sides.k]
+    row["In circuit of"] = {0: "neither", 1: f"{inside[0]} only" if inside else "", 2: "both"}[len(inside)]
     return row
 
 

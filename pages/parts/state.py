@@ -14,7 +14,7 @@ import streamlit as st
 from engine.spec import RunSpec
 
 PAIR, TASK, METHOD = "pair", "task", "method"
-N, SEED, POINTS, ORDER, METRIC = "n", "seed", "points", "order", "metric"
+N, SEED, POINTS, ORDER, METRIC, DTYPE = "n", "seed", "points", "order", "metric", "dtype"
 STEP = "step"  # a checkpoint of post-training, or FINAL
 K = "k"
 KINDS, SIGN, SHOW, PRUNE = "kinds", "sign", "show", "prune"
@@ -42,6 +42,7 @@ class Question:
     points: int = RunSpec.points
     metric: str = RunSpec.metric
     order: str = RunSpec.order
+    dtype: str = RunSpec.dtype
 
     def spec(self, model: str) -> RunSpec:
         return RunSpec(
@@ -54,6 +55,7 @@ class Question:
             points=self.points,
             metric=self.metric,
             order=self.order,
+            dtype=self.dtype,
         )
 
 

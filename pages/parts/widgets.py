@@ -13,7 +13,7 @@ import streamlit as st
 from engine import pipeline
 from engine.errors import UserError
 from engine.records import Run
-from engine.spec import METHODS, METRICS, ORDERS, RunSpec
+from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
 from pages.figures import palette
 from pages.figures.charts import visible
 from pages.figures.palette import Palette
@@ -74,7 +74,9 @@ def settings_popover(question_defaults: RunSpec) -> dict[str, object]:
         )  # fmt: skip
         metric = st.selectbox("Metric", METRICS, key=state.METRIC, bind=state.URL)
         order = st.selectbox("Order in which the MDM reveals its answer", ORDERS, key=state.ORDER, bind=state.URL)
-    return {"n": int(n), "seed": int(seed), "points": int(points), "metric": metric, "order": order}
+        dtype = st.selectbox("Precision", DTYPES, key=state.DTYPE, bind=state.URL)
+    chosen = {"metric": metric, "order": order, "dtype": dtype}
+    return {"n": int(n), "seed": int(seed), "points": int(points), **chosen}
 
 
 def method_box() -> str:
