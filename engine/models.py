@@ -3,7 +3,7 @@
 Weights load through plain transformers classes (safetensors only, no remote code) and are then wrapped in a
 TransformerBridge, whose hook names are the same for every architecture. Attention direction is never left to
 defaults: every forward pass gets an explicit 4D mask, because without one the bridge re-adds a causal triangle
-and an MDM would silently run causally (MODELS.md).
+and an MDM would silently run causally.
 """
 
 from __future__ import annotations
