@@ -73,7 +73,7 @@ def ask() -> Question:
     with columns[2]:
         method = widgets.method_box()
     with columns[3]:
-        chosen = widgets.settings_popover(RunSpec())
+        chosen = widgets.settings_popover()
     about = TASKS[task]
     st.caption(widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"))
     return Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
@@ -298,7 +298,8 @@ def curves(sides: Sides) -> None:
         at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
         st.caption(
             f"At K = {sides.k:,}. Early share: ARM {at.arm.early_share:.1%}, MDM {at.mdm.early_share:.1%}, ratio "
-            f"{at.early_ratio:.2f}. Effective number of components: ARM {at.arm.effective_number:.1f}, MDM {at.mdm.effective_number:.1f}."
+            f"{at.early_ratio:.2f}. Effective number of components: ARM {at.arm.effective_number:.1f}, MDM "
+            f"{at.mdm.effective_number:.1f}."
         )
 
 

@@ -61,9 +61,9 @@ def provenance(label: str, run: Run) -> str:
     return plain(text)
 
 
-def settings_popover(question_defaults: RunSpec) -> dict[str, object]:
+def settings_popover() -> dict[str, object]:
     """What else a run depends on; the chosen values by name of RunSpec's fields."""
-    default = question_defaults
+    default = RunSpec()
     with st.popover("Settings", icon=":material/tune:", width="stretch"):
         st.caption("Other settings are other runs: what isn't in the cache has to be computed.")
         n = st.number_input("Examples", 2, 10_000, default.n, key=state.N, bind=state.URL)
