@@ -45,7 +45,7 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
     encoded = [encode(example, model.tokenizer) for example in drawn]
     torch.manual_seed(spec.seed)
 
-    on_progress(Progress("accuracy", 0, 1))
+    on_progress(Progress("measuring accuracy", 0, 0))
     accuracy = measure_accuracy(model, task, ACCURACY_EXAMPLES, ACCURACY_SEED)
     answers = answers_of(model, task, encoded)
     rows = _rows(spec, model, task, encoded)
@@ -87,7 +87,7 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
 
 
 def _load(spec: RunSpec, on_progress: Report) -> Model:
-    on_progress(Progress("loading the model", 0, 1))
+    on_progress(Progress("loading the model", 0, 0))
     pair = pair_named(spec.pair)
     return load_model(
         pair.folder(spec.model),

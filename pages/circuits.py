@@ -185,6 +185,7 @@ def numbers(sides: Sides) -> None:
     arm, mdm, k = sides.arm, sides.mdm, sides.k
     at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, k)
     selves = [float(circuit.jaccard(resources.halves(side.run.key))[k - 1]) for side in (arm, mdm)]
+    whole = arm.part == mdm.part == TOTAL
     tiles = (
         (
             f"Overlap at K = {k:,}",
@@ -196,8 +197,8 @@ def numbers(sides: Sides) -> None:
         (
             "Each with itself",
             f"{selves[0]:.2f} / {selves[1]:.2f}",
-            "ARM / MDM, split half",
-            "Overlap of a model's circuit on half of the prompts with its own on the other half.",
+            "ARM / MDM, split half" if whole else "ARM / MDM, whole answer",
+            "Overlap of a model's circuit on half of the prompts with its own on the other half, for the whole answer.",
         ),
         (
             "Early share, ratio",
