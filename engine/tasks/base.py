@@ -17,6 +17,8 @@ Split = Literal["train", "heldout"]
 Family = Literal["prefix-dominant", "globally constrained"]
 
 HELDOUT_SHARE = 10  # one problem in this many is held out
+OTHER = "other"  # the role of a word that is only frame
+END = "end"  # the role of a prompt's last word
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,13 @@ class Task(Protocol):
 
     def check(self, prompt: str, answer: str) -> bool:
         """Whether `answer` solves `prompt`; any right answer counts, not only the generator's."""
+        ...
+
+    def roles(self, example: Example) -> tuple[list[str], list[str]]:
+        """What every word of the prompt and every word of the answer is in this problem, in the task's own terms.
+
+        A role is a short lower-case name, the same in every example; `OTHER` where a word is only frame.
+        """
         ...
 
     def words(self) -> list[str]:

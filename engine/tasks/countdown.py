@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 
-from engine.tasks.base import Example, Family, Split, split_of
+from engine.tasks.base import END, OTHER, Example, Family, Split, split_of
 
 LOWEST, HIGHEST = 2, 40  # operands
 TARGETS = range(10, 100)
@@ -71,6 +71,12 @@ class Countdown:
             available.append(result)
         return result == target and available == [target]
 
+    def roles(self, example: Example) -> tuple[list[str], list[str]]:
+        operands = ["operand"] * (len(example.prompt.split()) - 4)
+        answer = example.answer.split()
+        found = [_answer_role(word, before) for before, word in pairwise(["", *answer])]
+        return [OTHER, "target", OTHER, *operands, END], [*found[:-1], "final result"]
+
     def words(self) -> list[str]:
         return ["make", "from", ":", ";", "=", *OPERATORS, *(str(n) for n in range(1, LARGEST + 1))]
 
@@ -86,6 +92,14 @@ def apply(operator: str, a: int, b: int) -> int | None:
     if operator == "/":
         return a // b if b and a % b == 0 else None
     return None
+
+
+def _answer_role(word: str, before: str) -> str:
+    if word in OPERATORS:
+        return "operator"
+    if word in ("=", ";"):
+        return "punctuation"
+    return "result" if before == "=" else "used operand"
 
 
 def _prompt(operands: tuple[int, int, int], target: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from engine.tasks.base import Example, Family, Split, split_of
+from engine.tasks.base import END, OTHER, Example, Family, Split, split_of
 
 NOUNS = (
     "war siege famine voyage drought trial strike dynasty expedition rebellion plague treaty reign campaign "
@@ -47,6 +47,10 @@ class GreaterThan:
     def check(self, prompt: str, answer: str) -> bool:
         start = prompt.split()[7]
         return answer in YEARS and int(answer) > int(start)
+
+    def roles(self, example: Example) -> tuple[list[str], list[str]]:
+        named = {"{noun}": "noun", "{century}": "start century", "{start}": "start year"}
+        return [*(named.get(slot, OTHER) for slot in TEMPLATE.split()[:-1]), END], ["answer"]
 
     def words(self) -> list[str]:
         frame = TEMPLATE.format(noun="", century="", start="").split()

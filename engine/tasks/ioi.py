@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from engine.tasks.base import Example, Family, Split, split_of
+from engine.tasks.base import END, OTHER, Example, Family, Split, split_of
 
 NAMES = (
     "Mary John Alice Bob Carol David Emma Frank Grace Henry Irene Jack Karen Leo Maria Nick Olivia Paul "
@@ -56,6 +56,19 @@ class IOI:
         named = [word for word in prompt.split() if word in NAMES]
         once = [name for name in named if named.count(name) == 1]
         return len(named) == 3 and once == [answer]
+
+    def roles(self, example: Example) -> tuple[list[str], list[str]]:
+        prompt = example.prompt.split()
+        names = [word for word in prompt if word in NAMES]
+        found: list[str] = []
+        for i, word in enumerate(prompt):
+            if word in NAMES and names.count(word) == 1:
+                found.append("indirect object")
+            elif word in NAMES:
+                found.append("second subject" if word in prompt[:i] else "subject")
+            else:
+                found.append("place" if word in PLACES else "object" if word in OBJECTS else OTHER)
+        return [*found[:-1], END], ["answer"]
 
     def words(self) -> list[str]:
         slots = {"a": "", "b": "", "s": "", "place": "", "object": ""}

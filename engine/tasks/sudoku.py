@@ -10,7 +10,7 @@ import random
 from functools import cache
 from itertools import permutations, product
 
-from engine.tasks.base import Example, Family, Split, split_of
+from engine.tasks.base import END, OTHER, Example, Family, Split, split_of
 
 DIGITS = "1234"
 BLANK = "_"
@@ -47,6 +47,12 @@ class Sudoku:
         grid = "".join(answer.split())
         fits = len(grid) == 16 and all(clue in (BLANK, digit) for clue, digit in zip(puzzle, grid, strict=True))
         return fits and all(sorted(grid[i] for i in unit) == list(DIGITS) for unit in _units())
+
+    def roles(self, example: Example) -> tuple[list[str], list[str]]:
+        blank = [word == BLANK for word in example.prompt.split()[1:17]]
+        cells = ["blank" if empty else "clue" for empty in blank]
+        filled = ["filled cell" if empty else "given cell" for empty in blank]
+        return [OTHER, *cells, END], filled
 
     def words(self) -> list[str]:
         return ["sudoku", BLANK, ":", *DIGITS]
