@@ -1,6 +1,7 @@
 """Every environment variable and default path, in one place.
 
-CIRCUITS_DB     the cache file; default cache/circuits.duckdb in this project
+CIRCUITS_DB     the cache file; default cache/circuits.duckdb in this project; own prompts are kept in the folder
+                prompts beside it
 CIRCUITS_PAIRS  a TOML file with more pairs, as in assets/pairs.toml; default none
 """
 
@@ -16,6 +17,10 @@ PAIRS = ROOT / "assets" / "pairs.toml"
 
 def database_path() -> Path:
     return _path("CIRCUITS_DB") or ROOT / "cache" / "circuits.duckdb"
+
+
+def prompts_dir() -> Path:
+    return database_path().parent / "prompts"
 
 
 def user_pairs_path() -> Path | None:

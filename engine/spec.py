@@ -40,8 +40,8 @@ class RunSpec:
                 raise UserError(f"{field} is {value!r}. Choose one of: {', '.join(allowed)}.")
         if not (self.model in ("arm", "mdm") or (self.model.startswith("step:") and self.model[5:].isdecimal())):
             raise UserError(f"model is {self.model!r}. Choose arm, mdm or step:N, as in step:300.")
-        if not 2 <= self.n <= 10_000:
-            raise UserError(f"n is {self.n}. Choose a number of examples from 2 to 10000.")
+        if not 1 <= self.n <= 10_000:
+            raise UserError(f"n is {self.n}. Choose a number of examples from 1 to 10000.")
         if not 1 <= self.points <= 1000:
             raise UserError(f"points is {self.points}. Choose a number of integration points from 1 to 1000.")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Split = Literal["train", "heldout"]
-Family = Literal["prefix-dominant", "globally constrained"]
+Family = Literal["prefix-dominant", "globally constrained", "own prompts"]
 
 HELDOUT_SHARE = 10  # one problem in this many is held out
 OTHER = "other"  # the role of a word that is only frame

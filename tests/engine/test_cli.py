@@ -118,7 +118,7 @@ def test_export_writes_the_file(workspace: Path, format: str) -> None:
         (["compare", "--method", "magic"], "magic"),
         (["compare", "--k", "50,many"], "many"),
         (["compare", "--n", "-3"], "-3"),
-        (["compare", "--n", "1"], "n is 1"),
+        (["compare", "--n", "10001"], "n is 10001"),
         (["compare", "--pair", "dream"], "dream"),
         (["run", "--model", "bert"], "bert"),
         (["run", "--model", "step:7"], "step:7"),

@@ -1,0 +1,180 @@
+"""A reader's own prompts as a task: rows of a clean and a corrupted prompt with answer and foil, kept in a file.
+
+A set is `<digest>.json` in settings.prompts_dir(). The digest is of the rows alone, so the task's name
+"own-<digest>" stands for the numbers that come of it, whatever the set is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from engine import settings
+from engine.errors import UserError
+from engine.tasks.base import Example, Family, Split
+
+PREFIX = "own-"
+NAME = re.compile(r"own-[0-9a-f]{12}")
+LONGEST_TITLE = 60  # characters
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """One pair of prompts. The first of `answers` and of `foils` is the answer and the foil; more of them are as right
+    or as wrong, and then the metric is the log-odds of all the answers against all the foils.
+    """
+
+    clean: str
+    corrupted: str
+    answers: tuple[str, ...]
+    foils: tuple[str, ...]
+
+    @property
+    def has_candidates(self) -> bool:
+        return len(self.answers) > 1 or len(self.foils) > 1
+
+    def example(self) -> Example:
+        return Example(
+            prompt=self.clean,
+            answer=self.answers[0],
+            corrupt_prompt=self.corrupted,
+            corrupt_answer=self.foils[0],
+            content=f"own/{self.clean}",
+            right=self.answers if self.has_candidates else (),
+            wrong=self.foils if self.has_candidates else (),
+        )
+
+
+class OwnPrompts:
+    """A saved set. `pair`: whose tokenizer it was checked for; `saved`: when, in ISO 8601."""
+
+    family: Family = "own prompts"
+    parallel = False
+
+    def __init__(self, rows: Sequence[PromptRow], title: str, pair: str, saved: str) -> None:
+        self.rows = tuple(rows)
+        self.name = PREFIX + digest_of(self.rows)
+        self.title = title
+        self.pair = pair
+        self.saved = saved
+        count = f"{len(self.rows)} row" + ("s" if len(self.rows) != 1 else "")
+        self.blurb = f"Own prompts, {count}, written for the pair {pair}."
+
+    def first(self, n: int) -> list[Example]:
+        """The first `n` rows.
+
+        Raises:
+            UserError: there are fewer.
+        """
+        if n > len(self.rows):
+            rows = f"{len(self.rows)} row" + ("s" if len(self.rows) != 1 else "")
+            raise UserError(f"{self.title} has {rows}, but {n} examples were asked for. Ask for {len(self.rows)}.")
+        return [row.example() for row in self.rows[:n]]
+
+    def sample(self, rng: random.Random, split: Split) -> Example:
+        """Any row: own prompts have no split, as no model of ours was trained on them."""
+        return rng.choice(self.rows).example()
+
+    def check(self, prompt: str, answer: str) -> bool:
+        """Whether `answer` is one of the right ones of a row with that prompt, white space at its ends aside."""
+        right = {text.strip() for row in self.rows if row.clean == prompt for text in row.answers}
+        return answer.strip() in right
+
+    def words(self) -> list[str]:
+        texts = (text for row in self.rows for text in (row.clean, row.corrupted, *row.answers, *row.foils))
+        return list(dict.fromkeys(word for text in texts for word in text.split()))
+
+
+def digest_of(rows: Sequence[PromptRow]) -> str:
+    """12 hex digits that stand for the rows and their order."""
+    text = json.dumps([asdict(row) for row in rows], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def save(rows: Sequence[PromptRow], title: str, pair: str) -> OwnPrompts:
+    """Keep a set; the same rows again only get the new title.
+
+    Raises:
+        UserError: there are no rows, or the folder cannot be written.
+    """
+    if not rows:
+        raise UserError("There are no prompts to save. Write at least one row.")
+    shown = " ".join(title.split())[:LONGEST_TITLE] or "Own prompts"
+    found = OwnPrompts(rows, shown, pair, datetime.now(UTC).isoformat(timespec="seconds"))
+    content = {"title": shown, "pair": pair, "saved": found.saved, "rows": [asdict(row) for row in rows]}
+    file = _file(found.name)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".part", delete=False, encoding="utf-8") as part:
+            json.dump(content, part, ensure_ascii=False, indent=1)
+        Path(part.name).replace(file)
+    except OSError as error:
+        raise UserError(f"The prompts cannot be saved in {file.parent}: {error.strerror}.") from error
+    return found
+
+
+def load(name: str) -> OwnPrompts:
+    """The saved set of that name.
+
+    Raises:
+        UserError: it is gone, or its file is not what was saved.
+    """
+    file = _file(name)
+    try:
+        stat = file.stat()
+    except OSError as error:
+        raise UserError(f"The own prompts {name} are gone: there is no {file}. Save the same prompts again.") from error
+    return _read(file, stat.st_size, stat.st_mtime_ns)
+
+
+def delete(name: str) -> None:
+    """Remove a set; what was computed for it stays in the cache."""
+    _file(name).unlink(missing_ok=True)
+
+
+def saved_sets() -> list[OwnPrompts]:
+    """Every set that can be read, newest last."""
+    found = []
+    for file in settings.prompts_dir().glob("*.json"):
+        name = PREFIX + file.stem
+        if NAME.fullmatch(name):
+            try:
+                found.append(load(name))
+            except UserError:
+                continue  # a damaged file does not hide the others; asked for by name, it says what it is
+    return sorted(found, key=lambda one: (one.saved, one.name))
+
+
+def is_own(name: str) -> bool:
+    return NAME.fullmatch(name) is not None
+
+
+def _file(name: str) -> Path:
+    if not is_own(name):
+        raise UserError(f"{name!r} is not the name of own prompts, which looks like own-0123456789ab.")
+    return settings.prompts_dir() / f"{name.removeprefix(PREFIX)}.json"
+
+
+@lru_cache(maxsize=64)
+def _read(file: Path, size: int, modified: int) -> OwnPrompts:
+    """A set's file, read again only when its size or time of change is another."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        rows = [
+            PromptRow(str(r["clean"]), str(r["corrupted"]), tuple(map(str, r["answers"])), tuple(map(str, r["foils"])))
+            for r in content["rows"]
+        ]
+        found = OwnPrompts(rows, str(content["title"]), str(content["pair"]), str(content["saved"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"The own prompts in {file} cannot be read. Delete the file and save them again.") from error
+    if _file(found.name) != file or not rows:
+        raise UserError(f"The own prompts in {file} were changed. Delete the file and save them again.")
+    return found
