@@ -5,10 +5,11 @@ differences. Per batch of rows:
 
 1. Run the corrupted and the clean inputs; keep what every head (z) and MLP wrote, and the token embeddings.
 2. At every integration point run the clean input with interpolated embeddings and take the gradient of the metric
-   at the attention scores, head outputs (z) and norm outputs. From these follow, in head space, the gradients of
-   every query head's own q, k and v; one scalar per token, head and point carries the norm's own derivative.
-3. Per layer, expand to G [destination, pos, d_model], the gradient at the pre-norm residual as that destination alone
-   reads it, and contract with the source differences: one matrix product.
+   at the attention scores, head outputs (z), norm outputs and neurons. From these follow, in head space, the gradients
+   of every query head's own q, k and v; one scalar per token, head and point carries the norm's own derivative.
+   Neurons meet their differences at once (METHOD, "Neuron lens").
+3. Per layer, expand to G [destination, row, pos, d_model], the gradient at the pre-norm residual as that destination
+   alone reads it, and contract with the source differences: one matrix product per row, all rows in one call.
 
 `tests/oracle.py` computes the same scores the plain way, one destination at a time; `tests/engine/test_attribution.py`
 holds the two together and against finite differences.
@@ -30,20 +31,30 @@ from engine.norms import Norm, rotate_back
 from engine.sites import Row
 from engine.tape import Tape, recording, repeat_heads
 
-DELTA_BUDGET = 2**31  # bytes of source differences held at once; longer batches are contracted in chunks of tokens
+DELTA_BUDGET = 2**31  # bytes of source differences held at once; larger batches are contracted in chunks of rows
 TOKENS_PER_BATCH = 1024
+BLOCKS = 32  # example i belongs to block i % BLOCKS; even, so that blocks split into even and odd examples
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Edge scores by (part, half) as sums over their rows; divide by examples for METHOD's mean.
+    """Scores as sums over examples: divide for METHOD's mean. Parts sum to the total, and so do blocks."""
 
-    Every score is [source, destination]; `metric_clean` and `metric_corrupt` are [example].
-    """
+    scores: dict[str, Tensor]  # by part, [source, destination]
+    blocks: Tensor  # [min(BLOCKS, examples), source, destination]: every part of the examples of a block
+    neurons: Tensor  # [2, layer, neuron]: of even and of odd examples
+    metric_clean: Tensor  # [example]
+    metric_corrupt: Tensor  # [example]
 
-    scores: dict[tuple[str, int], Tensor]
-    metric_clean: Tensor
-    metric_corrupt: Tensor
+    @property
+    def total(self) -> Tensor:
+        """[source, destination]"""
+        return torch.stack(list(self.scores.values())).sum(0)
+
+    @property
+    def halves(self) -> Tensor:
+        """[2, source, destination]: of even and of odd examples; zeros where there are none."""
+        return torch.stack([self.blocks[half::2].sum(0) for half in (0, 1)])
 
 
 def integration_points(method: str, m: int) -> list[float]:
@@ -65,40 +76,46 @@ def attribute(
     on_rows: Callable[[int], None] = lambda done: None,
     delta_budget: int = DELTA_BUDGET,
 ) -> Attribution:
-    """Score every edge, separately per part and per half (even and odd examples)."""
+    """Score every edge, separately per part and per block of examples, and every neuron."""
     alphas = integration_points(method, points)
-    shape = (model.graph.n_sources, model.graph.n_destinations)
-    scores: dict[tuple[str, int], Tensor] = defaultdict(lambda: torch.zeros(shape, device=model.device))
+    graph, device = model.graph, model.device
+    shape = (graph.n_sources, graph.n_destinations)
+    scores: dict[str, Tensor] = defaultdict(lambda: torch.zeros(shape, device=device))
+    blocks = torch.zeros(min(BLOCKS, n_examples), *shape, device=device)
+    neurons = torch.zeros(2, graph.n_layers, len(model.bridge.blocks[0].mlp.W_out), device=device)
     clean_metric, corrupt_metric = torch.zeros(n_examples), torch.zeros(n_examples)
     done = 0
-    for group, batch in _batches(rows):
+    for part, batch in _batches(rows):
         result = _attribute_batch(model, batch, alphas, metric, delta_budget)
-        scores[group] += result.scores
         at = torch.tensor([row.example for row in batch])
+        scores[part] += result.scores.sum(0)
+        blocks.index_add_(0, (at % BLOCKS).to(device), result.scores)
+        neurons.index_add_(0, (at % 2).to(device), result.neurons)
         clean_metric.index_add_(0, at, result.metric_clean.float().cpu())
         corrupt_metric.index_add_(0, at, result.metric_corrupt.float().cpu())
         done += len(batch)
         on_rows(done)
-    return Attribution(dict(scores), clean_metric, corrupt_metric)
+    return Attribution(dict(scores), blocks, neurons, clean_metric, corrupt_metric)
 
 
 @dataclass(frozen=True)
 class _BatchResult:
-    scores: Tensor  # [source, destination]
+    scores: Tensor  # [row, source, destination]
+    neurons: Tensor  # [row, layer, neuron]
     metric_clean: Tensor  # [row]
     metric_corrupt: Tensor  # [row]
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int], list[Row]]]:
-    """Batches of one part and half, rows of similar length together."""
-    groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
+def _batches(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """Batches of one part, rows of similar length together."""
+    groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        groups[row.part, row.example % 2].append(row)
-    for group, members in sorted(groups.items()):
+        groups[row.part].append(row)
+    for part, members in sorted(groups.items()):
         members.sort(key=lambda row: len(row.clean))
         size = max(1, TOKENS_PER_BATCH // len(members[-1].clean))
         for start in range(0, len(members), size):
-            yield group, members[start : start + size]
+            yield part, members[start : start + size]
 
 
 def padded(model: Model, inputs: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
@@ -123,15 +140,15 @@ def _attribute_batch(
     difference = {name: clean[name] - corrupt[name] for name in clean}
 
     # 2. Gradients along the path
-    gradients = _Gradients(model)
+    gradients = _Gradients(model, [difference.pop(name) for name in _neuron_names(model)])
     for alpha in alphas:
         embedding = corrupt["embed.hook_out"] + alpha * difference["embed.hook_out"]
         gradients.add_point(rows, clean_ids, real, embedding, metric, clean_logits)
 
     # 3. Contract
-    scores = _contract(model, difference, gradients, budget) / len(alphas)
     return _BatchResult(
-        scores,
+        _contract(model, difference, gradients, budget) / len(alphas),
+        torch.stack(gradients.neurons, 1) / len(alphas),
         row_metrics(metric, clean_logits, rows, clean_logits),
         row_metrics(metric, corrupt_logits, rows, clean_logits),
     )
@@ -140,12 +157,17 @@ def _attribute_batch(
 def _write_names(model: Model) -> list[str]:
     blocks = range(model.graph.n_layers)
     per_layer = ("attn.hook_z", "hook_mlp_out")
-    return ["embed.hook_out", *(f"blocks.{layer}.{name}" for layer in blocks for name in per_layer)]
+    writes = [f"blocks.{layer}.{name}" for layer in blocks for name in per_layer]
+    return ["embed.hook_out", *writes, *_neuron_names(model)]
+
+
+def _neuron_names(model: Model) -> list[str]:
+    return [f"blocks.{layer}.mlp.hook_post" for layer in range(model.graph.n_layers)]
 
 
 @torch.no_grad()
 def _writes(model: Model, ids: Tensor, real: Tensor) -> tuple[Tape, Tensor]:
-    """What sources wrote (heads before W_O) and the logits."""
+    """What sources wrote (heads before W_O), neurons' activations, and the logits."""
     with recording(model, _write_names(model)) as tape:
         logits = model.logits(ids, real)
     return tape, logits
@@ -156,17 +178,20 @@ class _Gradients:
     """Sums over integration points; lists are by layer, inner lists by point."""
 
     model: Model
+    activations: list[Tensor]  # clean - corrupt of every neuron [batch, pos, neuron]
     residuals: list[list[Tensor]] = field(default_factory=list)  # centred x_k [batch, pos, d_model]
     norm_terms: list[list[Tensor]] = field(default_factory=list)  # c_k [batch, pos, 3, head]
     heads: list[Tensor] = field(default_factory=list)  # sum of g_k / r_k [batch, pos, 3, head, d_head]
     mlps: list[Tensor] = field(default_factory=list)  # G [batch, pos, d_model]
     logits: Tensor = field(default_factory=lambda: torch.zeros(()))  # G [batch, pos, d_model]
+    neurons: list[Tensor] = field(default_factory=list)  # scores [batch, neuron]
 
     def __post_init__(self) -> None:
         layers, zero = self.model.graph.n_layers, torch.zeros((), device=self.model.device)
         self.residuals = [[] for _ in range(layers)]
         self.norm_terms = [[] for _ in range(layers)]
-        self.heads, self.mlps, self.logits = [zero] * layers, [zero] * layers, zero
+        self.heads, self.mlps, self.neurons = [zero] * layers, [zero] * layers, [zero] * layers
+        self.logits = zero
 
     def add_point(
         self,
@@ -203,12 +228,14 @@ class _Gradients:
         self.mlps[layer] = self.mlps[layer] + taped.ln2(self.model, layer).pull_back(
             tape[at + "ln2.hook_in"].float(), gradients[at + "ln2.hook_out"].float()
         )
+        slope = gradients[at + "mlp.hook_post"].float()  # [batch, pos, neuron]
+        self.neurons[layer] = self.neurons[layer] + (self.activations[layer].float() * slope).sum(1)
 
 
 def _tape_names(model: Model) -> tuple[list[str], list[str]]:
     """Hooks whose values are read, and hooks whose gradients are wanted."""
     read = ["hook_resid_pre", "ln2.hook_in", "attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_pattern"]
-    wanted = ["attn.hook_attn_scores", "attn.hook_z", "ln2.hook_out"]
+    wanted = ["attn.hook_attn_scores", "attn.hook_z", "ln2.hook_out", "mlp.hook_post"]
     shared: list[str] = []
     if taped.has_hook(model, "rotary_emb.hook_cos"):
         read += ["attn.hook_rot_q", "attn.hook_rot_k"]
@@ -252,45 +279,57 @@ def _attention_scale(model: Model, layer: int) -> float:
 
 
 def _contract(model: Model, difference: Tape, gradients: _Gradients, budget: int) -> Tensor:
-    """[source, destination]: source differences times G, in chunks of tokens that fit the budget."""
+    """[row, source, destination]: source differences times G, in chunks that fit the budget."""
     graph = model.graph
-    embed = difference["embed.hook_out"].flatten(0, 1)  # [token, d_model]
-    tokens, d_model = embed.shape
-    scores = torch.zeros(graph.n_sources, graph.n_destinations, device=embed.device)
-    step = max(1, min(tokens, budget // (4 * graph.n_sources * d_model)))
-    for start in range(0, tokens, step):
-        chunk = slice(start, start + step)
-        delta = torch.empty(graph.n_sources, len(embed[chunk]), d_model, device=embed.device)
-        delta[0] = embed[chunk].float()
+    rows, positions, d_model = difference["embed.hook_out"].shape
+    scores = torch.zeros(rows, graph.n_sources, graph.n_destinations, device=model.device)
+    for chunk in _chunks(rows, positions, budget // (4 * graph.n_sources * d_model)):
+        out = scores[chunk[0]]
+        embed = difference["embed.hook_out"][chunk]  # [row, pos, d_model]
+        delta = torch.empty(graph.n_sources, *embed.shape, device=embed.device)
+        delta[0] = embed.float()
         for layer in range(graph.n_layers):
             first, last = graph.head(layer, 0), graph.mlp(layer)
             at = graph.attention_destinations(layer)
-            scores[:first, at] += _dot(delta[:first], _head_destinations(model, layer, gradients, chunk))
-            z = difference[f"blocks.{layer}.attn.hook_z"].flatten(0, 1)[chunk].float()  # [token, head, d_head]
-            torch.bmm(z.transpose(0, 1), taped.output_weights(model, layer), out=delta[first:last])
-            g = _flat(gradients.mlps[layer])[chunk]
-            scores[:last, graph.mlp_destination(layer)] += _dot(delta[:last], g[None])[:, 0]
-            delta[last] = difference[f"blocks.{layer}.hook_mlp_out"].flatten(0, 1)[chunk].float()
-        scores[:, -1] += _dot(delta, _flat(gradients.logits)[chunk][None])[:, 0]
+            out[:, :first, at] += _dot(delta[:first], _head_destinations(model, layer, gradients, chunk))
+            z = difference[f"blocks.{layer}.attn.hook_z"][chunk].float().flatten(0, 1)  # [token, head, d_head]
+            torch.bmm(z.transpose(0, 1), taped.output_weights(model, layer), out=delta[first:last].flatten(1, 2))
+            g = gradients.mlps[layer][chunk]
+            out[:, :last, graph.mlp_destination(layer)] += _dot(delta[:last], g[None])[..., 0]
+            delta[last] = difference[f"blocks.{layer}.hook_mlp_out"][chunk].float()
+        out[..., -1] += _dot(delta, gradients.logits[chunk][None])[..., 0]
     return scores
 
 
-def _head_destinations(model: Model, layer: int, gradients: _Gradients, chunk: slice) -> Tensor:
-    """G [3 * head, token, d_model] = w * W^T sum_k(g_k / r_k) - sum_k c_k x_k."""
+Chunk = tuple[slice, slice]  # rows, positions
+
+
+def _chunks(rows: int, positions: int, tokens: int) -> Iterator[Chunk]:
+    """Whole rows, as many as `tokens` hold; where they hold less than one, a row in pieces."""
+    height, width = max(1, tokens // positions), max(1, min(positions, tokens))
+    for row in range(0, rows, height):
+        for position in range(0, positions, width):
+            yield slice(row, row + height), slice(position, position + width)
+
+
+def _head_destinations(model: Model, layer: int, gradients: _Gradients, chunk: Chunk) -> Tensor:
+    """G [3 * head, row, pos, d_model] = w * W^T sum_k(g_k / r_k) - sum_k c_k x_k."""
     norm = taped.ln1(model, layer)
-    g = _flat(gradients.heads[layer])[chunk].flatten(1, 2)  # [token, 3 * head, d_head]
+    heads = gradients.heads[layer][chunk]  # [row, pos, 3, head, d_head]
+    g = heads.flatten(2, 3).flatten(0, 1)  # [token, 3 * head, d_head]
     weights = taped.qkv_weights(model, layer).flatten(0, 1)  # [3 * head, d_model, d_head]
     linear = norm.weight * torch.bmm(g.transpose(0, 1), weights.transpose(1, 2))  # [3 * head, token, d_model]
-    x = torch.stack([_flat(point)[chunk] for point in gradients.residuals[layer]], 1)  # [token, point, d_model]
-    c = torch.stack([_flat(point)[chunk].flatten(1) for point in gradients.norm_terms[layer]], 2)
-    return norm.centre(linear) - torch.bmm(c, x).transpose(0, 1)  # c: [token, 3 * head, point]
+    x = torch.stack([_tokens(point[chunk]) for point in gradients.residuals[layer]], 1)  # [token, point, d_model]
+    c = torch.stack([_tokens(point[chunk]).flatten(1) for point in gradients.norm_terms[layer]], 2)
+    found = norm.centre(linear) - torch.bmm(c, x).transpose(0, 1)  # c: [token, 3 * head, point]
+    return found.unflatten(1, heads.shape[:2])
 
 
 def _dot(delta: Tensor, g: Tensor) -> Tensor:
-    """[source, destination] from [source, token, d_model] and [destination, token, d_model]."""
-    return delta.flatten(1) @ g.flatten(1).T
+    """[row, source, destination] from [source, row, pos, d_model] and [destination, row, pos, d_model]."""
+    return torch.bmm(delta.flatten(2).transpose(0, 1), g.flatten(2).permute(1, 2, 0))
 
 
-def _flat(x: Tensor) -> Tensor:
-    """Batch and position as one token axis."""
+def _tokens(x: Tensor) -> Tensor:
+    """Row and position as one token axis."""
     return x.flatten(0, 1)

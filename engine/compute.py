@@ -107,18 +107,13 @@ def _rows(spec: RunSpec, model: Model, task: Task, encoded: Sequence[Encoded]) -
 
 def _part_scores(attribution: Attribution, n: int) -> dict[str, torch.Tensor]:
     """Mean scores [source, destination] by part: the total, both halves, then every site or step."""
-    scores = attribution.scores
-    names = sorted({part for part, _ in scores})
-
-    def summed(keep: Callable[[str, int], bool]) -> torch.Tensor:
-        return torch.stack([s for (part, half), s in scores.items() if keep(part, half)]).sum(0)
-
-    parts = {
-        "total": summed(lambda part, half: True) / n,
-        "half-a": summed(lambda part, half: half == 0) / ((n + 1) // 2),
-        "half-b": summed(lambda part, half: half == 1) / (n // 2),
+    even, odd = attribution.halves
+    return {
+        "total": attribution.total / n,
+        "half-a": even / ((n + 1) // 2),
+        "half-b": odd / max(1, n // 2),  # zeros where there is one example only
+        **{part: scores / n for part, scores in sorted(attribution.scores.items())},
     }
-    return parts | {name: summed(lambda part, half, name=name: part == name) / n for name in names}  # type: ignore[misc]
 
 
 def _lenses(model: Model, readouts: Sequence[Readout], on_progress: Report) -> list[Lens]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 from transformer_lens.tools.analysis.attribution_patching import EdgeAttributionConfig, Node, attribution_patch
 
-from engine.attribution import attribute, integration_points
+from engine.attribution import BLOCKS, attribute, integration_points
 from engine.metrics import row_metrics
 from engine.models import Model
 from engine.sites import Row
+from engine.tape import recording
 from tests import oracle, tiny
 
 METHODS = ("eap", "eap-ig", "eap-ig-midpoint", "clean-corrupted")
 
 
 def total(model: Model, rows: list[Row], n: int, **options: object) -> torch.Tensor:
-    return torch.stack(list(attribute(model, rows, n, **options).scores.values())).sum(0)  # type: ignore[arg-type]
+    return attribute(model, rows, n, **options).total  # type: ignore[arg-type]
 
 
 def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -45,21 +47,30 @@ def test_other_metrics_and_several_right_answers(metric: str) -> None:
 
 
 def slope(model: Model, row: Row, alpha: float, v: int, delta: torch.Tensor) -> float:
-    """d metric / d eps at a point of the path, with eps * `delta` [pos, d_model] added to one destination's input only.
+    """d metric / d eps at a point of the path, with eps * `delta` [pos, d_model] added to one destination's input."""
+    name, head = oracle.destination_hooks(model)[v]
+
+    def add(tensor: torch.Tensor, eps: float) -> torch.Tensor:
+        moved = tensor.clone()
+        (moved[0] if head is None else moved[0, :, head]).add_(eps * delta)
+        return moved
+
+    return derivative(model, row, alpha, name, add)
+
+
+def derivative(
+    model: Model, row: Row, alpha: float, name: str, move: Callable[[torch.Tensor, float], torch.Tensor]
+) -> float:
+    """d metric / d eps at a point of the path, with `move` applied to one hook.
 
     Central differences at two widths, extrapolated, because the models' softmax and norms stay in single precision.
     """
-    name, head = oracle.destination_hooks(model)[v]
     clean, corrupt = torch.tensor([row.clean]), torch.tensor([row.corrupt])
     e_clean, e_corrupt = oracle.source_writes(model, clean)[0], oracle.source_writes(model, corrupt)[0]
 
     def metric(eps: float) -> float:
-        def add(tensor: torch.Tensor, hook: object) -> torch.Tensor:
-            moved = tensor.clone()
-            (moved[0] if head is None else moved[0, :, head]).add_(eps * delta)
-            return moved
-
-        hooks = [("embed.hook_out", lambda tensor, hook: e_corrupt + alpha * (e_clean - e_corrupt)), (name, add)]
+        point = e_corrupt + alpha * (e_clean - e_corrupt)
+        hooks = [("embed.hook_out", lambda tensor, hook: point), (name, lambda tensor, hook: move(tensor, eps))]
         with oracle.hooked(model, hooks), torch.no_grad():
             return float(row_metrics("logit_diff", model.logits(clean), [row]).sum())
 
@@ -141,8 +152,9 @@ def test_batches_padding_and_chunks_change_nothing() -> None:
     together = total(model, rows, 5)
     one_by_one = sum(total(model, [row], 5) for row in rows)
     assert relative_error(together, one_by_one) < 1e-5
-    chunked = total(model, rows, 5, delta_budget=4 * model.graph.n_sources * 32 * 7)
-    assert relative_error(chunked, together) < 1e-5
+    token = 4 * model.graph.n_sources * 32
+    for tokens in (1, 7, 25, 40):  # less than a row of 12, two of its pieces, two rows, three rows
+        assert relative_error(total(model, rows, 5, delta_budget=tokens * token), together) < 1e-5
 
 
 def test_illegal_edges_stay_zero_and_metrics_are_per_example() -> None:
@@ -150,8 +162,7 @@ def test_illegal_edges_stay_zero_and_metrics_are_per_example() -> None:
     examples = tiny.random_examples(3)
     rows = tiny.rows_of(model, examples)
     result = attribute(model, rows, 3)
-    scores = torch.stack(list(result.scores.values())).sum(0)
-    assert not scores[~torch.from_numpy(model.graph.legal)].any()
+    assert not result.total[~torch.from_numpy(model.graph.legal)].any()
     for i, example in enumerate(examples):
         logits = model.logits(torch.tensor([example.prompt + example.answer]))[0]
         differences = [
@@ -159,3 +170,72 @@ def test_illegal_edges_stay_zero_and_metrics_are_per_example() -> None:
             for t in example.contrasts
         ]
         assert float(result.metric_clean[i]) == pytest.approx(float(sum(differences)) / len(differences), rel=1e-4)
+
+
+@pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
+def test_a_block_holds_its_examples_and_a_half_every_second_block(causal: bool) -> None:
+    model = tiny.model("llama", causal)
+    n = BLOCKS + 3
+    rows = tiny.rows_of(model, tiny.random_examples(n, lengths=(5, 6)))
+    result = attribute(model, rows, n, points=1)
+    assert result.blocks.shape == (BLOCKS, model.graph.n_sources, model.graph.n_destinations)
+    assert set(result.scores) == {row.part for row in rows}
+    assert relative_error(result.blocks.sum(0), result.total) < 1e-5
+    for block in (1, 2, 3, BLOCKS - 1):
+        mine = [row for row in rows if row.example in (block, block + BLOCKS)]
+        assert relative_error(result.blocks[block], total(model, mine, n, points=1)) < 1e-5
+    for half in (0, 1):
+        alone = attribute(model, [row for row in rows if row.example % 2 == half], n, points=1)
+        assert relative_error(result.halves[half], alone.total) < 1e-5
+        assert relative_error(result.neurons[half], alone.neurons[half]) < 1e-5
+        assert not alone.neurons[1 - half].any() and not alone.halves[1 - half].any()
+
+
+def test_one_example_is_enough() -> None:
+    model = tiny.model("llama", causal=False)
+    rows = tiny.rows_of(model, tiny.random_examples(1))
+    result = attribute(model, rows, 1)
+    assert result.blocks.shape[0] == 1 and len(result.metric_clean) == 1
+    assert relative_error(result.blocks[0], result.total) < 1e-6
+    assert result.halves[0].any() and not result.halves[1].any()
+    assert result.neurons[0].any() and not result.neurons[1].any()
+
+
+@pytest.mark.parametrize("method", ["eap", "eap-ig"])
+@pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_neurons_of_a_layer_sum_to_what_their_mlps_edges_carry(architecture: str, causal: bool, method: str) -> None:
+    """Everything the MLP writes is read by somebody: both sides are its difference times the metric's whole slope."""
+    model = tiny.model(architecture, causal)
+    result = attribute(model, tiny.rows_of(model, tiny.random_examples(5, lengths=(5, 9, 7))), 5, method, points=3)
+    largest = float(result.total.abs().max())
+    for layer in range(model.graph.n_layers):
+        for half in (0, 1):
+            edges = float(result.halves[half, model.graph.mlp(layer)].sum())
+            assert abs(edges) > 1e-3 * largest
+            assert float(result.neurons[half, layer].sum()) == pytest.approx(edges, rel=1e-4, abs=1e-5 * largest)
+
+
+@pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_neurons_equal_finite_differences(architecture: str, causal: bool) -> None:
+    """Moving one neuron along its own difference moves the metric by its attribution, averaged over the points."""
+    model = tiny.model(architecture, causal)
+    row = tiny.rows_of(model, tiny.random_examples(1))[0]
+    found = attribute(model, [row], 1, "eap-ig", points=2).neurons[0]
+    names = [f"blocks.{layer}.mlp.hook_post" for layer in range(model.graph.n_layers)]
+    tapes = []
+    for tokens in (row.clean, row.corrupt):
+        with recording(model, names) as tape, torch.no_grad():
+            model.logits(torch.tensor([tokens]))
+        tapes.append(tape)
+    noise = 1e-3 * float(found.abs().max())
+    for layer, name in enumerate(names):
+        for j in (*found[layer].abs().topk(3).indices.tolist(), 0, 47):
+            delta = torch.zeros_like(tapes[0][name])
+            delta[..., j] = (tapes[0][name] - tapes[1][name])[..., j]
+            slopes = [
+                derivative(model, row, alpha, name, lambda tensor, eps, delta=delta: tensor + eps * delta)  # type: ignore[misc]
+                for alpha in integration_points("eap-ig", 2)
+            ]
+            assert float(found[layer, j]) == pytest.approx(sum(slopes) / 2, rel=1e-2, abs=noise), (layer, j)

@@ -1,0 +1,33 @@
+"""The bins of every activation histogram: fixed, symmetric and logarithmic, so that any two models share them.
+
+Bin edges are 0.01 * 10**(i / 4) up to 1,000 on either side of one bin around zero; what lies beyond falls in the
+outermost bins.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMALLEST, DECADES, PER_DECADE = 0.01, 5, 4
+SIDE = SMALLEST * 10.0 ** (np.arange(DECADES * PER_DECADE + 1) / PER_DECADE)  # [21] from 0.01 to 1000
+EDGES: NDArray[np.float64] = np.concatenate([[-np.inf], -SIDE[:-1][::-1], SIDE[:-1], [np.inf]])  # [42]
+BINS = len(EDGES) - 1  # 41; the middle one is around zero
+
+
+def counts(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """[BINS]: how many of `values` fall in every bin; a value on an edge belongs to the bin above it."""
+    places = np.searchsorted(EDGES[1:-1], values, side="right")
+    return np.bincount(places.ravel(), minlength=BINS)
+
+
+def label(index: int) -> str:
+    """A bin as a reader sees it, as in "0.32 to 0.56"."""
+    low, high = EDGES[index], EDGES[index + 1]
+    if np.isinf(low):
+        return f"below {high:.3g}"
+    if np.isinf(high):
+        return f"{low:.3g} and above"
+    return f"{low:.2g} to {high:.2g}"
