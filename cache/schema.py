@@ -68,7 +68,61 @@ def m004_overlap_curves(db: DuckDBPyConnection) -> None:
         )""")
 
 
-MIGRATIONS = (m001_runs, m002_edges, m003_examples_and_lenses, m004_overlap_curves)
+def m005_what_components_do(db: DuckDBPyConnection) -> None:
+    """Neurons, activations, attention, lenses by layer, denoising; the strongest edges' scores by block of examples."""
+    for name, columns in COMPONENT_TABLES.items():
+        db.execute(f"CREATE TABLE {name} (run INTEGER NOT NULL, {columns})")
+
+
+# Fixed for ever, like the migration that reads it.
+COMPONENT_TABLES = {
+    "edge_blocks": "edge INTEGER NOT NULL, scores FLOAT[] NOT NULL",
+    "inputs": """
+        input INTEGER NOT NULL, example INTEGER NOT NULL, part VARCHAR NOT NULL, tokens VARCHAR[] NOT NULL,
+        roles VARCHAR[] NOT NULL, start INTEGER NOT NULL""",
+    "neurons": """
+        layer INTEGER NOT NULL, neuron INTEGER NOT NULL, attribution FLOAT NOT NULL, half_a FLOAT NOT NULL,
+        half_b FLOAT NOT NULL, mean FLOAT NOT NULL, std FLOAT NOT NULL, low FLOAT NOT NULL, high FLOAT NOT NULL,
+        active FLOAT NOT NULL, counts INTEGER[] NOT NULL, promoted VARCHAR[] NOT NULL,
+        promoted_logit FLOAT[] NOT NULL, suppressed VARCHAR[] NOT NULL, suppressed_logit FLOAT[] NOT NULL, cos_in FLOAT, cos_gate FLOAT,
+        cos_out FLOAT""",
+    "neuron_detail": """
+        layer INTEGER NOT NULL, neuron INTEGER NOT NULL, top_input_example INTEGER[] NOT NULL,
+        top_part VARCHAR[] NOT NULL, top_position INTEGER[] NOT NULL, top_value FLOAT[] NOT NULL, gate_tokens VARCHAR[] NOT NULL,
+        gate_cosine FLOAT[] NOT NULL, up_tokens VARCHAR[] NOT NULL, up_cosine FLOAT[] NOT NULL""",
+    "neuron_tokens": """
+        input INTEGER NOT NULL, layer INTEGER NOT NULL, neuron INTEGER NOT NULL, activations FLOAT[] NOT NULL,
+        gates FLOAT[] NOT NULL, ups FLOAT[] NOT NULL""",
+    "activation_histograms": """
+        layer INTEGER NOT NULL, region VARCHAR NOT NULL, counts BIGINT[] NOT NULL, n BIGINT NOT NULL,
+        mean FLOAT NOT NULL, std FLOAT NOT NULL, kurtosis FLOAT NOT NULL, active FLOAT NOT NULL""",
+    "residual_norms": """
+        layer INTEGER NOT NULL, "offset" INTEGER NOT NULL, mean FLOAT NOT NULL, std FLOAT NOT NULL,
+        n INTEGER NOT NULL""",
+    "heads": """
+        node INTEGER NOT NULL, norm_prompt FLOAT NOT NULL, norm_answer FLOAT NOT NULL, norm_readout FLOAT NOT NULL,
+        previous_token FLOAT NOT NULL, duplicate_token FLOAT NOT NULL, induction FLOAT NOT NULL,
+        copying FLOAT NOT NULL""",
+    "attention_roles": """
+        node INTEGER NOT NULL, query VARCHAR NOT NULL, key VARCHAR NOT NULL, weight FLOAT NOT NULL,
+        queries INTEGER NOT NULL""",
+    "attention_patterns": "input INTEGER NOT NULL, node INTEGER NOT NULL, pattern UTINYINT[] NOT NULL",
+    "lens_layers": """
+        example INTEGER NOT NULL, layer INTEGER NOT NULL, residual_entropy FLOAT NOT NULL, residual_top FLOAT NOT NULL,
+        node_entropy FLOAT NOT NULL, node_top FLOAT NOT NULL""",
+    "position_lens": """
+        example INTEGER NOT NULL, step INTEGER NOT NULL, target INTEGER NOT NULL, layer INTEGER NOT NULL,
+        token VARCHAR NOT NULL, probability FLOAT NOT NULL, answer_probability FLOAT NOT NULL,
+        answer_rank INTEGER NOT NULL""",
+    "reveals": 'example INTEGER NOT NULL, step INTEGER NOT NULL, "index" INTEGER NOT NULL',
+    "trajectories": """
+        sampler VARCHAR NOT NULL, example INTEGER NOT NULL, step INTEGER NOT NULL, tokens VARCHAR[] NOT NULL,
+        confidences FLOAT[] NOT NULL, revealed BOOLEAN[] NOT NULL, visible BOOLEAN[] NOT NULL,
+        correct BOOLEAN NOT NULL""",
+    "accuracy_steps": "steps INTEGER NOT NULL, correct INTEGER NOT NULL, total INTEGER NOT NULL",
+}
+
+MIGRATIONS = (m001_runs, m002_edges, m003_examples_and_lenses, m004_overlap_curves, m005_what_components_do)
 
 
 class NewerSchema(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
@@ -32,9 +32,27 @@ SORTED_BY = {
     "readouts": "readout",
     "node_lens": "readout, node",
     "residual_lens": "readout, layer",
+    "edge_blocks": "edge",
+    "inputs": "input",
+    "neurons": "layer, neuron",
+    "neuron_detail": "layer, neuron",
+    "neuron_tokens": "layer, neuron, input",
+    "activation_histograms": "layer, region",
+    "residual_norms": 'layer, "offset"',
+    "heads": "node",
+    "attention_roles": "node",
+    "attention_patterns": "node, input",
+    "lens_layers": "example, layer",
+    "position_lens": "example, step, target, layer",
+    "reveals": "example, step",
+    "trajectories": "sampler, example, step",
+    "accuracy_steps": "steps",
 }
 OVERLAP = """
     SELECT shared FROM overlap_curves WHERE run_a = ? AND part_a = ? AND run_b = ? AND part_b = ? ORDER BY k"""
+PROMOTING = """
+    SELECT * EXCLUDE run FROM neurons WHERE run = ? AND list_contains(promoted, ?)
+    ORDER BY abs(attribution) DESC LIMIT ?"""
 EDGES = "SELECT edge, score FROM edges WHERE run = ? AND part = ? AND rank < ? ORDER BY rank"
 
 
@@ -141,6 +159,27 @@ class Store:
         query = "SELECT * EXCLUDE run FROM residual_lens WHERE run = ? AND readout = ? ORDER BY layer"
         return self._rows(query, key, readout)
 
+    def rows(self, key: str, name: str, columns: Sequence[str] = (), **where: object) -> pa.Table:
+        """The rows of a run's table `name`, in its order, where the named columns have the given values.
+
+        `columns` are those wanted (all: none named). Only columns that the table is sorted by can be asked for a value.
+
+        Raises:
+            KeyError: no such table, or not a column that it has or is sorted by.
+        """
+        order = SORTED_BY[name]
+        unknown = set(where) - set(order.split(", "))
+        if unknown or not set(columns) <= self._columns(name):
+            raise KeyError(f"{name}: {', '.join([*columns, *unknown])}")
+        wanted = ", ".join(f'"{column}"' for column in columns) or "* EXCLUDE run"
+        conditions = "".join(f' AND "{column}" = ?' for column in where)
+        query = f"SELECT {wanted} FROM {name} WHERE run = ?{conditions} ORDER BY {order}"  # noqa: S608
+        return self._rows(query, key, *where.values())
+
+    def neurons_promoting(self, key: str, token: str, most: int) -> pa.Table:
+        """Neurons whose output direction promotes a token, the largest |attribution| first."""
+        return self._rows(PROMOTING, key, token, most)
+
     def overlap(self, a: Side, b: Side) -> pa.Table:
         """`shared` for k = 1, 2, ..., either way round; empty when that comparison is not kept."""
         first, second = sorted((a, b), key=astuple)
@@ -158,6 +197,10 @@ class Store:
                 SELECT ? AS run_a, ? AS part_a, ? AS run_b, ? AS part_b, k, shared FROM incoming ORDER BY k"""
             db.execute(insert, [self._id(first.key), first.part, self._id(second.key), second.part])
             db.unregister("incoming")
+
+    def _columns(self, name: str) -> set[str]:
+        found = self._cursor.execute("SELECT column_name FROM information_schema.columns WHERE table_name = ?", [name])
+        return {column for (column,) in found.fetchall()}
 
     @property
     def _cursor(self) -> DuckDBPyConnection:

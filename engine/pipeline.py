@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -27,16 +27,49 @@ from engine import settings
 from engine.errors import UserError
 from engine.pairs import pair_named, weights_id
 from engine.records import Progress, Run, RunMeta, RunTables
-from engine.rows import EdgeTable, ExampleRow, LayerLens, NodeLens, Readout, read_rows
+from engine.rows import (
+    EdgeBlocks,
+    EdgeTable,
+    ExampleRow,
+    Head,
+    KeptInput,
+    LayerHistogram,
+    LayerLens,
+    Neuron,
+    NeuronDetail,
+    NeuronTokens,
+    NodeLens,
+    Readout,
+    RoleAttention,
+    StepAccuracy,
+    TrajectoryStep,
+    read_rows,
+)
 from engine.spec import RunSpec
 from engine.tasks import task_named
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["EdgeTable", "ExampleRow", "LayerLens", "NodeLens", "Readout"]
+__all__ = [
+    "EdgeBlocks",
+    "EdgeTable",
+    "ExampleRow",
+    "Head",
+    "KeptInput",
+    "LayerHistogram",
+    "LayerLens",
+    "Neuron",
+    "NeuronDetail",
+    "NeuronTokens",
+    "NodeLens",
+    "Readout",
+    "RoleAttention",
+    "StepAccuracy",
+    "TrajectoryStep",
+]
 
-METHOD_VERSION = 1  # raised by every change of code that changes a number
+METHOD_VERSION = 2  # raised by every change of code that changes a number
 LIBRARIES = ("torch", "transformers", "transformer-lens")
 
 OnProgress = Callable[[Progress], None]
@@ -62,6 +95,7 @@ def key_of(spec: RunSpec) -> str:
         "spec": spec.as_dict(),
         "method_version": METHOD_VERSION,
         "weights": weights_id(pair.folder(spec.model)),
+        "compared_with": None if spec.is_arm else weights_id(pair.folder("arm")),
         "reading": None if spec.is_arm else [pair.mask_token, pair.shifted],
         "libraries": {name: library_version(name) for name in LIBRARIES},
     }
@@ -95,7 +129,8 @@ def run(spec: RunSpec, on_progress: OnProgress = ignore, compute: Compute | None
 def keep(spec: RunSpec, tables: RunTables, seconds: float) -> Run:
     """Store what was computed for a spec in `seconds`, whole or not at all."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    row = RunRow(key_of(spec), json.dumps(spec.as_dict()), json.dumps(asdict(tables.meta)), now, seconds)
+    meta = replace(tables.meta, stored_bytes=sum(table.nbytes for table in tables.tables.values()))
+    row = RunRow(key_of(spec), json.dumps(spec.as_dict()), json.dumps(asdict(meta)), now, seconds)
     store().add_run(row, tables.tables)
     return get(row.key)
 
@@ -173,6 +208,105 @@ def node_lens_all(key: str, readout: int) -> list[NodeLens]:
 def residual_lens(key: str, readout: int) -> list[LayerLens]:
     """The lens of the residual after every layer at a readout, from the embedding on."""
     return read_rows(LayerLens, store().residual_lens(key, readout))
+
+
+def edge_blocks(key: str) -> EdgeBlocks:
+    """The strongest edges' scores by block of examples, for intervals (engine/uncertainty.py)."""
+    table = store().rows(get(key).key, "edge_blocks")
+    flat = table["scores"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return EdgeBlocks(_array(table, "edge"), flat.reshape(table.num_rows, -1))
+
+
+def inputs(key: str) -> list[KeptInput]:
+    """The inputs of which every token's detail is kept."""
+    return read_rows(KeptInput, store().rows(key, "inputs"))
+
+
+def neurons(key: str, layer: int | None = None, columns: Sequence[str] = ()) -> pa.Table:
+    """Every neuron (of a layer) with the named columns of records' `neurons` (all: none named), in order."""
+    where = {} if layer is None else {"layer": layer}
+    return store().rows(key, "neurons", columns, **where)
+
+
+def neuron(key: str, layer: int, neuron: int) -> Neuron:
+    """One neuron; UserError when the model has none of that number."""
+    found = read_rows(Neuron, store().rows(key, "neurons", layer=layer, neuron=neuron))
+    if not found:
+        meta = get(key).meta
+        raise UserError(
+            f"There is no neuron {neuron} in layer {layer}. Choose a layer from 0 to {meta.n_layers - 1} and a neuron "
+            f"from 0 to {meta.n_neurons - 1}."
+        )
+    return found[0]
+
+
+def neuron_detail(key: str, layer: int, neuron: int) -> NeuronDetail | None:
+    """Detail of a strong neuron; None for those of which none is kept."""
+    found = read_rows(NeuronDetail, store().rows(key, "neuron_detail", layer=layer, neuron=neuron))
+    return found[0] if found else None
+
+
+def neuron_tokens(key: str, layer: int, neuron: int) -> list[NeuronTokens]:
+    """A strong neuron at every token of the kept inputs, in their order; empty for those of which none is kept."""
+    return read_rows(NeuronTokens, store().rows(key, "neuron_tokens", layer=layer, neuron=neuron))
+
+
+def layer_tokens(key: str, layer: int) -> pa.Table:
+    """`input`, `neuron`, `activations` of every strong neuron of a layer."""
+    return store().rows(key, "neuron_tokens", ("input", "neuron", "activations"), layer=layer)
+
+
+def neurons_promoting(key: str, token: str, most: int = 200) -> pa.Table:
+    """Neurons among whose most promoted tokens is `token`, the largest |attribution| first."""
+    return store().neurons_promoting(key, token, most)
+
+
+def activation_histograms(key: str) -> list[LayerHistogram]:
+    return read_rows(LayerHistogram, store().rows(key, "activation_histograms"))
+
+
+def residual_norms(key: str) -> pa.Table:
+    return store().rows(key, "residual_norms")
+
+
+def heads(key: str) -> list[Head]:
+    return read_rows(Head, store().rows(key, "heads"))
+
+
+def attention_roles(key: str, node: int) -> list[RoleAttention]:
+    return read_rows(RoleAttention, store().rows(key, "attention_roles", node=node))
+
+
+def attention_patterns(key: str, node: int) -> dict[int, NDArray[np.float32]]:
+    """Attention [query, key] of a head by kept input, to 1/255; as many inputs as were small enough to keep."""
+    table = store().rows(key, "attention_patterns", node=node)
+    patterns: dict[int, NDArray[np.float32]] = {}
+    for row in table.to_pylist():
+        flat = np.array(row["pattern"], dtype=np.float32) / np.float32(255)
+        patterns[row["input"]] = flat.reshape(round(len(flat) ** 0.5), -1)
+    return patterns
+
+
+def lens_layers(key: str) -> pa.Table:
+    return store().rows(key, "lens_layers")
+
+
+def position_lens(key: str, example: int) -> pa.Table:
+    """The lens of every masked answer position of an example, over steps and layers."""
+    return store().rows(key, "position_lens", example=example)
+
+
+def reveals(key: str) -> pa.Table:
+    """`example`, `step`, `index`: the order in which a run's MDM reveals."""
+    return store().rows(key, "reveals")
+
+
+def trajectories(key: str, sampler: str, example: int) -> list[TrajectoryStep]:
+    return read_rows(TrajectoryStep, store().rows(key, "trajectories", sampler=sampler, example=example))
+
+
+def accuracy_steps(key: str) -> list[StepAccuracy]:
+    return read_rows(StepAccuracy, store().rows(key, "accuracy_steps"))
 
 
 @cache

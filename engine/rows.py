@@ -78,7 +78,156 @@ class LayerLens:
     probabilities: tuple[float, ...]
 
 
-Row = TypeVar("Row", ExampleRow, Readout, NodeLens, LayerLens)
+@dataclass(frozen=True)
+class EdgeBlocks:
+    """What each block of examples adds to the scores of the strongest edges: shares [edge, block]."""
+
+    edge: NDArray[np.int32]
+    shares: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class KeptInput:
+    """An input of which every token's detail is kept."""
+
+    input: int
+    example: int
+    part: str
+    tokens: tuple[str, ...]
+    roles: tuple[str, ...]
+    start: int  # position of the first answer token
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """One neuron of an MLP: what it adds to the metric, how active it is, what it writes (engine/records.py)."""
+
+    layer: int
+    neuron: int
+    attribution: float
+    half_a: float
+    half_b: float
+    mean: float
+    std: float
+    low: float
+    high: float
+    active: float
+    counts: tuple[int, ...]
+    promoted: tuple[str, ...]
+    promoted_logit: tuple[float, ...]
+    suppressed: tuple[str, ...]
+    suppressed_logit: tuple[float, ...]
+    cos_in: float | None
+    cos_gate: float | None
+    cos_out: float | None
+
+
+@dataclass(frozen=True)
+class NeuronDetail:
+    """Where a strong neuron is most active, and which embeddings are nearest to what it reads."""
+
+    layer: int
+    neuron: int
+    top_input_example: tuple[int, ...]
+    top_part: tuple[str, ...]
+    top_position: tuple[int, ...]
+    top_value: tuple[float, ...]
+    gate_tokens: tuple[str, ...]
+    gate_cosine: tuple[float, ...]
+    up_tokens: tuple[str, ...]
+    up_cosine: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class NeuronTokens:
+    """A neuron at every token of a kept input; `ups` is empty where nothing is gated."""
+
+    input: int
+    layer: int
+    neuron: int
+    activations: tuple[float, ...]
+    gates: tuple[float, ...]
+    ups: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LayerHistogram:
+    """Activations of a layer's neurons at the tokens of a region; counts [engine.bins.BINS]."""
+
+    layer: int
+    region: str
+    counts: tuple[int, ...]
+    n: int
+    mean: float
+    std: float
+    kurtosis: float  # excess
+    active: float
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a head behaves: norms of what it writes by region, and the standard scores."""
+
+    node: int
+    norm_prompt: float
+    norm_answer: float
+    norm_readout: float
+    previous_token: float
+    duplicate_token: float
+    induction: float
+    copying: float
+
+
+@dataclass(frozen=True)
+class RoleAttention:
+    """The mean attention that tokens of a role pay to all tokens of another; `queries` tokens were averaged."""
+
+    node: int
+    query: str
+    key: str
+    weight: float
+    queries: int
+
+
+@dataclass(frozen=True)
+class TrajectoryStep:
+    """One denoising step of a sampler on an example; lists have an entry an answer position."""
+
+    sampler: str
+    example: int
+    step: int
+    tokens: tuple[str, ...]
+    confidences: tuple[float, ...]
+    revealed: tuple[bool, ...]  # at this step
+    visible: tuple[bool, ...]  # before it
+    correct: bool  # the finished answer
+
+
+@dataclass(frozen=True)
+class StepAccuracy:
+    """Held-out problems solved when the answer is denoised in `steps` steps."""
+
+    steps: int
+    correct: int
+    total: int
+
+
+Row = TypeVar(
+    "Row",
+    ExampleRow,
+    Readout,
+    NodeLens,
+    LayerLens,
+    KeptInput,
+    Neuron,
+    NeuronDetail,
+    NeuronTokens,
+    LayerHistogram,
+    Head,
+    RoleAttention,
+    TrajectoryStep,
+    StepAccuracy,
+)
 
 
 def read_rows(kind: type[Row], table: pa.Table) -> list[Row]:

@@ -11,19 +11,17 @@ import streamlit as st
 from engine import circuit
 from engine.export import FORMATS, file_name
 from engine.graph import Graph
-from engine.pairs import Pair, pair_named, pairs
+from engine.pairs import Pair
 from engine.records import Run
-from engine.spec import RunSpec
-from engine.tasks import TASKS
+from engine.tasks import task_named
 from pages.figures import charts
 from pages.figures import circuit as drawing
-from pages.figures.palette import NAME
-from pages.parts import resources, state, widgets
+from pages.parts import asking, resources, state, widgets
+from pages.parts.asking import Asked
 from pages.parts.entry import show
 from pages.parts.node import node_panel
 from pages.parts.sides import Side, Sides
-from pages.parts.state import FINAL, TOTAL, Question
-from pages.parts.watching import watch_jobs
+from pages.parts.state import TOTAL, Question
 
 TILE = 215  # pixels: five in a row of a wide window, and in as many rows as it takes of a narrow one
 
@@ -45,96 +43,20 @@ class Filters:
 def page() -> None:
     st.title("Two circuits, side by side")
     with widgets.user_errors():
-        asked = ask()
-        pair = pair_named(asked.pair)
-        k_place, step_place = st.columns([3, 2], gap="large")
-        with step_place:
-            step = checkpoint(pair)
-        specs = [asked.spec("arm"), asked.spec("mdm" if step == FINAL else f"step:{step}")]
-        runs = [resources.found(spec) for spec in specs]
-        widgets.submit_error()
-        watch_jobs()
-        if runs[0] is None or runs[1] is None:
-            offer([spec for spec, run in zip(specs, runs, strict=True) if run is None], asked, pair)
-            return
-        with k_place:
-            k = widgets.k_slider(runs[0].meta.graph.n_edges)
-        explore(runs[0], runs[1], asked, pair, k)
+        asked = asking.both_runs()
+        if asked:
+            explore(asked)
 
 
-def ask() -> Question:
-    """Pair, task, method and settings, from the reader or the address."""
-    known = pairs()
-    columns = st.columns([3, 4, 3, 2], vertical_alignment="bottom")
-    with columns[0]:
-        pair = st.selectbox("Pair", list(known), key=state.PAIR, bind=state.URL)
-    with columns[1]:
-        task = st.selectbox("Task", list(TASKS), key=state.TASK, bind=state.URL)
-    with columns[2]:
-        method = widgets.method_box()
-    with columns[3]:
-        chosen = widgets.settings_popover()
-    about = TASKS[task]
-    st.caption(widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"))
-    return Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
-
-
-def checkpoint(pair: Pair) -> str:
-    """Which state of post-training stands for the MDM; the final one where there is no choice."""
-    if not pair.steps:
-        return FINAL
-    return str(
-        st.select_slider(
-            "MDM after so many steps of post-training",
-            [*(str(step) for step in pair.steps), FINAL],
-            FINAL,
-            key=state.STEP,
-            bind=state.URL,
-            help="Step 0 is the ARM itself, read in both directions with masks.",
-        )
-    )
-
-
-def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
-    """Say what is missing and offer to compute it, or all checkpoints at once."""
-    open_specs = {spec for job in resources.job_queue().jobs() if job.is_open for spec in job.specs}
-    names = " and ".join(model_name(spec.model) for spec in missing)
-    task = TASKS[asked.task].title
-    if set(missing) <= open_specs:
-        st.info("The circuits appear here when they are computed. The rest of the app stays usable.")
-        return
-    st.info(f"Not computed yet with these settings: {names} on {task}.", icon=":material/hourglass_empty:")
-    choices = [(f"Compute {names}", missing)]
-    steps = [asked.spec(f"step:{step}") for step in pair.steps]
-    every = [spec for spec in [asked.spec("arm"), asked.spec("mdm"), *steps] if resources.found(spec) is None]
-    if len(every) > len(missing):
-        choices.append((f"Compute all checkpoints ({len(every)} runs)", every))
-    with st.container(horizontal=True):
-        for index, (label, specs) in enumerate(choices):
-            st.button(
-                label,
-                type="secondary" if index else "primary",
-                icon=":material/play_arrow:",
-                key=f"compute {index}",
-                on_click=widgets.submit,
-                args=(specs, f"{pair.title}, {task}"),
-            )
-
-
-def model_name(model: str) -> str:
-    return f"the MDM after {int(model[5:]):,} steps" if model.startswith("step:") else f"the {NAME[model]}"
-
-
-def explore(arm: Run, mdm: Run, asked: Question, pair: Pair, k: int) -> None:
+def explore(asked: Asked) -> None:
     """Everything below the selectors, for two computed runs."""
-    graph = arm.meta.graph
-    parts, filters = choose_filters(arm, mdm, graph)
-    sides = Sides(graph, k, Side("arm", arm, parts[0]), Side("mdm", mdm, parts[1]))
+    parts, filters = choose_filters(asked.arm, asked.mdm, asked.graph)
+    sides = Sides(asked.graph, asked.k, Side("arm", asked.arm, parts[0]), Side("mdm", asked.mdm, parts[1]))
     numbers(sides)
     pictures = graphs(sides, filters)
     node_panel(sides)  # right below the graphs, as it answers a click in them
     curves(sides)
-    drift(sides, asked, pair)
+    drift(sides, asked.question, asked.pair)
     downloads(sides, pictures)
 
 
@@ -326,7 +248,7 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
             icon=":material/play_arrow:",
             key="compute checkpoints",
             on_click=widgets.submit,
-            args=(missing, f"{pair.title}, {TASKS[asked.task].title}: checkpoints"),
+            args=(missing, f"{pair.title}, {task_named(asked.task).title}: checkpoints"),
             help="Then this place shows how the circuit moved away from the ARM's, step by step.",
         )
 

@@ -17,9 +17,9 @@ from engine.graph import Graph
 from engine.records import Progress, RunMeta, RunTables
 from engine.spec import RunSpec
 from engine.tasks import Example, examples, task_named
+from tests.fake_components import HOSTILE, N_NEURONS, component_tables
 
 GRAPH = Graph(6, 8)
-HOSTILE = "<b>x</b>"  # a token string that a page must show as text
 VOCABULARY = np.array([HOSTILE, "Mary", "John", "the", "store", "to", "24", "17", "=", "*", "`x`", " ", "\n", "é", "_"])
 TOP = 10  # tokens per lens row
 LENS_EXAMPLES = 2
@@ -50,6 +50,7 @@ def fake_compute(spec: RunSpec, on_progress: Callable[[Progress], None], graph: 
         device="cpu",
         architecture="Fake",
         versions={"numpy": np.__version__},
+        n_neurons=N_NEURONS,
     )
     tables = {
         "edges": edges,
@@ -57,6 +58,7 @@ def fake_compute(spec: RunSpec, on_progress: Callable[[Progress], None], graph: 
         "readouts": readouts,
         "node_lens": _node_lens(spec, graph, readouts.num_rows),
         "residual_lens": _residual_lens(spec, graph, readouts.num_rows),
+        **component_tables(spec, graph, drawn, edges),
     }
     return RunTables(meta, tables)
 

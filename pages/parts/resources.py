@@ -14,7 +14,23 @@ from numpy.typing import NDArray
 
 from engine import circuit, export, pipeline, settings
 from engine.jobs import JobQueue
-from engine.pipeline import EdgeTable, LayerLens, NodeLens, Readout
+from engine.pipeline import (
+    EdgeBlocks,
+    EdgeTable,
+    ExampleRow,
+    Head,
+    KeptInput,
+    LayerHistogram,
+    LayerLens,
+    Neuron,
+    NeuronDetail,
+    NeuronTokens,
+    NodeLens,
+    Readout,
+    RoleAttention,
+    StepAccuracy,
+    TrajectoryStep,
+)
 from engine.records import Run
 from engine.spec import RunSpec
 
@@ -87,8 +103,95 @@ def residual_lens(key: str, readout: int) -> list[LayerLens]:
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
+def edge_blocks(key: str) -> EdgeBlocks:
+    return pipeline.edge_blocks(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def inputs(key: str) -> list[KeptInput]:
+    return pipeline.inputs(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def examples(key: str) -> list[ExampleRow]:
+    return pipeline.examples(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def neuron_numbers(key: str, layer: int | None, columns: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Number columns of every neuron (of a layer), in order; lists become [neuron, entry]."""
+    table = pipeline.neurons(key, layer, columns)
+    return {name: _as_array(table[name]) for name in columns}
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def neuron(key: str, layer: int, neuron: int) -> Neuron:
+    return pipeline.neuron(key, layer, neuron)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def neuron_detail(key: str, layer: int, neuron: int) -> NeuronDetail | None:
+    return pipeline.neuron_detail(key, layer, neuron)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def neuron_tokens(key: str, layer: int, neuron: int) -> list[NeuronTokens]:
+    return pipeline.neuron_tokens(key, layer, neuron)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def activation_histograms(key: str) -> list[LayerHistogram]:
+    return pipeline.activation_histograms(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def heads(key: str) -> list[Head]:
+    return pipeline.heads(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def attention_roles(key: str, node: int) -> list[RoleAttention]:
+    return pipeline.attention_roles(key, node)
+
+
+@st.cache_data(show_spinner=False, max_entries=128)
+def attention_patterns(key: str, node: int) -> dict[int, NDArray[np.float32]]:
+    return pipeline.attention_patterns(key, node)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def trajectories(key: str, sampler: str, example: int) -> list[TrajectoryStep]:
+    return pipeline.trajectories(key, sampler, example)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def columns(key: str, table: str, example: int | None = None) -> dict[str, NDArray[Any]]:
+    """Columns of `residual_norms`, `lens_layers`, `reveals` or (of an example) `position_lens` as arrays."""
+    read = {
+        "residual_norms": pipeline.residual_norms,
+        "lens_layers": pipeline.lens_layers,
+        "reveals": pipeline.reveals,
+    }
+    found = pipeline.position_lens(key, example) if example is not None else read[table](key)
+    return {name: _as_array(found[name]) for name in found.column_names}
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def accuracy_steps(key: str) -> list[StepAccuracy]:
+    return pipeline.accuracy_steps(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
 def exported(key: str, k: int, format: str, part: str) -> bytes:
     return export.export(key, k, format, part)
+
+
+def _as_array(column: Any) -> NDArray[Any]:
+    """An Arrow column as numpy; lists of one length become rows."""
+    joined = column.combine_chunks()
+    if not hasattr(joined, "flatten") or joined.type.num_fields == 0:
+        return np.asarray(joined.to_numpy(zero_copy_only=False))
+    return np.asarray(joined.flatten().to_numpy(zero_copy_only=False)).reshape(len(joined), -1)
 
 
 @st.cache_data(show_spinner=False)

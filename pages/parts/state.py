@@ -20,6 +20,10 @@ K = "k"
 KINDS, SIGN, SHOW, PRUNE = "kinds", "sign", "show", "prune"
 ARM_PART, MDM_PART = "site", "denoising"
 NODE, READOUT = "node", "readout"
+INPUT = "input"  # a kept input: where attention patterns and neurons are shown token by token
+REGION, EARLY, LAYER, BIN = "region", "early", "layer", "bin"  # of activations; LAYER of neurons too
+NEURON, PINS, SEARCH, SORT = "neuron", "pins", "search", "sort"
+EXAMPLE, SAMPLER, AT, POSITION = "example", "sampler", "at", "position"  # of denoising; AT is a step
 
 FINAL = "final"
 TOTAL = "total"
@@ -67,6 +71,12 @@ def k_options(n_edges: int) -> list[int]:
 
 def default_k(n_edges: int) -> int:
     return min(DEFAULT_K, n_edges)
+
+
+def chosen_k(n_edges: int) -> int:
+    """The K that was chosen on any page; the default where none was, or where this graph has no such circuit."""
+    found = st.session_state.get(K)
+    return found if isinstance(found, int) and found in k_options(n_edges) else default_k(n_edges)
 
 
 def chosen_node() -> str | None:

@@ -32,15 +32,15 @@ def test_an_older_database_gets_only_what_it_lacks(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_failing_migration_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    def m005_broken(db: duckdb.DuckDBPyConnection) -> None:
+    def m900_broken(db: duckdb.DuckDBPyConnection) -> None:
         db.execute("CREATE TABLE half (x INTEGER)")
         raise RuntimeError("power cut")
 
     db = duckdb.connect()
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, m005_broken))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, m900_broken))
     with pytest.raises(RuntimeError):
         schema.migrate(db)
-    assert "m005_broken" not in schema.applied(db)
+    assert "m900_broken" not in schema.applied(db)
     with pytest.raises(duckdb.CatalogException):
         db.execute("FROM half")
 

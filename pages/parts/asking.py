@@ -1,0 +1,125 @@
+"""What is compared: pair, task, method, settings, checkpoint and K, the same on every page that compares two runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from engine.graph import Graph
+from engine.pairs import Pair, pair_named, pairs
+from engine.records import Run
+from engine.spec import RunSpec
+from engine.tasks import task_named, task_names
+from pages.figures.palette import NAME
+from pages.parts import resources, state, widgets
+from pages.parts.sides import Side, Sides
+from pages.parts.state import FINAL, TOTAL, Question
+from pages.parts.watching import watch_jobs
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Two computed runs of one question, and how many edges a circuit has."""
+
+    question: Question
+    pair: Pair
+    arm: Run
+    mdm: Run
+    k: int
+
+    @property
+    def graph(self) -> Graph:
+        return self.arm.meta.graph
+
+    @property
+    def sides(self) -> Sides:
+        """Both models with their whole answers."""
+        return Sides(self.graph, self.k, Side("arm", self.arm, TOTAL), Side("mdm", self.mdm, TOTAL))
+
+
+def both_runs(with_k: bool = True) -> Asked | None:
+    """The two runs that the reader asks for; where one is missing, offer to compute it and return None.
+
+    Call it first on a page, inside widgets.user_errors(). Without K (`with_k` False) `k` is what the reader chose
+    elsewhere.
+    """
+    question = ask()
+    pair = pair_named(question.pair)
+    k_place, step_place = st.columns([3, 2], gap="large") if with_k else (st.container(), st.container())
+    with step_place:
+        step = checkpoint(pair)
+    specs = [question.spec("arm"), question.spec("mdm" if step == FINAL else f"step:{step}")]
+    arm, mdm = (resources.found(spec) for spec in specs)
+    widgets.submit_error()
+    watch_jobs()
+    if arm is None or mdm is None:
+        offer([spec for spec, run in zip(specs, (arm, mdm), strict=True) if run is None], question, pair)
+        return None
+    n_edges = arm.meta.graph.n_edges
+    with k_place:
+        k = widgets.k_slider(n_edges) if with_k else state.chosen_k(n_edges)
+    return Asked(question, pair, arm, mdm, k)
+
+
+def ask() -> Question:
+    """Pair, task, method and settings, from the reader or the address."""
+    known = pairs()
+    columns = st.columns([3, 4, 3, 2], vertical_alignment="bottom")
+    with columns[0]:
+        pair = st.selectbox("Pair", list(known), key=state.PAIR, bind=state.URL)
+    with columns[1]:
+        task = st.selectbox("Task", task_names(), key=state.TASK, bind=state.URL)
+    with columns[2]:
+        method = widgets.method_box()
+    with columns[3]:
+        chosen = widgets.settings_popover()
+    about = task_named(task)
+    st.caption(widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"))
+    return Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
+
+
+def checkpoint(pair: Pair) -> str:
+    """Which state of post-training stands for the MDM; the final one where there is no choice."""
+    if not pair.steps:
+        return FINAL
+    return str(
+        st.select_slider(
+            "MDM after so many steps of post-training",
+            [*(str(step) for step in pair.steps), FINAL],
+            FINAL,
+            key=state.STEP,
+            bind=state.URL,
+            help="Step 0 is the ARM itself, read in both directions with masks.",
+        )
+    )
+
+
+def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
+    """Say what is missing and offer to compute it, or all checkpoints at once."""
+    open_specs = {spec for job in resources.job_queue().jobs() if job.is_open for spec in job.specs}
+    names = " and ".join(model_name(spec.model) for spec in missing)
+    task = task_named(asked.task).title
+    if set(missing) <= open_specs:
+        st.info("The circuits appear here when they are computed. The rest of the app stays usable.")
+        return
+    st.info(f"Not computed yet with these settings: {names} on {task}.", icon=":material/hourglass_empty:")
+    choices = [(f"Compute {names}", missing)]
+    steps = [asked.spec(f"step:{step}") for step in pair.steps]
+    every = [spec for spec in [asked.spec("arm"), asked.spec("mdm"), *steps] if resources.found(spec) is None]
+    if len(every) > len(missing):
+        choices.append((f"Compute all checkpoints ({len(every)} runs)", every))
+    with st.container(horizontal=True):
+        for index, (label, specs) in enumerate(choices):
+            st.button(
+                label,
+                type="secondary" if index else "primary",
+                icon=":material/play_arrow:",
+                key=f"compute {index}",
+                on_click=widgets.submit,
+                args=(specs, f"{pair.title}, {task}"),
+            )
+
+
+def model_name(model: str) -> str:
+    return f"the MDM after {int(model[5:]):,} steps" if model.startswith("step:") else f"the {NAME[model]}"
