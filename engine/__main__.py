@@ -9,12 +9,13 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from engine import commands, pipeline
 from engine.errors import UserError
 from engine.export import FORMATS
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
-from engine.tasks import TASKS
+from engine.tasks import TASKS, OwnPrompts, Task, task_named
 
 DEFAULTS = RunSpec()
 
@@ -89,8 +90,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_spec(command: argparse.ArgumentParser) -> None:
     command.add_argument("--pair", default=DEFAULTS.pair, help=f"default {DEFAULTS.pair}")
-    command.add_argument("--task", choices=tuple(TASKS), default=DEFAULTS.task)
-    command.add_argument("--n", type=_number, default=DEFAULTS.n, help=f"examples; default {DEFAULTS.n}")
+    command.add_argument("--task", help=f"{', '.join(TASKS)}, or saved prompts (own-...); default {DEFAULTS.task}")
+    command.add_argument("--prompts", metavar="FILE.csv", help="own prompts instead of a task; all rows are used")
+    command.add_argument("--n", type=_number, help=f"examples; default {DEFAULTS.n}, of own prompts all rows")
     command.add_argument("--seed", type=int, default=DEFAULTS.seed, help=f"of the examples; default {DEFAULTS.seed}")
     command.add_argument("--method", choices=METHODS, default=DEFAULTS.method)
     command.add_argument("--points", type=_number, default=DEFAULTS.points, help="integration points")
@@ -100,8 +102,18 @@ def _add_spec(command: argparse.ArgumentParser) -> None:
 
 
 def _spec(given: argparse.Namespace) -> RunSpec:
-    fields = ("pair", "task", "n", "seed", "method", "points", "metric", "order", "dtype")
-    return RunSpec(**{field: getattr(given, field) for field in fields})
+    if given.prompts is not None and (given.task is not None or given.n is not None):
+        flag = "--task" if given.task is not None else "--n"
+        raise UserError(f"--prompts cannot go with {flag}: the file's rows, all of them, are the task.")
+    fields = ("pair", "seed", "method", "points", "metric", "order", "dtype")
+    chosen = {field: getattr(given, field) for field in fields}
+    spec = RunSpec(**chosen, n=given.n or DEFAULTS.n)  # refuses what is wrong before prompts are saved
+    if given.prompts is not None:
+        task: Task = commands.save_prompts(given.prompts, spec.pair)
+    else:
+        task = task_named(given.task or DEFAULTS.task)
+    all_rows = len(task.rows) if isinstance(task, OwnPrompts) else DEFAULTS.n
+    return replace(spec, task=task.name, n=given.n or all_rows)
 
 
 def _words(text: str) -> list[str]:

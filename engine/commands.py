@@ -19,9 +19,10 @@ from engine import circuit, pipeline, settings
 from engine import export as exports
 from engine.errors import UserError
 from engine.pairs import Pair, pair_named, pairs
+from engine.prompt_csv import MOST_BYTES, checked_csv
 from engine.records import Progress, Run
 from engine.spec import RunSpec
-from engine.tasks import task_named
+from engine.tasks import OwnPrompts, own, task_named
 
 GIB = 2**30
 TITLES = "     K  overlap   chance  ARM halves  MDM halves  early ARM  early MDM   ratio  comps ARM  comps MDM"
@@ -59,6 +60,21 @@ def compare(
     yield f"MDM: {describe(mdm)}"
     if with_steps:
         yield from _along_training(pair, spec, arm, sizes, compute)
+
+
+def save_prompts(file: str, pair: str) -> OwnPrompts:
+    """Keep the rows of a CSV file as a task.
+
+    Raises:
+        UserError: the file cannot be read, or what is wrong in which row.
+    """
+    path = Path(file)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    return own.save(checked_csv(data, pair_named(pair)), path.stem, pair)
 
 
 def list_runs() -> Iterator[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from engine import settings
 from engine.errors import UserError
-from engine.tasks.base import Example, Family, Split
+from engine.tasks.base import END, OTHER, Example, Family, Split
 
 PREFIX = "own-"
 NAME = re.compile(r"own-[0-9a-f]{12}")
@@ -87,6 +87,14 @@ class OwnPrompts:
         """Whether `answer` is one of the right ones of a row with that prompt, white space at its ends aside."""
         right = {text.strip() for row in self.rows if row.clean == prompt for text in row.answers}
         return answer.strip() in right
+
+    def roles(self, example: Example) -> tuple[list[str], list[str]]:
+        clean, corrupted = example.prompt.split(), example.corrupt_prompt.split()
+        if len(clean) == len(corrupted):
+            found = ["changed" if a != b else OTHER for a, b in zip(clean, corrupted, strict=True)]
+        else:
+            found = [OTHER] * len(clean)
+        return [*found[:-1], END], ["answer"] * len(example.answer.split())
 
     def words(self) -> list[str]:
         texts = (text for row in self.rows for text in (row.clean, row.corrupted, *row.answers, *row.foils))
