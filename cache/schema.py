@@ -84,12 +84,12 @@ COMPONENT_TABLES = {
         layer INTEGER NOT NULL, neuron INTEGER NOT NULL, attribution FLOAT NOT NULL, half_a FLOAT NOT NULL,
         half_b FLOAT NOT NULL, mean FLOAT NOT NULL, std FLOAT NOT NULL, low FLOAT NOT NULL, high FLOAT NOT NULL,
         active FLOAT NOT NULL, counts INTEGER[] NOT NULL, promoted VARCHAR[] NOT NULL,
-        promoted_logit FLOAT[] NOT NULL, suppressed VARCHAR[] NOT NULL, suppressed_logit FLOAT[] NOT NULL, cos_in FLOAT, cos_gate FLOAT,
-        cos_out FLOAT""",
+        promoted_logit FLOAT[] NOT NULL, suppressed VARCHAR[] NOT NULL, suppressed_logit FLOAT[] NOT NULL,
+        cos_in FLOAT, cos_gate FLOAT, cos_out FLOAT""",
     "neuron_detail": """
         layer INTEGER NOT NULL, neuron INTEGER NOT NULL, top_input_example INTEGER[] NOT NULL,
-        top_part VARCHAR[] NOT NULL, top_position INTEGER[] NOT NULL, top_value FLOAT[] NOT NULL, gate_tokens VARCHAR[] NOT NULL,
-        gate_cosine FLOAT[] NOT NULL, up_tokens VARCHAR[] NOT NULL, up_cosine FLOAT[] NOT NULL""",
+        top_part VARCHAR[] NOT NULL, top_position INTEGER[] NOT NULL, top_value FLOAT[] NOT NULL,
+        gate_tokens VARCHAR[] NOT NULL, gate_cosine FLOAT[] NOT NULL, up_tokens VARCHAR[] NOT NULL, up_cosine FLOAT[] NOT NULL""",
     "neuron_tokens": """
         input INTEGER NOT NULL, layer INTEGER NOT NULL, neuron INTEGER NOT NULL, activations FLOAT[] NOT NULL,
         gates FLOAT[] NOT NULL, ups FLOAT[] NOT NULL""",

@@ -10,7 +10,6 @@ import streamlit as st
 
 from engine import circuit
 from engine.export import FORMATS, file_name
-from engine.graph import Graph
 from engine.pairs import Pair
 from engine.records import Run
 from engine.tasks import task_named
@@ -50,29 +49,37 @@ def page() -> None:
 
 def explore(asked: Asked) -> None:
     """Everything below the selectors, for two computed runs."""
-    parts, filters = choose_filters(asked.arm, asked.mdm, asked.graph)
+    parts, filters = choose_filters(asked.arm, asked.mdm)
     sides = Sides(asked.graph, asked.k, Side("arm", asked.arm, parts[0]), Side("mdm", asked.mdm, parts[1]))
     numbers(sides)
-    pictures = graphs(sides, filters)
-    node_panel(sides)  # right below the graphs, as it answers a click in them
+    graphs_and_node(sides, filters)
     curves(sides)
     drift(sides, asked.question, asked.pair)
-    downloads(sides, pictures)
+    downloads(sides, filters)
 
 
-def choose_filters(arm: Run, mdm: Run, graph: Graph) -> tuple[tuple[str, str], Filters]:
-    """The node and the filters in one row; the part of the answer and of the edges to look at."""
-    node, filter_box = st.columns([3, 2], vertical_alignment="bottom")
-    with node:
+@st.fragment
+def graphs_and_node(sides: Sides, filters: Filters) -> None:
+    """Both graphs and what the chosen node does: all that a click changes, so that nothing else runs again."""
+    with widgets.user_errors():
         st.selectbox(
             "Node",
-            graph.node_names,
+            sides.graph.node_names,
             index=None,
             placeholder="Click a node in a graph, or choose one here",
             key=state.NODE,
             bind=state.URL,
         )
-    with filter_box, st.popover("Filters", icon=":material/filter_alt:", width="stretch"):
+        above, below = st.container(), st.container()
+        with below:  # first, as it is what a click asks for
+            node_panel(sides)
+        with above:
+            graphs(sides, filters)
+
+
+def choose_filters(arm: Run, mdm: Run) -> tuple[tuple[str, str], Filters]:
+    """The part of the answer and of the edges to look at."""
+    with st.popover("Filters", icon=":material/filter_alt:"):
         show = st.segmented_control(
             "Edges", drawing.CLASSES, default="all", required=True, key=state.SHOW, bind=state.URL,
             help="shared: among the K strongest of both models; only: of one.",
@@ -140,12 +147,26 @@ def numbers(sides: Sides) -> None:
             st.metric(label, value, note, delta_color="off", delta_arrow="off", help=said, width=TILE)
 
 
-def graphs(sides: Sides, filters: Filters) -> dict[str, go.Figure]:
-    """Draw both circuits; the figures by model."""
-    graph, look, node = sides.graph, widgets.look(), state.chosen_node()
+def graphs(sides: Sides, filters: Filters) -> None:
+    """Draw both circuits."""
+    for column, side in zip(st.columns(2), sides, strict=True):
+        figure, count = picture(sides, side.model, filters)
+        with column:
+            st.subheader(side.title)
+            draw_graph(figure, side, sides)
+            st.caption(drawn_note(count, sides.k, filters))
+    st.caption(
+        "Circles are heads, squares MLPs; size is importance. Filled green: in both circuits. A line's width is its "
+        "|score|. Click a node to see what it writes."
+    )
+    st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in sides))
+
+
+def picture(sides: Sides, model: str, filters: Filters) -> tuple[go.Figure, int]:
+    """A model's graph, and how many edges the filters leave of it."""
     drawn = {
         side.model: drawing.filtered(
-            graph,
+            sides.graph,
             edges,
             kinds=filters.kinds,
             sign=filters.sign,
@@ -154,24 +175,10 @@ def graphs(sides: Sides, filters: Filters) -> dict[str, go.Figure]:
         )
         for side, edges in sides.classified()
     }
-    present = {model: drawing.nodes_in(graph, edges) for model, edges in drawn.items()}
-    other = {"arm": "mdm", "mdm": "arm"}
-    figures = {}
-    for column, side in zip(st.columns(2), sides, strict=True):
-        edges = drawn[side.model]
-        figures[side.model] = figure = drawing.circuit_figure(
-            graph, side.model, edges, present[other[side.model]], look, node
-        )
-        with column:
-            st.subheader(side.title)
-            draw_graph(figure, side, sides)
-            st.caption(drawn_note(len(edges), sides.k, filters))
-    st.caption(
-        "Circles are heads, squares MLPs; size is importance. Filled green: in both circuits. A line's width is its "
-        "|score|. Click a node to see what it writes."
-    )
-    st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in sides))
-    return figures
+    others = drawing.nodes_in(sides.graph, drawn["mdm" if model == "arm" else "arm"])
+    node = state.chosen_node()
+    figure = drawing.circuit_figure(sides.graph, model, drawn[model], others, widgets.look(), node)
+    return figure, len(drawn[model])
 
 
 def draw_graph(figure: go.Figure, side: Side, sides: Sides) -> None:
@@ -253,7 +260,7 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
         )
 
 
-def downloads(sides: Sides, pictures: dict[str, go.Figure]) -> None:
+def downloads(sides: Sides, filters: Filters) -> None:
     st.header("Download", divider="gray")
     st.caption("The camera on every figure saves it as an SVG picture.")
     for side in sides:
@@ -270,7 +277,7 @@ def downloads(sides: Sides, pictures: dict[str, go.Figure]) -> None:
                 )
             st.download_button(
                 "Picture (HTML)",
-                _picture(pictures[side.model]),
+                _picture(sides, side.model, filters),
                 file_name=file_name(side.run, sides.k, "html", side.part),
                 key=f"download {side.model} html",
                 icon=":material/image:",
@@ -282,8 +289,8 @@ def _exporter(side: Side, k: int, kind: str) -> Callable[[], bytes]:
     return lambda: resources.exported(side.run.key, k, kind, side.part)
 
 
-def _picture(figure: go.Figure) -> Callable[[], bytes]:
-    return lambda: widgets.picture(figure)
+def _picture(sides: Sides, model: str, filters: Filters) -> Callable[[], bytes]:
+    return lambda: widgets.picture(picture(sides, model, filters)[0])
 
 
 show(page)

@@ -99,7 +99,8 @@ def test_two_threads_ask_for_the_same_run() -> None:
 def test_what_is_stored_is_what_was_computed() -> None:
     made = tiny_compute(SPEC, pipeline.ignore)
     run = pipeline.run(SPEC, compute=tiny_compute)
-    assert (run.spec, run.meta) == (SPEC, made.meta)
+    stored = sum(table.nbytes for table in made.tables.values())
+    assert (run.spec, run.meta) == (SPEC, replace(made.meta, stored_bytes=stored))
     assert pipeline.get(run.key) == run and pipeline.list_runs() == [run]
     edges = made.tables["edges"].to_pylist()
     for part in ("total", "half-a", "half-b", *run.meta.parts):
