@@ -3,12 +3,16 @@
 `decode` lets a model write its own answer: greedily from left to right (ARM), or one denoising step at a time, the
 most confident masked positions first (MDM). `reveal_order` fixes the order of the steps that attribution explains:
 the model's own confidence order on the clean prompt, with the clean tokens revealed as it goes (METHOD).
+
+Whatever denoises is built of four parts: `masked` inputs, of which `predict` says what the model would put where,
+a choice of positions such as `most_confident`, and `reveal`, which puts tokens there.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,6 +21,8 @@ from engine.encoding import Encoded, Ids
 from engine.models import Model
 
 Order = tuple[tuple[int, ...], ...]  # per denoising step, the answer indices revealed in it
+
+BATCH = 256  # inputs denoised together
 
 
 def step_sizes(length: int, steps: int) -> list[int]:
@@ -28,7 +34,7 @@ def step_sizes(length: int, steps: int) -> list[int]:
 def decode(model: Model, prompts: Sequence[Ids], length: int, steps: int) -> list[Ids]:
     """The `length` tokens with which a model continues each prompt; prompts of any length, `steps` used by MDMs."""
     answers: dict[int, Ids] = {}
-    for rows in _same_length(prompts):
+    for rows in grouped([len(prompt) for prompt in prompts], BATCH):
         batch = torch.tensor([prompts[i] for i in rows], device=model.device)  # [batch, prompt]
         ids = _decode_causal(model, batch, length) if model.causal else _decode_masked(model, batch, length, steps)
         answers |= {row: tuple(answer) for row, answer in zip(rows, ids[:, batch.shape[1] :].tolist(), strict=True)}
@@ -37,30 +43,77 @@ def decode(model: Model, prompts: Sequence[Ids], length: int, steps: int) -> lis
 
 @torch.no_grad()
 def reveal_order(model: Model, examples: Sequence[Encoded], order: str, steps: int, seed: int) -> list[Order]:
-    """Which answer indices each of `steps` steps reveals, per example (all answers of one length)."""
-    length = len(examples[0].answer)
+    """Which answer indices each step reveals, per example: `steps` steps, or one a token of a shorter answer."""
+    sizes = [step_sizes(len(e.answer), min(steps, len(e.answer))) for e in examples]
     if order == "confidence" and steps > 1:
-        return _confidence_order(model, examples, step_sizes(length, steps))
-    sequences = [list(range(length)) for _ in examples]
+        return _confidence_order(model, examples, sizes)
+    sequences = [list(range(len(e.answer))) for e in examples]
     if order == "random":
         for i, sequence in enumerate(sequences):
             random.Random(f"order/{seed}/{i}").shuffle(sequence)
-    return [_cut(sequence, step_sizes(length, steps)) for sequence in sequences]
+    return [_cut(sequence, cuts) for sequence, cuts in zip(sequences, sizes, strict=True)]
 
 
-def _confidence_order(model: Model, examples: Sequence[Encoded], sizes: list[int]) -> list[Order]:
+@dataclass(frozen=True)
+class Prediction:
+    """What a model would put at every answer position."""
+
+    probabilities: Tensor  # [batch, answer, vocab]; 0 for the mask, which a model never reveals
+    top: Tensor  # [batch, answer] the largest of them
+    best: Tensor  # [batch, answer] its token
+    hidden: Tensor  # [batch, answer] whether the position is still masked
+
+
+def masked(model: Model, prompts: Tensor, length: int) -> Tensor:
+    """[batch, prompt + length]: prompts [batch, prompt] followed by masks."""
+    masks = torch.full((len(prompts), length), model.mask_id, device=prompts.device)  # type: ignore[arg-type]
+    return torch.cat([prompts, masks], 1)
+
+
+def predict(model: Model, ids: Tensor, start: int) -> Prediction:
+    """The model's prediction for ids [batch, pos] whose answer begins at position `start`."""
+    read = [model.read_position(position) for position in range(start, ids.shape[1])]
+    logits = model.logits(ids)[:, read].float()
+    logits[..., model.mask_id] = -torch.inf
+    probabilities = logits.softmax(-1)
+    top, best = probabilities.max(-1)
+    return Prediction(probabilities, top, best, torch.eq(ids[:, start:], model.mask_id))  # type: ignore[arg-type]
+
+
+def most_confident(seen: Prediction, size: int) -> Tensor:
+    """[batch, answer]: the `size` hidden positions of every row whose top token has the highest probability."""
+    picked = seen.top.masked_fill(~seen.hidden, -torch.inf).topk(size, dim=1).indices
+    return torch.zeros_like(seen.hidden).scatter_(1, picked, value=True)
+
+
+def reveal(ids: Tensor, picked: Tensor, tokens: Tensor) -> Tensor:
+    """ids [batch, pos] with `tokens` at the `picked` answer positions, both [batch, answer]."""
+    start = ids.shape[1] - picked.shape[1]
+    return torch.cat([ids[:, :start], torch.where(picked, tokens, ids[:, start:])], 1)
+
+
+def grouped(keys: Sequence[Hashable], most: int | None = None) -> list[list[int]]:
+    """Places of equal keys together, at most `most` to a group, in the order in which keys first appear."""
+    groups: dict[Hashable, list[int]] = {}
+    for i, key in enumerate(keys):
+        groups.setdefault(key, []).append(i)
+    parts = [(rows, i) for rows in groups.values() for i in range(0, len(rows), most or len(rows))]
+    return [rows[i : i + most] if most else rows for rows, i in parts]
+
+
+def _confidence_order(model: Model, examples: Sequence[Encoded], sizes: Sequence[Sequence[int]]) -> list[Order]:
     orders: dict[int, Order] = {}
-    for rows in _same_length([e.prompt for e in examples]):
+    for rows in grouped([(len(e.prompt), len(e.answer)) for e in examples], BATCH):
         clean = torch.tensor([examples[i].answer for i in rows], device=model.device)  # [batch, answer]
-        ids = _with_masks(model, torch.tensor([examples[i].prompt for i in rows], device=model.device), clean.shape[1])
-        start = ids.shape[1] - clean.shape[1]
-        steps: list[Tensor] = []
-        for size in sizes:
-            confidence, _ = _predict(model, ids, start)
-            picked = confidence.topk(size, dim=1).indices  # [batch, size]
-            ids.scatter_(1, start + picked, clean.gather(1, picked))
-            steps.append(picked.sort(1).values)
-        orders |= {row: tuple(tuple(step[i].tolist()) for step in steps) for i, row in enumerate(rows)}
+        prompts = torch.tensor([examples[i].prompt for i in rows], device=model.device)
+        ids = masked(model, prompts, clean.shape[1])
+        steps: list[list[list[bool]]] = []
+        for size in sizes[rows[0]]:
+            picked = most_confident(predict(model, ids, prompts.shape[1]), size)
+            ids = reveal(ids, picked, clean)
+            steps.append(picked.tolist())
+        for i, row in enumerate(rows):
+            orders[row] = tuple(tuple(t for t, chosen in enumerate(step[i]) if chosen) for step in steps)
     return [orders[i] for i in range(len(examples))]
 
 
@@ -72,42 +125,16 @@ def _decode_causal(model: Model, ids: Tensor, length: int) -> Tensor:
 
 
 def _decode_masked(model: Model, prompts: Tensor, length: int, steps: int) -> Tensor:
-    ids = _with_masks(model, prompts, length)
-    start = prompts.shape[1]
+    ids = masked(model, prompts, length)
     for size in step_sizes(length, steps):
-        confidence, best = _predict(model, ids, start)
-        picked = confidence.topk(size, dim=1).indices
-        ids.scatter_(1, start + picked, best.gather(1, picked))
+        seen = predict(model, ids, prompts.shape[1])
+        ids = reveal(ids, most_confident(seen, size), seen.best)
     return ids
 
 
-def _predict(model: Model, ids: Tensor, start: int) -> tuple[Tensor, Tensor]:
-    """Top probability (-inf where already revealed) and top token of every answer position: [batch, answer]."""
-    read = [model.read_position(position) for position in range(start, ids.shape[1])]
-    logits = model.logits(ids)[:, read].float()
-    # A model never reveals the mask itself.
-    logits[..., model.mask_id] = -torch.inf
-    probability, best = logits.softmax(-1).max(-1)
-    revealed = torch.ne(ids[:, start:], model.mask_id)  # type: ignore[arg-type]
-    return probability.masked_fill(revealed, -torch.inf), best
-
-
-def _with_masks(model: Model, prompts: Tensor, length: int) -> Tensor:
-    masks = torch.full((len(prompts), length), model.mask_id, device=prompts.device)  # type: ignore[arg-type]
-    return torch.cat([prompts, masks], 1)
-
-
-def _cut(sequence: list[int], sizes: list[int]) -> Order:
+def _cut(sequence: list[int], sizes: Sequence[int]) -> Order:
     cuts, start = [], 0
     for size in sizes:
         cuts.append(tuple(sorted(sequence[start : start + size])))
         start += size
     return tuple(cuts)
-
-
-def _same_length(prompts: Sequence[Ids], most: int = 256) -> list[list[int]]:
-    """Row numbers grouped by prompt length, at most `most` to a group."""
-    groups: dict[int, list[int]] = {}
-    for i, prompt in enumerate(prompts):
-        groups.setdefault(len(prompt), []).append(i)
-    return [rows[i : i + most] for rows in groups.values() for i in range(0, len(rows), most)]
