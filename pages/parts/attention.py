@@ -1,0 +1,132 @@
+"""What a head attends to in both models: on one input, by role, and the scores by which heads are recognised."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from engine.pipeline import Head, KeptInput
+from pages.figures import attention as drawing
+from pages.figures import charts
+from pages.parts import resources, state, widgets
+from pages.parts.sides import Side, Sides
+
+ROLES_NOTE = "Each row sums to 1: how a token of that role spreads its attention, averaged over every input."
+
+
+def attention_panel(sides: Sides, node: int) -> None:
+    """Patterns, roles and scores of the head that is node `node`."""
+    st.markdown("**What this head looks at**")
+    patterns(sides, node)
+    roles(sides, node)
+    scores(sides, node)
+
+
+@st.fragment
+def patterns(sides: Sides, node: int) -> None:
+    """Attention on an input of the reader's choice; another choice draws nothing else anew."""
+    kept = choose_inputs(sides, node)
+    if kept is None:
+        st.info(
+            "No attention pattern is kept for these two runs: their inputs are too long. The means by role below are "
+            "over all inputs.",
+            icon=":material/grid_off:",
+        )
+        return
+    found = {side.model: resources.attention_patterns(side.run.key, node)[kept[side.model].input] for side in sides}
+    highest = max(float(pattern.max(initial=0.0)) for pattern in found.values())
+    look = widgets.look()
+    for column, side in zip(st.columns(2), sides, strict=True):
+        with column:
+            one = kept[side.model]
+            st.caption(f"{side.title}{_when(side, one)}: every row is a token that looks, every column one looked at")
+            figure = drawing.pattern_figure(one, found[side.model], side.model, highest, look)
+            widgets.chart(
+                figure, f"pattern {side.model}", f"Attention pattern in the {side.title} on example {one.example}",
+                f"attention-{side.model}-{sides.graph.node_names[node]}-{one.example}",
+            )  # fmt: skip
+
+
+def choose_inputs(sides: Sides, node: int) -> dict[str, KeptInput] | None:
+    """An example of which both models keep a pattern of this head, and the MDM's step."""
+    by_side = {side.model: _with_pattern(side, node) for side in sides}
+    examples = sorted({kept.example for kept in by_side["arm"]} & {kept.example for kept in by_side["mdm"]})
+    if not examples:
+        return None
+    example_place, step_place = st.columns([3, 2], vertical_alignment="bottom")
+    with example_place:
+        example = st.selectbox(
+            "Example",
+            examples,
+            format_func=lambda number: _named(number, by_side["arm"]),
+            key=state.INPUT,
+            bind=state.URL,
+            help="Attention is kept for a few of the run's examples.",
+        )
+    arm = next(kept for kept in by_side["arm"] if kept.example == example)
+    steps = {kept.part: kept for kept in by_side["mdm"] if kept.example == example}
+    if len(steps) == 1:
+        return {"arm": arm, "mdm": next(iter(steps.values()))}
+    with step_place:
+        step = st.segmented_control(
+            "Denoising step of the MDM", list(steps), default=next(iter(steps)), required=True, key=state.INPUT_STEP,
+            bind=state.URL, help="How much of the answer the MDM sees: at step-00 all of it is masked.",
+        )  # fmt: skip
+    return {"arm": arm, "mdm": steps[str(step)]}
+
+
+def roles(sides: Sides, node: int) -> None:
+    found = {side.model: resources.attention_roles(side.run.key, node) for side in sides}
+    names = list(dict.fromkeys(row.query for rows in found.values() for row in rows))
+    names += [name for name in dict.fromkeys(r.key for rows in found.values() for r in rows) if name not in names]
+    look = widgets.look()
+    for column, side in zip(st.columns(2), sides, strict=True):
+        with column:
+            st.caption(f"{side.title}: mean attention by what a token is in this task")
+            figure = drawing.role_figure(found[side.model], names, side.model, look)
+            widgets.chart(
+                figure, f"roles {side.model}", f"Mean attention by role in the {side.title}",
+                f"attention-roles-{side.model}-{sides.graph.node_names[node]}",
+            )  # fmt: skip
+    st.caption(ROLES_NOTE)
+
+
+def scores(sides: Sides, node: int) -> None:
+    """The standard scores among those of all heads, what they say, and the norms of what the head writes."""
+    heads = {side.model: resources.heads(side.run.key) for side in sides}
+    own = {model: next(head for head in rows if head.node == node) for model, rows in heads.items()}
+    chart, words = st.columns(2)
+    with chart:
+        st.caption("Standard scores of this head; a tick is another head of the same model")
+        widgets.chart(
+            drawing.score_figure(heads, node, widgets.look()), "head scores",
+            "Previous-token, duplicate-token, induction and copying score of the head in both models",
+            f"head-scores-{sides.graph.node_names[node]}",
+        )  # fmt: skip
+    with words:
+        for side in sides:
+            st.markdown(f"**{side.title}**: {_said(own[side.model])}")
+        st.caption("  \n".join(f"{name}: {what}." for name, what in drawing.SCORES.values()))
+
+
+def _said(head: Head) -> str:
+    kind = drawing.verdict(head)
+    looks = f"looks like {kind}" if kind else "none of the standard kinds fits"
+    return (
+        f"{looks}. Mean norm of what it writes: {head.norm_prompt:.2f} over the prompt, {head.norm_answer:.2f} over "
+        f"the answer, {head.norm_readout:.2f} where the logits are read."
+    )
+
+
+def _with_pattern(side: Side, node: int) -> list[KeptInput]:
+    known = resources.attention_patterns(side.run.key, node)
+    return [kept for kept in resources.inputs(side.run.key) if kept.input in known]
+
+
+def _named(example: int, inputs: list[KeptInput]) -> str:
+    tokens = next(kept.tokens for kept in inputs if kept.example == example)
+    words = " ".join(charts.visible(token) for token in tokens)
+    return f"{example}: {words if len(words) <= 90 else words[:89] + '…'}"
+
+
+def _when(side: Side, kept: KeptInput) -> str:
+    return "" if side.model == "arm" else f" at {kept.part}"
