@@ -2,36 +2,64 @@
 
 1. Load the model and measure its accuracy on held-out problems.
 2. Draw and encode examples; fix the order in which an MDM reveals.
-3. Score edges, per part and per half of the examples.
+3. Score edges, per part and per block of examples, and neurons.
 4. Read lenses of every component at the sites of the first examples, so that a click is a database read.
+5. Run the clean inputs once more and let observers see what neurons and the residual stream do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
+import numpy as np
+import pyarrow as pa
 import torch
 
 from engine.accuracy import answers_of, measure_accuracy, steps_of
+from engine.activations import Histograms, ResidualNorms
 from engine.attribution import Attribution, attribute
+from engine.circuit import order_of
+from engine.columns import lists
 from engine.denoise import reveal_order
 from engine.encoding import Encoded, encode
 from engine.lens import Lens, Readout, lenses, readouts_of
 from engine.models import Model, load_model
+from engine.neurons import Activity, Strongest, Traces, detail_table, detailed, neuron_table
 from engine.pairs import pair_named
 from engine.records import Progress, RunMeta, RunTables
 from engine.sites import Row, arm_rows, mdm_rows
 from engine.spec import RunSpec
+from engine.survey import input_table, inputs_of, kept, survey
 from engine.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
-from engine.tasks import Task, examples, task_named
+from engine.tasks import Example, Task, examples, task_named
+from engine.weights import Cosines, neuron_cosines
 
 ACCURACY_EXAMPLES = 300
 ACCURACY_SEED = 0
 LENS_EXAMPLES = 6
 LENS_BATCH = 64
+BLOCK_EDGES = 4096  # the strongest edges whose scores are kept by block of examples
 
 Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class _Study:
+    """What a run looks at."""
+
+    spec: RunSpec
+    task: Task
+    model: Model
+    drawn: Sequence[Example]
+    encoded: Sequence[Encoded]
+    rows: Sequence[Row]
+    on_progress: Report
+
+    @property
+    def n(self) -> int:
+        return len(self.drawn)
 
 
 def compute(spec: RunSpec, on_progress: Report) -> RunTables:
@@ -49,17 +77,18 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
     accuracy = measure_accuracy(model, task, ACCURACY_EXAMPLES, ACCURACY_SEED)
     answers = answers_of(model, task, encoded)
     rows = _rows(spec, model, task, encoded)
+    study = _Study(spec, task, model, drawn, encoded, rows, on_progress)
 
     attribution = attribute(
         model,
         rows,
-        spec.n,
+        study.n,
         spec.method,
         spec.points,
         spec.metric,
         on_rows=lambda done: on_progress(Progress("edge scores", done, len(rows))),
     )
-    parts = _part_scores(attribution, spec.n)
+    parts = _part_scores(attribution, study.n)
     readouts = sorted(readouts_of(rows, LENS_EXAMPLES), key=lambda r: (r.row.example, r.row.part, r.site.target))
     found = _lenses(model, readouts, on_progress)
 
@@ -69,6 +98,8 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
         "readouts": readout_table(model, readouts, encoded),
         "node_lens": node_lens_table(model, readouts, found, encoded),
         "residual_lens": residual_lens_table(model, readouts, found, encoded),
+        "edge_blocks": _edge_blocks(study, attribution),
+        **_survey_tables(study, attribution),
     }
     meta = RunMeta(
         n_layers=model.graph.n_layers,
@@ -82,6 +113,8 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
         device=str(model.device),
         architecture=model.architecture,
         versions={name: version(name) for name in ("torch", "transformers", "transformer-lens")},
+        n_neurons=attribution.neurons.shape[-1],
+        stored_bytes=sum(table.nbytes for table in tables.values()),
     )
     return RunTables(meta, tables)
 
@@ -114,6 +147,51 @@ def _part_scores(attribution: Attribution, n: int) -> dict[str, torch.Tensor]:
         "half-b": odd / max(1, n // 2),  # zeros where there is one example only
         **{part: scores / n for part, scores in sorted(attribution.scores.items())},
     }
+
+
+def _edge_blocks(study: _Study, attribution: Attribution) -> pa.Table:
+    """What every block of examples adds to the scores of the strongest edges."""
+    graph = study.model.graph
+    blocks = (attribution.blocks / study.n).cpu().numpy()[:, graph.edge_source, graph.edge_destination]  # [block, edge]
+    total = (attribution.total / study.n).cpu().numpy()[graph.edge_source, graph.edge_destination]
+    strongest = order_of(total)[:BLOCK_EDGES]
+    return pa.table({"edge": strongest.astype(np.int32), "scores": lists(blocks[:, strongest].T)})
+
+
+def _survey_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Table]:
+    """What components do on the clean inputs: every observer of the survey is listed here, with its tables."""
+    model, inputs, neurons = study.model, inputs_of(study.rows, study.encoded), detailed(attribution)
+    stored = kept(inputs)
+    activity, strongest, traces = Activity(model), Strongest(model, inputs, neurons), Traces(model, stored, neurons)
+    histograms, norms = Histograms(model), ResidualNorms(model, inputs)
+    survey(
+        model,
+        inputs,
+        [activity, strongest, traces, histograms, norms],
+        on_inputs=lambda done: study.on_progress(Progress("neurons and activations", done, len(inputs))),
+    )
+    study.on_progress(Progress("what neurons read and write", 0, 0))
+    roles = [_roles(study, inputs[number].example) for number in stored]
+    return {
+        "inputs": input_table(model, [inputs[number] for number in stored], roles),
+        "neurons": neuron_table(model, attribution, study.n, activity, _cosines(study)),
+        "neuron_detail": detail_table(model, neurons, strongest),
+        "neuron_tokens": traces.table(),
+        "activation_histograms": histograms.table(),
+        "residual_norms": norms.table(),
+    }
+
+
+def _roles(study: _Study, example: int) -> tuple[str, ...]:
+    """A role for every token of prompt + answer."""
+    one = study.encoded[example]
+    return ("prompt",) * len(one.prompt) + ("answer",) * len(one.answer)
+
+
+def _cosines(study: _Study) -> Cosines | None:
+    """Neurons' weights against the ARM's; None for the ARM itself."""
+    pair, spec = pair_named(study.spec.pair), study.spec
+    return None if spec.is_arm else neuron_cosines(pair.folder(spec.model), pair.folder("arm"), study.model.device)
 
 
 def _lenses(model: Model, readouts: Sequence[Readout], on_progress: Report) -> list[Lens]:

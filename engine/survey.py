@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -48,7 +49,8 @@ class Batch:
 class Observer(Protocol):
     """Somebody who looks at every batch; `hooks` names what is to be recorded for it."""
 
-    hooks: Sequence[str]
+    @property
+    def hooks(self) -> Sequence[str]: ...
 
     def see(self, batch: Batch, tape: Tape) -> None: ...
 
@@ -96,3 +98,18 @@ def survey(
         for observer in observers:
             observer.see(Batch(numbers, chosen, ids, real), tape)
         on_inputs(done + len(numbers))
+
+
+def input_table(model: Model, inputs: Sequence[Input], roles: Sequence[Sequence[str]]) -> pa.Table:
+    """The kept inputs (engine/records.py), with a role per token."""
+    words = model.tokenizer.convert_ids_to_tokens
+    return pa.table(
+        {
+            "input": pa.array(range(len(inputs)), pa.int32()),
+            "example": pa.array([one.example for one in inputs], pa.int32()),
+            "part": pa.array([one.part for one in inputs], pa.string()),
+            "tokens": pa.array([words(list(one.ids)) for one in inputs], pa.list_(pa.string())),
+            "roles": pa.array([list(one) for one in roles], pa.list_(pa.string())),
+            "start": pa.array([one.start for one in inputs], pa.int32()),
+        }
+    )
