@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from engine import training
 from engine.attribution import attribute
@@ -126,6 +128,83 @@ def test_lens_rows_cover_every_node_and_sum_to_the_final_logits(small: Path, mod
             assert readout["tokens"] == words
         else:
             assert readout["tokens"][readout["target"]] == "<mask>"
+
+
+@pytest.mark.parametrize("model", ["arm", "mdm"])
+def test_blocks_of_examples_sum_to_the_scores_of_the_strongest_edges(
+    small: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.compute.BLOCK_EDGES", 50)
+    tables = run(model, "countdown", n=4)
+    total, halves = scores(tables, "total"), [scores(tables, f"half-{half}") for half in "ab"]
+    blocks = tables.tables["edge_blocks"].to_pylist()
+    assert [row["edge"] for row in blocks] == tables.tables["edges"]["edge"].to_pylist()[:50]
+    tolerance = 1e-5 * np.abs(total).max()
+    for row in blocks:
+        assert len(row["scores"]) == 4
+        assert sum(row["scores"]) == pytest.approx(total[row["edge"]], abs=tolerance)
+        for half in (0, 1):
+            assert sum(row["scores"][half::2]) * 2 == pytest.approx(halves[half][row["edge"]], abs=tolerance)
+
+
+@pytest.mark.parametrize("model", ["arm", "mdm", "step:0"])
+def test_neurons_of_a_layer_sum_to_the_edges_out_of_their_mlp(small: Path, model: str) -> None:
+    tables = run(model, "ioi", n=3)
+    neurons = tables.tables["neurons"].to_pylist()
+    assert len(neurons) == GRAPH.n_layers * tables.meta.n_neurons == 2 * 48
+    for column, part in (("attribution", "total"), ("half_a", "half-a"), ("half_b", "half-b")):
+        edges = scores(tables, part)
+        for layer in range(GRAPH.n_layers):
+            leaving = edges[GRAPH.edge_source == GRAPH.mlp(layer)].sum()
+            found = sum(row[column] for row in neurons if row["layer"] == layer)
+            assert found == pytest.approx(leaving, rel=1e-3, abs=1e-5 * np.abs(edges).max())
+
+
+def test_cosines_are_against_the_arms_weights(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an ARM whose weights are far from the MDM's, so that no cosine is near 1."""
+    shutil.copytree(small / "pair", tmp_path / "pair")
+    file = tmp_path / "pair/arm/model.safetensors"
+    far = {key: value + value.std() * torch.randn_like(value) for key, value in load_file(file).items()}
+    save_file(far, file, {"format": "pt"})
+    (tmp_path / "pairs.toml").write_text(PAIR)
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(tmp_path / "pairs.toml"))
+    arm, mdm = (run(model, "ioi", n=2).tables["neurons"].to_pylist() for model in ("arm", "mdm"))
+    models = [load_model(str(tmp_path / f"pair/{name}"), causal=True) for name in ("arm", "mdm")]
+    for column, name, dim in (("cos_in", "W_in", 0), ("cos_gate", "W_gate", 0), ("cos_out", "W_out", 1)):
+        assert all(row[column] is None for row in arm)
+        weights = [[getattr(block.mlp, name) for block in model.bridge.blocks] for model in models]
+        expected = torch.cat([torch.cosine_similarity(a, b, dim=dim) for a, b in zip(*weights, strict=True)])
+        np.testing.assert_allclose([row[column] for row in mdm], expected.numpy(), atol=1e-5)
+        assert float(expected.max()) < 0.95
+
+
+@pytest.mark.parametrize("model", ["arm", "mdm"])
+def test_one_example_is_a_run_whose_second_half_is_empty(small: Path, model: str) -> None:
+    tables = run(model, "countdown", n=1)
+    total = scores(tables, "total")
+    np.testing.assert_array_equal(scores(tables, "half-a"), total)
+    assert not scores(tables, "half-b").any()
+    neurons = tables.tables["neurons"].to_pylist()
+    assert all(row["half_a"] == row["attribution"] and row["half_b"] == 0 for row in neurons)
+    assert any(row["attribution"] for row in neurons)
+    assert all(len(row["scores"]) == 1 for row in tables.tables["edge_blocks"].to_pylist())
+    assert {len(row["top_value"]) for row in tables.tables["neuron_detail"].to_pylist()} == {1}
+
+
+@pytest.mark.parametrize(("model", "kept"), [("arm", 6), ("mdm", 9)])
+def test_kept_inputs_have_a_role_per_token_and_all_their_neurons(small: Path, model: str, kept: int) -> None:
+    tables = run(model, "countdown", n=7)
+    inputs, detail = (tables.tables[name].to_pylist() for name in ("inputs", "neuron_detail"))
+    assert len(inputs) == kept and len(detail) == 2 * 48
+    lengths = {row["input"]: len(row["tokens"]) for row in inputs}
+    for row in inputs:
+        assert len(row["roles"]) == len(row["tokens"])
+        assert all(role for role in row["roles"])
+    tokens = tables.tables["neuron_tokens"].to_pylist()
+    assert len(tokens) == kept * len(detail)
+    assert all(len(row[name]) == lengths[row["input"]] for row in tokens for name in ("activations", "gates", "ups"))
+    sizes = [table.nbytes for table in tables.tables.values()]
+    assert tables.meta.stored_bytes == sum(sizes) > 0
 
 
 def test_cancelling_stops_in_the_middle(small: Path) -> None:
