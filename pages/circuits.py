@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -113,8 +114,10 @@ def numbers(sides: Sides) -> None:
     """The figures at K that a reader came for."""
     arm, mdm, k = sides.arm, sides.mdm, sides.k
     at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, k)
-    selves = [float(circuit.jaccard(resources.halves(side.run.key))[k - 1]) for side in (arm, mdm)]
-    whole = arm.part == mdm.part == TOTAL
+    selves = [resources.self_overlap(side.run, k) for side in (arm, mdm)]
+    itself = "ARM / MDM, split half" if arm.part == mdm.part == TOTAL else "ARM / MDM, whole answer"
+    if arm.run.spec.n < 2:
+        itself = "needs two prompts"
     tiles = (
         (
             f"Overlap at K = {k:,}",
@@ -125,8 +128,8 @@ def numbers(sides: Sides) -> None:
         ("Shared edges", f"{at.shared:,} of {k:,}", f"{k - at.shared:,} in one only", None),
         (
             "Each with itself",
-            f"{selves[0]:.2f} / {selves[1]:.2f}",
-            "ARM / MDM, split half" if whole else "ARM / MDM, whole answer",
+            "none" if math.isnan(selves[0]) else f"{selves[0]:.2f} / {selves[1]:.2f}",
+            itself,
             "Overlap of a model's circuit on half of the prompts with its own on the other half, for the whole answer.",
         ),
         (
@@ -209,11 +212,10 @@ def curves(sides: Sides) -> None:
     with left:
         st.subheader("Overlap at every K")
         shared = resources.shared_counts(arm.run.key, mdm.run.key, arm.part, mdm.part)
-        lines = [
-            charts.Curve("ARM with MDM", shared, "pair"),
-            charts.Curve("ARM with itself", resources.halves(arm.run.key), "arm"),
-            charts.Curve("MDM with itself", resources.halves(mdm.run.key), "mdm"),
-        ]
+        lines = [charts.Curve("ARM with MDM", shared, "pair")]
+        if arm.run.spec.n > 1:
+            lines.append(charts.Curve("ARM with itself", resources.halves(arm.run.key), "arm"))
+            lines.append(charts.Curve("MDM with itself", resources.halves(mdm.run.key), "mdm"))
         figure = charts.overlap_figure(lines, sides.k, look)
         widgets.chart(figure, "overlap", "Overlap of the two circuits at every K", f"overlap-{arm.run.spec.task}")
         st.caption(
@@ -244,7 +246,7 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
     if len(points) > 1:
         key, at = sides.arm.run.key, sides.k - 1
         overlap = [float(circuit.jaccard(resources.shared_counts(key, run.key, TOTAL, TOTAL))[at]) for _, run in points]
-        selves = [float(circuit.jaccard(resources.halves(run.key))[at]) for _, run in points]
+        selves = [resources.self_overlap(run, sides.k) for _, run in points]
         solved = [run.meta.accuracy for _, run in points]
         figure = charts.drift_figure([step for step, _ in points], overlap, selves, solved, widgets.look())
         widgets.chart(figure, "drift", "Overlap with the ARM along post-training", f"drift-{asked.task}")

@@ -128,7 +128,7 @@ def find(cell: Cell, k: int) -> Finding:
     if cell.arm is None or cell.mdm is None:
         raise ValueError("a finding needs both runs")
     at = resources.comparison(cell.arm.key, cell.mdm.key, TOTAL, TOTAL, k)
-    selves = [float(circuit.jaccard(resources.halves(run.key))[k - 1]) for run in (cell.arm, cell.mdm)]
+    selves = [resources.self_overlap(run, k) for run in (cell.arm, cell.mdm)]
     return Finding(cell, cell.arm, cell.mdm, at, *selves)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import streamlit as st
 
 from engine import pipeline
+from engine.errors import UserError
 from engine.export import FORMATS, file_name
 from engine.pairs import pairs
 from engine.records import Run
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
-from engine.tasks import TASKS
+from engine.tasks import task_named, task_names
 from pages.parts import resources, widgets
 from pages.parts.entry import show
 from pages.parts.watching import job_card, watch_jobs
@@ -34,7 +35,7 @@ def start() -> None:
     with st.expander("Start a run", icon=":material/play_arrow:"), st.form("start", border=False):
         left, middle, right = st.columns(3)
         pair = left.selectbox("Pair", list(known), format_func=lambda name: known[name].title, key="start pair")
-        tasks = left.multiselect("Tasks", list(TASKS), ["ioi"], format_func=lambda name: TASKS[name].title)
+        tasks = left.multiselect("Tasks", task_names(), ["ioi"], format_func=title_of)
         steps = [f"step:{step}" for step in known[pair].steps] if pair else []
         models = left.multiselect("Models", ["arm", "mdm", *steps], ["arm", "mdm"])
         method = middle.selectbox("Method", METHODS, key="start method")
@@ -72,14 +73,21 @@ def stored() -> None:
     if not runs:
         st.info("Nothing is computed yet.", icon=":material/hourglass_empty:")
         return
-    st.caption("Choose rows to delete or export them.")
+    size, tables = pipeline.store().size(), sum(run.meta.stored_bytes for run in runs)
+    st.caption(
+        f"{len(runs)} runs with {tables / 2**20:,.0f} MB of tables; the file on disk has {size / 2**20:,.0f} MB. "
+        "Choose rows to delete or export them."
+    )
     table = st.dataframe(
         [row(run) for run in runs],
         hide_index=True,
         key="runs",
         on_select="rerun",
         selection_mode="multi-row",
-        column_config={"Solved": st.column_config.NumberColumn(format="%.1f %%")},
+        column_config={
+            "Solved": st.column_config.NumberColumn(format="%.1f %%"),
+            "MB": st.column_config.NumberColumn(format="%.1f", help="Size of the run's tables before compression."),
+        },
         alt="Stored runs",
     )
     chosen = [runs[index] for index in table["selection"]["rows"] if index < len(runs)]
@@ -95,7 +103,7 @@ def row(run: Run) -> dict[str, object]:
         "Run": run.key[:10],
         "Pair": spec.pair,
         "Model": spec.model,
-        "Task": TASKS[spec.task].title if spec.task in TASKS else spec.task,
+        "Task": title_of(spec.task),
         "Method": spec.method,
         "m": spec.points,
         "n": spec.n,
@@ -105,8 +113,17 @@ def row(run: Run) -> dict[str, object]:
         "Precision": spec.dtype,
         "Solved": 100 * meta.accuracy,
         "Seconds": round(run.seconds, 1),
+        "MB": meta.stored_bytes / 2**20,
         "Made": run.created[:16].replace("T", " "),
     }
+
+
+def title_of(task: str) -> str:
+    """What a task is called; its name where it is gone (own prompts can be deleted)."""
+    try:
+        return task_named(task).title
+    except UserError:
+        return task
 
 
 def delete(chosen: list[Run]) -> None:

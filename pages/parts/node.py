@@ -14,6 +14,7 @@ from pages.figures import charts
 from pages.figures.charts import visible
 from pages.figures.palette import NAME
 from pages.parts import resources, state, widgets
+from pages.parts.attention import attention_panel
 from pages.parts.sides import Sides
 
 MOST_EDGES = 12  # rows a table
@@ -48,6 +49,8 @@ def node_panel(sides: Sides) -> None:
         at = choose_place(sides)
         if at is not None:
             lenses(sides, node, at)
+        if name.startswith("a"):
+            attention_panel(sides, node)
         edge_tables(sides, node)
 
 

@@ -5,6 +5,7 @@ A key stands for numbers that never change, so nothing here expires; sizes are b
 
 from __future__ import annotations
 
+import math
 import tomllib
 from typing import Any
 
@@ -72,6 +73,11 @@ def shared_counts(key_a: str, key_b: str, part_a: str, part_b: str) -> NDArray[n
 def halves(key: str) -> NDArray[np.int32]:
     """A model with itself: the circuits of the even and the odd examples."""
     return shared_counts(key, key, "half-a", "half-b")
+
+
+def self_overlap(run: Run, k: int) -> float:
+    """A model's overlap with itself on other prompts, at K; nan where a run has one prompt only."""
+    return float(circuit.jaccard(halves(run.key))[k - 1]) if run.spec.n > 1 else math.nan
 
 
 @st.cache_data(show_spinner=False, max_entries=512)

@@ -192,7 +192,8 @@ def test_without_a_node_the_panel_says_what_to_click() -> None:
 def test_a_node_in_the_address_opens_its_panel() -> None:
     page = app("circuits", node="a2.h3")
     assert "Head 3 of layer 2 (a2.h3)" in texts(page)
-    assert len(figures(page)) == 4 + 1 + 4  # graphs, curves; drift; lens and residual of both models
+    # graphs, curves; drift; lens and residual of both models; their attention patterns and roles, the head's scores
+    assert len(figures(page)) == 4 + 1 + 4 + 5
     assert "Click a node in either graph" not in texts(page)
     page.selectbox(key=state.NODE).set_value("logits").run()
     assert not page.exception
