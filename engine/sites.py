@@ -65,8 +65,8 @@ def mdm_rows(model: Model, examples: Sequence[Encoded], orders: Sequence[Order])
         for step, revealed in enumerate(order):
             sites = tuple(_site(model, e, t) for t in revealed if t in e.contrasts)
             if sites:
-                clean = e.prompt + _masked(model, e.answer, visible)
-                corrupt = e.corrupt_prompt + _masked(model, e.corrupt_answer, visible)
+                clean = e.prompt + masked_answer(model, e.answer, visible)
+                corrupt = e.corrupt_prompt + masked_answer(model, e.corrupt_answer, visible)
                 rows.append(Row(i, f"step-{step:02d}", clean, corrupt, sites, 1 / len(e.contrasts)))
             visible |= set(revealed)
     return rows
@@ -78,7 +78,8 @@ def _site(model: Model, e: Encoded, t: int) -> Site:
     return Site(model.read_position(target), target, right, wrong)
 
 
-def _masked(model: Model, answer: Ids, visible: set[int]) -> Ids:
+def masked_answer(model: Model, answer: Ids, visible: set[int]) -> Ids:
+    """An answer of which only the indices in `visible` are shown."""
     if model.mask_id is None:
         raise ValueError("an MDM needs a mask token")
     return tuple(token if t in visible else model.mask_id for t, token in enumerate(answer))
