@@ -17,6 +17,10 @@ st.navigation(
     [
         st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),
         st.Page("pages/circuits.py", title="Circuits", icon=":material/hub:", url_path="circuits"),
+        st.Page("pages/activations.py", title="Activations", icon=":material/bar_chart:", url_path="activations"),
+        st.Page("pages/neurons.py", title="Neurons", icon=":material/scatter_plot:", url_path="neurons"),
+        st.Page("pages/denoising.py", title="Denoising", icon=":material/blur_on:", url_path="denoising"),
+        st.Page("pages/prompts.py", title="Own prompts", icon=":material/edit_note:", url_path="prompts"),
         st.Page("pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
     ],
     position="top",

@@ -44,11 +44,12 @@ def read_csv(data: bytes, pair: Pair) -> dict[int, PromptRow]:
     number, header = next(iter(records.items()))
     columns = _columns(header, number)
     words = words_of(pair.folder("arm")) if IDS[0] in columns else None
-    rows = {n: _row(n, _cells(n, fields, columns), words) for n, fields in records.items() if n != number}
+    cells = {n: _cells(n, fields, columns) for n, fields in records.items() if n != number}
+    if len(cells) > MOST_ROWS:
+        raise UserError(f"The file has {len(cells)} rows. {MOST_ROWS} are the most.")
+    rows = {n: _row_of_ids(n, found, words) if words else row_of_texts(n, found) for n, found in cells.items()}
     if not rows:
         raise UserError("The file has a header but no rows.")
-    if len(rows) > MOST_ROWS:
-        raise UserError(f"The file has {len(rows)} rows. {MOST_ROWS} are the most.")
     return rows
 
 
@@ -65,9 +66,25 @@ def checked_csv(data: bytes, pair: Pair) -> list[PromptRow]:
     return list(rows.values())
 
 
+def row_of_texts(number: int, cells: Mapping[str, str]) -> PromptRow:
+    """A row from its cells by column; an answer or a foil may be a list of texts, as write_csv writes it.
+
+    Raises:
+        UserError: a cell begins like a list but is none.
+    """
+    answers, foils = (_texts(number, name, cells[name]) for name in TEXTS)
+    return PromptRow(cells["clean"], cells["corrupted"], answers, foils)
+
+
+def cells_of(row: PromptRow) -> dict[str, str]:
+    """The cells from which row_of_texts makes this row."""
+    cells = (row.clean, row.corrupted, _as_text(row.answers), _as_text(row.foils))
+    return dict(zip((*PROMPTS, *TEXTS), cells, strict=True))
+
+
 def write_csv(rows: Sequence[PromptRow]) -> bytes:
     """Rows with their answers as text."""
-    return _written(TEXTS, [(r.clean, r.corrupted, _as_text(r.answers), _as_text(r.foils)) for r in rows])
+    return _written(TEXTS, [list(cells_of(row).values()) for row in rows])
 
 
 def write_id_csv(rows: Sequence[PromptRow], pair: Pair) -> bytes:
@@ -160,20 +177,11 @@ def _cells(number: int, fields: Sequence[str], columns: Sequence[str]) -> dict[s
     if len(fields) != len(columns):
         cells = f"{len(fields)} cell" + ("s" if len(fields) != 1 else "")
         raise UserError(f'Row {number} has {cells}, the header {len(columns)}. Put a text with commas in "quotes".')
-    cells_of = {name: cell for name, cell in zip(columns, fields, strict=True) if name}
-    for name, cell in cells_of.items():
+    found = {name: cell for name, cell in zip(columns, fields, strict=True) if name}
+    for name, cell in found.items():
         if not cell.strip():
             raise UserError(f"Row {number} has an empty cell in the column {name}.")
-    return cells_of
-
-
-def _row(number: int, cells: Mapping[str, str], words: Words | None) -> PromptRow:
-    names = TEXTS if words is None else IDS
-    answers, foils = (
-        _texts(number, name, cells[name]) if words is None else _texts_of_ids(number, name, cells[name], words)
-        for name in names
-    )
-    return PromptRow(cells["clean"], cells["corrupted"], answers, foils)
+    return found
 
 
 def _texts(number: int, name: str, cell: str) -> tuple[str, ...]:
@@ -189,6 +197,11 @@ def _texts(number: int, name: str, cell: str) -> tuple[str, ...]:
             f'Row {number}: {name} begins like a list but is none. Write ["33", "34"] with straight quotation marks.'
         )
     return tuple(found)
+
+
+def _row_of_ids(number: int, cells: Mapping[str, str], words: Words) -> PromptRow:
+    answers, foils = (_texts_of_ids(number, name, cells[name], words) for name in IDS)
+    return PromptRow(cells["clean"], cells["corrupted"], answers, foils)
 
 
 def _texts_of_ids(number: int, name: str, cell: str, words: Words) -> tuple[str, ...]:

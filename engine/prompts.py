@@ -110,10 +110,9 @@ class _Reader:
             found = [(place, t.text) for place, t in enumerate(self.words.tokens(text), 1) if not t.known]
             if found:
                 (place, word), more = found[0], len(found) - 1
-                rest = f", nor {more} more of its words" if more else ""
-                yield (
-                    f"The tokenizer of the pair {self.pair.name} doesn't know {word!r} (token {place} of {what}){rest}."
-                )
+                rest = f" and {more} more of its tokens" if more else ""
+                where = f"(token {place} of {what})"
+                yield f"The tokenizer of the pair {self.pair.name} doesn't know {word!r} {where}{rest}."
 
     def _too_long(self, row: PromptRow) -> Iterator[str]:
         for what, text in (("clean", row.clean), ("corrupted", row.corrupted)):

@@ -1,7 +1,7 @@
 """A model's tokenizer without transformers: what a page needs to show tokens while somebody types.
 
 `Words` reads tokenizer.json with the `tokenizers` library and then does what transformers' TokenizersBackend does to
-it: no truncation, no padding, the tokens that tokenizer_config.json adds, and its beginning and end tokens.
+it: no truncation, no padding, and the tokens that tokenizer_config.json adds.
 tests/engine/test_prompts.py proves that both give the same ids.
 """
 
@@ -135,7 +135,6 @@ def _read(folder: Path, stats: tuple[tuple[int, int], ...]) -> Words:
     core.no_truncation()
     core.no_padding()
     _add_tokens(core, config)
-    _add_ends(core, config)
     model = _json(folder / "config.json")
     positions = next((model[name] for name in POSITIONS if isinstance(model.get(name), int)), None)
     return Words(core, _unknown(config), positions)
@@ -174,19 +173,3 @@ def _add_tokens(core: Tokenizer, config: dict[str, Any]) -> None:
             core.add_tokens([AddedToken(token["content"], **{f: token[f] for f in flags if f in token})])
     named = (_content(config.get(name)) for name in NAMED)
     core.add_special_tokens([token for token in named if token and core.token_to_id(token) is None])
-
-
-def _add_ends(core: Tokenizer, config: dict[str, Any]) -> None:
-    """What is put before and after a prompt, where the config says it and not the tokenizer."""
-    if core.post_processor is not None and not {"add_bos_token", "add_eos_token"} & set(config):
-        return
-    from tokenizers import processors
-
-    first, last = (_end(config, name) for name in ("bos", "eos"))
-    ends = [(token, core.token_to_id(token)) for token in (first, last) if token]
-    single = " ".join([*([f"{first}:0"] if first else []), "$A:0", *([f"{last}:0"] if last else [])])
-    core.post_processor = processors.TemplateProcessing(single=single, pair="$A:0 $B:1", special_tokens=ends)
-
-
-def _end(config: dict[str, Any], name: str) -> str | None:
-    return _content(config.get(f"{name}_token")) if config.get(f"add_{name}_token") else None

@@ -20,7 +20,8 @@ OURS = ("engine", "cache", "pages", "tests", "tools", "app")
 MEGABYTE = 1024 * 1024
 
 ENGINE_DOORS = {  # what a page may ask of the engine; all of them come without torch
-    "circuit", "errors", "export", "graph", "jobs", "pairs", "pipeline", "records", "settings", "spec", "tasks",
+    "circuit", "errors", "export", "graph", "jobs", "pairs", "pipeline", "prompt_csv", "prompts", "records", "settings",
+    "spec", "tasks", "tokens",
 }  # fmt: skip
 
 

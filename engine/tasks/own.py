@@ -120,10 +120,7 @@ def save(rows: Sequence[PromptRow], title: str, pair: str) -> OwnPrompts:
     content = {"title": shown, "pair": pair, "saved": found.saved, "rows": [asdict(row) for row in rows]}
     file = _file(found.name)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".part", delete=False, encoding="utf-8") as part:
-            json.dump(content, part, ensure_ascii=False, indent=1)
-        Path(part.name).replace(file)
+        _write(file, json.dumps(content, ensure_ascii=False, indent=1))
     except OSError as error:
         raise UserError(f"The prompts cannot be saved in {file.parent}: {error.strerror}.") from error
     return found
@@ -163,6 +160,15 @@ def saved_sets() -> list[OwnPrompts]:
 
 def is_own(name: str) -> bool:
     return NAME.fullmatch(name) is not None
+
+
+def _write(file: Path, text: str) -> None:
+    """Whole or not at all: a reader never sees half a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        part = Path(folder) / file.name
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
 
 
 def _file(name: str) -> Path:
