@@ -6,7 +6,6 @@ import streamlit as st
 
 from engine.pipeline import Head, KeptInput
 from pages.figures import attention as drawing
-from pages.figures import charts
 from pages.parts import resources, state, widgets
 from pages.parts.sides import Side, Sides
 
@@ -57,7 +56,7 @@ def choose_inputs(sides: Sides, node: int) -> dict[str, KeptInput] | None:
         example = st.selectbox(
             "Example",
             examples,
-            format_func=lambda number: _named(number, by_side["arm"]),
+            format_func=str,
             key=state.INPUT,
             bind=state.URL,
             help="Attention is kept for a few of the run's examples.",
@@ -120,12 +119,6 @@ def _said(head: Head) -> str:
 def _with_pattern(side: Side, node: int) -> list[KeptInput]:
     known = resources.attention_patterns(side.run.key, node)
     return [kept for kept in resources.inputs(side.run.key) if kept.input in known]
-
-
-def _named(example: int, inputs: list[KeptInput]) -> str:
-    tokens = next(kept.tokens for kept in inputs if kept.example == example)
-    words = " ".join(charts.visible(token) for token in tokens)
-    return f"{example}: {words if len(words) <= 90 else words[:89] + '…'}"
 
 
 def _when(side: Side, kept: KeptInput) -> str:
