@@ -21,8 +21,11 @@ KINDS, SIGN, SHOW, PRUNE = "kinds", "sign", "show", "prune"
 ARM_PART, MDM_PART = "site", "denoising"
 NODE, READOUT = "node", "readout"
 INPUT = "input"  # a kept input: where attention patterns and neurons are shown token by token
+INPUT_STEP = "input_step"  # the denoising step at which an MDM saw it
 REGION, EARLY, LAYER, BIN = "region", "early", "layer", "bin"  # of activations; LAYER of neurons too
+VIEW, HEIGHTS, MEASURE = "view", "heights", "measure"  # how activations are drawn
 NEURON, PINS, SEARCH, SORT = "neuron", "pins", "search", "sort"
+QUANTITY = "quantity"  # of a neuron at every token: its activation, gate or up
 EXAMPLE, SAMPLER, AT, POSITION = "example", "sampler", "at", "position"  # of denoising; AT is a step
 
 FINAL = "final"
