@@ -145,7 +145,7 @@ def take_upload(pair: Pair) -> None:
 
 def fill(rows: Sequence[PromptRow]) -> None:
     st.session_state[NOW] = [prompt_csv.cells_of(row) for row in rows]
-    st.session_state[TIMES] += 1
+    st.session_state[TIMES] = st.session_state.get(TIMES, 0) + 1
 
 
 def judge(pair: Pair, rows: dict[int, PromptRow], problems: list[str]) -> bool:

@@ -1,0 +1,281 @@
+"""The page of own prompts in every state, over the real embedded pair's tokenizer."""
+
+from __future__ import annotations
+
+import html
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine import pipeline, prompt_csv, settings
+from engine.jobs import JobQueue
+from engine.pairs import pair_named
+from engine.prompts import align, check
+from engine.tasks import own
+from engine.tasks.own import PromptRow
+from engine.tokens import Token
+from pages.figures import palette
+from pages.parts.alignment import aligned
+from tests.fakes import HOSTILE
+from tests.pages.test_pages import APP, TIMEOUT, app, texts, until
+
+EMBEDDED = pair_named("embedded")
+CLEAN = "When Mary and John went to the store , John gave a drink to"
+CORRUPTED = "When Mary and John went to the store , Mary gave a drink to"
+GOOD = PromptRow(CLEAN, CORRUPTED, ("Mary",), ("John",))
+LONGER = PromptRow(CLEAN, CORRUPTED.replace("Mary gave", "Mary and gave"), ("Mary",), ("John",))
+YEARS = PromptRow("from 17 32 to 17", "from 17 01 to 17", ("33", "34"), ("02", "03"))
+HOSTILE_ROW = PromptRow(f"{HOSTILE} to", f"the {HOSTILE}", (HOSTILE,), ("`x`",))
+
+pytestmark = pytest.mark.usefixtures("queue_of")
+
+
+def typed(*rows: PromptRow) -> AppTest:
+    """The page when these rows were typed."""
+    opened = AppTest.from_file(APP, default_timeout=TIMEOUT)
+    opened.switch_page("pages/prompts.py")
+    opened.session_state["prompts now"] = [prompt_csv.cells_of(row) for row in rows]
+    opened.run()
+    assert not opened.exception
+    return opened
+
+
+def drawn(page: AppTest) -> list[str]:
+    return [element.proto.body for element in page.get("html")]
+
+
+def shown_tokens(body: str) -> list[str]:
+    """The text of every cell, the two names first."""
+    return [
+        html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in re.findall(r"<span style=\"padding.*?</span>", body)
+    ]
+
+
+def can_save(page: AppTest) -> bool:
+    return not page.button(key="save prompts").disabled
+
+
+def links(page: AppTest) -> list[str]:
+    return [element.proto.query_string for element in page.get("page_link")]
+
+
+def upload(page: AppTest, name: str, data: bytes) -> AppTest:
+    page.file_uploader[0].set_value((name, data, "text/csv")).run()
+    assert not page.exception
+    return page
+
+
+def test_the_page_begins_with_a_worked_example() -> None:
+    page = app("prompts")
+    (table,) = page.dataframe
+    assert list(table.value.columns) == ["Clean prompt", "Corrupted prompt", "Answer", "Foil"]
+    (row,) = prompt_csv.read_csv(
+        table.value.to_csv(index=False, header=prompt_csv.KNOWN[:4]).encode(), EMBEDDED
+    ).values()
+    assert check([row], EMBEDDED)[0].problems == ()
+    assert shown_tokens(drawn(page)[0])[2::2] == row.clean.split()
+    assert can_save(page)
+    assert "No prompts are saved yet." in texts(page)
+    assert "At most 200 rows, 256 tokens in a prompt, 16 in an answer and 1 MB in a file." in texts(page)
+    assert "read 64 tokens at most" in texts(page)
+
+
+def test_an_empty_table_says_what_to_do() -> None:
+    page = typed(PromptRow("", "", ("",), ("",)))
+    assert "Write a row in the table above, or fill it from a file." in texts(page)
+    assert not can_save(page)
+    assert not page.error
+
+
+def test_good_rows_show_their_tokens_and_can_be_saved() -> None:
+    page = typed(GOOD, PromptRow("", "", ("",), ("",)), YEARS)
+    prompts, answers = drawn(page)[0], drawn(page)[1]
+    assert shown_tokens(prompts)[:2] == ["clean", "corrupted"]
+    assert shown_tokens(prompts)[2::2] == CLEAN.split()
+    assert shown_tokens(prompts)[3::2] == CORRUPTED.split()
+    assert shown_tokens(answers) == ["answer", "foil", "Mary", "John"]
+    assert [m.value for m in page.markdown if m.value.startswith("**Row")] == ["**Row 1**", "**Row 3**"]
+    assert "Also right: '34'" in texts(page) and "Also wrong: '03'" in texts(page)
+    assert can_save(page) and not page.error
+
+
+def test_a_misaligned_row_says_which_token_and_cannot_be_saved() -> None:
+    page = typed(GOOD, LONGER)
+    said = "The corrupted prompt has 15 tokens, the clean prompt 14: token 11 of the corrupted prompt, 'and', has no "
+    assert [error.value.replace("\\", "") for error in page.error] == [said + "counterpart."]
+    assert "1 of 2 rows cannot be computed yet" in texts(page)
+    cells = shown_tokens(drawn(page)[2])
+    assert cells[2::2][10] == "✕" and cells[3::2][10] == "and"
+    assert not can_save(page)
+
+
+def test_an_answer_that_is_half_a_list_is_told() -> None:
+    page = typed(GOOD)
+    page.session_state["prompts now"] = [{**prompt_csv.cells_of(GOOD), "answer": '["33", 34]'}]
+    page.session_state["prompts filled times"] = 1
+    page.run()
+    assert page.error[0].value.replace("\\", "").startswith("Row 1: answer begins like a list but is none.")
+    assert not can_save(page)
+
+
+def test_too_many_rows_are_told() -> None:
+    page = typed(*[GOOD] * 201)
+    assert [error.value.replace("\\", "") for error in page.error] == ["There are 201 rows. 200 are the most."]
+    assert not can_save(page)
+
+
+def test_of_many_rows_those_to_be_put_right_are_shown() -> None:
+    page = typed(*[GOOD] * 40, LONGER)
+    rows = [m.value for m in page.markdown if m.value.startswith("**Row")]
+    assert rows == [*(f"**Row {number}**" for number in range(1, 20)), "**Row 41**"]
+    assert "Shown: 20 of 41 rows, those to be put right first." in texts(page)
+
+
+def test_a_hostile_row_is_text() -> None:
+    page = typed(HOSTILE_ROW)
+    assert "&lt;b&gt;x&lt;/b&gt;" in drawn(page)[0]
+    assert all("<b>x" not in body for body in drawn(page))
+    said = page.error[0].value
+    assert "doesn't know '<b>x</b>' (token 1 of the clean prompt)" in said.replace("\\", "")
+    assert "<b>" not in said
+    assert not can_save(page)
+
+
+def test_saved_prompts_are_computed_and_linked(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("tiny_compute")
+    page = typed(GOOD, YEARS)
+    page.text_input(key="prompts title").set_value("My <b>two</b> rows")
+    page.button(key="save prompts").click().run()
+    assert not page.exception and not page.error
+    (kept,) = own.saved_sets()
+    assert (kept.rows, kept.title, kept.pair) == ((GOOD, YEARS), "My <b>two</b> rows", "embedded")
+    (job,) = queue.jobs()
+    assert [(s.pair, s.model, s.task, s.n) for s in job.specs] == [
+        ("embedded", model, kept.name, 2) for model in ("arm", "mdm")
+    ]
+    assert links(page) == [f"pair=embedded&task={kept.name}&n=2"] * 2
+    assert "Saved as My <b>two</b> rows." in [s.value.replace("\\", "") for s in page.success]
+    assert not any("<b>" in s.value for s in page.success) and "<b>two" not in page.markdown[-1].value
+    until(lambda: queue.jobs()[0].state == "done")
+    assert {run.spec.model for run in pipeline.list_runs() if run.spec.task == kept.name} == {"arm", "mdm"}
+
+
+def test_without_a_name_they_are_called_own_prompts() -> None:
+    typed(GOOD).button(key="save prompts").click().run()
+    assert [kept.title for kept in own.saved_sets()] == ["Own prompts"]
+
+
+def test_a_file_fills_the_table() -> None:
+    page = upload(app("prompts"), "two rows.csv", prompt_csv.write_csv([GOOD, LONGER]))
+    assert list(page.dataframe[0].value["Corrupted prompt"]) == [CORRUPTED, LONGER.corrupted]
+    assert page.text_input(key="prompts title").value == "two rows"
+    assert "token 11 of the corrupted prompt" in page.error[0].value
+    assert not can_save(page)
+    upload(page, "ids.csv", prompt_csv.write_id_csv([YEARS, GOOD], EMBEDDED))
+    assert list(page.dataframe[0].value["Answer"]) == ['["33", "34"]', "Mary"]
+    assert can_save(page) and not page.error
+
+
+def test_a_file_that_cannot_be_read_says_why_and_leaves_the_table() -> None:
+    page = typed(YEARS)
+    upload(page, "<b>bad</b>.csv", b"clean,corrupted,answer\na,b,c\n")
+    (error,) = page.error
+    assert error.value.replace("\\", "") == "<b>bad</b>.csv: Row 1 names the column answer but not foil."
+    assert "<b>" not in error.value
+    assert list(page.dataframe[0].value["Clean prompt"]) == [YEARS.clean]
+    upload(page, "good.csv", prompt_csv.write_csv([GOOD]))
+    assert not page.error
+    assert list(page.dataframe[0].value["Clean prompt"]) == [CLEAN]
+
+
+def test_what_is_written_outlives_a_look_at_another_page() -> None:
+    page = typed(YEARS)
+    page.switch_page("pages/runs.py").run()
+    page.switch_page("pages/prompts.py").run()
+    assert list(page.dataframe[0].value["Clean prompt"]) == [YEARS.clean]
+
+
+def test_saved_sets_are_listed_newest_first_and_can_be_edited() -> None:
+    old, new = own.save([YEARS], "Years", "embedded"), own.save([GOOD, YEARS], "Both", "embedded")
+    page = app("prompts")
+    assert links(page) == [f"pair=embedded&task={kept.name}&n={len(kept.rows)}" for kept in reversed(own.saved_sets())]
+    assert "2 rows, embedded" in texts(page) and "1 row, embedded" in texts(page)
+    page.button(key=f"edit {old.name}").click().run()
+    assert list(page.dataframe[0].value["Answer"]) == ['["33", "34"]']
+    assert page.text_input(key="prompts title").value == "Years"
+    assert {old.name, new.name} == {kept.name for kept in own.saved_sets()}
+
+
+def test_a_set_is_deleted_after_a_second_click() -> None:
+    gone, kept = own.save([YEARS], "Years", "embedded"), own.save([GOOD], "Other", "embedded")
+    page = app("prompts")
+    page.button(key=f"delete {gone.name}").click().run()
+    assert not page.exception
+    assert [one.name for one in own.saved_sets()] == [kept.name]
+    assert "Years" not in texts(page)
+
+
+@pytest.mark.usefixtures("pair")  # whose models are only names
+def test_a_pair_without_a_tokenizer_is_a_sentence_and_saved_sets_stay() -> None:
+    kept = own.save([YEARS], "Years", "embedded")
+    page = app("prompts")
+    assert "has no tokenizer.json here" in page.warning[0].value.replace("\\", "")
+    assert links(page) == [f"pair=embedded&task={kept.name}&n=1"]
+    page.button(key=f"edit {kept.name}").click().run()
+    assert not page.exception
+
+
+def test_a_set_of_a_pair_that_is_gone_can_still_be_read_and_deleted() -> None:
+    kept = own.save([YEARS], "Years", "gone")
+    page = app("prompts")
+    assert not page.error
+    page.button(key=f"edit {kept.name}").click().run()
+    assert list(page.dataframe[0].value["Answer"]) == ['["33", "34"]']
+    page.button(key=f"delete {kept.name}").click().run()
+    assert own.saved_sets() == []
+
+
+def test_saving_where_nothing_can_be_written_is_a_sentence(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("tiny_compute")
+    page = typed(GOOD)
+    settings.prompts_dir().write_text("a file")
+    page.button(key="save prompts").click().run()
+    assert "The prompts cannot be saved in" in page.error[0].value.replace("\\", "")
+    assert queue.jobs() == []
+
+
+def test_the_page_needs_no_torch(tmp_path: Path) -> None:
+    own.save([YEARS], "Years", "embedded")
+    code = (
+        "import sys\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        f"app = AppTest.from_file({APP!r}, default_timeout={TIMEOUT})\n"
+        "app.switch_page('pages/prompts.py').run()\n"
+        "assert not app.exception, app.exception\n"
+        "assert len(app.get('html')) == 2\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    pipeline.close()
+    done = subprocess.run([sys.executable, "-c", code], cwd=settings.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("look", [palette.LIGHT, palette.DARK])
+def test_marks_are_more_than_colours(look: palette.Palette) -> None:
+    words = {1: " the", 2: "<b>", 3: "\n", 4: "Zebra"}
+    sides = [[Token(i, words[i], known=i != 4) for i in ids] for ids in ((1, 2, 3), (1, 4, 3, 3))]
+    body = aligned(align(*sides), ("clean", "<i>corrupted</i>"), look)
+    cells = re.findall(r'<span style="padding.*?</span>', body)
+    assert shown_tokens(body) == [
+        "clean", "<i>corrupted</i>", "␣the", "␣the", "<b>", "Zebra?", "⏎", "⏎", "✕", "⏎",
+    ]  # fmt: skip
+    assert "<i>" not in body and "<b>" not in re.sub(r"<b style", "", body)
+    marks = [("bold" if "font-weight:700" in c else "", "dashed" if "dashed" in c else "") for c in cells]
+    assert marks == [("", "")] * 4 + [("bold", "")] * 2 + [("", "")] * 2 + [("", ""), ("bold", "dashed")]
+    assert 'title="clean, token 3: in both"' in body
+    assert 'title="&lt;i&gt;corrupted&lt;/i&gt;, token 2: differs, unknown to the tokenizer"' in body
