@@ -13,6 +13,8 @@ from engine import circuit, pipeline
 from engine.__main__ import main
 from engine.records import Run
 from engine.spec import RunSpec
+from engine.tasks import own
+from engine.tasks.own import PromptRow
 from tests.fakes import fake_compute, tiny_compute
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,3 +182,72 @@ def test_train_passes_the_flags_on(
     expected = training.TrainSpec(seed=3, arm_steps=7000, precision="bf16", compile=True)
     assert asked == [(expected, tmp_path)]
     assert str(tmp_path) in capsys.readouterr().out
+
+
+ROWS = "clean,corrupted,answer,foil\nto Mary and,to John and,John,Mary\nfrom 17 32 to 17,from 17 01 to 17,33,02\n"
+
+
+def test_own_prompts_are_run_compared_and_found_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "two rows.csv").write_text(ROWS)
+    assert main(["run", "--prompts", str(tmp_path / "two rows.csv")], tiny_compute) == 0
+    (kept,) = own.saved_sets()
+    assert (kept.title, kept.pair, len(kept.rows)) == ("two rows", "embedded", 2)
+    assert {(run.spec.model, run.spec.task, run.spec.n) for run in pipeline.list_runs()} == {
+        (model, kept.name, 2) for model in ("arm", "mdm")
+    }
+    for asked in (
+        ["--prompts", str(tmp_path / "two rows.csv")],
+        ["--task", kept.name],
+        ["--task", kept.name, "--n", "2"],
+    ):
+        capsys.readouterr()
+        assert main(["compare", "--k", "7", *asked]) == 0  # from the cache: nothing computes here
+        assert capsys.readouterr().out.startswith("Embedded pair on two rows: eap-ig with 5 points, logit_diff, n = 2")
+    assert len(pipeline.list_runs()) == 2
+
+
+def test_one_row_is_a_run(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("\n".join(ROWS.splitlines()[:2]))
+    assert main(["run", "--prompts", str(tmp_path / "one.csv"), "--model", "arm"], tiny_compute) == 0
+    assert [run.spec.n for run in pipeline.list_runs()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "said"),
+    [
+        (ROWS, ["--task", "ioi"], "--prompts cannot go with --task: the file's rows, all of them, are the task."),
+        (ROWS, ["--n", "2"], "--prompts cannot go with --n: the file's rows, all of them, are the task."),
+        (ROWS, ["--pair", "dream"], "There is no pair called 'dream'. Choose one of: embedded."),
+        (ROWS, ["--points", "1001"], "points is 1001. Choose a number of integration points from 1 to 1000."),
+        (None, [], "{file} cannot be read: No such file or directory."),
+        ("", [], "The file is empty. Its first row must name the columns clean, corrupted, answer, foil."),
+        ("x" * 1_000_001, [], "The file has more than 1 MB, the most that is read."),
+        (ROWS.replace("33", ""), [], "Row 3 has an empty cell in the column answer."),
+        (
+            ROWS.replace("33", "Zebra"),
+            [],
+            "Row 3: The tokenizer of the pair embedded doesn't know 'Zebra' (token 1 of the answer).",
+        ),
+    ],
+)
+def test_bad_prompts_are_the_pages_sentences_and_nothing_is_saved(
+    content: str | None, flags: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rows.csv"
+    if content is not None:
+        file.write_text(content)
+    assert main(["run", "--prompts", str(file), *flags], tiny_compute) == 2
+    assert capsys.readouterr().err == f"error: {said.format(file=file)}\n"
+    assert own.saved_sets() == [] and pipeline.list_runs() == []
+
+
+def test_more_examples_than_own_rows_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = own.save([PromptRow("to Mary and", "to John and", ("John",), ("Mary",))], "Mine", "embedded")
+    assert main(["run", "--task", kept.name, "--n", "2"], tiny_compute) == 2
+    assert capsys.readouterr().err == "error: Mine has 1 row, but 2 examples were asked for. Ask for 1.\n"
+
+
+def test_prompts_are_checked_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS.replace("33", "Zebra"))
+    said = cli("run", "--prompts", str(tmp_path / "rows.csv"))
+    assert said.returncode == 2 and "'Zebra'" in said.stderr and "Traceback" not in said.stderr
