@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -39,12 +40,9 @@ def tokens_of(model: Model, ids: Sequence[int]) -> list[str]:
     return [str(model.tokenizer.convert_ids_to_tokens(token)) for token in ids]
 
 
-def solves(
-    task: Task, example: Example, answer: Sequence[str], tokenizer: PreTrainedTokenizerBase | None = None
-) -> bool:
-    """Whether tokens solve a problem. Without their tokenizer every token is taken to be a word."""
-    text = " ".join(answer) if tokenizer is None else tokenizer.convert_tokens_to_string(list(answer)).strip()
-    return task.check(example.prompt, text)
+def solves(task: Task, example: Example, answer: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether tokens solve a problem, spelled out as their tokenizer does."""
+    return task.check(example.prompt, tokenizer.convert_tokens_to_string(list(answer)).strip())
 
 
 def steps_of(task: Task, length: int) -> int:
@@ -59,22 +57,31 @@ def step_counts(length: int) -> list[int]:
 
 
 @torch.no_grad()
-def accuracy_by_steps(model: Model, task: Task, n: int, seed: int) -> list[tuple[int, int, int]]:
+def accuracy_by_steps(
+    model: Model,
+    task: Task,
+    n: int,
+    seed: int,
+    on_pass: Callable[[int, int], None] = lambda done, total: None,
+) -> list[tuple[int, int, int]]:
     """(steps, solved, problems) for few to many denoising steps of an MDM, most confident positions first.
 
     The most steps are those of the longest answer; a shorter answer never takes more steps than it has tokens. A
-    parallel task has one step.
+    parallel task has one step. `on_pass` is told before every forward pass how many there were, and of how many.
     """
     drawn = examples(task, n, seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]
     counts = step_counts(steps_of(task, max(len(e.answer) for e in encoded)))
     solved = dict.fromkeys(counts, 0)
-    for rows in grouped([(len(e.prompt), len(e.answer)) for e in encoded], BATCH):
+    groups = grouped([(len(e.prompt), len(e.answer)) for e in encoded], BATCH)
+    lengths = [len(encoded[rows[0]].answer) for rows in groups]
+    plans_of = {length: {s: tuple(step_sizes(length, min(s, length))) for s in counts} for length in lengths}
+    total, passes = sum(_passes(plans_of[length].values()) for length in lengths), count()
+    for rows, length in zip(groups, lengths, strict=True):
         prompts = torch.tensor([encoded[i].prompt for i in rows], device=model.device)  # [batch, prompt]
-        length = len(encoded[rows[0]].answer)
-        plans = {steps: tuple(step_sizes(length, min(steps, length))) for steps in counts}
-        finished = _denoised(model, masked(model, prompts, length), length, set(plans.values()))
-        for steps, plan in plans.items():
+        plans = set(plans_of[length].values())
+        finished = _denoised(model, masked(model, prompts, length), length, plans, lambda: on_pass(next(passes), total))
+        for steps, plan in plans_of[length].items():
             for row, ids in zip(rows, finished[plan].tolist(), strict=True):
                 answer = tokens_of(model, ids[-length:])
                 solved[steps] += solves(task, drawn[row], answer, model.tokenizer)
@@ -84,15 +91,23 @@ def accuracy_by_steps(model: Model, task: Task, n: int, seed: int) -> list[tuple
 Plan = tuple[int, ...]  # how many positions each step reveals
 
 
-def _denoised(model: Model, ids: Tensor, length: int, plans: set[Plan]) -> dict[Plan, Tensor]:
+def _passes(plans: Iterable[Plan]) -> int:
+    """How many forward passes `_denoised` makes."""
+    return len({plan[:step] for plan in plans for step in range(len(plan))})
+
+
+def _denoised(
+    model: Model, ids: Tensor, length: int, plans: set[Plan], before_pass: Callable[[], None]
+) -> dict[Plan, Tensor]:
     """ids [batch, pos] after each plan; plans that begin alike share those steps' forward passes."""
     done = {plan: ids for plan in plans if not plan}
     if plans == done.keys():
         return done
+    before_pass()
     seen = predict(model, ids, ids.shape[1] - length)
     for size in {plan[0] for plan in plans if plan}:
         rest = {plan[1:] for plan in plans if plan[:1] == (size,)}
-        further = _denoised(model, reveal(ids, most_confident(seen, size), seen.best), length, rest)
+        further = _denoised(model, reveal(ids, most_confident(seen, size), seen.best), length, rest, before_pass)
         done |= {(size, *plan): found for plan, found in further.items()}
     return done
 

@@ -149,18 +149,25 @@ def generator(sampler: str, seed: int, example: int) -> torch.Generator:
 
 
 def trajectory_table(
-    model: Model, task: Task, drawn: Sequence[Example], encoded: Sequence[Encoded], seed: int
+    model: Model,
+    task: Task,
+    drawn: Sequence[Example],
+    encoded: Sequence[Encoded],
+    seed: int,
+    on_samplers: Callable[[int, int], None] = lambda done, total: None,
 ) -> pa.Table:
-    """`trajectories` of engine/records.py: every sampler on the first examples; nothing for an ARM."""
+    """`trajectories` of engine/records.py: every sampler on the first examples; nothing for an ARM.
+
+    `on_samplers` is told before every sampler how many are done, and of how many.
+    """
     few = [] if model.causal else encoded[:TRAJECTORY_EXAMPLES]
-    found = [
-        row
-        for sampler in SAMPLERS
-        for rows in grouped([(len(e.prompt), len(e.answer)) for e in few])
-        for row in _records(model, task, drawn, encoded, sampler, seed, rows)
-    ]
-    places = {sampler: i for i, sampler in enumerate(SAMPLERS)}
-    found.sort(key=lambda row: (places[row["sampler"]], row["example"], row["step"]))
+    found: list[Json] = []
+    for done, sampler in enumerate(SAMPLERS):
+        on_samplers(done, len(SAMPLERS))
+        mine: list[Json] = []
+        for rows in grouped([(len(e.prompt), len(e.answer)) for e in few]):
+            mine += _records(model, task, drawn, encoded, sampler, seed, rows)
+        found += sorted(mine, key=lambda row: (row["example"], row["step"]))
     return pa.Table.from_pylist(found, TRAJECTORIES)
 
 

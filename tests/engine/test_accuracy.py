@@ -87,6 +87,20 @@ def test_accuracy_by_steps_is_that_of_plain_denoising(model: Model, written: dic
     assert len({correct for _, correct, _ in expected}) > 1
 
 
+def test_forward_passes_are_counted_and_shared(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step: 1 pass. Two, three, four, six: 1 + 2 + 3 + 5 more, but where 2, 2, 2 and 2, 2, 1, 1 begin alike."""
+    told: list[tuple[int, int]] = []
+    made: list[int] = []
+    logits = Model.logits
+    monkeypatch.setattr(Model, "logits", lambda self, ids: (made.append(len(ids)), logits(self, ids))[1])
+    one = examples(Mixed(set()), 24, 5)
+    long = [e for e in one if len(e.answer.split()) == 6][:1]
+    monkeypatch.setattr("engine.accuracy.examples", lambda task, n, seed: long)
+    accuracy_by_steps(model, Mixed(set()), 1, 5, lambda done, total: told.append((done, total)))
+    passes = 1 + (1 + 2 + 3 + 5) - 2
+    assert told == [(done, passes) for done in range(passes)] and made == [1] * passes
+
+
 def test_as_many_steps_as_tokens_is_the_measured_accuracy(
     model: Model, written: dict[int, list[tuple[str, str]]]
 ) -> None:
@@ -160,7 +174,7 @@ def test_tokens_that_are_no_words_are_joined_as_their_tokenizer_does() -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
     task, example = Mixed({("who ?", "Mary")}), Example("who ?", "Mary", "who ?", "John", "")
     assert solves(task, example, ["\u0120Ma", "ry"], tokenizer)
-    assert not solves(task, example, ["\u0120Ma", "ry"])
+    assert not solves(task, example, ["\u0120Ma", "\u0120Ma"], tokenizer)
 
 
 def test_the_table_has_a_row_a_count_and_none_for_an_arm() -> None:
