@@ -157,8 +157,8 @@ def colour_legend(most: float) -> str:
         f'background:linear-gradient(to right,{ends[0]},transparent,{ends[1]})"></span>'
     )
     return (
-        f'<div style="font-size:0.8rem;opacity:0.85">&minus;{most:.3g} {bar} +{most:.3g}, the same in both models. '
-        "Dotted line: negative. Frame: the logits are read here. Bar: the answer begins. "
+        f'<div style="font-size:0.8rem;opacity:0.85">&minus;{most:.3g} {bar} +{most:.3g}, '
+        "the same in both models and at every step. Dotted line: negative. Frame: the logits are read here. Bar: the answer begins. "
         "Hover over a token for its number.</div>"
     )
 

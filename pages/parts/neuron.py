@@ -244,17 +244,14 @@ def _attribution(one: Shown, neurons: Layer) -> None:
         )
 
 
-def _values(one: Shown, look: Look) -> tuple[float, ...]:
-    """The chosen quantity at every token of the chosen input; nothing where it isn't kept."""
-    row = one.tokens.get(look.inputs[one.side.model].input)
-    if row is None:
-        return ()
-    return {"activation": row.activations, "gate": row.gates, "up": row.ups}[look.quantity]
+def _quantity(row: NeuronTokens, name: str) -> tuple[float, ...]:
+    return {"activation": row.activations, "gate": row.gates, "up": row.ups}[name]
 
 
-def _most(shown: Sequence[Shown], look: Look | None) -> float:
-    """The largest |value| on show, so that both models share the shades."""
-    return max((abs(value) for one in shown for value in (_values(one, look) if look else ())), default=0.0)
+def _most(shown: Sequence[Shown], look: Look) -> float:
+    """The largest |value| at any kept token, so that models, examples and steps share the shades."""
+    rows = [row for one in shown for row in one.tokens.values()]
+    return max((abs(value) for row in rows for value in _quantity(row, look.quantity)), default=0.0)
 
 
 def _longest(shown: Sequence[Shown]) -> float:
@@ -264,9 +261,11 @@ def _longest(shown: Sequence[Shown]) -> float:
 
 
 def _on_tokens(one: Shown, look: Look, most: float) -> None:
-    values, seen = _values(one, look), look.inputs[one.side.model]
+    seen = look.inputs[one.side.model]
+    row = one.tokens.get(seen.input)
     st.caption(f"Its {look.quantity} at every token that the {one.side.title} sees")
-    if values:
+    if row:
+        values = _quantity(row, look.quantity)
         st.html(drawing.coloured_tokens(seen.tokens, values, most, seen.start, _reads_at(one.side, seen)))
     else:
         st.caption("Not kept for this neuron.")
