@@ -23,6 +23,7 @@ STEPS = "denoising steps"  # the fragment that a step changes
 GRAPH_HEIGHT = 470
 
 _PLAYS, _SHOWN = "denoising plays", "denoising step shown"  # session only
+_START = "start"  # as the step shown: play from the start
 _CLICKED = "last clicked position in "
 
 
@@ -114,14 +115,23 @@ def step_by_step(look: Look) -> None:
         if st.session_state.get(_PLAYS) and look.steps > 1:
             playing(look)
         else:
-            at_step(look)
+            resting(look)
+
+
+@st.fragment
+def resting(look: Look) -> None:
+    """A fragment like `playing`, so that everything keeps its place when playing begins and ends."""
+    at_step(look)
 
 
 @st.fragment(run_every=PLAY_SECONDS)
 def playing(look: Look) -> None:
     """Go on by a step, unless the reader has just chosen one; at the end stop the clock."""
     at = st.session_state.get(state.AT, 0)
-    if st.session_state.get(_SHOWN) == at:
+    shown = st.session_state.pop(_SHOWN, None)
+    if shown == _START:
+        st.session_state[state.AT] = 0
+    elif shown == at:
         if at + 1 >= look.steps:
             st.session_state[_PLAYS] = False
             st.rerun()  # only a run of what is around this fragment stops its clock
@@ -131,12 +141,14 @@ def playing(look: Look) -> None:
 
 
 def toggle_play(steps: int) -> None:
-    """The callback of the play button: play from here, or from the start when this is the end; or pause."""
+    """The callback of the play button: play from here, or from the start when this is the end; or pause.
+
+    The step itself is left to `playing`: rerunning a fragment reads the address again, which has the old step.
+    """
     starts = not st.session_state.get(_PLAYS)
+    at_end = st.session_state.get(state.AT, 0) + 1 >= steps
     st.session_state[_PLAYS] = starts
-    st.session_state.pop(_SHOWN, None)
-    if starts and st.session_state.get(state.AT, 0) + 1 >= steps:
-        st.session_state[state.AT] = 0
+    st.session_state[_SHOWN] = _START if starts and at_end else None
     st.rerun(STEPS)
 
 
@@ -146,11 +158,19 @@ def at_step(look: Look) -> None:
     lens_section(look, step)
 
 
+def start_with(key: str, value: int) -> None:
+    """What a widget shows at first, where neither the reader nor the address has said anything."""
+    if key not in st.session_state and key not in st.query_params:
+        st.session_state[key] = value
+
+
 def choose_step(look: Look) -> int:
     """The step looked at; 0 where there is only one."""
     st.header("One step", divider="gray")
     if look.steps == 1:
         return 0
+    parts = look.asked.mdm.meta.parts
+    start_with(state.AT, int(parts[0].partition("-")[2]) if parts else 0)
     button, slider = st.columns([1, 6], vertical_alignment="bottom")
     plays = bool(st.session_state.get(_PLAYS))
     with button:
@@ -163,7 +183,6 @@ def choose_step(look: Look) -> int:
             st.select_slider(
                 "Denoising step, in the order that this run explains",
                 list(range(look.steps)),
-                0,
                 key=state.AT,
                 bind=state.URL,
                 help="Steps count from 0. At each, the answer's tokens revealed before stand there, all others are "
@@ -264,11 +283,11 @@ def choose_position(look: Look, step: int) -> int:
     reveals = resources.columns(look.asked.mdm.key, "reveals")
     ours = reveals["example"] == look.example
     last = int(reveals["index"][ours][reveals["step"][ours].argmax()]) if ours.any() else 0
+    start_with(state.POSITION, last)
     return int(
         st.selectbox(
             "Answer position: click a cell below, or choose here",
             options,
-            index=last,
             format_func=str,
             key=state.POSITION,
             bind=state.URL,

@@ -66,9 +66,9 @@ def choose_inputs(sides: Sides, node: int) -> dict[str, KeptInput] | None:
     if len(steps) == 1:
         return {"arm": arm, "mdm": next(iter(steps.values()))}
     with step_place:
-        step = st.segmented_control(
-            "Denoising step of the MDM", list(steps), default=next(iter(steps)), required=True, key=state.INPUT_STEP,
-            bind=state.URL, help="How much of the answer the MDM sees: at step-00 all of it is masked.",
+        step = st.selectbox(
+            "MDM: denoising step", list(steps), key=state.INPUT_STEP, bind=state.URL,
+            help="How much of the answer the MDM sees: at step-00 all of it is masked.",
         )  # fmt: skip
     return {"arm": arm, "mdm": steps[str(step)]}
 

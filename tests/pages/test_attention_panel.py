@@ -1,0 +1,136 @@
+"""The attention panel: both models' patterns on a kept input, its choices, and what it says of a head."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine import pipeline
+from engine.records import Progress, RunTables
+from engine.spec import RunSpec
+from pages.figures.attention import verdict
+from pages.parts import state
+from tests.fakes import GRAPH, tiny_compute
+from tests.pages.test_denoising_page import values
+from tests.pages.test_pages import figures, texts
+
+NODE = GRAPH.head(2, 3)
+
+
+def panel(task: str, node: int, n: int) -> None:
+    from engine import pipeline
+    from engine.spec import RunSpec
+    from pages.parts.attention import attention_panel
+    from pages.parts.sides import Side, Sides
+
+    arm, mdm = (pipeline.find(RunSpec(task=task, model=model, n=n)) for model in ("arm", "mdm"))
+    attention_panel(Sides(arm.meta.graph, 50, Side("arm", arm, "total"), Side("mdm", mdm, "total")), node)
+
+
+def opened(task: str = "countdown", node: int = NODE, n: int = 64) -> AppTest:
+    page = AppTest.from_function(panel, args=(task, node, n), default_timeout=30).run()
+    assert not page.exception
+    return page
+
+
+def key(model: str, task: str = "countdown") -> str:
+    run = pipeline.find(RunSpec(task=task, model=model))
+    assert run
+    return run.key
+
+
+def patterns(page: AppTest) -> list[np.ndarray]:
+    shown = [json.loads(figure) for figure in figures(page) if "looking (query)" in figure]
+    return [matrix(figure["data"][0]["z"]) for figure in shown]
+
+
+def matrix(data: object) -> np.ndarray:
+    if isinstance(data, dict):
+        rows, columns = (int(side) for side in data["shape"].split(","))
+        return np.array(values(data)).reshape(rows, columns)
+    return np.array(data, dtype=float)
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("task", ["ioi", "countdown"])
+def test_both_models_patterns_are_those_of_the_first_kept_input(task: str) -> None:
+    arm, mdm = patterns(opened(task))
+    for model, shown in (("arm", arm), ("mdm", mdm)):
+        first = next(kept for kept in pipeline.inputs(key(model, task)) if kept.example == 0)
+        assert shown == pytest.approx(pipeline.attention_patterns(key(model, task), NODE)[first.input])
+        assert shown.sum(1) == pytest.approx(np.ones(len(shown)), abs=0.1)
+    assert np.triu(arm, 1).sum() == 0
+    assert np.triu(mdm, 1).sum() > 0
+
+
+@pytest.mark.usefixtures("seeded")
+def test_another_step_of_the_mdm_shows_its_pattern_and_leaves_the_arms() -> None:
+    page = opened()
+    before = patterns(page)
+    kept = [one for one in pipeline.inputs(key("mdm")) if one.example == 0]
+    assert page.selectbox(key=state.INPUT_STEP).options == [one.part for one in kept]
+    page.selectbox(key=state.INPUT_STEP).set_value(kept[-1].part).run()
+    after = patterns(page)
+    assert np.array_equal(before[0], after[0])
+    assert after[1] == pytest.approx(pipeline.attention_patterns(key("mdm"), NODE)[kept[-1].input])
+    assert f"MDM at {kept[-1].part}" in texts(page)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_another_example_shows_other_patterns() -> None:
+    page = opened()
+    page.selectbox(key=state.INPUT).set_value(1).run()
+    kept = next(one for one in pipeline.inputs(key("arm")) if one.example == 1)
+    assert patterns(page)[0] == pytest.approx(pipeline.attention_patterns(key("arm"), NODE)[kept.input])
+
+
+@pytest.mark.usefixtures("seeded")
+def test_an_mdm_with_one_step_has_no_step_to_choose() -> None:
+    assert [box.key for box in opened("ioi").selectbox] == [state.INPUT]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_five_figures_are_all_that_a_click_draws() -> None:
+    assert len(figures(opened())) == 5
+
+
+@pytest.mark.usefixtures("seeded")
+def test_the_roles_are_those_of_the_task_with_their_numbers() -> None:
+    shown = [json.loads(figure) for figure in figures(opened("ioi")) if "mean of" in figure]
+    for model, figure in zip(("arm", "mdm"), shown, strict=True):
+        rows = {(row.query, row.key): row.weight for row in pipeline.attention_roles(key(model, "ioi"), NODE)}
+        labels = figure["layout"]["yaxis"]["ticktext"]
+        assert set(labels) == {query for query, _ in rows}
+        found = matrix(figure["data"][0]["z"])
+        for i, query in enumerate(labels):
+            for j, at in enumerate(labels):
+                assert found[i, j] == pytest.approx(rows[query, at], rel=1e-5)
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("node", [GRAPH.head(0, 0), NODE, GRAPH.head(5, 7)])
+def test_it_says_what_each_models_head_looks_like(node: int) -> None:
+    said = texts(opened(node=node))
+    for model, name in (("arm", "ARM"), ("mdm", "MDM")):
+        head = next(head for head in pipeline.heads(key(model)) if head.node == node)
+        kind = verdict(head)
+        assert f"**{name}**: {'looks like ' + kind if kind else 'none of the standard kinds fits'}" in said
+        assert f"{head.norm_prompt:.2f} over the prompt" in said
+
+
+@pytest.mark.usefixtures("pair")
+def test_runs_whose_inputs_were_too_long_say_so_and_keep_roles_and_scores() -> None:
+    def bare(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+        found = tiny_compute(spec, on_progress)
+        found.tables["attention_patterns"] = found.tables["attention_patterns"].slice(0, 0)
+        return found
+
+    for model in ("arm", "mdm"):
+        pipeline.run(RunSpec(task="countdown", model=model, n=8), compute=bare)
+    page = opened(node=2, n=8)
+    assert "No attention pattern is kept" in texts(page)
+    assert len(figures(page)) == 3
