@@ -1,0 +1,153 @@
+"""The activations page as a person uses it: click a layer, click a bin, follow a neuron."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Page, expect
+
+from engine import bins
+from pages.figures.activations import TARGETS
+from tests.browser.app import wait_until_still
+
+PROFILE, HISTOGRAM = 0, 1  # figures of the page, in order
+PLACE = """([index, name, value]) => {
+    const figure = document.querySelectorAll('.js-plotly-plot')[index];
+    const bars = figure._fullData.find(trace => trace.name === name);
+    const {xaxis, yaxis} = figure._fullLayout, box = figure.getBoundingClientRect();
+    const lying = bars.orientation === 'h';
+    const x = lying ? xaxis._length * 0.97 : xaxis.d2p(value);  // far from the bars that are seen
+    const y = lying ? yaxis.d2p(value) : yaxis._length * 0.06;
+    return [box.left + xaxis._offset + x, box.top + yaxis._offset + y];
+}"""
+LIMIT = 0.4  # seconds from a click to its panel
+
+
+def test_a_clicked_layer_shows_its_neurons_and_the_address_brings_them_back(page: Page, address: str) -> None:
+    _open(page, address + "activations")
+    expect(page.get_by_role("heading", name="Layer 0: the neurons that matter most")).to_be_visible()
+    for layer in (4, 2, 4):
+        _click(page, PROFILE, layer)
+        expect(page.get_by_role("heading", name=f"Layer {layer}: the neurons that matter most")).to_be_visible()
+        _until(page, lambda layer=layer: f"layer={layer}" in page.url)  # type: ignore[misc]
+        wait_until_still(page)
+        expect(page.get_by_role("heading", name=f"MLP activations, layer {layer}")).to_be_visible()
+    links = _links(page)
+    assert len(links) == 20
+    other = page.context.browser.new_page(viewport={"width": 1440, "height": 1300})  # type: ignore[union-attr]
+    _open(other, page.url)
+    expect(other.get_by_role("heading", name="Layer 4: the neurons that matter most")).to_be_visible()
+    assert _links(other) == links
+    other.close()
+
+
+def test_a_clicked_bin_shows_who_is_in_it_until_it_is_clicked_again(page: Page, address: str) -> None:
+    _open(page, address + "activations?layer=3")
+    of_layer = _links(page)
+    for bin_index in (22, 18):
+        _click(page, HISTOGRAM, bin_index)
+        said = f"Layer 3: the neurons with activations of {bins.label(bin_index)}"
+        expect(page.get_by_role("heading", name=said, exact=True)).to_be_visible()
+        wait_until_still(page)
+        assert _links(page) != of_layer
+    assert "bin=" in page.url
+    _click(page, HISTOGRAM, 18)
+    expect(page.get_by_role("heading", name="Layer 3: the neurons that matter most")).to_be_visible()
+    wait_until_still(page)
+    assert _links(page) == of_layer
+    assert "bin=" not in page.url
+
+
+def test_clicks_show_their_panel_at_once(page: Page, address: str) -> None:
+    _open(page, address + "activations")
+    took = []
+    for layer in (1, 2, 3, 4, 5, 1, 2):
+        _aim(page, PROFILE, layer)
+        page.mouse.down()
+        began = time.monotonic()
+        page.mouse.up()
+        page.get_by_role("heading", name=f"Layer {layer}: the neurons that matter most").wait_for()
+        took.append(time.monotonic() - began)
+        wait_until_still(page)
+    assert sorted(took)[len(took) // 4] < LIMIT, took  # what else the machine does only ever adds
+
+
+def test_a_neuron_leads_to_its_own_page(page: Page, address: str) -> None:
+    _open(page, address + "activations?layer=2&k=100")
+    link = page.get_by_test_id("stPageLink-NavLink").first
+    number = link.inner_text().strip()
+    told = parse_qs(urlsplit(str(link.get_attribute("href"))).query)
+    assert told == {"pair": ["embedded"], "task": ["ioi"], "k": ["100"], "layer": ["2"], "neuron": [number]}
+    link.click()
+    page.wait_for_url("**/neurons?**")
+    wait_until_still(page)
+    assert f"neuron={number}" in page.url
+    assert page.get_by_role("combobox", name="Layer").input_value() == "2"
+
+
+def test_the_early_boundary_slides_and_the_ratio_follows(page: Page, address: str) -> None:
+    _open(page, address + "activations")
+    expect(page.get_by_text("(first 2 of 6 layers)")).to_be_visible()
+    slider = page.get_by_role("slider", name="Early layers")
+    slider.focus()
+    slider.press("ArrowRight")
+    expect(page.get_by_text("(first 3 of 6 layers)")).to_be_visible()
+    _until(page, lambda: "early=3" in page.url)
+
+
+def test_choices_of_what_is_drawn_are_in_the_address(page: Page, address: str) -> None:
+    _open(page, address + "activations")
+    for name, part in (("readout", "region=readout"), ("grouped", "view=grouped"), ("shares", "heights=shares")):
+        page.get_by_role("radio", name=name).click()
+        _until(page, lambda part=part: part in page.url)  # type: ignore[misc]
+    wait_until_still(page)
+    assert page.get_by_text("at every readout token").is_visible()
+
+
+def test_numbers_can_be_downloaded(page: Page, address: str) -> None:
+    _open(page, address + "activations")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Histograms").click()
+    rows = waiting.value.path().read_text().splitlines()
+    assert len(rows) == 1 + 2 * 6 * 3
+
+
+def _open(page: Page, address: str) -> None:
+    page.goto(address)
+    wait_until_still(page)
+
+
+def _links(page: Page) -> list[str]:
+    return page.get_by_test_id("stPageLink-NavLink").all_inner_texts()
+
+
+def _aim(page: Page, figure: int, value: int) -> None:
+    """Bring the mouse over a layer or bin, until Plotly says what is there."""
+    page.locator(".js-plotly-plot").nth(figure).scroll_into_view_if_needed()
+    page.wait_for_timeout(100)
+    x, y = page.evaluate(PLACE, [figure, TARGETS, value])
+    hover = page.locator(".js-plotly-plot").nth(figure).locator(".hovertext")
+    wanted = f"layer {value}:" if figure == PROFILE else bins.label(value)
+
+    def found() -> bool:
+        page.mouse.move(x - 30, y + 3)
+        page.mouse.move(x, y)
+        page.wait_for_timeout(200)  # Plotly looks for what is under the mouse some time after it has moved
+        return hover.count() > 0 and wanted in (hover.first.text_content() or "")
+
+    _until(page, found)
+
+
+def _click(page: Page, figure: int, value: int) -> None:
+    _aim(page, figure, value)
+    page.mouse.down()
+    page.mouse.up()
+
+
+def _until(page: Page, condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < limit, "it did not happen"
+        page.wait_for_timeout(100)  # unlike time.sleep, lets the page's address follow

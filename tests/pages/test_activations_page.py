@@ -1,0 +1,309 @@
+"""The activations page in every state, its numbers against the engine's and the cache's."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine import bins, circuit, pipeline, uncertainty
+from engine.graph import Graph
+from engine.jobs import JobQueue
+from engine.pairs import pair_named
+from engine.records import Run, RunTables
+from engine.spec import RunSpec
+from engine.uncertainty import Scored
+from pages.figures.activations import TARGETS
+from pages.parts import activation_files as files
+from pages.parts import state
+from pages.parts.asking import Asked
+from pages.parts.state import Question
+from tests.fakes import HOSTILE, fake_compute
+from tests.pages.test_pages import app, figures, texts, until
+
+K = 100
+
+
+def runs(task: str = "ioi", mdm: str = "mdm") -> tuple[Run, Run]:
+    found = [pipeline.find(RunSpec(task=task, model=model)) for model in ("arm", mdm)]
+    assert found[0] and found[1]
+    return found[0], found[1]
+
+
+def tables(page: AppTest) -> list[list[int]]:
+    """The neurons that the panel lists, ARM and MDM."""
+    return [list(frame.value["Neuron"]) for frame in page.dataframe if "Neuron" in frame.value]
+
+
+def spread(page: AppTest) -> dict[str, dict[str, str]]:
+    (frame,) = (frame.value for frame in page.dataframe if "What" in frame.value)
+    return {row["What"]: row for row in frame.to_dict("records")}
+
+
+def drawn(page: AppTest) -> list[dict[str, object]]:
+    return [json.loads(figure) for figure in figures(page)]
+
+
+def links(page: AppTest) -> Iterator[dict[str, list[str]]]:
+    for link in page.get("page_link"):
+        if link.proto.page == "neurons":
+            yield parse_qs(link.proto.query_string)
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_it_offers_to_compute_two_missing_runs() -> None:
+    page = app("activations", task="sudoku")
+    assert "Not computed yet with these settings: the ARM and the MDM on SUDOKU 4x4." in texts(page)
+    assert page.button(key="compute 0").label == "Compute the ARM and the MDM"
+    assert not figures(page)
+
+
+@pytest.mark.usefixtures("pair")
+def test_it_shows_a_job_on_its_way_and_then_the_numbers(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("fake_compute")
+    page = app("activations", n="8")
+    page.button(key="compute 0").click().run()
+    until(lambda: queue.jobs()[0].state == "done")
+    page.run()
+    assert not page.exception
+    assert len(figures(page)) == 6
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_failed_job_says_why(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("moody_compute")
+    page = app("activations", seed="13")
+    page.button(key="compute 0").click().run()
+    until(lambda: queue.jobs()[0].state == "failed")
+    page = app("activations", seed="13")
+    assert "There is no model in this folder. Choose another pair." in texts(page)
+    assert page.button(key="compute 0")
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+@pytest.mark.parametrize("boundary", [2, 4])
+def test_early_shares_and_their_ratio_are_the_engines(boundary: int) -> None:
+    page = app("activations", k=str(K), early=str(boundary))
+    arm, mdm = runs()
+    sides = []
+    for run in (arm, mdm):
+        table = pipeline.edge_table(run.key, limit=K)
+        sides.append(Scored(table.edge, table.score, pipeline.edge_blocks(run.key)))
+    at = circuit.compare(arm.meta.graph, *(pipeline.edge_table(run.key, limit=K) for run in (arm, mdm)), K, boundary)
+    ratio = uncertainty.specialisation(arm.meta.graph, sides[0], sides[1], 64, boundary).early_ratio
+    assert ratio.value == pytest.approx(at.early_ratio, rel=1e-5)
+    said = f"Ratio MDM / ARM: {at.early_ratio:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+    assert said in texts(page)
+    assert f"(first {boundary} of 6 layers): ARM {at.arm.early_share:.1%} (" in texts(page)
+    assert page.slider(key=state.EARLY).value == boundary
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_early_boundary_is_a_third_unless_it_is_moved() -> None:
+    page = app("activations")
+    assert page.slider(key=state.EARLY).value == circuit.early_boundary(6)
+    page.slider(key=state.EARLY).set_value(6).run()
+    assert "(first 6 of 6 layers): ARM 100.0%" in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_layer_shows_the_neurons_with_the_largest_attribution_of_both_models() -> None:
+    page = app("activations", layer="3")
+    for run, listed in zip(runs(), tables(page), strict=True):
+        table = pipeline.neurons(run.key, 3, ("neuron", "attribution")).to_pylist()
+        expected = sorted(table, key=lambda row: -abs(row["attribution"]))[:10]
+        assert listed == [row["neuron"] for row in expected]
+    assert "Layer 3: the neurons that matter most" in texts(page)
+    page.selectbox(key=state.LAYER).set_value(5).run()
+    assert "Layer 5: the neurons that matter most" in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_bin_shows_the_neurons_with_the_most_activations_in_it() -> None:
+    page = app("activations", layer="3", bin=bins.label(18))
+    for run, listed in zip(runs(), tables(page), strict=True):
+        counts = [row["counts"][18] for row in pipeline.neurons(run.key, 3, ("counts",)).to_pylist()]
+        assert sorted((counts[neuron] for neuron in listed), reverse=True) == sorted(counts, reverse=True)[:10]
+        assert counts[listed[0]] == max(counts)
+    assert "over all tokens of all inputs" in texts(page)
+    page.selectbox(key=state.LAYER).set_value(2).run()
+    assert page.selectbox(key=state.BIN).value is None  # another layer's bin is another question
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_every_listed_neuron_links_to_its_page_with_what_was_chosen() -> None:
+    page = app("activations", layer="1", step="100", k=str(K))
+    told = list(links(page))
+    assert [int(link["neuron"][0]) for link in told] == [*tables(page)[0], *tables(page)[1]]
+    for link in told:
+        link.pop("neuron")
+        assert link == {"pair": ["embedded"], "task": ["ioi"], "k": [str(K)], "layer": ["1"], "step": ["100"]}
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+@pytest.mark.parametrize("region", ["prompt", "answer", "readout"])
+def test_the_histogram_is_that_of_layer_and_region(region: str) -> None:
+    page = app("activations", layer="2", region=region)
+    target = next(trace for trace in drawn(page)[1]["data"] if trace["name"] == TARGETS)
+    middle = next(said for said in target["text"] if said.startswith(bins.label(20)))
+    for run, name in zip(runs(), ("ARM", "MDM"), strict=True):
+        (row,) = [r for r in pipeline.activation_histograms(run.key) if (r.layer, r.region) == (2, region)]
+        assert f"{name} {row.n:,}" in texts(page)
+        assert f"{name} {row.active:.1%}" in texts(page)
+        assert f"{name}: {row.counts[20]:,} (" in middle
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_norms_of_heads_are_those_of_the_region() -> None:
+    for region in ("prompt", "readout"):
+        page = app("activations", region=region)
+        arm = runs()[0]
+        heads = sorted(pipeline.heads(arm.key), key=lambda head: head.node)
+        expected = np.array([getattr(head, f"norm_{region}") for head in heads]).reshape(6, 8)
+        assert f"at {region} tokens, in the same colours" in texts(page)
+        assert np.allclose(_numbers(drawn(page)[4]["data"][0]["customdata"]), expected)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_norms_of_the_residual_stand_at_their_position() -> None:
+    table = pipeline.residual_norms(runs()[1].key).to_pylist()
+    heat = drawn(app("activations"))[3]["data"][1]
+    seen, offsets = _numbers(heat["customdata"]), list(_numbers(heat["x"]))
+    for row in table:
+        assert seen[row["layer"], offsets.index(row["offset"])] == pytest.approx(row["mean"])
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_table_tells_how_specialised_both_are_and_the_difference() -> None:
+    page = app("activations", task="countdown", k=str(K))
+    arm, mdm = runs("countdown")
+    at = circuit.compare(arm.meta.graph, *(pipeline.edge_table(run.key, limit=K) for run in (arm, mdm)), K)
+    rows = spread(page)
+    number = rows[f"Circuit at K = {K}: effective components"]
+    assert number["ARM"].startswith(f"{at.arm.effective_number:.1f} (")
+    assert number["MDM"].startswith(f"{at.mdm.effective_number:.1f} (")
+    assert number["ARM - MDM"].startswith(f"{at.arm.effective_number - at.mdm.effective_number:.1f} (")
+    table = pipeline.neurons(arm.key, None, ("attribution", "half_a", "half_b")).to_pydict()
+    values = [circuit.gini(np.abs(table[name])) for name in ("attribution", "half_a", "half_b")]
+    assert rows["MLP neurons: Gini"]["ARM"] == f"{values[0]:.3f} ({values[1]:.3f} / {values[2]:.3f})"
+    lens = [np.mean(pipeline.lens_layers(run.key)["residual_entropy"].to_pylist()) for run in (arm, mdm)]
+    told = rows["Residual lens: entropy, nats"]["ARM - MDM"]
+    value, low, high = (float(part) for part in re.findall(r"-?\d+\.\d+", told))
+    assert value == pytest.approx(lens[0] - lens[1], abs=6e-4)
+    assert low < value < high
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_lens_by_layer_is_the_mean_over_examples() -> None:
+    page = app("activations", measure="Components: top-1")
+    expected = np.array(pipeline.lens_layers(runs()[1].key)["node_top"].to_pylist()).reshape(64, 6).mean(0)
+    line = next(trace for trace in drawn(page)[5]["data"] if trace["name"] == "MDM")
+    assert np.allclose(_numbers(line["y"]), expected)
+    assert any(trace["name"] == "ARM - MDM, 95 % interval" for trace in drawn(page)[5]["data"])
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_few_examples_have_numbers_and_no_intervals() -> None:
+    for model in ("arm", "mdm"):
+        pipeline.run(RunSpec(model=model, n=4), compute=fake_compute)
+    page = app("activations", n="4")
+    assert "No intervals from 4 examples: choose 8 or more in Settings." in texts(page)
+    assert re.search(r"Ratio MDM / ARM: \d+\.\d\d\*", texts(page))
+    assert not any("interval" in str(trace.get("name")) for trace in drawn(page)[5]["data"])
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_a_region_without_tokens_is_a_sentence() -> None:
+    def without_answers(spec: RunSpec, on_progress: Callable[..., None]) -> RunTables:
+        made = fake_compute(spec, on_progress)
+        table = made.tables["activation_histograms"]
+        nothing = {"counts": [0] * bins.BINS, "n": 0}
+        rows = [row | (nothing if row["region"] == "answer" else {}) for row in table.to_pylist()]
+        made.tables["activation_histograms"] = type(table).from_pylist(rows, schema=table.schema)
+        return made
+
+    for model in ("arm", "mdm"):
+        pipeline.run(RunSpec(model=model, seed=21), compute=without_answers)
+    assert "no tokens of the kind “answer”" in texts(app("activations", seed="21", region="answer"))
+    assert "no tokens of the kind" not in texts(app("activations", seed="21", region="prompt"))
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_a_model_of_one_layer_has_a_page_too() -> None:
+    def flat(spec: RunSpec, on_progress: Callable[..., None]) -> RunTables:
+        return fake_compute(spec, on_progress, Graph(1, 2))
+
+    for model in ("arm", "mdm"):
+        pipeline.run(RunSpec(model=model, seed=22), compute=flat)
+    page = app("activations", seed="22")
+    assert "(first 1 of 1 layers): ARM 100.0%" in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_nonsense_in_the_address_is_ignored() -> None:
+    page = app("activations", layer="77", bin="x", early="99", region="y", view="z", heights="", measure="w", k="3")
+    assert texts(page) == texts(app("activations"))
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
+    page = app("activations", step="100")
+    assert "MDM after 100 steps" in texts(page)
+    assert runs(mdm="step:100")[1].key[:10] in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_hostile_tokens_are_text() -> None:
+    page = app("activations")
+    shown = [cell for frame in page.dataframe if "Promotes" in frame.value for cell in frame.value["Promotes"]]
+    assert any(HOSTILE in cell for cell in shown)
+    assert HOSTILE not in "".join(str(element.proto.body) for element in page.get("html"))
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_every_download_has_its_rows() -> None:
+    page = app("activations", k=str(K))
+    asked = Asked(Question("embedded", "ioi"), pair_named("embedded"), *runs(), K)
+    made = {
+        "importance-by-layer": files.profile_rows(asked),
+        "histograms": files.histogram_rows(asked),
+        "residual-norms": files.norm_rows(asked),
+        "head-norms": files.head_rows(asked, "answer"),
+        "lens-by-layer": files.lens_rows(asked),
+    }
+    offered = {str(button.key).removeprefix("download ") for button in page.get("download_button")}
+    assert offered == {*made, "specialisation"}
+    norms = sum(pipeline.residual_norms(run.key).num_rows for run in runs())
+    assert [len(rows) for rows in made.values()] == [6, 2 * 6 * 3, norms, 6 * 8, 4 * 3 * 6]
+    for rows in made.values():
+        read = list(csv.DictReader(io.StringIO(files.as_csv(rows).decode())))
+        assert [list(row.values()) for row in read] == [
+            ["" if value is None else str(value) for value in row.values()] for row in rows
+        ]
+    (row,) = [row for row in pipeline.activation_histograms(runs()[1].key) if (row.layer, row.region) == (2, "answer")]
+    (found,) = [r for r in made["histograms"] if (r["model"], r["layer"], r["region"]) == ("mdm", 2, "answer")]
+    assert tuple(found[f"from {edge:.6g}"] for edge in bins.EDGES[:-1]) == row.counts
+
+
+def _numbers(stored: object) -> np.ndarray:
+    """An array as Plotly writes it into JSON: plain, or typed and in base 64."""
+    if isinstance(stored, dict):
+        kind = np.dtype(stored["dtype"])
+        flat = np.frombuffer(base64.b64decode(stored["bdata"]), dtype=kind)
+        return flat.reshape([int(n) for n in str(stored.get("shape", len(flat))).split(",")])
+    return np.array(stored, dtype=float)
+
+
+def test_an_unreadable_cache_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "folder"))
+    assert "is not a file that can be written" in app("activations").error[0].value.replace("\\", "")
