@@ -4,7 +4,8 @@
 2. Draw and encode examples; fix the order in which an MDM reveals.
 3. Score edges, per part and per block of examples, and neurons.
 4. Read lenses of every component at the sites of the first examples, so that a click is a database read.
-5. Run the clean inputs once more and let observers see what neurons and the residual stream do.
+5. Run the clean inputs once more and let observers see what neurons, heads and the residual stream do.
+6. Let an MDM fill in answers under every sampler and in few or many steps.
 """
 
 from __future__ import annotations
@@ -17,27 +18,31 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from engine.accuracy import answers_of, measure_accuracy, steps_of
+from engine.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of
 from engine.activations import Histograms, ResidualNorms
 from engine.attribution import Attribution, attribute
 from engine.circuit import order_of
 from engine.columns import lists
-from engine.denoise import reveal_order
+from engine.denoise import Order, reveal_order
 from engine.encoding import Encoded, encode
+from engine.heads import Heads, token_roles
 from engine.lens import Lens, Readout, lenses, readouts_of
+from engine.lens_layers import LensLayers, position_lens
 from engine.models import Model, load_model
 from engine.neurons import Activity, Strongest, Traces, detail_table, detailed, neuron_table
 from engine.pairs import pair_named
 from engine.records import Progress, RunMeta, RunTables
+from engine.samplers import reveal_table, trajectory_table
 from engine.sites import Row, arm_rows, mdm_rows
 from engine.spec import RunSpec
 from engine.survey import input_table, inputs_of, kept, survey
 from engine.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
-from engine.tasks import Example, Task, examples, task_named
+from engine.tasks import Example, Task, available, examples, task_named
 from engine.weights import Cosines, neuron_cosines
 
 ACCURACY_EXAMPLES = 300
 ACCURACY_SEED = 0
+STEPS_EXAMPLES = 200  # for accuracy against the number of denoising steps
 LENS_EXAMPLES = 6
 LENS_BATCH = 64
 BLOCK_EDGES = 4096  # the strongest edges whose scores are kept by block of examples
@@ -54,6 +59,7 @@ class _Study:
     model: Model
     drawn: Sequence[Example]
     encoded: Sequence[Encoded]
+    orders: Sequence[Order]  # of revealing, by example; none for an ARM
     rows: Sequence[Row]
     on_progress: Report
 
@@ -74,10 +80,12 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
     torch.manual_seed(spec.seed)
 
     on_progress(Progress("measuring accuracy", 0, 0))
-    accuracy = measure_accuracy(model, task, ACCURACY_EXAMPLES, ACCURACY_SEED)
+    solved_of = available(task, ACCURACY_EXAMPLES)
+    accuracy = measure_accuracy(model, task, solved_of, ACCURACY_SEED)
     answers = answers_of(model, task, encoded)
-    rows = _rows(spec, model, task, encoded)
-    study = _Study(spec, task, model, drawn, encoded, rows, on_progress)
+    orders = _orders(spec, model, task, encoded)
+    rows = arm_rows(model, encoded) if spec.is_arm else mdm_rows(model, encoded, orders)
+    study = _Study(spec, task, model, drawn, encoded, orders, rows, on_progress)
 
     attribution = attribute(
         model,
@@ -94,12 +102,13 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
 
     tables = {
         "edges": edge_table(model.graph, parts),
-        "examples": example_table(drawn, task, answers, attribution),
+        "examples": example_table(model, drawn, encoded, task, answers, attribution),
         "readouts": readout_table(model, readouts, encoded),
         "node_lens": node_lens_table(model, readouts, found, encoded),
         "residual_lens": residual_lens_table(model, readouts, found, encoded),
         "edge_blocks": _edge_blocks(study, attribution),
         **_survey_tables(study, attribution),
+        **_denoising_tables(study),
     }
     meta = RunMeta(
         n_layers=model.graph.n_layers,
@@ -107,14 +116,13 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
         n_sites=sum(len(row.sites) for row in rows),
         parts=tuple(name for name in parts if name.startswith(("site-", "step-"))),
         accuracy=accuracy,
-        accuracy_n=ACCURACY_EXAMPLES,
+        accuracy_n=solved_of,
         metric_clean=float(attribution.metric_clean.mean()),
         metric_corrupt=float(attribution.metric_corrupt.mean()),
         device=str(model.device),
         architecture=model.architecture,
         versions={name: version(name) for name in ("torch", "transformers", "transformer-lens")},
         n_neurons=attribution.neurons.shape[-1],
-        stored_bytes=sum(table.nbytes for table in tables.values()),
     )
     return RunTables(meta, tables)
 
@@ -131,11 +139,11 @@ def _load(spec: RunSpec, on_progress: Report) -> Model:
     )
 
 
-def _rows(spec: RunSpec, model: Model, task: Task, encoded: Sequence[Encoded]) -> list[Row]:
+def _orders(spec: RunSpec, model: Model, task: Task, encoded: Sequence[Encoded]) -> list[Order]:
     if spec.is_arm:
-        return arm_rows(model, encoded)
-    steps = steps_of(task, len(encoded[0].answer))
-    return mdm_rows(model, encoded, reveal_order(model, encoded, spec.order, steps, spec.seed))
+        return []
+    steps = steps_of(task, max(len(e.answer) for e in encoded))
+    return reveal_order(model, encoded, spec.order, steps, spec.seed)
 
 
 def _part_scores(attribution: Attribution, n: int) -> dict[str, torch.Tensor]:
@@ -164,28 +172,48 @@ def _survey_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Tabl
     stored = kept(inputs)
     activity, strongest, traces = Activity(model), Strongest(model, inputs, neurons), Traces(model, stored, neurons)
     histograms, norms = Histograms(model), ResidualNorms(model, inputs)
+    roles = [_roles(study, example) for example in range(study.n)]
+    heads, layers = Heads(model, roles, inputs, stored), LensLayers(model, study.n)
     survey(
         model,
         inputs,
-        [activity, strongest, traces, histograms, norms],
-        on_inputs=lambda done: study.on_progress(Progress("neurons and activations", done, len(inputs))),
+        [activity, strongest, traces, histograms, norms, heads, layers],
+        on_inputs=lambda done: study.on_progress(Progress("what components do", done, len(inputs))),
     )
     study.on_progress(Progress("what neurons read and write", 0, 0))
-    roles = [_roles(study, inputs[number].example) for number in stored]
+    seen = [inputs[number] for number in stored]
     return {
-        "inputs": input_table(model, [inputs[number] for number in stored], roles),
+        "inputs": input_table(model, seen, [roles[one.example] for one in seen]),
         "neurons": neuron_table(model, attribution, study.n, activity, _cosines(study)),
         "neuron_detail": detail_table(model, neurons, strongest),
         "neuron_tokens": traces.table(),
         "activation_histograms": histograms.table(),
         "residual_norms": norms.table(),
+        "heads": heads.head_table(study.spec.seed),
+        "attention_roles": heads.role_table(),
+        "attention_patterns": heads.pattern_table(),
+        "lens_layers": layers.table(),
+    }
+
+
+def _denoising_tables(study: _Study) -> dict[str, pa.Table]:
+    """How the answer is filled in, and when it becomes readable."""
+    model, task = study.model, study.task
+    study.on_progress(Progress("denoising", 0, 0))
+    n = available(task, STEPS_EXAMPLES)
+    counts = [] if study.spec.is_arm else accuracy_by_steps(model, task, n, ACCURACY_SEED)
+    return {
+        "position_lens": position_lens(model, study.encoded, study.orders),
+        "reveals": reveal_table(study.orders),
+        "trajectories": trajectory_table(model, task, study.drawn, study.encoded, study.spec.seed),
+        "accuracy_steps": accuracy_table(counts),
     }
 
 
 def _roles(study: _Study, example: int) -> tuple[str, ...]:
     """A role for every token of prompt + answer."""
-    one = study.encoded[example]
-    return ("prompt",) * len(one.prompt) + ("answer",) * len(one.answer)
+    prompt, answer = token_roles(study.task, study.drawn[example], study.encoded[example], study.model.tokenizer)
+    return prompt + answer
 
 
 def _cosines(study: _Study) -> Cosines | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from engine.accuracy import solves
+from engine.accuracy import solves, tokens_of
 from engine.attribution import Attribution
 from engine.circuit import order_of
 from engine.encoding import Encoded
@@ -36,17 +36,24 @@ def edge_table(graph: Graph, parts: Mapping[str, torch.Tensor]) -> pa.Table:
 
 
 def example_table(
-    drawn: Sequence[Example], task: Task, answers: Sequence[Sequence[str]], attribution: Attribution
+    model: Model,
+    drawn: Sequence[Example],
+    encoded: Sequence[Encoded],
+    task: Task,
+    answers: Sequence[Sequence[str]],
+    attribution: Attribution,
 ) -> pa.Table:
+    def tokens(name: str) -> list[list[str]]:
+        return [tokens_of(model, getattr(e, name)) for e in encoded]
+
+    names = ("prompt", "answer", "corrupt_prompt", "corrupt_answer")
+    tokenizer = model.tokenizer
     return pa.table(
         {
             "example": pa.array(range(len(drawn)), pa.int32()),
-            "prompt": [e.prompt.split() for e in drawn],
-            "answer": [e.answer.split() for e in drawn],
-            "corrupt_prompt": [e.corrupt_prompt.split() for e in drawn],
-            "corrupt_answer": [e.corrupt_answer.split() for e in drawn],
+            **{name: tokens(name) for name in names},
             "predicted": [list(answer) for answer in answers],
-            "correct": [solves(task, e, a) for e, a in zip(drawn, answers, strict=True)],
+            "correct": [solves(task, e, a, tokenizer) for e, a in zip(drawn, answers, strict=True)],
             "metric_clean": pa.array(attribution.metric_clean.numpy(), pa.float32()),
             "metric_corrupt": pa.array(attribution.metric_corrupt.numpy(), pa.float32()),
         }
