@@ -122,7 +122,8 @@ def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
 def describe(found: Run) -> str:
     """A run in one line: its key, what it is, how well the model solves the task."""
     spec, meta = found.spec, found.meta
-    accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} held-out"
+    problems = "own prompts" if own.is_own(spec.task) else "held-out"
+    accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} {problems}"
     return f"{found.key}  {spec.pair} / {spec.model} / {spec.task}  n={spec.n} seed={spec.seed}  {accuracy}"
 
 

@@ -47,9 +47,7 @@ def write() -> None:
     """Everything up to the button that saves."""
     known = pairs()
     columns = st.columns([2, 3], gap="large")
-    name = columns[0].selectbox(
-        "Pair", list(known), format_func=lambda name: known[name].title, key=state.PAIR, bind=state.URL
-    )
+    name = columns[0].selectbox("Pair", list(known), key=state.PAIR, bind=state.URL)
     pair = known[name]
     try:
         words = words_of(pair.folder("arm"))
@@ -63,14 +61,15 @@ def write() -> None:
     )  # fmt: skip
     if st.session_state.get(REFUSED):
         st.error(widgets.plain(st.session_state[REFUSED]), icon=":material/error:")
-    st.caption(limits(words.positions) + (spaces_note() if words.keeps_spaces else ""))
+    st.caption(table_note(words.positions) + (spaces_note() if words.keeps_spaces else ""))
     rows, problems = table(" " if words.keeps_spaces else "")
     save_box(pair, rows, judge(pair, rows, problems))
 
 
-def limits(positions: int | None) -> str:
+def table_note(positions: int | None) -> str:
     together = f" These models read {positions:,} tokens at most, prompt and answer together." if positions else ""
     return (
+        "Click a cell to change it; write into the last row to add one; tick rows at their left to delete them. "
         f"At most {MOST_ROWS} rows, {LONGEST_PROMPT} tokens in a prompt, {LONGEST_ANSWER} in an answer and 1 MB in a "
         f"file.{together}"
     )

@@ -103,7 +103,7 @@ def test_what_was_saved_can_be_downloaded_both_ways(prompts: Page, tmp_path: Pat
     _upload(prompts, tmp_path, "two.csv", GOOD)
     prompts.get_by_role("button", name="Save and compute").click()
     expect(prompts.get_by_text("Saved as two.")).to_be_visible()
-    prompts.get_by_role("button", name="CSV", exact=True).click()
+    prompts.get_by_role("button", name="CSV", exact=True).first.click()
     for button, header in (("Answers as text", b"answer,foil"), ("Answers as token ids", b"correct_idx,incorrect_idx")):
         with prompts.expect_download() as waiting:
             prompts.get_by_role("button", name=button).click()

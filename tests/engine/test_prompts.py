@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.compute as pc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,13 +21,16 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from engine import prompt_csv
+from engine.compute import compute
 from engine.encoding import encode
 from engine.errors import UserError
 from engine.models import load_tokenizer
 from engine.pairs import Pair, pair_named
+from engine.pipeline import ignore
 from engine.prompt_csv import checked_csv, read_csv, write_csv, write_id_csv
 from engine.prompts import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS, CheckedRow, align, check
-from engine.tasks import TASKS, examples
+from engine.spec import RunSpec
+from engine.tasks import TASKS, examples, own
 from engine.tasks.own import PromptRow
 from engine.tokens import Token, words_of
 
@@ -538,3 +543,18 @@ def test_an_id_without_a_text_of_its_own_is_refused(byte_pair: Pair) -> None:
 def test_checked_rows_keep_their_row() -> None:
     assert [found.row for found in check([ROW], EMBEDDED)] == [ROW]
     assert isinstance(check([ROW], EMBEDDED)[0], CheckedRow)
+
+
+@pytest.mark.parametrize("model", ["arm", "mdm"])
+def test_a_single_row_of_free_text_is_computed_by_the_real_models(model: str) -> None:
+    row = PromptRow("from the  year\n17 32 to 17", "from the  year\n17 01 to 17", ("33", "34"), ("02",))
+    kept = own.save([row], "One row", "embedded")
+    made = compute(RunSpec(model=model, task=kept.name, n=1), ignore)
+    assert (made.meta.accuracy_n, made.meta.n_sites) == (1, 1)
+    total = made.tables["edges"].filter(pc.field("part") == "total")
+    scores = total["score"].to_numpy()
+    assert np.isfinite(scores).all() and np.abs(scores).max() > 1e-3
+    (example,) = made.tables["examples"].to_pylist()
+    assert example["prompt"][-7:] == "from the year 17 32 to 17".split()  # behind <bos>, if it is kept
+    assert (example["answer"], example["corrupt_answer"]) == (["33"], ["02"])
+    assert example["correct"] == (example["predicted"][0] in ("33", "34"))
