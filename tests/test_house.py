@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OURS = ("engine", "cache", "pages", "tests", "tools", "app")
+OURS = ("engine", "cache", "pages", "tests", "tools", "benchmarks", "app")
 MEGABYTE = 1024 * 1024
 
 ENGINE_DOORS = {  # what a page may ask of the engine; all of them come without torch
-    "circuit", "errors", "export", "graph", "jobs", "pairs", "pipeline", "prompt_csv", "prompts", "records", "settings",
-    "spec", "tasks", "tokens",
+    "bins", "circuit", "errors", "export", "graph", "jobs", "pairs", "pipeline", "prompt_csv", "prompts", "records",
+    "settings", "spec", "tasks", "tokens", "uncertainty",
 }  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def test_pages_come_in_by_their_doors() -> None:
 
 
 def test_shipped_code_needs_no_test() -> None:
-    assert breaches(sources("engine", "cache", "pages", "app.py"), "tests", "tools", "pytest") == []
+    assert breaches(sources("engine", "cache", "pages", "app.py"), "tests", "tools", "benchmarks", "pytest") == []
 
 
 def test_neither_engine_nor_pages_load_torch_when_imported() -> None:
@@ -162,7 +162,9 @@ def test_nothing_heavy_is_in_the_repository() -> None:
 def test_the_readme_names_every_module() -> None:
     files = (ROOT / "README.md").read_text().partition("## Files")[2]
     named = {line.split()[0] for line in files.splitlines() if re.match(r"\S+\.(py|md) ", line)}
-    there = {name_of(p) for p in sources("app.py", "pages", "engine", "cache", "tools") if p.stem != "__init__"}
+    there = {
+        name_of(p) for p in sources("app.py", "pages", "engine", "cache", "tools", "benchmarks") if p.stem != "__init__"
+    }
     assert named - {"engine/METHOD.md"} == there
 
 

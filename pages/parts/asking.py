@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from engine.graph import Graph
 from engine.pairs import Pair, pair_named, pairs
 from engine.records import Run
 from engine.spec import RunSpec
-from engine.tasks import task_named, task_names
+from engine.tasks import available, task_named, task_names
 from pages.figures.palette import NAME
 from pages.parts import resources, state, widgets
 from pages.parts.sides import Side, Sides
@@ -76,7 +76,8 @@ def ask() -> Question:
         chosen = widgets.settings_popover()
     about = task_named(task)
     st.caption(widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"))
-    return Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
+    question = Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
+    return replace(question, n=available(about, question.n))
 
 
 def checkpoint(pair: Pair) -> str:
