@@ -37,8 +37,8 @@ WATCH = """said => {
     document.addEventListener('mouseup', () => { window.clicked = performance.now(); }, {once: true, capture: true});
     const block = document.querySelector('[data-testid=stMainBlockContainer]');
     const look = () => {
-        if (window.clicked !== null && block.innerText.includes(said)) window.shown = performance.now() - window.clicked;
-        else requestAnimationFrame(look);
+        if (window.clicked === null || !block.innerText.includes(said)) requestAnimationFrame(look);
+        else window.shown = performance.now() - window.clicked;
     };
     requestAnimationFrame(look);
 }"""

@@ -12,7 +12,7 @@ from engine.export import FORMATS, file_name
 from engine.pairs import pairs
 from engine.records import Run
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
-from engine.tasks import task_named, task_names
+from engine.tasks import available, task_named, task_names
 from pages.parts import resources, widgets
 from pages.parts.entry import show
 from pages.parts.watching import job_card, watch_jobs
@@ -41,14 +41,15 @@ def start() -> None:
         method = middle.selectbox("Method", METHODS, key="start method")
         points = middle.number_input("Integration points m", 1, 1000, RunSpec.points, key="start points")
         metric = middle.selectbox("Metric", METRICS, key="start metric")
-        n = right.number_input("Examples", 2, 10_000, RunSpec.n, key="start n")
+        n = right.number_input("Examples", 1, 10_000, RunSpec.n, key="start n")
         seed = right.number_input("Seed", 0, 1_000_000, RunSpec.seed, key="start seed")
         dtype = right.selectbox("Precision", DTYPES, key="start dtype")
         order = right.selectbox("Order in which an MDM reveals its answer", ORDERS, key="start order")
         if st.form_submit_button("Start", type="primary", key="start run"):
-            chosen = {"method": method, "n": int(n), "seed": int(seed), "points": int(points), "metric": metric}
+            chosen = {"method": method, "seed": int(seed), "points": int(points), "metric": metric}
+            counts = {task: available(task_named(task), int(n)) for task in tasks}
             specs = [
-                RunSpec(pair=pair, model=model, task=task, order=order, dtype=dtype, **chosen)  # type: ignore[arg-type]
+                RunSpec(pair=pair, model=model, task=task, n=counts[task], order=order, dtype=dtype, **chosen)  # type: ignore[arg-type]
                 for task in tasks
                 for model in models
             ]

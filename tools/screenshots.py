@@ -23,6 +23,10 @@ PAGES = {
     "overview": "",
     "circuits": "circuits?task=ioi&k=100&node=a1.h3",
     "circuits-empty-node": "circuits?task=countdown&k=100",
+    "activations": "activations?task=countdown&k=200&layer=2",
+    "neurons": "neurons?task=ioi&k=200&layer=4",
+    "denoising": "denoising?task=sudoku&k=200",
+    "prompts": "prompts",
     "runs": "runs",
 }
 README = "circuits?task=ioi&k=100"

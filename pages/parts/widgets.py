@@ -66,7 +66,7 @@ def settings_popover() -> dict[str, object]:
     default = RunSpec()
     with st.popover("Settings", icon=":material/tune:", width="stretch"):
         st.caption("Other settings are other runs: what isn't in the cache has to be computed.")
-        n = st.number_input("Examples", 2, 10_000, default.n, key=state.N, bind=state.URL)
+        n = st.number_input("Examples", 1, 10_000, default.n, key=state.N, bind=state.URL)
         seed = st.number_input("Seed", 0, 1_000_000, default.seed, key=state.SEED, bind=state.URL)
         points = st.number_input(
             "Integration points m", 1, 1000, default.points, key=state.POINTS, bind=state.URL,
