@@ -67,13 +67,16 @@ def trajectory(look: Look, kept: Sequence[int]) -> None:
     st.caption("The prompt, and below it the right answer")
     widgets.token_strip(look.row.prompt, -1, -1)
     widgets.token_strip(look.answer, -1, -1)
+    if len(look.answer) == 1:
+        one_token(look, kept)
+        return
     key = look.asked.mdm.key
     known = [sampler for sampler in SAMPLERS if resources.trajectories(key, sampler, look.example)]
     sampler = st.selectbox(
         "Sampler: which masked positions a step reveals", known, format_func=str, key=state.SAMPLER, bind=state.URL
     )
     walk = resources.trajectories(key, sampler, look.example)
-    st.caption(f"{SAMPLERS[sampler]} {_one_token_note(look)}")
+    st.caption(SAMPLERS[sampler])
     figure = drawing.walk_figure(walk, look.answer, widgets.look())
     widgets.chart(
         figure, "trajectory", f"Trajectory of the MDM under {sampler} on example {look.example}",
@@ -91,6 +94,30 @@ def trajectory(look: Look, kept: Sequence[int]) -> None:
         "stands already. Any right answer counts as solved, not only the one above the columns."
     )
     compare_samplers(key, tuple(kept))
+
+
+def one_token(look: Look, kept: Sequence[int]) -> None:
+    """Where nothing is left to choose: what the MDM says in the one step that there is."""
+    st.caption("Here the answer is one token, revealed at once, so every sampler does the same.")
+    key = look.asked.mdm.key
+    rows = {row.example: row for row in resources.examples(key)}
+    table = []
+    for example in kept:
+        (step,) = resources.trajectories(key, next(iter(SAMPLERS)), example)
+        table.append(
+            {
+                "Example": example,
+                "Prompt": " ".join(visible(token) for token in rows[example].prompt),
+                "Right answer": visible(rows[example].answer[0]),
+                "The MDM says": visible(step.tokens[0]),
+                "Confidence": step.confidences[0],
+                "Solved": "✓" if step.correct else "no",
+            }
+        )
+    number = st.column_config.NumberColumn(format="%.3f")
+    st.dataframe(
+        table, hide_index=True, height="content", column_config={"Confidence": number}, alt="The MDM's answers"
+    )
 
 
 def compare_samplers(key: str, kept: tuple[int, ...]) -> None:
@@ -471,14 +498,6 @@ def _readable_said(name: str, lens: LensAt) -> str:
 def _share_said(name: str, correct: int, total: int) -> str:
     low, high = drawing.wilson(correct, total)
     return f"{name} {correct / total:.1%} of {total:,} (95 % interval {low:.1%} to {high:.1%})."
-
-
-def _one_token_note(look: Look) -> str:
-    if len(look.answer) == 1:
-        return "Here the answer is one token, revealed at once, so every sampler does the same."
-    if look.steps == 1:
-        return "The run explains this task with the whole answer revealed at one step."
-    return ""
 
 
 show(page)

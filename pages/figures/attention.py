@@ -17,9 +17,9 @@ CLEAR = 0.5  # a score above it names a head
 HOVER_MOST = 64  # tokens; of longer inputs a cell's hover text tells positions instead of tokens
 SCORES = {  # field of Head -> what it is called, and what it says
     "previous_token": ("previous token", "attention to the token just before"),
-    "duplicate_token": ("duplicate token", "attention to earlier copies of the same token"),
-    "induction": ("induction", "attention to what followed an earlier copy of the same token"),
-    "copying": ("copying", "whether writing raises the logits of the very tokens it attends to"),
+    "duplicate_token": ("duplicate token", "attention to other copies of the same token, in the ARM to earlier ones"),
+    "induction": ("induction", "attention to what follows other copies of the same token"),
+    "copying": ("copying", "from the weights: does a token that it attends to gain logits? 1 always, -1 never"),
 }
 KINDS = {"previous_token": "a previous-token head", "duplicate_token": "a duplicate-token head",
          "induction": "an induction head"}  # fmt: skip

@@ -135,7 +135,7 @@ def outlines(cells: Sequence[tuple[int, int]], colour: str, name: str, width: fl
     x: list[float | None] = []
     y: list[float | None] = []
     for row, column in cells:
-        left, right, top, bottom = column - 0.46, column + 0.46, row - 0.44, row + 0.44
+        left, right, top, bottom = column - 0.47, column + 0.47, row - 0.44, row + 0.44
         x += [left, right, right, left, left, None]
         y += [top, top, bottom, bottom, top, None]
     line = {"color": colour, "width": width}

@@ -11,6 +11,8 @@ from pages.parts.sides import Side, Sides
 
 ROLES_NOTE = "Each row sums to 1: how a token of that role spreads its attention, averaged over every input."
 
+SCORES_NOTE = "Attention scores are measured on random tokens that come twice; at 1 a head looks at nothing else."
+
 
 def attention_panel(sides: Sides, node: int) -> None:
     """Patterns, roles and scores of the head that is node `node`."""
@@ -95,7 +97,7 @@ def scores(sides: Sides, node: int) -> None:
     own = {model: next(head for head in rows if head.node == node) for model, rows in heads.items()}
     chart, words = st.columns(2)
     with chart:
-        st.caption("Standard scores of this head; a tick is another head of the same model")
+        st.caption(f"Standard scores of this head, among all heads of its model (ticks). {SCORES_NOTE}")
         widgets.chart(
             drawing.score_figure(heads, node, widgets.look()), "head scores",
             "Previous-token, duplicate-token, induction and copying score of the head in both models",

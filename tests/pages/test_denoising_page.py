@@ -189,6 +189,11 @@ def test_one_token_answers_need_no_step() -> None:
     assert state.AT not in [slider.key for slider in page.select_slider]
     assert "play steps" not in [button.key for button in page.button]
     assert drawn(page, "probability of the answer")
+    table = page.dataframe[0].value
+    walked = [pipeline.trajectories(runs("ioi")[1].key, "confidence", e)[0] for e in table["Example"]]
+    assert list(table["The MDM says"]) == [step.tokens[0] for step in walked]
+    assert list(table["Confidence"]) == pytest.approx([step.confidences[0] for step in walked])
+    assert state.SAMPLER not in [box.key for box in page.selectbox]
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
