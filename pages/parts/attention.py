@@ -56,7 +56,7 @@ def choose_inputs(sides: Sides, node: int) -> dict[str, KeptInput] | None:
     example_place, step_place = st.columns([3, 2], vertical_alignment="bottom")
     with example_place:
         example = st.selectbox(
-            "Example",
+            "Attention pattern on example",
             examples,
             format_func=str,
             key=state.INPUT,

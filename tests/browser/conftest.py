@@ -18,8 +18,9 @@ SEED = """
 from engine import pipeline
 from engine.spec import RunSpec
 from tests.fakes import fake_compute
-for model in ("arm", "mdm"):
-    pipeline.run(RunSpec(model=model), compute=fake_compute)
+for task in ("countdown", "ioi", "greater_than"):  # the last one is there to be deleted
+    for model in ("arm", "mdm"):
+        pipeline.run(RunSpec(task=task, model=model), compute=fake_compute)
 """
 
 

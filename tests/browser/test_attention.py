@@ -1,0 +1,58 @@
+"""The attention panel as a person reaches it: click a head on the circuits page, choose another input."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.app import wait_until_still
+from tests.browser.test_circuits import _click, _open, _until
+from tests.fakes import HOSTILE
+
+WEIGHTS = """chart => {
+    const figure = document.querySelector(`.st-key-${chart} .js-plotly-plot`);
+    return figure._fullData[0].z.map(row => Array.from(row));
+}"""
+LABELS = """([chart, axis]) => [...document.querySelectorAll(`.st-key-${chart} .js-plotly-plot .${axis}tick text`)]
+    .map(text => text.textContent)"""
+
+
+def test_a_clicked_head_shows_what_it_looks_at_in_both_models(page: Page, address: str) -> None:
+    _open(page, address + "circuits?k=100")
+    expect(page.get_by_text("What this head looks at")).to_have_count(0)
+    _click(page, 0, "a2.h3")
+    expect(page.get_by_text("What this head looks at")).to_be_visible()
+    wait_until_still(page)
+    first = [page.evaluate(WEIGHTS, f"pattern-{model}") for model in ("arm", "mdm")]
+    assert all(weight == 0 for q, row in enumerate(first[0]) for weight in row[q + 1 :])
+    assert any(weight > 0 for q, row in enumerate(first[1]) for weight in row[q + 1 :])
+    for model in ("arm", "mdm"):
+        labels = page.evaluate(LABELS, [f"pattern-{model}", "y"])
+        assert labels[0] == HOSTILE
+        assert page.evaluate(LABELS, [f"roles-{model}", "x"]) == page.evaluate(LABELS, [f"roles-{model}", "y"])
+    assert "<mask>" in page.evaluate(LABELS, ["pattern-mdm", "y"])
+    _click(page, 1, "m4")
+    expect(page.get_by_text("What this head looks at")).to_have_count(0)
+
+
+def test_another_example_shows_other_patterns_and_the_address_brings_them_back(page: Page, address: str) -> None:
+    _open(page, address + "circuits?k=100&node=a1.h2&task=countdown")
+    before = page.evaluate(WEIGHTS, "pattern-arm")
+    _choose(page, "Attention pattern on example", "1")
+    _until(page, lambda: page.evaluate(WEIGHTS, "pattern-arm") != before)
+    _choose(page, "MDM: denoising step", "step-05")
+    expect(page.get_by_text("MDM at step-05")).to_be_visible()
+    _until(page, lambda: "input=1" in page.url and "input_step=step-05" in page.url)
+    wait_until_still(page)
+    shown = [page.evaluate(WEIGHTS, f"pattern-{model}") for model in ("arm", "mdm")]
+
+    other = page.context.browser.new_page(viewport={"width": 1440, "height": 1300})  # type: ignore[union-attr]
+    _open(other, page.url)
+    assert [other.evaluate(WEIGHTS, f"pattern-{model}") for model in ("arm", "mdm")] == shown
+    other.close()
+
+
+def _choose(page: Page, label: str, option: str) -> None:
+    box = page.get_by_role("combobox", name=label)
+    box.focus()
+    box.press_sequentially(option)
+    box.press("Enter")
