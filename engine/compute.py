@@ -198,15 +198,22 @@ def _survey_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Tabl
 
 def _denoising_tables(study: _Study) -> dict[str, pa.Table]:
     """How the answer is filled in, and when it becomes readable."""
-    model, task = study.model, study.task
-    study.on_progress(Progress("denoising", 0, 0))
-    n = available(task, STEPS_EXAMPLES)
-    counts = [] if study.spec.is_arm else accuracy_by_steps(model, task, n, ACCURACY_SEED)
+    model, task, seed = study.model, study.task, study.spec.seed
+
+    def told(stage: str) -> Callable[[int, int], None]:
+        return lambda done, total: study.on_progress(Progress(stage, done, total))
+
+    def counts() -> list[tuple[int, int, int]]:
+        n = available(task, STEPS_EXAMPLES)
+        return (
+            [] if model.causal else accuracy_by_steps(model, task, n, ACCURACY_SEED, on_pass=told("accuracy by steps"))
+        )
+
     return {
         "position_lens": position_lens(model, study.encoded, study.orders),
         "reveals": reveal_table(study.orders),
-        "trajectories": trajectory_table(model, task, study.drawn, study.encoded, study.spec.seed),
-        "accuracy_steps": accuracy_table(counts),
+        "trajectories": trajectory_table(model, task, study.drawn, study.encoded, seed, on_samplers=told("samplers")),
+        "accuracy_steps": accuracy_table(counts()),
     }
 
 

@@ -20,7 +20,7 @@ node_lens      readout int32, node int32 (Graph's node index; `logits` not among
 residual_lens  readout int32, layer int32 (0 = embedding, l = after l layers), answer_probability, foil_probability,
                entropy float32, answer_rank, foil_rank int32 (0 = top), tokens list<string>, probabilities list<float32>
 edge_blocks    edge int32, scores list<float32>: for the 4096 strongest edges of "total" what each block of examples
-               adds to the score (block b: examples with example % 32 == b; min(32, n) blocks); they sum to the edge's score
+               adds to the score (block b: examples with example % 32 == b; min(32, n) blocks); they sum to the score
 
 What components do, on the task's clean inputs (engine/survey.py; an ARM has one an example, an MDM one a step):
 
