@@ -24,7 +24,7 @@ from pages.parts.neuron_data import MODELS, Layer, Promoter, Spot
 
 MOST_ROWS = 1000  # of the layer's table on the page; the download has all
 ORDERS = ("either", "ARM", "MDM", "difference")
-TILE = 215
+TILE = 240  # pixels: four in a row of a wide window, two of a narrow one
 TOKENS_SHOWN = 5
 
 Height = int | Literal["auto", "content"]
@@ -73,7 +73,7 @@ def choosers(asked: Asked) -> tuple[int, int | None]:
     places = st.columns([2, 3, 5, 4], vertical_alignment="bottom")
     with places[0]:
         layer = st.selectbox(
-            "Layer", range(n_layers), index=None, required=True, placeholder=str(strongest),
+            "Layer", range(n_layers), index=None, placeholder=str(strongest),
             key=state.LAYER, bind=state.URL, on_change=neuron.choose, args=(None,),
         )  # fmt: skip
     layer = strongest if layer is None else layer
@@ -143,7 +143,7 @@ def numbers(neurons: Layer) -> None:
         ),
         (
             "Sum of attributions",
-            f"{sums[0]:+.2f} / {sums[1]:+.2f}",
+            f"{sums[0]:+.3g} / {sums[1]:+.3g}",
             "ARM / MDM, the whole MLP",
             "What the MLP as a whole adds to the metric by this measure.",
         ),
@@ -208,8 +208,9 @@ def layer_table(asked: Asked, neurons: Layer, order: NDArray[np.int_], chosen: i
     note = "Tick a row to choose its neuron."
     if len(order) > MOST_ROWS:
         note += f" Here are the first {MOST_ROWS:,} of {len(order):,} neurons; the download has all."
-    st.caption(note)
-    download(lambda: table_of([(neurons, order)], halves=True), f"neurons-{asked.question.task}-m{neurons.number}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        download(lambda: table_of([(neurons, order)], halves=True), f"neurons-{asked.question.task}-m{neurons.number}")
+        st.caption(note)
 
 
 def show_neuron(asked: Asked, neurons: Layer, chosen: int | None) -> None:

@@ -158,8 +158,8 @@ def colour_legend(most: float) -> str:
     )
     return (
         f'<div style="font-size:0.8rem;opacity:0.85">&minus;{most:.3g} {bar} +{most:.3g}, '
-        "the same in both models and at every step. Dotted line: negative. Frame: the logits are read here. Bar: the answer begins. "
-        "Hover over a token for its number.</div>"
+        "the same in both models and at every step. Dotted line: negative. Frame: the logits are read here. "
+        "Bar: the answer begins. Hover over a token for its number.</div>"
     )
 
 

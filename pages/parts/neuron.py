@@ -148,7 +148,7 @@ def between(sides: Sides, neurons: Layer, neuron: int) -> None:
             f"over {tokens:,} prompt tokens" if np.isfinite(found) else "no detail in both models", width=_TILE,
             delta_color="off", delta_arrow="off",
             help="Pearson's, of the ARM's with the MDM's activation at the same tokens: the prompts that are kept with "
-            "both runs, each once, read by the MDM while the whole answer is masked.",
+            "both runs, each once, read by the MDM at the first step that is kept of it.",
         )  # fmt: skip
 
 

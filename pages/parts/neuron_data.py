@@ -151,8 +151,8 @@ def kept_pairs(arm: str, mdm: str) -> list[Kept]:
 def correlations(arm: str, mdm: str, number: int) -> tuple[dict[int, float], int]:
     """Correlation of a layer's neurons' activations between the models, by neuron, and over how many tokens.
 
-    Over the prompts that both runs keep, each token once; the MDM's are those of its first kept step, at which the
-    whole answer is masked. Only of neurons that keep their detail in both runs.
+    Over the prompts that both runs keep, each token once; the MDM reads them at the first step that is kept. Only of
+    neurons that keep their detail in both runs.
     """
     pairs = [kept for kept in kept_pairs(arm, mdm) if kept.same_prompt]
     numbers = {"arm": [kept.arm.input for kept in pairs], "mdm": [kept.mdm[0].input for kept in pairs]}
@@ -205,15 +205,17 @@ def promoters(arm: str, mdm: str, text: str) -> list[Promoter]:
 
 @st.cache_data(show_spinner=False, max_entries=128)
 def similar_tokens(arm: str, mdm: str, text: str, most: int = 8) -> list[str]:
-    """Tokens that some neuron does promote and that look like a text: those that contain it, then near spellings."""
+    """Tokens that some neuron does promote and that look like a text: near spellings, then those that contain it."""
     wanted = text.strip(MARKERS + "'\"").lower()
     known = sorted({token for key in (arm, mdm) for token in _promoted_tokens(key)})
     plain = {token: token.strip(MARKERS).lower() for token in known}
-    inside = [token for token, word in plain.items() if wanted and word and (wanted in word or word in wanted)]
     near = {word for word in plain.values() if abs(len(word) - len(wanted)) < 3}
     close = difflib.get_close_matches(wanted, near, most, 0.5)
-    ranked = sorted(inside, key=lambda token: abs(len(plain[token]) - len(wanted)))
-    return list(dict.fromkeys([*ranked, *(token for word in close for token in known if plain[token] == word)]))[:most]
+    spelt = [token for word in close for token in known if plain[token] == word]
+    inside = [
+        token for token, word in plain.items() if wanted and (wanted in word or (len(word) > 2 and word in wanted))
+    ]
+    return list(dict.fromkeys([*spelt, *sorted(inside, key=len)]))[:most]
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

@@ -120,7 +120,7 @@ def test_the_tiles_are_numpys_numbers() -> None:
     assert float(metric(page, f"Overlap of the {top} strongest")) == pytest.approx(overlap(arm, mdm), abs=5e-4)
     selves = [overlap(column(model, "half_a"), column(model, "half_b")) for model in MODELS]
     assert metric(page, "Each with itself") == f"{selves[0]:.2f} / {selves[1]:.2f}"
-    assert metric(page, "Sum of attributions") == f"{arm.sum():+.2f} / {mdm.sum():+.2f}"
+    assert metric(page, "Sum of attributions") == f"{arm.sum():+.3g} / {mdm.sum():+.3g}"
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
