@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -51,10 +52,10 @@ def role_figure(rows: Sequence[RoleAttention], roles: Sequence[str], model: str,
     for row in rows:
         at = roles.index(row.query), roles.index(row.key)
         values[at] = row.weight
-        told = f"{as_text(row.query)} looks at {as_text(row.key)}: {row.weight:.3f}"
+        told = f"{html.escape(row.query)} looks at {html.escape(row.key)}: {row.weight:.3f}"
         hover[at[0]][at[1]] = f"{told}<br>mean of {row.queries:,} queries"
     text = [["" if np.isnan(value) else f"{value:.2f}".lstrip("0") for value in line] for line in values]
-    labels = [as_text(role) for role in roles]
+    labels = [html.escape(role) for role in roles]
     grid = Grid(values, labels, labels, text, hover)
     return heat_figure(grid, look.of(model), look, titles=("looked at", "looking"), cell=27, upright=True)
 

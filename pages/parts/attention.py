@@ -70,7 +70,7 @@ def choose_inputs(sides: Sides, node: int) -> dict[str, KeptInput] | None:
     with step_place:
         step = st.selectbox(
             "MDM: denoising step", list(steps), key=state.INPUT_STEP, bind=state.URL,
-            help="How much of the answer the MDM sees: at step-00 all of it is masked.",
+            help="How much of the answer stands already: nothing at step-00, and more at every step.",
         )  # fmt: skip
     return {"arm": arm, "mdm": steps[str(step)]}
 

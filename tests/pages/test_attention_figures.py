@@ -50,13 +50,14 @@ def test_long_inputs_get_fewer_labels_and_short_hovers() -> None:
 
 
 def test_roles_stand_in_rows_that_look_and_columns_looked_at() -> None:
-    rows = [RoleAttention(5, "end", "subject", 0.9, 64), RoleAttention(5, "subject", "end", 0.125, 32)]
-    drawn = drawing.role_figure(rows, ["subject", "end"], "arm", LOOK)
+    rows = [RoleAttention(5, "end", "second subject", 0.9, 64), RoleAttention(5, "second subject", "end", 0.125, 32)]
+    drawn = drawing.role_figure(rows, ["second subject", "end"], "arm", LOOK)
     cells = drawn.data[0]
     assert cells.z[1][0] == 0.9 and cells.z[0][1] == 0.125
     assert np.isnan(cells.z[0][0])
     assert [list(row) for row in cells.text] == [["", ".12"], [".90", ""]]
-    assert cells.customdata[1][0] == "end looks at subject: 0.900<br>mean of 64 queries"
+    assert cells.customdata[1][0] == "end looks at second subject: 0.900<br>mean of 64 queries"
+    assert list(drawn.layout.yaxis.ticktext) == ["second subject", "end"]
     assert drawn.layout.yaxis.title.text == "looking" and drawn.layout.xaxis.title.text == "looked at"
 
 
