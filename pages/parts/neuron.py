@@ -102,6 +102,7 @@ def neuron_panel(sides: Sides, neurons: Layer, neuron: int) -> None:
             args=(spot,),
             width="stretch",
             disabled=not pinned and len(pins()) >= MOST_PINS,
+            help=f"Keeps it in the comparison at the end of the page and in the address; at most {MOST_PINS}.",
         )
         between(sides, neurons, neuron)
         look = choose_look(sides, shown)

@@ -7,8 +7,11 @@ import html
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +20,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
-from engine import pipeline
+from engine import pipeline, settings
 from engine.jobs import JobQueue
 from engine.records import Progress, Run, RunTables
 from engine.spec import RunSpec
@@ -509,6 +512,27 @@ def test_the_scatter_holds_every_neuron_once() -> None:
         if trace.get("meta") == figures.POINTS_TRACE:
             drawn += trace["customdata"]
     assert sorted(drawn) == list(range(24))
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_an_unreadable_cache_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "folder"))
+    assert "is not a file that can be written" in opened().error[0].value.replace("\\", "")
+
+
+@pytest.mark.usefixtures("seeded")
+def test_the_page_needs_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "from tests.pages.test_pages import app\n"
+        "page = app('neurons', layer='3', neuron='11', search='Mary', pins='1:2', task='countdown')\n"
+        "assert not page.error, page.error\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    pipeline.close()
+    done = subprocess.run([sys.executable, "-c", code], cwd=settings.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_a_place_is_read_from_a_text() -> None:
