@@ -10,27 +10,37 @@ panel says what was clicked. Both run on the machine at hand, so leave it alone 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from engine import bins  # noqa: E402
+from pages.figures.activations import TARGETS  # noqa: E402
+from pages.figures.circuit import NODE_TRACE  # noqa: E402
+from pages.figures.heat import SELECT_TRACE  # noqa: E402
+from pages.figures.neurons import POINTS_TRACE  # noqa: E402
 from tests.browser.app import FLAGS, chromium_path, running_app, wait_until_still  # noqa: E402
 
-TASK = "task=countdown&k=200"
-PLACES = """([key, trace]) => {
-    const figure = document.querySelector('.st-key-' + key + ' .js-plotly-plot');
-    const found = figure._fullData.find(one => one.name === trace);
+PLACES = """([index, name]) => {
+    const figure = document.querySelectorAll('.js-plotly-plot')[index];
+    const traces = figure._fullData.filter(one => one.name === name || one.meta === name);
     const {xaxis, yaxis} = figure._fullLayout, box = figure.getBoundingClientRect();
-    return Array.from(found.x).map((x, i) => ({
-        x: box.left + xaxis._offset + xaxis.d2p(x), y: box.top + yaxis._offset + yaxis.d2p(found.y[i]),
-        name: [].concat((found.customdata || [])[i] ?? i)[0]}));
+    const across = trace => trace.type === 'bar' && trace.orientation === 'h';
+    const upright = trace => trace.type === 'bar' && trace.orientation !== 'h';
+    return traces.flatMap(trace => Array.from(trace.customdata).map((name, i) => ({
+        x: box.left + xaxis._offset + (across(trace) ? 0.4 * xaxis._length : xaxis.d2p(trace.x[i])),
+        y: box.top + yaxis._offset + (upright(trace) ? 0.4 * yaxis._length : yaxis.d2p(trace.y[i])),
+        name: [].concat(name)[0],
+    })));
 }"""
 WATCH = """said => {
     window.clicked = window.shown = null;
@@ -42,52 +52,84 @@ WATCH = """said => {
     };
     requestAnimationFrame(look);
 }"""
+IDLE = """() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
+    && performance.now() - window.clicked"""
+
+
+APART = 14  # pixels between points, so that the right one is hit
 
 
 @dataclass(frozen=True)
 class Case:
-    """Points of a trace of the figure under `key`; `said` is what the panel then says, with the point's {name}."""
+    """Points of the traces called `trace` (by name or meta) in the page's figure number `figure`.
+
+    `said` is what the panel says of a point called {name}; `only` keeps the points whose names begin with it.
+    """
 
     name: str
     address: str
-    key: str
+    figure: int
     trace: str
     said: str
+    only: str = ""
 
 
-CASES = (Case("circuits: a node", f"circuits?{TASK}", "graph-arm", "nodes", "({name})"),)
+CASES = (
+    Case("circuits: an MLP", "circuits?task=countdown&k=200", 0, NODE_TRACE, "({name})", "m"),
+    Case("circuits: a head", "circuits?task=countdown&k=200", 0, NODE_TRACE, "({name})", "a"),
+    Case(
+        "activations: a layer", "activations?task=countdown&k=200", 0, TARGETS, "Layer {name}: the neurons that matter"
+    ),
+    Case("activations: a bin", "activations?task=countdown&k=200", 1, TARGETS, "the neurons with activations of {bin}"),
+    Case("neurons: a neuron", "neurons?task=countdown&k=200&layer=2", 0, POINTS_TRACE, "Neuron {name} of layer"),
+    Case("denoising: a position", "denoising?task=countdown&k=200", 4, SELECT_TRACE, "Position {name}, right answer"),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clicks", type=int, default=9)
     chosen = parser.parse_args()
-    print(f"{'click':32} {'median':>8} {'slowest':>8}  (milliseconds, {chosen.clicks} clicks)")
+    print(
+        f"{'click':24} {'panel, median':>14} {'slowest':>8} {'all done, median':>17}   (at most {chosen.clicks} clicks, ms)"
+    )
     with running_app() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         for case in CASES:
             page = browser.new_page(viewport={"width": 1440, "height": 1800})
             page.goto(address + case.address)
             wait_until_still(page)
-            times = list(clicked(page, case, chosen.clicks))
-            print(f"{case.name:32} {statistics.median(times):8.0f} {max(times):8.0f}")
+            shown, done = zip(*clicked(page, case, chosen.clicks), strict=True)
+            told = f"{statistics.median(shown):14.0f} {max(shown):8.0f} {statistics.median(done):17.0f}"
+            print(f"{case.name:24} {told}", flush=True)
             page.close()
         browser.close()
 
 
-def clicked(page: Page, case: Case, count: int) -> Iterator[float]:
-    """Milliseconds from each of `count` clicks, on points that lie apart, to its panel."""
-    places = page.evaluate(PLACES, [case.key, case.trace])
-    step = max(1, len(places) // (count + 1))
-    for place in places[1 : 1 + count * step : step]:
+def clicked(page: Page, case: Case, count: int) -> Iterator[tuple[float, float]]:
+    """Milliseconds from each of `count` clicks to its panel, and to the end of the script that it set off."""
+    places = [one for one in page.evaluate(PLACES, [case.figure, case.trace]) if str(one["name"]).startswith(case.only)]
+    places = [one for one in places if sum(math.dist(at(one), at(other)) < APART for other in places) == 1]
+    for place in places[1 :: max(1, (len(places) - 1) // count)][:count]:  # the first may be chosen already
         page.mouse.move(place["x"] + 30, place["y"] + 15)
         page.mouse.move(place["x"], place["y"])
         page.wait_for_timeout(500)  # Plotly looks for the point under the mouse some time after it has moved
-        page.evaluate(WATCH, case.said.format(name=place["name"]))
+        page.evaluate(WATCH, said(case, place["name"]))
         page.mouse.click(place["x"], place["y"])
         page.wait_for_function("window.shown !== null", timeout=10_000)
-        yield float(page.evaluate("window.shown"))
+        shown = float(page.evaluate("window.shown"))
+        done = float(page.wait_for_function(IDLE).json_value())
+        yield shown, done
         wait_until_still(page)
+
+
+def at(place: dict[str, Any]) -> tuple[float, float]:
+    return place["x"], place["y"]
+
+
+def said(case: Case, name: object) -> str:
+    """What the panel says when the point called `name` was clicked."""
+    return case.said.format(name=name, bin=bins.label(name) if isinstance(name, int) and name < bins.BINS else "")
 
 
 if __name__ == "__main__":
