@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.parts import state
 from pages.parts.entry import THROUGH_APP
 
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
@@ -13,7 +14,7 @@ LOGO = Path(__file__).parent / "assets" / "logo.svg"
 st.session_state[THROUGH_APP] = True
 st.set_page_config(page_title="Circuit explorer", page_icon=str(LOGO), layout="wide")
 st.logo(str(LOGO), size="large")
-st.navigation(
+page = st.navigation(
     [
         st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),
         st.Page("pages/circuits.py", title="Circuits", icon=":material/hub:", url_path="circuits"),
@@ -24,4 +25,6 @@ st.navigation(
         st.Page("pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
     ],
     position="top",
-).run()
+)
+state.carry_over(page.url_path)
+page.run()

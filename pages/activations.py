@@ -144,7 +144,7 @@ def profile(asked: Asked, early: int, layer: int, mirrored: bool) -> None:
     )
     st.caption(
         f"How the importance (sum of |score| over a component's edges) of the {asked.k:,} strongest edges is spread "
-        "over layers of heads and MLPs. Click a layer to see its neurons. " + intervals_note(asked.arm)
+        "over layers of heads and MLPs. Click a layer to see its neurons. " + intervals_note(asked)
     )
 
 
@@ -212,7 +212,7 @@ def spread_table(asked: Asked) -> None:
         spread_rows(asked), height="content", hide_index=True, alt="How specialised both models are, with intervals",
     )  # fmt: skip
     st.caption(
-        "In brackets: the 95 % interval over examples. " + intervals_note(asked.arm) + " Effective number: how many "
+        "In brackets: the 95 % interval over examples. " + intervals_note(asked) + " Effective number: how many "
         "equally important ones would be spread as much (exp of the entropy of the shares); Gini: 0 when all matter "
         "alike, near 1 when few do everything. For neurons only two halves of the examples are stored, so the "
         "values of even / odd examples stand in place of an interval (“/”). "
@@ -317,14 +317,18 @@ def clicked_number(chart: str) -> int | None:
     return last if isinstance(last, int) else None
 
 
-def intervals_note(run: Run) -> str:
+def intervals_note(asked: Asked) -> str:
     """What the intervals come from, or why there are none."""
-    if min(run.spec.n, uncertainty.BLOCKS) < uncertainty.FEWEST:
-        return f"No intervals from {run.spec.n} examples: choose {uncertainty.FEWEST} or more in Settings."
-    return (
-        f"Intervals: 95 %, from {uncertainty.RESAMPLES:,} resamples of the {run.spec.n} examples, the same for both "
-        "models, with the circuits' edges kept."
+    n, known = asked.arm.spec.n, len(resources.edge_blocks(asked.arm.key).edge)
+    if min(n, uncertainty.BLOCKS) < uncertainty.FEWEST:
+        return f"No intervals from {n} examples: choose {uncertainty.FEWEST} or more in Settings."
+    said = (
+        f"Intervals: 95 %, from {uncertainty.RESAMPLES:,} resamples of the {n} examples, the same for both models, "
+        "with the circuits' edges kept."
     )
+    if asked.k > known:
+        said += f" Only the {known:,} strongest edges are resampled, so they are somewhat too narrow at this K."
+    return said
 
 
 def percent(found: Estimate) -> str:

@@ -34,6 +34,9 @@ URL: Literal["query-params"] = "query-params"  # what `bind` of a widget wants
 DEFAULT_K = 200
 PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
+SHARED = (PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, STEP, K, NODE, LAYER)  # by several pages
+
+_PAGE = "page"  # session only: the page that was shown last
 _CLICKED = "last clicked in "  # session only: a chart's key -> the node last clicked in it
 
 
@@ -80,6 +83,24 @@ def chosen_k(n_edges: int) -> int:
     """The K that was chosen on any page; the default where none was, or where this graph has no such circuit."""
     found = st.session_state.get(K)
     return found if isinstance(found, int) and found in k_options(n_edges) else default_k(n_edges)
+
+
+def carry_over(page: str) -> None:
+    """Keep the choices, and the address, when the reader comes from another page; called before the page runs.
+
+    Streamlit tells apart the widgets of two pages though they have the same key, and gives the second one its default
+    when one page is seen right after the other. A value assigned before the widget is made stays; what a link says
+    about the page goes first.
+    """
+    before = st.session_state.get(_PAGE, page)
+    st.session_state[_PAGE] = page
+    if before == page:
+        return
+    told = st.query_params.to_dict()
+    kept = {key: st.session_state[key] for key in SHARED if st.session_state.get(key) is not None and key not in told}
+    for key, value in kept.items():
+        st.session_state[key] = value
+    st.query_params.update({key: str(value) for key, value in kept.items()})
 
 
 def chosen_node() -> str | None:

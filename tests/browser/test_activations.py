@@ -83,8 +83,24 @@ def test_a_neuron_leads_to_its_own_page(page: Page, address: str) -> None:
     link.click()
     page.wait_for_url("**/neurons?**")
     wait_until_still(page)
-    assert f"neuron={number}" in page.url
-    assert page.get_by_role("combobox", name="Layer").input_value() == "2"
+    for part in ("layer=2", f"neuron={number}", "k=100"):
+        assert part in page.url
+    expect(page.get_by_role("heading", name=f"Neuron {number} of layer 2")).to_be_visible()
+
+
+def test_choices_go_along_from_page_to_page(page: Page, address: str) -> None:
+    _open(page, address + "circuits?seed=7&k=100")
+    for name, heading in (("Activations", "Activations, layer by layer"), ("Circuits", "Two circuits, side by side")):
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        wait_until_still(page)
+        assert "seed=7" in page.url
+        expect(page.get_by_text("Not computed yet with these settings")).to_be_visible()
+    page.goto(address + "circuits?k=100")
+    wait_until_still(page)
+    page.get_by_role("link", name="Activations", exact=True).click()
+    expect(page.get_by_text("of the 100 strongest edges")).to_be_visible()
+    assert "k=100" in page.url
 
 
 def test_the_early_boundary_slides_and_the_ratio_follows(page: Page, address: str) -> None:

@@ -222,6 +222,19 @@ def test_few_examples_have_numbers_and_no_intervals() -> None:
 
 
 @pytest.mark.usefixtures("pair", "queue_of")
+def test_a_circuit_beyond_what_is_resampled_says_so() -> None:
+    def short(spec: RunSpec, on_progress: Callable[..., None]) -> RunTables:
+        made = fake_compute(spec, on_progress)
+        made.tables["edge_blocks"] = made.tables["edge_blocks"].slice(0, 150)
+        return made
+
+    for model in ("arm", "mdm"):
+        pipeline.run(RunSpec(model=model, seed=23), compute=short)
+    assert "Only the 150 strongest edges are resampled" in texts(app("activations", seed="23", k="200"))
+    assert "are resampled" not in texts(app("activations", seed="23", k="100"))
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
 def test_a_region_without_tokens_is_a_sentence() -> None:
     def without_answers(spec: RunSpec, on_progress: Callable[..., None]) -> RunTables:
         made = fake_compute(spec, on_progress)
