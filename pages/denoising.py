@@ -61,6 +61,7 @@ def explore(asked: Asked) -> None:
 
 
 @st.fragment
+@widgets.user_errors()
 def trajectory(look: Look, kept: Sequence[int]) -> None:
     """What the MDM would say at every step, and what it reveals; another sampler draws nothing else anew."""
     st.header("What is revealed when", divider="gray")
@@ -102,8 +103,8 @@ def one_token(look: Look, kept: Sequence[int]) -> None:
     key = look.asked.mdm.key
     rows = {row.example: row for row in resources.examples(key)}
     table = []
-    for example in kept:
-        (step,) = resources.trajectories(key, next(iter(SAMPLERS)), example)
+    for example in [number for number in kept if len(rows[number].answer) == 1]:
+        step = resources.trajectories(key, next(iter(SAMPLERS)), example)[0]
         table.append(
             {
                 "Example": example,
@@ -138,11 +139,10 @@ def compare_samplers(key: str, kept: tuple[int, ...]) -> None:
 @st.fragment(key=STEPS)
 def step_by_step(look: Look) -> None:
     """All that a step changes. While it plays, an inner fragment reruns by itself and nothing else does."""
-    with widgets.user_errors():
-        if st.session_state.get(_PLAYS) and look.steps > 1:
-            playing(look)
-        else:
-            resting(look)
+    if st.session_state.get(_PLAYS) and look.steps > 1:
+        playing(look)
+    else:
+        resting(look)
 
 
 @st.fragment
@@ -179,6 +179,7 @@ def toggle_play(steps: int) -> None:
     st.rerun(STEPS)
 
 
+@widgets.user_errors()
 def at_step(look: Look) -> None:
     step = choose_step(look)
     step_circuit(look, step)
@@ -294,7 +295,7 @@ def lens_section(look: Look, step: int) -> None:
         st.info("These runs keep no lens of this example. Choose another example, or compute the runs again.")
         return
     at = {"arm": _at_step(found["arm"], 0), "mdm": _at_step(found["mdm"], step)}
-    position = choose_position(look, step)
+    position = choose_position(look)
     panel, maps = st.container(), st.container()
     with panel:
         position_panel(look, found, step, position)
@@ -302,7 +303,7 @@ def lens_section(look: Look, step: int) -> None:
         lens_maps(look, at, position)
 
 
-def choose_position(look: Look, step: int) -> int:
+def choose_position(look: Look) -> int:
     """An answer position: clicked in a map, or chosen here."""
     if len(look.answer) == 1:
         return 0
@@ -388,8 +389,8 @@ def between_steps(look: Look) -> None:
     st.header("All steps", divider="gray")
     chance = circuit.chance(asked.k, asked.graph.n_edges)
     st.caption(
-        f"Overlap (Jaccard) of the {asked.k:,} strongest edges of every two parts, the larger the deeper; two random "
-        f"circuits of that size have {chance:.3f}. With itself a step has 1."
+        f"Overlap (Jaccard, in percent) of the {asked.k:,} strongest edges of every two parts, the larger the deeper; "
+        f"two random circuits of that size have {chance:.1%}. With itself a step has 100."
     )
     left, right = st.columns(2)
     with left:

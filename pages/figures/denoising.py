@@ -23,7 +23,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 Z95 = 1.959964  # standard normal quantile of a 95 % interval
 HIDDEN_DEEPEST, REVEALED_DEEPEST = 0.22, 0.5  # of the colour at full confidence
-ROOM, HALF_ROOM = 110, 46  # characters in a row of cells, over the page's width and half of it
+ROOM, HALF_ROOM = 110, 40  # characters in a row of cells, over the page's width and half of it
 BOXES = "revealed"
 
 
@@ -146,16 +146,15 @@ def walk_figure(steps: Sequence[TrajectoryStep], answer: Sequence[str], look: Pa
 def overlap_figure(
     values: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], colour: str, look: Palette
 ) -> go.Figure:
-    """Overlaps of parts' circuits as numbers on shades; `rows` and `columns` are the parts' names.
+    """Overlaps of parts' circuits, in percent on shades; `rows` and `columns` are the parts' names.
 
     The deepest shade is the largest overlap of two different parts, as those of a part with itself are 1.
     """
     different = np.array(rows)[:, None] != np.array(columns)[None, :]
     highest = float(values[different].max(initial=0.0))
-    few = len(columns) <= 12
-    text = [[f"{value:.2f}".lstrip("0") if few else f"{100 * value:.0f}" for value in row] for row in values]
+    text = [[f"{100 * value:.0f}" for value in row] for row in values]
     hover = [
-        [f"{row} and {column}: {value:.3f}" for column, value in zip(columns, line, strict=True)]
+        [f"{row} and {column}: {value:.1%}" for column, value in zip(columns, line, strict=True)]
         for row, line in zip(rows, values.tolist(), strict=True)
     ]
     short = [name.partition("-")[2].lstrip("0") or "0" for name in columns]
@@ -385,5 +384,5 @@ def _after(layer: int) -> str:
 
 def _short(token: str, columns: int, room: int = ROOM) -> str:
     """A token for a cell, escaped, as long as a row of so many cells has room for."""
-    most = max(3, room // max(1, columns))
+    most = max(2, room // max(1, columns))
     return as_text(token if len(token) <= most else token[: most - 1] + "…")

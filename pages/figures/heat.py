@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pages.figures.palette import Palette
 
 DEEPEST = 0.5  # of the colour in the darkest cell, so that text on it stays readable
-LABELS_MOST = 34  # along one side; of more tokens only some are labelled
+ROWS_MOST, COLUMNS_MOST = 34, 24  # labels; of more rows or columns only some have one
 SELECT_TRACE = "cells"  # invisible markers that answer clicks, as a heat map answers none
 
 
@@ -84,7 +84,7 @@ def frame(
     """Axes whose cells are numbered from 0, rows from the top, with (some of) their labels."""
     font = {"color": look.text, "size": 12 if max(len(rows), len(columns)) <= 20 else 10}
     common = {"showgrid": False, "zeroline": False, "tickfont": font, "fixedrange": True}
-    x, y = thinned(len(columns)), thinned(len(rows))
+    x, y = thinned(len(columns), COLUMNS_MOST), thinned(len(rows), ROWS_MOST)
     figure.update_xaxes(
         title=titles[0], tickvals=x, ticktext=[columns[i] for i in x], range=[-0.5, len(columns) - 0.5],
         tickangle=-90 if upright else 0, **common,
@@ -95,9 +95,9 @@ def frame(
     figure.update_layout(margin={"l": 8, "r": 8, "t": 12, "b": 8}, showlegend=False)
 
 
-def thinned(count: int) -> list[int]:
-    """Which of `count` labels are shown: all, or every so many that at most LABELS_MOST are left."""
-    return list(range(0, count, max(1, ceil(count / LABELS_MOST))))
+def thinned(count: int, most: int) -> list[int]:
+    """Which of `count` labels are shown: all, or every so many that at most `most` are left."""
+    return list(range(0, count, max(1, ceil(count / most))))
 
 
 def shades(colour: str, look: Palette, deepest: float = DEEPEST) -> list[list[Any]]:

@@ -223,6 +223,17 @@ def test_a_step_that_the_reader_chooses_while_it_plays_is_shown() -> None:
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
+    page, final = app("denoising", step="100"), app("denoising")
+    run = pipeline.find(RunSpec(model="step:100"))
+    assert run
+    assert f"MDM after 100 steps: run {run.key[:10]}" in texts(page)
+    said = [row.tokens[0] for e in (0, 1) for row in pipeline.trajectories(run.key, "confidence", e)]
+    assert list(page.dataframe[0].value["The MDM says"]) == said
+    assert drawn(page, "probability of the answer") != drawn(final, "probability of the answer")
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
 def test_nonsense_in_the_address_is_ignored() -> None:
     page = app("denoising", task="countdown", at="99", position="x", example="-1", sampler="none")
     assert page.selectbox(key=state.SAMPLER).value == "confidence"
