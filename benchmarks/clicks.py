@@ -34,6 +34,7 @@ PLACES = """([index, name]) => {
     const wanted = one => one.name === name || one.meta === name;
     const figures = [...document.querySelectorAll('.js-plotly-plot')].filter(one => one._fullData?.some(wanted));
     const figure = figures[index], traces = figure._fullData.filter(wanted);
+    figure.scrollIntoView({block: 'center'});
     const {xaxis, yaxis} = figure._fullLayout, box = figure.getBoundingClientRect();
     const across = trace => trace.type === 'bar' && trace.orientation === 'h';
     const upright = trace => trace.type === 'bar' && trace.orientation !== 'h';
