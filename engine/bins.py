@@ -25,9 +25,7 @@ def counts(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
 
 def label(index: int) -> str:
     """A bin as a reader sees it, as in "0.32 to 0.56"."""
-    low, high = EDGES[index], EDGES[index + 1]
-    if np.isinf(low):
-        return f"below {high:.3g}"
-    if np.isinf(high):
-        return f"{low:.3g} and above"
-    return f"{low:.2g} to {high:.2g}"
+    low, high = (f"{edge:.0f}" if abs(edge) >= 100 else f"{edge:.2g}" for edge in EDGES[index : index + 2])
+    if index == 0:
+        return f"below {high}"
+    return f"{low} and above" if index == BINS - 1 else f"{low} to {high}"

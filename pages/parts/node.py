@@ -51,7 +51,20 @@ def node_panel(sides: Sides) -> None:
             lenses(sides, node, at)
         if name.startswith("a"):
             attention_panel(sides, node)
+        elif name.startswith("m"):
+            neurons_link(sides, node)
         edge_tables(sides, node)
+
+
+def neurons_link(sides: Sides, node: int) -> None:
+    """The way down to an MLP's neurons."""
+    spec, layer = sides.arm.run.spec, sides.graph.node_layer[node]
+    st.page_link(
+        "pages/neurons.py",
+        label=f"Go down to the neurons of {sides.graph.node_names[node]}",
+        icon=":material/scatter_plot:",
+        query_params={state.PAIR: spec.pair, state.TASK: spec.task, state.K: str(sides.k), state.LAYER: str(layer)},
+    )
 
 
 def describe(graph: Graph, node: int) -> str:

@@ -34,7 +34,8 @@ URL: Literal["query-params"] = "query-params"  # what `bind` of a widget wants
 DEFAULT_K = 200
 PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
-SHARED = (PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, STEP, K, NODE, LAYER)  # by several pages
+# What goes along from page to page.
+SHARED = (PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, STEP, K, NODE, LAYER, NEURON, PINS)
 
 _PAGE = "page"  # session only: the page that was shown last
 _CLICKED = "last clicked in "  # session only: a chart's key -> the node last clicked in it

@@ -294,7 +294,7 @@ def test_progress_is_a_share_of_the_time() -> None:
     assert time_left(150.0) == ", about 2 min left"
 
 
-@pytest.mark.parametrize("page", ["overview", "circuits", "runs"])
+@pytest.mark.parametrize("page", ["overview", "circuits", "activations", "neurons", "denoising", "runs"])
 def test_an_unreadable_cache_is_a_sentence(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder").mkdir()
     monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "folder"))
@@ -308,7 +308,7 @@ def test_pages_need_no_torch(tmp_path: Path) -> None:
         "import sys\n"
         "from streamlit.testing.v1 import AppTest\n"
         f"app = AppTest.from_file({APP!r}, default_timeout={TIMEOUT})\n"
-        "for page in ('circuits', 'overview', 'runs'):\n"
+        "for page in ('circuits', 'overview', 'activations', 'neurons', 'denoising', 'prompts', 'runs'):\n"
         "    app.switch_page(f'pages/{page}.py')\n"
         "    app.query_params['node'] = 'm1'\n"
         "    app.run()\n"
