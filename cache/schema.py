@@ -89,7 +89,8 @@ COMPONENT_TABLES = {
     "neuron_detail": """
         layer INTEGER NOT NULL, neuron INTEGER NOT NULL, top_input_example INTEGER[] NOT NULL,
         top_part VARCHAR[] NOT NULL, top_position INTEGER[] NOT NULL, top_value FLOAT[] NOT NULL,
-        gate_tokens VARCHAR[] NOT NULL, gate_cosine FLOAT[] NOT NULL, up_tokens VARCHAR[] NOT NULL, up_cosine FLOAT[] NOT NULL""",
+        gate_tokens VARCHAR[] NOT NULL, gate_cosine FLOAT[] NOT NULL, up_tokens VARCHAR[] NOT NULL,
+        up_cosine FLOAT[] NOT NULL""",
     "neuron_tokens": """
         input INTEGER NOT NULL, layer INTEGER NOT NULL, neuron INTEGER NOT NULL, activations FLOAT[] NOT NULL,
         gates FLOAT[] NOT NULL, ups FLOAT[] NOT NULL""",
