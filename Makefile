@@ -1,4 +1,4 @@
-# `make run` opens the explorer, `make test` checks it; both install what they need into .venv first.
+# `make run` opens the explorer, `make test` checks it, `make bench` measures it; each installs what it needs into .venv first.
 
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || echo python3)
@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: run test lint browser clean
+.PHONY: run test lint browser bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run app.py
@@ -18,6 +18,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev browser
+	$(BIN)/python -m benchmarks
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -20,6 +20,7 @@ import pyarrow as pa
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.table import Row  # noqa: E402
 from cache.store import RunRow, Store  # noqa: E402
 from engine.bins import BINS  # noqa: E402
 from engine.graph import Graph  # noqa: E402
@@ -27,6 +28,7 @@ from engine.graph import Graph  # noqa: E402
 EXAMPLES, KEPT = 64, 6
 PATTERN_VALUES = 20_000_000
 MEGABYTE = 2**20
+BAR = 1024.0  # megabytes a task of a pair
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,22 @@ def main() -> None:
             report(shape, load)
 
 
+def rows() -> list[Row]:
+    """The largest task of every pair, as stored."""
+    return [
+        Row(f"stored runs, {shape.name}, {LOADS[-1].name}", stored(shape, LOADS[-1])[0], "MB", BAR) for shape in SHAPES
+    ]
+
+
 def report(shape: Shape, load: Load) -> None:
+    megabytes, sizes = stored(shape, load)
+    largest = sorted(sizes, key=lambda name: -sizes[name])[:4]
+    told = ", ".join(f"{name} {sizes[name] / MEGABYTE:.0f}" for name in largest)
+    print(f"{shape.name:26} {load.name:28} {megabytes:7.0f} MB {sum(sizes.values()) / MEGABYTE:7.0f} MB   {told}")
+
+
+def stored(shape: Shape, load: Load) -> tuple[float, dict[str, int]]:
+    """Megabytes on disk of a pair's two runs, and bytes in memory by table."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "size.duckdb")
         sizes: dict[str, int] = {}
@@ -73,12 +90,7 @@ def report(shape: Shape, load: Load) -> None:
             store.add_run(RunRow(str(number), "{}", "{}", "", 0.0), tables)
             del tables
         store.close()
-        stored = Store(Path(folder) / "size.duckdb").size()
-    largest = sorted(sizes, key=lambda name: -sizes[name])[:4]
-    told = ", ".join(f"{name} {sizes[name] / MEGABYTE:.0f}" for name in largest)
-    print(
-        f"{shape.name:26} {load.name:28} {stored / MEGABYTE:7.0f} MB {sum(sizes.values()) / MEGABYTE:7.0f} MB   {told}"
-    )
+        return Store(Path(folder) / "size.duckdb").size() / MEGABYTE, sizes
 
 
 def synthetic(shape: Shape, load: Load, rng: np.random.Generator) -> dict[str, pa.Table]:
