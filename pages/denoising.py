@@ -389,8 +389,8 @@ def between_steps(look: Look) -> None:
     st.header("All steps", divider="gray")
     chance = circuit.chance(asked.k, asked.graph.n_edges)
     st.caption(
-        f"Overlap (Jaccard, in percent) of the {asked.k:,} strongest edges of every two parts, the larger the deeper; "
-        f"two random circuits of that size have {chance:.1%}. With itself a step has 100."
+        f"Overlap (Jaccard, in percent) of the {asked.k:,} strongest edges of every two parts; a stronger colour is "
+        f"more. Two random circuits of that size have {chance:.1%}. With itself a step has 100."
     )
     left, right = st.columns(2)
     with left:
@@ -435,7 +435,7 @@ def readable(look: Look) -> None:
     )  # fmt: skip
     st.caption(
         "The layer after which the right token is the top one and stays it (emb.: the embedding already). Empty: the "
-        "token stands already. Last row: the ARM, which has all tokens before. The darker, the earlier."
+        "token stands already. Last row: the ARM, which has all tokens before. The stronger the colour, the earlier."
     )
 
 

@@ -111,11 +111,17 @@ def scores(sides: Sides, node: int) -> None:
 
 def _said(head: Head) -> str:
     kind = drawing.verdict(head)
-    looks = f"looks like {kind}" if kind else "none of the standard kinds fits"
+    looks = f"attends like {kind}" if kind else "attends like none of the standard kinds"
     return (
-        f"{looks}. Mean norm of what it writes: {head.norm_prompt:.2f} over the prompt, {head.norm_answer:.2f} over "
-        f"the answer, {head.norm_readout:.2f} where the logits are read."
+        f"{looks}; {_copies(head)}. Mean norm of what it writes: {head.norm_prompt:.2f} over the prompt, "
+        f"{head.norm_answer:.2f} over the answer, {head.norm_readout:.2f} where the logits are read."
     )
+
+
+def _copies(head: Head) -> str:
+    if abs(head.copying) <= drawing.CLEAR:
+        return f"what it attends to is neither copied nor suppressed ({head.copying:+.2f})"
+    return f"it {'copies' if head.copying > 0 else 'suppresses'} what it attends to ({head.copying:+.2f})"
 
 
 def _with_pattern(side: Side, node: int) -> list[KeptInput]:

@@ -77,8 +77,10 @@ def test_a_misaligned_file_is_told_put_right_in_the_table_saved_and_deleted(prom
     prompts.get_by_role("link", name="Look at its circuits").click()
     prompts.wait_for_url("**/circuits?*")
     assert "task=own-" in prompts.url and "n=2" in prompts.url
+    wait_until_still(prompts)
 
     prompts.go_back()
+    prompts.wait_for_url("**/prompts*")
     wait_until_still(prompts)
     prompts.get_by_role("button", name="Delete").click()
     prompts.get_by_role("button", name="Delete for good").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from engine import pipeline
 from engine.records import Progress, RunTables
 from engine.spec import RunSpec
-from pages.figures.attention import verdict
+from pages.figures.attention import CLEAR, verdict
 from pages.parts import state
 from tests.fakes import GRAPH, tiny_compute
 from tests.pages.test_denoising_page import values
@@ -118,7 +119,9 @@ def test_it_says_what_each_models_head_looks_like(node: int) -> None:
     for model, name in (("arm", "ARM"), ("mdm", "MDM")):
         head = next(head for head in pipeline.heads(key(model)) if head.node == node)
         kind = verdict(head)
-        assert f"**{name}**: {'looks like ' + kind if kind else 'none of the standard kinds fits'}" in said
+        assert f"**{name}**: attends like {kind or 'none of the standard kinds'}; " in said
+        does = "copies" if head.copying > CLEAR else "suppresses" if head.copying < -CLEAR else "neither copied"
+        assert re.search(rf"{does}[^.]*\({re.escape(f'{head.copying:+.2f}')}\)", said)
         assert f"{head.norm_prompt:.2f} over the prompt" in said
 
 
