@@ -27,7 +27,9 @@ FIELDS = {
     "steps_dir": str,
     "note": str,
     "published": dict,
+    "prompts": str,
 }
+PROMPTS = ("words", "natural")
 REQUIRED = ("title", "arm", "mdm")
 
 
@@ -36,7 +38,8 @@ class Pair:
     """An ARM and the MDM post-trained from it. The MDM attends in both directions, whatever its config says.
 
     `arm`, `mdm`: a hub id or a folder; relative folders start at `base`. `shifted`: the MDM predicts a masked
-    position from the one to its left. `steps`: post-training checkpoints, in `steps_dir`/NNNNNN.
+    position from the one to its left. `steps`: post-training checkpoints, in `steps_dir`/NNNNNN. `prompts`: how tasks
+    speak to it, one of PROMPTS; None: in words where its tokenizer knows whole words only, else in natural text.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Pair:
     steps_dir: str | None = None
     note: str = ""
     published: dict[str, Any] = field(default_factory=dict)
+    prompts: str | None = None
     base: Path = settings.MODELS
 
     def folder(self, model: str) -> str:
@@ -157,6 +161,9 @@ def _pair(name: str, table: Any, base: Path, file: Path) -> Pair:
     steps = table.get("steps", [])
     if not all(type(step) is int and step >= 0 for step in steps):
         raise UserError(f"steps of the pair {name} in {file} is {steps!r}. It must be a list of step numbers.")
+    if table.get("prompts", "words") not in PROMPTS:
+        allowed = ", ".join(PROMPTS)
+        raise UserError(f"prompts of the pair {name} in {file} is {table['prompts']!r}. Choose one of: {allowed}.")
     if steps and "steps_dir" not in table:
         raise UserError(f"The pair {name} in {file} has steps but lacks the field 'steps_dir'.")
     return Pair(name=name, base=base, **{**table, "steps": tuple(sorted(steps))})

@@ -91,7 +91,7 @@ def key_of(spec: RunSpec) -> str:
     """
     task_named(spec.task)
     pair = pair_named(spec.pair)
-    description = {
+    description: dict[str, Any] = {
         "spec": spec.as_dict(),
         "method_version": METHOD_VERSION,
         "weights": weights_id(pair.folder(spec.model)),
@@ -99,6 +99,8 @@ def key_of(spec: RunSpec) -> str:
         "reading": None if spec.is_arm else [pair.mask_token, pair.shifted],
         "libraries": {name: library_version(name) for name in LIBRARIES},
     }
+    if pair.prompts != "words":
+        description["prompts"] = pair.prompts  # left out for "words", so that runs from before there was a choice count
     return hash_of(description)
 
 

@@ -23,7 +23,7 @@ def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_embedded_pair_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CIRCUITS_PAIRS", raising=False)
     embedded = pair_named("embedded")
-    assert (embedded.shifted, embedded.mask_token) == (True, "<mask>")
+    assert (embedded.shifted, embedded.mask_token, embedded.prompts) == (True, "<mask>", "words")
     assert embedded.folder("arm").endswith("assets/models/embedded/arm") or embedded.folder("arm") == "embedded/arm"
 
 
@@ -55,6 +55,7 @@ def test_unknown_pair_is_refused_with_the_names(own_file: Path) -> None:
     [
         (PAIR + "colour = 1\n", "unknown field 'colour'"),
         (PAIR + 'shifted = "yes"\n', "shifted of the pair mine.*'yes'.*bool"),
+        (PAIR + 'prompts = "verse"\n', "prompts of the pair mine.*'verse'.*words, natural"),
         (PAIR + "steps = [1.5]\nsteps_dir = 'x'\n", r"steps of the pair mine.*1\.5"),
         (PAIR + "steps = [true]\nsteps_dir = 'x'\n", "steps of the pair mine"),
         (PAIR + "steps = [1]\n", "steps_dir"),

@@ -64,11 +64,14 @@ def test_weights_method_and_libraries_change_the_key(workspace: Path, monkeypatc
     pairs.write_text(pairs.read_text().replace("shifted = true", "shifted = false"))
     keys.append(pipeline.key_of(SPEC))
     assert pipeline.key_of(arm) == untouched
+    pairs.write_text(pairs.read_text() + 'prompts = "natural"\n')
+    keys.append(pipeline.key_of(SPEC))
+    assert pipeline.key_of(arm) != untouched
     monkeypatch.setattr(pipeline, "METHOD_VERSION", pipeline.METHOD_VERSION + 1)
     keys.append(pipeline.key_of(SPEC))
     monkeypatch.setattr(pipeline, "library_version", lambda name: "0.0")
     keys.append(pipeline.key_of(SPEC))
-    assert len(set(keys)) == 5
+    assert len(set(keys)) == 6
 
 
 @pytest.mark.usefixtures("workspace")
