@@ -1,4 +1,4 @@
-"""The registry of ARM/MDM pairs: assets/pairs.toml, and what a pair is.
+"""The registry of ARM/MDM pairs: assets/pairs.toml, pairs of two folders that were named before, and a user's own.
 
 A user's own pairs come from the file that CIRCUITS_PAIRS names; a pair there replaces one of the same name here.
 """
@@ -8,83 +8,28 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from engine import settings
+from engine import hub, settings
 from engine.errors import UserError
+from engine.pair import Pair, pair_of, toml_of
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-FIELDS = {
-    "title": str,
-    "arm": str,
-    "mdm": str,
-    "mask_token": str,
-    "shifted": bool,
-    "steps": list,
-    "steps_dir": str,
-    "note": str,
-    "published": dict,
-    "prompts": str,
-}
-PROMPTS = ("words", "natural")
-REQUIRED = ("title", "arm", "mdm")
+__all__ = ["Pair", "keep", "pair_named", "pair_of_two", "pairs", "weights_id"]
 
-
-@dataclass(frozen=True)
-class Pair:
-    """An ARM and the MDM post-trained from it. The MDM attends in both directions, whatever its config says.
-
-    `arm`, `mdm`: a hub id or a folder; relative folders start at `base`. `shifted`: the MDM predicts a masked
-    position from the one to its left. `steps`: post-training checkpoints, in `steps_dir`/NNNNNN. `prompts`: how tasks
-    speak to it, one of PROMPTS; None: in words where its tokenizer knows whole words only, else in natural text.
-    """
-
-    name: str
-    title: str
-    arm: str
-    mdm: str
-    mask_token: str | None = None
-    shifted: bool = False
-    steps: tuple[int, ...] = ()
-    steps_dir: str | None = None
-    note: str = ""
-    published: dict[str, Any] = field(default_factory=dict)
-    prompts: str | None = None
-    base: Path = settings.MODELS
-
-    def folder(self, model: str) -> str:
-        """Where "arm", "mdm" or "step:N" is: a folder's path, or a hub id.
-
-        Raises:
-            UserError: the pair has no such checkpoint.
-        """
-        if model in ("arm", "mdm"):
-            return self._resolve(self.arm if model == "arm" else self.mdm)
-        step = model.removeprefix("step:")
-        if not step.isdecimal() or int(step) not in self.steps:
-            there = ", ".join(f"step:{n}" for n in self.steps) or "no checkpoints"
-            raise UserError(f"The pair {self.name} has no model {model!r}. It has arm, mdm and {there}.")
-        return str(self._folder(self.steps_dir or "") / f"{int(step):06d}")
-
-    def _resolve(self, source: str) -> str:
-        folder = self._folder(source)
-        is_hub_id = HUB_ID.fullmatch(source) and not folder.is_dir()
-        return source if is_hub_id else str(folder)
-
-    def _folder(self, source: str) -> Path:
-        return self.base / Path(source).expanduser()
+LONGEST_NAME = 30  # characters of a folder's name in a pair's
 
 
 def pairs() -> dict[str, Pair]:
-    """Every registered pair by name, in the order of the files.
+    """Every registered pair by name: those that come with the app, those that were kept, those of the user's file.
 
     Raises:
         UserError: a file is missing or says something a pair does not have.
     """
     found = _read(settings.PAIRS, settings.MODELS)
+    for file in sorted(settings.kept_pairs_dir().glob("*.toml")):
+        found |= _read(file, file.parent)
     own = settings.user_pairs_path()
     return found | (_read(own, own.parent) if own else {})
 
@@ -96,15 +41,52 @@ def pair_named(name: str) -> Pair:
     return known[name]
 
 
+def keep(pair: Pair) -> Pair:
+    """Keep a pair, so that it is found again by its name.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    file = settings.kept_pairs_dir() / f"{pair.name}.toml"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(toml_of(pair), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"The pair {pair.name} cannot be kept in {file.parent}: {error.strerror}.") from error
+    return pair
+
+
+def pair_of_two(arm: str, mdm: str, mask: str | int | None = None, shifted: bool = False) -> Pair:
+    """A pair of two folders or hub ids that no file names; the same two always get the same name.
+
+    Raises:
+        UserError: there is no such folder, or the hub model was not downloaded.
+    """
+    arm, mdm = (_whole_path(source) for source in (arm, mdm))
+    for source in (arm, mdm):
+        hub.snapshot(source)
+    tail = hashlib.sha256(f"{arm}\n{mdm}\n{mask!r}\n{shifted}".encode()).hexdigest()[:6]
+    pair = Pair(
+        name=f"{_short(arm)}+{_short(mdm)}-{tail}",
+        title=f"{Path(arm).name} / {Path(mdm).name}",
+        arm=arm,
+        mdm=mdm,
+        shifted=shifted,
+        note="Two models named on the command line.",
+    )
+    return replace(pair, mask_id=mask) if isinstance(mask, int) else replace(pair, mask_token=mask)
+
+
 def weights_id(source: str) -> str:
     """What the numbers of a model come from: sha256 of a folder's config and safetensors, or a hub model's commit.
 
     Raises:
         UserError: there is no model in the folder, or the hub model was not downloaded yet.
     """
+    commit = hub.weights_id(source)
+    if commit:
+        return commit
     folder = Path(source)
-    if not folder.is_dir():
-        return _hub_commit(source)
     files = sorted([*folder.glob("*.safetensors"), *folder.glob("config.json"), *folder.glob("tokenizer*.json")])
     if not any(file.suffix == ".safetensors" for file in files) or not (folder / "config.json").exists():
         raise UserError(f"There is no model in {source}: it needs config.json and weights in *.safetensors.")
@@ -122,48 +104,22 @@ def _file_digest(file: Path, size: int, modified: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _hub_commit(source: str) -> str:
-    missing = UserError(
-        f"There is no model at {source}. Give a folder with config.json and *.safetensors, or the id of a hub model "
-        f"that was downloaded before (hf download {source})."
-    )
-    if not HUB_ID.fullmatch(source):
-        raise missing
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    ref = Path(HF_HUB_CACHE) / f"models--{source.replace('/', '--')}" / "refs" / "main"
-    if not ref.is_file():
-        raise missing
-    return f"{source}@{ref.read_text().strip()}"
-
-
 def _read(file: Path, base: Path) -> dict[str, Pair]:
     try:
-        tables = tomllib.loads(file.read_text())
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"The pairs file {file} cannot be read: {error.strerror}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"The pairs file {file} is not valid TOML: {error}.") from error
-    return {name: _pair(name, table, base, file) for name, table in tables.items()}
+    return {name: pair_of(name, table, base, file) for name, table in tables.items()}
 
 
-def _pair(name: str, table: Any, base: Path, file: Path) -> Pair:
-    if not isinstance(table, dict):
-        raise UserError(f"{name} in {file} is not a table. Write [{name}] and its fields below it.")
-    for key, value in table.items():
-        if key not in FIELDS:
-            raise UserError(f"The pair {name} in {file} has an unknown field {key!r}. Known: {', '.join(FIELDS)}.")
-        if type(value) is not FIELDS[key]:
-            raise UserError(f"{key} of the pair {name} in {file} is {value!r}. It must be a {FIELDS[key].__name__}.")
-    for key in REQUIRED:
-        if key not in table:
-            raise UserError(f"The pair {name} in {file} lacks the field {key!r}.")
-    steps = table.get("steps", [])
-    if not all(type(step) is int and step >= 0 for step in steps):
-        raise UserError(f"steps of the pair {name} in {file} is {steps!r}. It must be a list of step numbers.")
-    if table.get("prompts", "words") not in PROMPTS:
-        allowed = ", ".join(PROMPTS)
-        raise UserError(f"prompts of the pair {name} in {file} is {table['prompts']!r}. Choose one of: {allowed}.")
-    if steps and "steps_dir" not in table:
-        raise UserError(f"The pair {name} in {file} has steps but lacks the field 'steps_dir'.")
-    return Pair(name=name, base=base, **{**table, "steps": tuple(sorted(steps))})
+def _whole_path(source: str) -> str:
+    """A folder's absolute path; a hub id as it is."""
+    folder = Path(source).expanduser()
+    return str(folder.resolve()) if folder.is_dir() or not hub.HUB_ID.fullmatch(source) else source
+
+
+def _short(source: str) -> str:
+    """The last part of a path or hub id, as it can stand in a pair's name."""
+    return re.sub(r"[^\w.-]+", "-", Path(source).name, flags=re.ASCII)[:LONGEST_NAME]

@@ -91,16 +91,14 @@ def key_of(spec: RunSpec) -> str:
     """
     task_named(spec.task)
     pair = pair_named(spec.pair)
-    description: dict[str, Any] = {
+    description = {
         "spec": spec.as_dict(),
         "method_version": METHOD_VERSION,
         "weights": weights_id(pair.folder(spec.model)),
         "compared_with": None if spec.is_arm else weights_id(pair.folder("arm")),
-        "reading": None if spec.is_arm else [pair.mask_token, pair.shifted],
         "libraries": {name: library_version(name) for name in LIBRARIES},
+        **pair.reading(spec.model),
     }
-    if pair.prompts != "words":
-        description["prompts"] = pair.prompts  # left out for "words", so that runs from before there was a choice count
     return hash_of(description)
 
 

@@ -148,10 +148,11 @@ class _Reader:
                 yield f"{twice!r} is listed twice among the {what} answers."
 
     def _masked(self, row: PromptRow) -> Iterator[str]:
-        mask = self.words.id_of(self.pair.mask_token) if self.pair.mask_token else None
+        named = self.pair.mask
+        mask = self.words.id_of(named) if isinstance(named, str) else named
         for what, texts in (("answer", row.answers), ("foil", row.foils)):
             if any(mask in self.words.ids(text) for text in texts):
-                yield f"The {what} contains the mask {self.pair.mask_token!r}, which stands for what is not known yet."
+                yield f"The {what} contains the mask {named!r}, which stands for what is not known yet."
 
 
 def _is_text(text: str) -> bool:

@@ -1,7 +1,7 @@
 """Every environment variable and default path, in one place.
 
 CIRCUITS_DB     the cache file; default cache/circuits.duckdb in this project; own prompts are kept in the folder
-                prompts beside it
+                prompts beside it, pairs of two folders in the folder pairs
 CIRCUITS_PAIRS  a TOML file with more pairs, as in assets/pairs.toml; default none
 """
 
@@ -21,6 +21,10 @@ def database_path() -> Path:
 
 def prompts_dir() -> Path:
     return database_path().parent / "prompts"
+
+
+def kept_pairs_dir() -> Path:
+    return database_path().parent / "pairs"
 
 
 def user_pairs_path() -> Path | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
-from engine.pairs import HUB_ID
+from engine.hub import snapshot
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -108,18 +108,9 @@ def words_of(source: str) -> Words:
 
 
 def _folder(source: str) -> Path:
-    folder = Path(source)
-    if folder.is_dir():
-        return folder if (folder / "tokenizer.json").is_file() else folder.parent.parent / "mdm"
-    if not HUB_ID.fullmatch(source):
-        return folder
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    cached = Path(HF_HUB_CACHE) / f"models--{source.replace('/', '--')}"
-    ref = cached / "refs" / "main"
-    if not ref.is_file():
-        raise UserError(f"The model {source} was not downloaded yet. Get it with: hf download {source}.")
-    return cached / "snapshots" / ref.read_text().strip()
+    folder = snapshot(source)
+    is_step = Path(source).is_dir() and not (folder / "tokenizer.json").is_file()
+    return folder.parent.parent / "mdm" if is_step else folder
 
 
 @lru_cache(maxsize=8)

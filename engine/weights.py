@@ -7,11 +7,9 @@ c_proj). GPT-2 stores its matrices transposed.
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from engine.errors import UserError
+from engine.hub import snapshot, weight_files
 
 KEY = re.compile(
     r"(?:denoise_model\.)?(?:model\.|transformer\.)?(?:layers|h)\.(?P<layer>\d+)\.mlp\."
@@ -78,7 +77,7 @@ class _Weights:
 
         keys: dict[tuple[int, str], tuple[Any, str]] = {}
         names: list[str] = []
-        files = _files(source)
+        files = weight_files(snapshot(source))
         for path in files:
             file = stack.enter_context(safe_open(path, "pt"))
             for key in file.keys():  # noqa: SIM118 - not a dictionary
@@ -112,37 +111,3 @@ class _Weights:
 
 def _by_neuron(key: str) -> bool:
     return key.split(".")[-2] in BY_NEURON
-
-
-def _files(source: str) -> list[Path]:
-    """The safetensors files of a folder, or of the local snapshot of a hub id."""
-    folder = Path(source) if Path(source).is_dir() else _snapshot(source)
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file():
-        return [single]
-    if not index.is_file():
-        raise UserError(
-            f"There are no weights in {folder}: it needs model.safetensors or model.safetensors.index.json."
-        )
-    try:
-        names = set(json.loads(index.read_text())["weight_map"].values())
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(f"{index} is not an index of safetensors files: it needs a weight_map.") from error
-    missing = sorted(name for name in names if not (folder / name).is_file())
-    if missing or not names:
-        raise UserError(
-            f"{index} names {', '.join(missing) or 'no file'}: the weights are not complete. Download again."
-        )
-    return [folder / name for name in sorted(names)]
-
-
-def _snapshot(source: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(source, local_files_only=True))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"There is no model at {source}. Give a folder with *.safetensors, or the id of a hub model that was "
-            f"downloaded before (hf download {source})."
-        ) from error

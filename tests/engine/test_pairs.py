@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from engine import settings
 from engine.errors import UserError
-from engine.pairs import pair_named, pairs, weights_id
+from engine.graph import Graph
+from engine.pairs import keep, pair_named, pair_of_two, pairs, weights_id
 
 PAIR = '[mine]\ntitle = "Mine"\narm = "arm"\nmdm = "mdm"\n'
 
@@ -46,8 +50,8 @@ def test_folders_of_a_pair(own_file: Path) -> None:
 
 def test_unknown_pair_is_refused_with_the_names(own_file: Path) -> None:
     own_file.write_text(PAIR)
-    with pytest.raises(UserError, match=r"'dream'.*embedded, mine"):
-        pair_named("dream")
+    with pytest.raises(UserError, match=r"'nobody'.*embedded, dream, .*mine"):
+        pair_named("nobody")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,19 @@ def test_unknown_pair_is_refused_with_the_names(own_file: Path) -> None:
         (PAIR + "steps = [1.5]\nsteps_dir = 'x'\n", r"steps of the pair mine.*1\.5"),
         (PAIR + "steps = [true]\nsteps_dir = 'x'\n", "steps of the pair mine"),
         (PAIR + "steps = [1]\n", "steps_dir"),
+        (PAIR + "mask_id = true\n", "mask_id of the pair mine.*True.*int"),
+        (PAIR + "mask_id = -1\n", r"mask_id of the pair mine.*-1.*from 0 up"),
+        (PAIR + "mask_id = 7\nmask_token = '<mask>'\n", "mask_id of the pair mine.*beside a mask_token"),
+        (PAIR + "architecture = 'os.system'\n", "architecture of the pair mine.*'os.system'.*class of transformers"),
+        (PAIR + "mdm_keys = { a = 1 }\n", "mdm_keys of the pair mine.*table of texts"),
+        (PAIR + "dtype = 'float16'\n", "dtype of the pair mine.*'float16'.*float32, bfloat16"),
+        (PAIR + "licence = 'javascript:x'\n", "licence of the pair mine.*https address"),
+        (PAIR + "mdm_revision = 'a b'\n", "mdm_revision of the pair mine.*'a b'"),
+        (PAIR + "shape = { layers = 2, breadth = 3 }\n", "The shape of the pair mine.*unknown field 'breadth'"),
+        (PAIR + "shape = { layers = '2' }\n", "layers in the shape of the pair mine.*'2'.*int"),
+        (PAIR + "shape = { layers = 0 }\n", "layers in the shape of the pair mine.* 0. It must be a number from 1"),
+        (PAIR + "shape = { layers = 2 }\n", "The shape of the pair mine.*lacks the field 'heads'"),
+        (PAIR.replace("mine", '"a/b"'), "'a/b'.*odd characters"),
         (PAIR.replace('arm = "arm"\n', ""), "lacks the field 'arm'"),
         ("mine = 3\n", "mine.*not a table"),
         ("[mine", "not valid TOML"),
@@ -69,6 +86,52 @@ def test_a_wrong_file_is_refused_by_name(own_file: Path, text: str, said: str) -
     with pytest.raises(UserError, match=said) as caught:
         pairs()
     assert str(own_file) in str(caught.value)
+
+
+def test_the_published_pairs_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts that their authors published: masks, shifts, and how many edges their graphs have."""
+    monkeypatch.delenv("CIRCUITS_PAIRS", raising=False)
+    found = {pair.name: pair for pair in pairs().values() if pair.name != "embedded"}
+    assert {name: (pair.mask, pair.shifted) for name, pair in found.items()} == {
+        "dream": (151666, True),
+        "diffullama": (811, True),
+        "diffugpt-s": (10541, True),
+        "diffugpt-m": (50257, True),
+        "diffucoder": (151666, True),
+        "dream-coder": (151666, True),
+        "qwen3-mdlm": (151669, False),
+        "qwen2.5-coder-mdlm": (151665, False),
+    }
+    shapes = {name: pair.shape for name, pair in found.items() if pair.shape}
+    assert len(shapes) == 8
+    edges = {name: Graph(shape.layers, shape.heads).n_edges for name, shape in shapes.items()}
+    assert (edges["diffugpt-s"], edges["dream"], edges["diffullama"]) == (32_491, 935_747, 1_592_881)
+    billions = {name: shape.parameters / 1e9 for name, shape in shapes.items()}
+    for name, told in (("dream", 7.616), ("diffullama", 6.738), ("diffugpt-s", 0.124), ("qwen3-mdlm", 0.596)):
+        assert billions[name] == pytest.approx(told, rel=0.01)
+    for pair in found.values():
+        assert pair.mask is not None and 0 <= pair.mask < shapes[pair.name].vocabulary
+
+
+@pytest.mark.parametrize("name", ["embedded", "dream", "diffugpt-s"])
+def test_a_kept_pair_is_read_back_as_it_was(name: str) -> None:
+    odd = replace(
+        pair_named(name), name="my.own+pair", title='Quoted "title" \\ é\n\x7f', base=settings.kept_pairs_dir()
+    )
+    keep(odd)
+    assert pair_named("my.own+pair") == odd
+
+
+def test_two_folders_make_a_pair_whose_name_stays(tmp_path: Path) -> None:
+    arm, mdm = model_in(tmp_path / "my arm!"), model_in(tmp_path / "my-mdm")
+    one = pair_of_two(str(arm), str(mdm), mask="<m>", shifted=True)
+    assert one == pair_of_two(str(arm), str(mdm), mask="<m>", shifted=True)
+    assert re.fullmatch(r"my-arm-\+my-mdm-[0-9a-f]{6}", one.name)
+    other = pair_of_two(str(arm), str(mdm), mask=7, shifted=True)
+    assert other.name != one.name and (one.mask, other.mask) == ("<m>", 7)
+    assert (keep(one).folder("arm"), keep(one).shifted) == (str(arm), True) and one.name in pairs()
+    with pytest.raises(UserError, match=r"There is no model at .*nothing"):
+        pair_of_two(str(arm), str(tmp_path / "nothing"))
 
 
 def test_a_missing_file_is_named(own_file: Path) -> None:

@@ -342,7 +342,7 @@ def test_both_models_of_a_pair_have_to_read_a_row(tmp_path: Path) -> None:
 
 def test_a_model_without_a_tokenizer_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "arm").mkdir()
-    for name, said in (("arm", "has no tokenizer.json here"), ("some/where", "was not downloaded yet")):
+    for name, said in (("arm", "has no tokenizer.json here"), ("some/where", "was not downloaded to")):
         with pytest.raises(UserError, match=said):
             check([ROW], Pair("none", "None", name, name, base=tmp_path))
     (tmp_path / "arm" / "tokenizer.json").write_text("{}")
@@ -355,7 +355,8 @@ def test_a_hub_model_is_read_from_its_snapshot(tmp_path: Path, monkeypatch: pyte
     cached = tmp_path / "models--some--where"
     saved(byte_level(), cached / "snapshots" / "abc", **NAMES)
     (cached / "refs").mkdir()
-    (cached / "refs" / "main").write_text("abc\n")
+    (cached / "refs" / "main").write_text("abc")
+    (cached / "snapshots" / "abc" / "config.json").write_text("{}")
     row = PromptRow(" to é", " to ,", (" Mary",), (" John",))
     assert len(check([row], Pair("hub", "Hub", "some/where", "some/where"))[0].prompt) == 2
 

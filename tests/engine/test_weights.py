@@ -138,11 +138,15 @@ def test_a_hub_id_is_read_from_its_local_snapshot(tmp_path: Path, monkeypatch: p
     (home / "refs" / "main").write_text("abc123")
     (home / "snapshots").mkdir()
     folder(home / "snapshots" / "abc123", llama(0))
+    (home / "snapshots" / "abc123" / "config.json").write_text("{}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     here = folder(tmp_path / "here", llama(0))
     np.testing.assert_allclose(every(neuron_cosines("someone/small", here)), 1, atol=1e-6)
     with pytest.raises(UserError, match=r"no model at someone/other.*hf download someone/other"):
         neuron_cosines("someone/other", here)
+    with pytest.raises(UserError, match=r"no model at someone/small at revision 0f00.*--revision 0f00"):
+        neuron_cosines("someone/small@0f00", here)
+    np.testing.assert_allclose(every(neuron_cosines("someone/small@abc123", here)), 1, atol=1e-6)
 
 
 def test_names_that_fit_nothing_are_refused_by_name(tmp_path: Path) -> None:

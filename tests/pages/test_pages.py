@@ -129,7 +129,8 @@ def test_a_pair_without_weights_does_not_hide_the_others(
     file.write_text(more)
     monkeypatch.setenv("CIRCUITS_PAIRS", str(file))
     page = app()
-    assert [header.value for header in page.header][:2] == ["Fake pair", "Gone pair"]
+    headers = [header.value for header in page.header]
+    assert headers[0] == "Fake pair" and "Gone pair" in headers
     assert "There is no model" in page.warning[0].value
     assert page.button(key="compute missing").label.endswith(f"({2 * len(TASKS)} runs)")
 
