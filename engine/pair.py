@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ class Pair:
     """An ARM and the MDM post-trained from it. The MDM attends in both directions, whatever its config says.
 
     `arm`, `mdm`: a hub id or a folder; relative folders start at `base`. `arm_revision`, `mdm_revision`: the commit of
-    a hub model. `architecture`: the transformers class that loads both; None: what the ARM's config says. `mask_token` or
-    `mask_id`: what stands for an unknown token; neither: what the MDM's files say. `shifted`: the MDM predicts a masked
-    position from the one to its left. `mdm_keys`: what its weights' names begin with and what to put there instead.
+    a hub model. `architecture`: the transformers class that loads both; None: what the ARM's config says. `mask_token`
+    or `mask_id`: what stands for an unknown token; neither: what the MDM's files say. `shifted`: the MDM predicts a
+    masked position from the one to its left. `mdm_keys`: what its weights' names begin with and what to put there instead.
     `prompts`: how tasks speak to it, one of PROMPTS; None: in words where its tokenizer knows whole words only, else in
     natural text. `dtype`: preferred where it fits.
     `shape`: the numbers of the architecture, for when no config.json is here. `licence`: where it is accepted, when a
@@ -167,7 +167,7 @@ def _refuse_unknown(table: Mapping[str, Any], types: Mapping[str, type], what: s
 
 
 def _refuse_values(table: Mapping[str, Any], where: str) -> None:
-    rules = {
+    rules: dict[str, tuple[Callable[[Any], object], str]] = {
         "arm_revision": (REVISION.fullmatch, "a commit, branch or tag"),
         "mdm_revision": (REVISION.fullmatch, "a commit, branch or tag"),
         "architecture": (CLASS.fullmatch, "a class of transformers, as in Qwen2ForCausalLM"),
