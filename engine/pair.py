@@ -25,14 +25,18 @@ PROMPTS = ("words", "natural")
 class Pair:
     """An ARM and the MDM post-trained from it. The MDM attends in both directions, whatever its config says.
 
-    `arm`, `mdm`: a hub id or a folder; relative folders start at `base`. `arm_revision`, `mdm_revision`: the commit of
-    a hub model. `architecture`: the transformers class that loads both; None: what the ARM's config says. `mask_token`
-    or `mask_id`: what stands for an unknown token; neither: what the MDM's files say. `shifted`: the MDM predicts a
-    masked position from the one to its left. `mdm_keys`: what its weights' names begin with and what to put there instead.
+    `arm`, `mdm`: a hub id or a folder; relative folders start at `base`.
+    `arm_revision`, `mdm_revision`: the commit of a hub model.
+    `architecture`: the transformers class that loads both; None: what the ARM's config says.
+    `mask_token` or `mask_id`: what stands for an unknown token; neither: what the MDM's files say.
+    `shifted`: the MDM predicts a masked position from the one to its left.
+    `mdm_keys`: what the names of its weights begin with, and what to put there instead.
     `prompts`: how tasks speak to it, one of PROMPTS; None: in words where its tokenizer knows whole words only, else in
-    natural text. `dtype`: preferred where it fits.
-    `shape`: the numbers of the architecture, for when no config.json is here. `licence`: where it is accepted, when a
-    model is gated. `steps`: post-training checkpoints, in `steps_dir`/NNNNNN.
+    natural text.
+    `dtype`: preferred where it fits.
+    `shape`: the numbers of the architecture, for when no config.json is here.
+    `licence`: where it is accepted, when a model is gated.
+    `steps`: post-training checkpoints, in `steps_dir`/NNNNNN.
     """
 
     name: str
