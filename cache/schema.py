@@ -123,7 +123,21 @@ COMPONENT_TABLES = {
     "accuracy_steps": "steps INTEGER NOT NULL, correct INTEGER NOT NULL, total INTEGER NOT NULL",
 }
 
-MIGRATIONS = (m001_runs, m002_edges, m003_examples_and_lenses, m004_overlap_curves, m005_what_components_do)
+
+def m006_where_runs_come_from(db: DuckDBPyConnection) -> None:
+    """`made_with`: the description of which the key is the hash (JSON); `imported`: when a bundle brought the run."""
+    db.execute("ALTER TABLE runs ADD COLUMN made_with VARCHAR")
+    db.execute("ALTER TABLE runs ADD COLUMN imported VARCHAR")
+
+
+MIGRATIONS = (
+    m001_runs,
+    m002_edges,
+    m003_examples_and_lenses,
+    m004_overlap_curves,
+    m005_what_components_do,
+    m006_where_runs_come_from,
+)
 
 
 class NewerSchema(Exception):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import duckdb
 
@@ -53,6 +54,7 @@ OVERLAP = """
 PROMOTING = """
     SELECT * EXCLUDE run FROM neurons WHERE run = ? AND list_contains(promoted, ?)
     ORDER BY abs(attribution) DESC LIMIT ?"""
+RUNS = "SELECT key, spec, meta, created, seconds, made_with, imported FROM runs"
 EDGES = "SELECT edge, score FROM edges WHERE run = ? AND part = ? AND rank < ? ORDER BY rank"
 
 
@@ -69,6 +71,8 @@ class RunRow:
     meta: str
     created: str  # ISO 8601, UTC
     seconds: float
+    made_with: str | None = None  # JSON of the description whose hash the key is
+    imported: str | None = None  # when a bundle brought it, ISO 8601, UTC; None: computed here
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,21 @@ class Side:
 
     key: str
     part: str
+
+
+Comparison = tuple[str, str, str, str]  # a run's key and part, another's key and part
+
+
+class Bundle(Protocol):
+    """Runs that come from elsewhere; what reads their tables checks them, and raises where they are not sound."""
+
+    def runs(self) -> list[RunRow]: ...
+
+    def tables(self, key: str) -> Mapping[str, pa.Table]: ...
+
+    def comparisons(self) -> list[Comparison]: ...
+
+    def curve(self, of: Comparison) -> pa.Table: ...
 
 
 class Store:
@@ -108,15 +127,28 @@ class Store:
             KeyError: one of the tables is missing. Anything that goes wrong leaves the cache as it was.
         """
         with self._transaction() as db:
-            if self.run(row.key):
-                return
-            db.execute("INSERT INTO runs SELECT nextval('run_ids'), ?, ?, ?, ?, ?", astuple(row))
-            run = self._id(row.key)
-            for name, order in SORTED_BY.items():
-                db.register("incoming", tables[name])
-                insert = f"INSERT INTO {name} BY NAME SELECT ? AS run, * FROM incoming ORDER BY {order}"  # noqa: S608
-                db.execute(insert, [run])
-                db.unregister("incoming")
+            if not self.run(row.key):
+                self._insert(db, row, tables)
+
+    def add_bundle(self, bundle: Bundle) -> list[str]:
+        """Store every run of a bundle that is not there, with the comparisons between them, or nothing of it.
+
+        A comparison is taken only of runs that both come from this bundle; others can be worked out here. The keys of
+        the runs that were added.
+
+        Raises:
+            Whatever reading the bundle raises; duckdb.ConstraintException when a value is missing.
+        """
+        with self._transaction() as db:
+            added = [row for row in bundle.runs() if not self.run(row.key)]
+            for row in added:
+                self._insert(db, row, bundle.tables(row.key))
+            keys = {row.key for row in added}
+            for of in bundle.comparisons():
+                a, b = Side(*of[:2]), Side(*of[2:])
+                if {a.key, b.key} <= keys:
+                    self._insert_overlap(db, a, b, bundle.curve(of))
+        return [row.key for row in added]
 
     def delete_run(self, key: str) -> None:
         """Remove a run and every comparison it is part of; an unknown key is not an error."""
@@ -128,13 +160,17 @@ class Store:
             db.execute("DELETE FROM runs WHERE id = ?", [run])
 
     def run(self, key: str) -> RunRow | None:
-        query = "SELECT key, spec, meta, created, seconds FROM runs WHERE key = ?"
-        rows = self._cursor.execute(query, [key]).fetchall()
+        rows = self._cursor.execute(f"{RUNS} WHERE key = ?", [key]).fetchall()
         return RunRow(*rows[0]) if rows else None
+
+    def runs_of(self, spec: str) -> list[RunRow]:
+        """The runs of a spec, as it was written, newest first."""
+        rows = self._cursor.execute(f"{RUNS} WHERE spec = ? ORDER BY id DESC", [spec]).fetchall()
+        return [RunRow(*row) for row in rows]
 
     def runs(self) -> list[RunRow]:
         """Every run, newest first."""
-        rows = self._cursor.execute("SELECT key, spec, meta, created, seconds FROM runs ORDER BY id DESC").fetchall()
+        rows = self._cursor.execute(f"{RUNS} ORDER BY id DESC").fetchall()
         return [RunRow(*row) for row in rows]
 
     def edges(self, side: Side, limit: int | None = None) -> pa.Table:
@@ -189,14 +225,65 @@ class Store:
         """Keep a comparison (`k`, `shared`) of two stored runs; one that is there already stays as it is."""
         first, second = sorted((a, b), key=astuple)
         with self._transaction() as db:
-            if self.overlap(a, b).num_rows:
-                return
-            db.register("incoming", curve)
-            insert = """
-                INSERT INTO overlap_curves BY NAME
-                SELECT ? AS run_a, ? AS part_a, ? AS run_b, ? AS part_b, k, shared FROM incoming ORDER BY k"""
-            db.execute(insert, [self._id(first.key), first.part, self._id(second.key), second.part])
+            if not self.overlap(a, b).num_rows:
+                self._insert_overlap(db, first, second, curve)
+
+    def write_bundle(self, path: Path, header: str, keys: Sequence[str]) -> None:
+        """Write some runs and the comparisons between them to a new file, for cache/bundle.py to read.
+
+        `header` is a text that the cache does not look into.
+
+        Raises:
+            StoreError: there is something at `path` already, or it cannot be written.
+        """
+        if path.exists():
+            raise StoreError(f"There is a file {path} already. Choose another name.")
+        ids = [self._id(key) for key in keys]
+        try:
+            with self._writing, tempfile.TemporaryDirectory(dir=path.parent) as folder:
+                part = Path(folder) / "bundle.duckdb"
+                self._copy_runs(part, header, ids)
+                part.replace(path)
+        except (OSError, duckdb.Error) as error:
+            raise StoreError(f"The bundle {path} cannot be written: {error}") from error
+
+    def _copy_runs(self, path: Path, header: str, ids: Sequence[int | None]) -> None:
+        db = self._cursor
+        db.execute("ATTACH ? AS bundle", [str(path)])
+        try:
+            first = "SELECT CAST(? AS VARCHAR) AS header, list(name) AS migrations FROM main.migrations"
+            db.execute(f"CREATE TABLE bundle.main.bundle AS {first}", [header])
+            copies = {name: ("list_contains($ids, run)", f"run, {order}") for name, order in SORTED_BY.items()}
+            copies["runs"] = ("list_contains($ids, id)", "id")
+            both = "list_contains($ids, run_a) AND list_contains($ids, run_b)"
+            copies["overlap_curves"] = (both, "run_a, part_a, run_b, part_b, k")
+            for name, (chosen, order) in copies.items():
+                rows = f"SELECT * FROM main.{name} WHERE {chosen} ORDER BY {order}"  # noqa: S608
+                db.execute(f"CREATE TABLE bundle.main.{name} AS {rows}", {"ids": list(ids)})
+        finally:
+            db.execute("DETACH bundle")
+
+    def _insert(self, db: DuckDBPyConnection, row: RunRow, tables: Mapping[str, pa.Table]) -> None:
+        """A run and its tables, within a transaction; the tables are asked for one by one."""
+        db.execute(
+            "INSERT INTO runs (id, key, spec, meta, created, seconds, made_with, imported) "
+            "SELECT nextval('run_ids'), ?, ?, ?, ?, ?, ?, ?",
+            astuple(row),
+        )
+        run = self._id(row.key)
+        for name, order in SORTED_BY.items():
+            db.register("incoming", tables[name])
+            db.execute(f"INSERT INTO {name} BY NAME SELECT ? AS run, * FROM incoming ORDER BY {order}", [run])  # noqa: S608
             db.unregister("incoming")
+
+    def _insert_overlap(self, db: DuckDBPyConnection, a: Side, b: Side, curve: pa.Table) -> None:
+        first, second = sorted((a, b), key=astuple)
+        db.register("incoming", curve)
+        insert = """
+            INSERT INTO overlap_curves BY NAME
+            SELECT ? AS run_a, ? AS part_a, ? AS run_b, ? AS part_b, k, shared FROM incoming ORDER BY k"""
+        db.execute(insert, [self._id(first.key), first.part, self._id(second.key), second.part])
+        db.unregister("incoming")
 
     def _columns(self, name: str) -> set[str]:
         found = self._cursor.execute("SELECT column_name FROM information_schema.columns WHERE table_name = ?", [name])

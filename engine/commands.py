@@ -32,7 +32,8 @@ def run(spec: RunSpec, models: Sequence[str], compute: pipeline.Compute | None =
     """The runs of a spec for every model, computed where the cache has none."""
     specs = [replace(spec, model=model) for model in models]
     for one in specs:
-        pipeline.key_of(one)
+        if pipeline.find(one) is None:
+            pipeline.key_of(one)
     for one in specs:
         yield describe(_ready(one, compute))
 

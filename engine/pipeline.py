@@ -1,7 +1,8 @@
 """Ask the cache, else compute, then store: the only engine module that knows the cache.
 
 1. A spec's key is the hash of everything that changes its numbers (`key_of`).
-2. A run with that key is read from the cache (`find`).
+2. A run with that key is read from the cache (`find`). Where the weights are not here, so that there is no key, the
+   newest run of the spec is; runs come from elsewhere in bundles (engine/bundle.py).
 3. Otherwise it is computed (`run`, or engine/jobs.py in another process) and stored whole (`keep`).
 """
 
@@ -10,7 +11,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -21,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.bundle import BundleError, BundleFile, opened
 from cache.keys import key_of as hash_of
-from cache.store import RunRow, Side, Store, StoreError
+from cache.store import Bundle, RunRow, Side, Store, StoreError
 from engine import settings
 from engine.errors import UserError
 from engine.pairs import pair_named, weights_id
@@ -89,9 +92,14 @@ def key_of(spec: RunSpec) -> str:
     Raises:
         UserError: no such pair, task or checkpoint, or its weights are not there.
     """
+    return hash_of(made_with(spec))
+
+
+def made_with(spec: RunSpec) -> dict[str, Any]:
+    """Everything that changes the numbers of a spec's run; the key is its hash. Raises like `key_of`."""
     task_named(spec.task)
     pair = pair_named(spec.pair)
-    description = {
+    return {
         "spec": spec.as_dict(),
         "method_version": METHOD_VERSION,
         "weights": weights_id(pair.folder(spec.model)),
@@ -99,13 +107,36 @@ def key_of(spec: RunSpec) -> str:
         "libraries": {name: library_version(name) for name in LIBRARIES},
         **pair.reading(spec.model),
     }
-    return hash_of(description)
+
+
+def obstacle(spec: RunSpec) -> str | None:
+    """Why a spec cannot be computed here, in a sentence: most often, its weights are not here. None where it can."""
+    try:
+        made_with(spec)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def find(spec: RunSpec) -> Run | None:
-    """The stored run of a spec, or None when it was not computed yet."""
-    row = store().run(key_of(spec))
-    return _run(row) if row else None
+    """The stored run of a spec, or None.
+
+    Where the weights are here, it is the run with the spec's key, else one that a bundle brought of the same weights,
+    whatever the versions of the libraries. Where they are not, it is the newest run of the spec.
+
+    Raises:
+        UserError: no such pair or task.
+    """
+    task_named(spec.task)
+    pair_named(spec.pair)
+    try:
+        wanted = made_with(spec)
+    except UserError:
+        rows = _rows_of(spec)
+    else:
+        exact = store().run(hash_of(wanted))
+        rows = [exact] if exact else [row for row in _rows_of(spec) if row.imported and _same_models(row, wanted)]
+    return _run(rows[0]) if rows else None
 
 
 def run(spec: RunSpec, on_progress: OnProgress = ignore, compute: Compute | None = None) -> Run:
@@ -130,7 +161,14 @@ def keep(spec: RunSpec, tables: RunTables, seconds: float) -> Run:
     """Store what was computed for a spec in `seconds`, whole or not at all."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     meta = replace(tables.meta, stored_bytes=sum(table.nbytes for table in tables.tables.values()))
-    row = RunRow(key_of(spec), json.dumps(spec.as_dict()), json.dumps(asdict(meta)), now, seconds)
+    row = RunRow(
+        key=key_of(spec),
+        spec=json.dumps(spec.as_dict()),
+        meta=json.dumps(asdict(meta)),
+        created=now,
+        seconds=seconds,
+        made_with=json.dumps(made_with(spec)),
+    )
     store().add_run(row, tables.tables)
     return get(row.key)
 
@@ -146,6 +184,42 @@ def get(key: str) -> Run:
     if row is None:
         raise UserError(f"There is no run with the key {key!r} in the cache {settings.database_path()}.")
     return _run(row)
+
+
+def write_bundle(path: Path, header: str, keys: Sequence[str]) -> None:
+    """Write runs to a new file that `opened_bundle` reads, with a header of the caller's.
+
+    Raises:
+        UserError: there is something at `path` already, or it cannot be written.
+    """
+    try:
+        store().write_bundle(path, header, keys)
+    except StoreError as error:
+        raise UserError(str(error)) from error
+
+
+@contextmanager
+def opened_bundle(path: Path) -> Iterator[BundleFile]:
+    """A bundle as it is in its file, not yet checked; what it raises, as a UserError that names the file."""
+    try:
+        with opened(path) as file:
+            yield file
+    except (BundleError, UserError) as error:
+        raise UserError(f"{path.name} cannot be imported: {error}.") from error
+
+
+def add_bundle(bundle: Bundle) -> list[str]:
+    """Store what of a bundle is not there yet, runs and comparisons, whole or not at all; the keys of the new runs.
+
+    Raises:
+        Whatever reading the bundle raises.
+    """
+    return store().add_bundle(bundle)
+
+
+def is_key_of(key: str, description: Mapping[str, Any]) -> bool:
+    """Whether a run that was made with this has this key."""
+    return hash_of(description) == key
 
 
 def delete(key: str) -> None:
@@ -359,8 +433,27 @@ def _compute() -> Compute:
 
 def _run(row: RunRow) -> Run:
     meta = json.loads(row.meta)
-    spec = RunSpec(**json.loads(row.spec))
-    return Run(row.key, spec, RunMeta(**{**meta, "parts": tuple(meta["parts"])}), row.created, row.seconds)
+    return Run(
+        key=row.key,
+        spec=RunSpec(**json.loads(row.spec)),
+        meta=RunMeta(**{**meta, "parts": tuple(meta["parts"])}),
+        created=row.created,
+        seconds=row.seconds,
+        imported=row.imported,
+        method_version=json.loads(row.made_with)["method_version"] if row.made_with else None,
+    )
+
+
+def _rows_of(spec: RunSpec) -> list[RunRow]:
+    return store().runs_of(json.dumps(spec.as_dict()))
+
+
+def _same_models(row: RunRow, wanted: dict[str, Any]) -> bool:
+    """Whether a run is of these weights, read in this way; its method and libraries may be others."""
+    found = json.loads(row.made_with or "{}")
+    others = ("method_version", "libraries")
+    same, than = ({name: one[name] for name in one if name not in others} for one in (found, wanted))
+    return same == than
 
 
 def _array(table: pa.Table, column: str) -> Any:

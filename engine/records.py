@@ -133,6 +133,8 @@ class Run:
     meta: RunMeta
     created: str  # ISO 8601, UTC
     seconds: float  # what computing took
+    imported: str | None = None  # when a bundle brought it, ISO 8601, UTC; None: computed here
+    method_version: int | None = None  # of the program that computed it (engine/pipeline.py); None: not kept
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from engine import circuit
-from engine.errors import UserError
+from engine import circuit, pipeline
 from engine.pairs import Pair, pairs
 from engine.records import Run
 from engine.spec import RunSpec
@@ -89,10 +88,10 @@ def question() -> None:
 
 def look_up(pair: Pair, task: Task) -> Cell:
     asked = Question(pair.name, task.name)
-    try:
-        return Cell(pair, task, resources.found(asked.spec("arm")), resources.found(asked.spec("mdm")))
-    except UserError as error:
-        return Cell(pair, task, None, None, str(error))
+    specs = [asked.spec(model) for model in ("arm", "mdm")]
+    arm, mdm = (resources.found(spec) for spec in specs)
+    obstacles = (pipeline.obstacle(spec) for spec, run in zip(specs, (arm, mdm), strict=True) if run is None)
+    return Cell(pair, task, arm, mdm, next(filter(None, obstacles), None))
 
 
 def offer(cells: list[Cell]) -> None:
@@ -139,11 +138,11 @@ def show_pair(pair: Pair, findings: list[Finding], cells: list[Cell], k: int) ->
     problem = next((cell.problem for cell in cells if cell.problem), None)
     if problem:
         st.warning(widgets.plain(problem), icon=":material/warning:")
-        return
-    if not findings:
+    if not findings and not problem:
         st.info(
             "Nothing is computed for this pair yet. The button above computes it.", icon=":material/hourglass_empty:"
         )
+    if not findings:
         return
     st.markdown("\n".join(f"- {sentence}" for sentence in answers(findings, k)))
     figure = charts.overview_figure([finding.row for finding in findings], widgets.look())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from engine import pipeline
 from engine.graph import Graph
 from engine.pairs import Pair, pair_named, pairs
 from engine.records import Run
@@ -97,7 +98,7 @@ def checkpoint(pair: Pair) -> str:
 
 
 def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
-    """Say what is missing and offer to compute it, or all checkpoints at once."""
+    """Say what is missing and offer to compute it, or all checkpoints at once, or say why it cannot be."""
     open_specs = {spec for job in resources.job_queue().jobs() if job.is_open for spec in job.specs}
     names = " and ".join(model_name(spec.model) for spec in missing)
     task = task_named(asked.task).title
@@ -105,6 +106,10 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
         st.info("The circuits appear here when they are computed. The rest of the app stays usable.")
         return
     st.info(f"Not computed yet with these settings: {names} on {task}.", icon=":material/hourglass_empty:")
+    obstacle = next(filter(None, map(pipeline.obstacle, missing)), None)
+    if obstacle:
+        st.warning(widgets.plain(obstacle), icon=":material/warning:")
+        return
     choices = [(f"Compute {names}", missing)]
     steps = [asked.spec(f"step:{step}") for step in pair.steps]
     every = [spec for spec in [asked.spec("arm"), asked.spec("mdm"), *steps] if resources.found(spec) is None]

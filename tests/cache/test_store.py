@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -260,3 +261,53 @@ def counts_of_foreign(path: Path) -> int:
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not a file"):
         Store(tmp_path)
+
+
+class Incoming:
+    """A bundle of two runs and their comparison, the second of which can be spoiled."""
+
+    def __init__(self, spoiled: bool = False) -> None:
+        self.spoiled = spoiled
+
+    def runs(self) -> list[RunRow]:
+        return [row("a"), row("b")]
+
+    def tables(self, key: str) -> dict[str, pa.Table]:
+        return {**TABLES, "heads": TABLES["edges"]} if self.spoiled and key == "b" else TABLES
+
+    def comparisons(self) -> list[tuple[str, str, str, str]]:
+        return [("b", "total", "a", "total")]
+
+    def curve(self, of: tuple[str, str, str, str]) -> pa.Table:
+        return pa.table({"k": pa.array([1, 2], pa.int32()), "shared": pa.array([1, 2], pa.int32())})
+
+
+def test_a_bundle_is_taken_once(store: Store) -> None:
+    assert store.add_bundle(Incoming()) == ["a", "b"]
+    assert store.examples("b").equals(TABLES["examples"])
+    assert store.overlap(Side("a", "total"), Side("b", "total"))["shared"].to_pylist() == [1, 2]
+    assert store.add_bundle(Incoming()) == []
+    store.close()
+    assert counts(store.path) == {"runs": 2, "overlap_curves": 2} | {n: 2 * TABLES[n].num_rows for n in SORTED_BY}
+
+
+def test_a_bundle_says_nothing_about_runs_that_were_here(store: Store) -> None:
+    store.add_run(replace(row("a"), created="before"), TABLES)
+    assert store.add_bundle(Incoming()) == ["b"]
+    assert store.run("a") == replace(row("a"), created="before")
+    assert store.overlap(Side("a", "total"), Side("b", "total")).num_rows == 0
+
+
+def test_a_bundle_is_taken_whole_or_not_at_all(store: Store) -> None:
+    with pytest.raises(duckdb.Error):
+        store.add_bundle(Incoming(spoiled=True))
+    assert store.runs() == []
+    store.close()
+    assert set(counts(store.path).values()) == {0}
+
+
+def test_runs_of_a_spec_come_newest_first(store: Store) -> None:
+    for key in ("a", "b"):
+        store.add_run(row(key), TABLES)
+    store.add_run(replace(row("c"), spec="{}"), TABLES)
+    assert [kept.key for kept in store.runs_of(row("a").spec)] == ["b", "a"]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -258,3 +259,50 @@ heavy = {"torch", "transformers", "transformer_lens", "streamlit", "networkx"} &
 sys.exit(", ".join(heavy) or 0)
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def forget_weights(workspace: Path) -> None:
+    for model in ("arm", "mdm"):
+        (workspace / "pair" / model / "model.safetensors").unlink()
+
+
+def test_without_the_weights_the_newest_run_of_the_spec_is_found(workspace: Path) -> None:
+    first = pipeline.run(SPEC, compute=tiny_compute)
+    (workspace / "pair" / "mdm" / "model.safetensors").write_bytes(b"trained for longer")
+    assert pipeline.find(SPEC) is None
+    second = pipeline.run(SPEC, compute=tiny_compute)
+    assert first.key != second.key
+    forget_weights(workspace)
+    assert pipeline.find(SPEC) == second == pipeline.run(SPEC, compute=Counting())
+    assert pipeline.find(replace(SPEC, seed=1)) is None
+    said = pipeline.obstacle(SPEC)
+    assert said and "There is no model" in said
+    with pytest.raises(UserError, match="There is no model"):
+        pipeline.key_of(SPEC)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_nothing_stands_in_the_way_of_what_can_be_computed() -> None:
+    assert pipeline.obstacle(SPEC) is None
+    assert pipeline.find(SPEC) is None
+
+
+def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = pipeline.run(SPEC, compute=tiny_compute)
+    assert run.method_version == pipeline.METHOD_VERSION and run.imported is None
+    monkeypatch.setattr(pipeline, "library_version", lambda name: "0.0")
+    assert pipeline.find(SPEC) is None
+    bring(workspace, run.key)
+    found = pipeline.find(SPEC)
+    assert found and (found.key, found.imported) == (run.key, "2026-02-02")
+    (workspace / "pair" / "mdm" / "model.safetensors").write_bytes(b"trained for longer")
+    assert pipeline.find(SPEC) is None
+
+
+def bring(workspace: Path, key: str) -> None:
+    """Mark a run as one that a bundle brought."""
+    pipeline.close()
+    with duckdb.connect(str(workspace / "circuits.duckdb")) as db:
+        db.execute("UPDATE runs SET imported = '2026-02-02' WHERE key = ?", [key])
