@@ -37,7 +37,7 @@ from engine.sites import Row, arm_rows, mdm_rows
 from engine.spec import RunSpec
 from engine.survey import input_table, inputs_of, kept, survey
 from engine.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
-from engine.tasks import Example, Task, available, examples, task_named
+from engine.tasks import Example, Task, available, examples, spoken, task_named
 from engine.weights import Cosines, neuron_cosines
 
 ACCURACY_EXAMPLES = 300
@@ -74,7 +74,8 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
     Raises:
         UserError: unknown pair, task or checkpoint, a model that does not load, or misaligned examples.
     """
-    task, model = task_named(spec.task), _load(spec, on_progress)
+    asked, model = task_named(spec.task), _load(spec, on_progress)
+    task = spoken(asked, pair_named(spec.pair).prompts, model.tokenizer)
     drawn = examples(task, spec.n, spec.seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]
     torch.manual_seed(spec.seed)

@@ -1,17 +1,26 @@
-"""An example in a model's tokens, aligned with its corrupted twin."""
+"""An example in a model's tokens, aligned with its corrupted twin.
+
+Where a task says that prompt and answer are one text (`Example.join`), they are tokenised together, because BPE and
+SentencePiece cut a word differently after a space. The answer then begins with the first token that holds one of its
+characters; a space that is a token of its own belongs to the prompt.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
-from engine.tasks.base import Example
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from engine.tasks.base import Example
+
 Ids = tuple[int, ...]
+Span = tuple[int, int]  # characters of a text, from the first to behind the last
+LONGEST_QUOTE = 120  # characters of a text that an error shows
 
 
 @dataclass(frozen=True)
@@ -36,32 +45,114 @@ class Encoded:
         return [t for t, (y, twin) in enumerate(zip(self.answer, self.corrupt_answer, strict=True)) if y != twin]
 
 
+@dataclass(frozen=True)
+class Spelled:
+    """A prompt and its answer in tokens, each with the characters of its own text that it covers."""
+
+    prompt: Ids
+    answer: Ids
+    prompt_spans: tuple[Span, ...]
+    answer_spans: tuple[Span, ...]
+
+
 def encode(example: Example, tokenizer: PreTrainedTokenizerBase) -> Encoded:
     """Token ids of an example.
 
     Raises:
-        UserError: a word is unknown, or the twin does not align; the text says which.
+        UserError: a word is unknown, the twin does not align, or the answer cannot be told from the prompt in this
+            tokenizer; the text says which.
     """
-
-    def answer_ids(text: str) -> Ids:
-        return tuple(tokenizer(text, add_special_tokens=False).input_ids)
-
-    encoded = Encoded(
-        prompt=tuple(tokenizer(example.prompt).input_ids),
-        answer=answer_ids(example.answer),
-        corrupt_prompt=tuple(tokenizer(example.corrupt_prompt).input_ids),
-        corrupt_answer=answer_ids(example.corrupt_answer),
-        right=tuple(_single(word, answer_ids(word)) for word in example.right),
-        wrong=tuple(_single(word, answer_ids(word)) for word in example.wrong),
-    )
-    _refuse_misaligned("prompt", example.prompt, encoded.prompt, example.corrupt_prompt, encoded.corrupt_prompt)
-    _refuse_misaligned("answer", example.answer, encoded.answer, example.corrupt_answer, encoded.corrupt_answer)
+    clean = spell(example.prompt, example.answer, example.join, tokenizer)
+    twin = spell(example.corrupt_prompt, example.corrupt_answer, example.join, tokenizer)
+    _refuse_misaligned("prompt", example.prompt, clean.prompt, example.corrupt_prompt, twin.prompt)
+    _refuse_misaligned("answer", example.answer, clean.answer, example.corrupt_answer, twin.answer)
     unknown = tokenizer.unk_token_id
-    if unknown is not None and unknown in encoded.prompt + encoded.answer:
-        raise UserError(f"The tokenizer does not know every word of {example.prompt!r} {example.answer!r}.")
+    for text, ids in (
+        (f"{_shown(example.prompt)} {example.answer!r}", clean.prompt + clean.answer),
+        (f"{_shown(example.corrupt_prompt)} {example.corrupt_answer!r}", twin.prompt + twin.answer),
+    ):
+        if unknown is not None and unknown in ids:
+            raise UserError(f"The tokenizer does not know every word of {text}.")
+    right, wrong = _candidates(example, tokenizer, clean)
+    encoded = Encoded(clean.prompt, clean.answer, twin.prompt, twin.answer, right, wrong)
     if not encoded.contrasts:
-        raise UserError(f"The twin of {example.prompt!r} has the same answer {example.answer!r}: nothing to compare.")
+        raise UserError(
+            f"The twin of {_shown(example.prompt)} has the same answer {example.answer!r}: nothing to compare."
+        )
+    if example.join is not None and right and encoded.contrasts != [0]:
+        raise UserError(
+            f"The answers {example.answer!r} and {example.corrupt_answer!r} to {_shown(example.prompt)} differ in more "
+            "than their first token, where the candidates are compared."
+        )
     return encoded
+
+
+def spell(prompt: str, answer: str, join: str | None, tokenizer: PreTrainedTokenizerBase) -> Spelled:
+    """Prompt and answer in tokens: as one text with `join` between them, or each by itself where that is None.
+
+    Raises:
+        UserError: the prompt's tokens, as a model would be given them, do not begin those of the whole text.
+    """
+    if join is None:
+        ids, spans = _tokens(prompt, tokenizer)
+        answer_ids, answer_spans = _tokens(answer, tokenizer, special=False)
+        return Spelled(ids, answer_ids, spans, answer_spans)
+    start = len(prompt) + len(join)
+    ids, spans = _without_end(*_tokens(prompt + join + answer, tokenizer))
+    first = next((i for i, (_, end) in enumerate(spans) if end > start), len(ids))
+    alone = [_without_end(*_tokens(text, tokenizer))[0] for text in (prompt, prompt + join)]
+    if ids[:first] not in alone:
+        shown = "".join(tokenizer.convert_ids_to_tokens(list(ids[max(0, first - 1) : first + 1])))
+        raise UserError(
+            f"The answer {answer!r} runs together with its prompt {_shown(prompt)} in this tokenizer (around "
+            f"{shown!r}), so that there is no place where the model is asked for it."
+        )
+    answer_spans = tuple((max(0, begin - start), end - start) for begin, end in spans[first:])
+    return Spelled(ids[:first], ids[first:], spans[:first], answer_spans)
+
+
+def _tokens(text: str, tokenizer: PreTrainedTokenizerBase, special: bool = True) -> tuple[Ids, tuple[Span, ...]]:
+    found = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
+    return tuple(found.input_ids), tuple(map(tuple, found.offset_mapping))
+
+
+def _without_end(ids: Ids, spans: tuple[Span, ...]) -> tuple[Ids, tuple[Span, ...]]:
+    """Tokens without those that the tokenizer puts behind a text."""
+    last = max((i for i, span in enumerate(spans, 1) if span != (0, 0)), default=0)
+    return ids[:last], spans[:last]
+
+
+def _candidates(example: Example, tokenizer: PreTrainedTokenizerBase, clean: Spelled) -> tuple[Ids, Ids]:
+    """Right and wrong candidate tokens.
+
+    Of a text that is one with its prompt a candidate stands for its first token; a token that begins right and wrong
+    candidates says nothing and is left out.
+    """
+    if example.join is None:
+        return _singles(example.right, tokenizer), _singles(example.wrong, tokenizer)
+    if not example.right:
+        return (), ()
+    right, wrong = (_firsts(words, example, tokenizer, clean.prompt) for words in (example.right, example.wrong))
+    if not right - wrong or not wrong - right:
+        raise UserError(
+            f"Right and wrong answers to {_shown(example.prompt)} begin with the same tokens in this tokenizer."
+        )
+    return tuple(sorted(right - wrong)), tuple(sorted(wrong - right))
+
+
+def _firsts(words: Sequence[str], example: Example, tokenizer: PreTrainedTokenizerBase, prompt: Ids) -> set[int]:
+    """The token with which each word would follow the prompt's tokens."""
+    firsts = set()
+    texts = [f"{example.prompt}{example.join}{word}" for word in words]
+    for word, ids in zip(words, tokenizer(texts).input_ids, strict=True):
+        if tuple(ids[: len(prompt)]) != prompt:
+            raise UserError(f"The candidate answer {word!r} changes the tokens of its prompt {_shown(example.prompt)}.")
+        firsts.add(ids[len(prompt)])
+    return firsts
+
+
+def _singles(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Ids:
+    return tuple(_single(word, _tokens(word, tokenizer, special=False)[0]) for word in words)
 
 
 def _single(word: str, ids: Ids) -> int:
@@ -73,6 +164,11 @@ def _single(word: str, ids: Ids) -> int:
 def _refuse_misaligned(what: str, text: str, ids: Ids, twin_text: str, twin_ids: Ids) -> None:
     if len(ids) != len(twin_ids):
         raise UserError(
-            f"The {what} {text!r} is {len(ids)} tokens but its twin {twin_text!r} is {len(twin_ids)}; "
+            f"The {what} {_shown(text)} is {len(ids)} tokens but its twin {_shown(twin_text)} is {len(twin_ids)}; "
             "they must align token by token."
         )
+
+
+def _shown(text: str) -> str:
+    """A text as errors quote it: of a long one the end, where the problem stands."""
+    return repr(text) if len(text) <= LONGEST_QUOTE else f"...{text[-LONGEST_QUOTE:]!r}"

@@ -22,7 +22,7 @@ from torch import Tensor
 from engine import tape as taped
 from engine.activations import REGIONS, regions
 from engine.columns import ragged
-from engine.encoding import Encoded
+from engine.encoding import Encoded, Span, spell
 from engine.models import Model
 from engine.survey import Batch, Input
 from engine.tape import Tape, recording
@@ -45,27 +45,29 @@ def token_roles(
 ) -> tuple[Roles, Roles]:
     """A role for every token of the prompt and of the answer, as `encode` made them.
 
-    A token has the role of the word in which its first character that is no space stands. The tokenizer's own tokens,
-    such as one that begins every prompt, are no part of the task. A masked answer position keeps its word's role.
+    A token has the role of the piece in which its first character that is no space stands; a space between prompt and
+    answer that is a token of the prompt, that of the prompt's end. The tokenizer's own tokens, such as one that begins
+    every prompt, are no part of the task. A masked answer position keeps its piece's role.
     """
+    found = spell(example.prompt, example.answer, example.join, tokenizer)
+    if (len(found.prompt), len(found.answer)) != (len(encoded.prompt), len(encoded.answer)):
+        raise ValueError(f"{example.prompt!r} {example.answer!r} was encoded as other tokens")
     prompt, answer = task.roles(example)
     return (
-        _spread(prompt, example.prompt, len(encoded.prompt), tokenizer, special=True),
-        _spread(answer, example.answer, len(encoded.answer), tokenizer, special=False),
+        _spread(prompt, task.piece, example.prompt, found.prompt_spans),
+        _spread(answer, task.piece, example.answer, found.answer_spans),
     )
 
 
-def _spread(roles: Sequence[str], text: str, tokens: int, tokenizer: PreTrainedTokenizerBase, special: bool) -> Roles:
-    offsets = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True).offset_mapping
-    words = [OTHER] * len(text)  # by character
-    for role, word in zip(roles, re.finditer(r"\S+", text), strict=True):
-        words[word.start() : word.end()] = [role] * (word.end() - word.start())
+def _spread(roles: Sequence[str], piece: re.Pattern[str], text: str, spans: Sequence[Span]) -> Roles:
+    pieces = [OTHER] * len(text)  # by character
+    for role, one in zip(roles, piece.finditer(text), strict=True):
+        pieces[one.start() : one.end()] = [role] * (one.end() - one.start())
     found = []
-    for start, end in offsets:
-        inside = [i for i in range(start, end) if not text[i].isspace()]
-        found.append(words[inside[0]] if inside else OTHER)
-    if len(found) != tokens:
-        raise ValueError(f"{text!r} is {len(found)} tokens, but was encoded as {tokens}")
+    for start, end in spans:
+        inside = [i for i in range(start, min(end, len(text))) if not text[i].isspace()]
+        behind = roles[-1] if start >= len(text) else OTHER
+        found.append(pieces[inside[0]] if inside else behind)
     return tuple(found)
 
 

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from engine.errors import UserError
 from engine.tasks import base, own
-from engine.tasks.base import Example, Split, Task
+from engine.tasks.base import Example, Listed, Split, Task, WordTask
 from engine.tasks.countdown import Countdown
 from engine.tasks.greater_than import GreaterThan
 from engine.tasks.ioi import IOI
+from engine.tasks.natural import spoken
 from engine.tasks.own import OwnPrompts
 from engine.tasks.sudoku import Sudoku
 
-__all__ = ["TASKS", "Example", "OwnPrompts", "Split", "Task", "available", "examples", "task_named", "task_names"]
+__all__ = [
+    "TASKS",
+    "Example",
+    "Listed",
+    "OwnPrompts",
+    "Split",
+    "Task",
+    "available",
+    "examples",
+    "spoken",
+    "task_named",
+    "task_names",
+]
 
-TASKS: dict[str, Task] = {task.name: task for task in (IOI(), GreaterThan(), Countdown(), Sudoku())}
+TASKS: dict[str, WordTask] = {task.name: task for task in (IOI(), GreaterThan(), Countdown(), Sudoku())}
 
 
 def task_named(name: str) -> Task:
@@ -31,15 +44,14 @@ def task_names() -> list[str]:
 
 
 def available(task: Task, n: int) -> int:
-    """How many of `n` examples a task can give: own prompts have only their rows."""
-    return min(n, len(task.rows)) if isinstance(task, OwnPrompts) else n
+    """How many of `n` examples a task can give: own prompts and problems of a file have only their rows."""
+    return min(n, len(task)) if isinstance(task, Listed) else n
 
 
 def examples(task: Task, n: int, seed: int, split: Split = "heldout") -> list[Example]:
-    """The first `n` distinct examples that `seed` draws from a task's split; of own prompts, the first `n` rows.
+    """The first `n` distinct examples that `seed` draws from a task's split; of listed ones, the first `n` rows.
 
     Raises:
-        ValueError: the split has too few distinct examples.
-        UserError: own prompts have too few rows.
+        UserError: the split has too few distinct examples, or the list too few rows, or they do not align.
     """
-    return task.first(n) if isinstance(task, OwnPrompts) else base.examples(task, n, seed, split)
+    return task.first(n) if isinstance(task, Listed) else base.examples(task, n, seed, split)

@@ -1,7 +1,7 @@
 """What a task owes: examples with token-aligned corrupted twins, a checker, and a held-out split.
 
-A task speaks in words separated by single spaces, so that the same examples can be read by any
-tokenizer that keeps those words whole. The split is a hash of an example's *content* (what makes it
+A task speaks in words separated by single spaces, for tokenizers that keep those words whole, and is natural text
+to all others (engine/tasks/natural.py). The split is a hash of an example's *content* (what makes it
 the problem it is), so training code can never see a held-out problem, whichever seed it uses.
 """
 
@@ -9,9 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Split = Literal["train", "heldout"]
 Family = Literal["prefix-dominant", "globally constrained", "own prompts"]
@@ -19,6 +25,7 @@ Family = Literal["prefix-dominant", "globally constrained", "own prompts"]
 HELDOUT_SHARE = 10  # one problem in this many is held out
 OTHER = "other"  # the role of a word that is only frame
 END = "end"  # the role of a prompt's last word
+WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,8 @@ class Example:
     """One problem and its corrupted twin, token-aligned: |x| = |x'| and |y| = |y'|.
 
     `right` and `wrong` are candidate answer words where several answers are right (greater-than);
-    empty where the answer word alone is right.
+    empty where the answer word alone is right. `join`: what stands between prompt and answer where they are one
+    text; None where each is tokenised by itself.
     """
 
     prompt: str
@@ -36,6 +44,7 @@ class Example:
     content: str
     right: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
+    join: str | None = None
 
 
 class Task(Protocol):
@@ -47,6 +56,10 @@ class Task(Protocol):
     blurb: str
     parallel: bool
     """True when the MDM decodes the whole answer in one denoising step (IOI); else one token a step."""
+    guess: float
+    """Share of problems that a guess among the likely answers solves."""
+    piece: re.Pattern[str]
+    """What has a role of its own in a text: a word, or less."""
 
     def sample(self, rng: random.Random, split: Split) -> Example: ...
 
@@ -55,15 +68,51 @@ class Task(Protocol):
         ...
 
     def roles(self, example: Example) -> tuple[list[str], list[str]]:
-        """What every word of the prompt and every word of the answer is in this problem, in the task's own terms.
+        """What every `piece` of the prompt and of the answer is in this problem, in the task's own terms.
 
-        A role is a short lower-case name, the same in every example; `OTHER` where a word is only frame.
+        A role is a short lower-case name, the same in every example; `OTHER` where a piece is only frame.
         """
         ...
+
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
+        """The same task as plain text that larger models know, in this tokenizer's tokens.
+
+        Raises:
+            UserError: the tokenizer cuts what the task needs to keep whole.
+        """
+        ...
+
+
+class WordTask(Task, Protocol):
+    """A task that the embedded pair was trained on."""
 
     def words(self) -> list[str]:
         """Every word that prompts and answers can contain, in a fixed order."""
         ...
+
+
+class Listed:
+    """A task of given rows instead of drawn ones."""
+
+    title: str
+    unit = "row"  # what an example is called
+
+    def example(self, row: int) -> Example:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def first(self, n: int) -> list[Example]:
+        """The first `n` rows.
+
+        Raises:
+            UserError: there are fewer.
+        """
+        if n > len(self):
+            rows = f"{len(self)} {self.unit}" + ("s" if len(self) != 1 else "")
+            raise UserError(f"{self.title} has {rows}, but {n} examples were asked for. Ask for {len(self)}.")
+        return [self.example(row) for row in range(n)]
 
 
 def split_of(content: str) -> Split:
@@ -76,7 +125,7 @@ def examples(task: Task, n: int, seed: int, split: Split = "heldout") -> list[Ex
     """The first `n` distinct examples that `seed` draws from a task's split.
 
     Raises:
-        ValueError: the split has too few distinct examples.
+        UserError: the split has too few distinct examples.
     """
     return list(_distinct(task, n, random.Random(f"{task.name}/{split}/{seed}"), split))
 
@@ -89,7 +138,7 @@ def _distinct(task: Task, n: int, rng: random.Random, split: Split) -> Iterator[
         if example.prompt in seen:
             misses += 1
             if misses > 100 * n + 1000:
-                raise ValueError(
+                raise UserError(
                     f"{task.title} has too few different {split} problems: asked for {n}, "
                     f"found {len(seen)}. Ask for fewer examples."
                 )

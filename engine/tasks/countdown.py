@@ -2,17 +2,25 @@
 
 "make 24 from 9 5 3 :" -> "5 * 3 = 15 ; 15 + 9 = 24". Operands (listed largest first), intermediates and
 targets are whole numbers, never negative. A problem is its operand multiset and its target; the twin keeps the operands
-and asks for another target, so its answer has the same length and other tokens.
+and asks for another target, so its answer has the same length and other tokens. As natural text it is
+engine/tasks/countdown_text.py.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, pairwise
+from typing import TYPE_CHECKING
 
-from engine.tasks.base import END, OTHER, Example, Family, Split, split_of
+from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, split_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from engine.tasks.countdown_text import FewShotCountdown
 
 LOWEST, HIGHEST = 2, 40  # operands
 TARGETS = range(10, 100)
@@ -39,15 +47,17 @@ class Countdown:
     family: Family = "globally constrained"
     blurb = "Reach the target with three numbers: the first step only makes sense given the last."
     parallel = False
+    guess = 0.0
+    piece = WORD
 
     def sample(self, rng: random.Random, split: Split) -> Example:
         problem = rng.choice(_problems(split))
         others = [p for p in _by_operands()[problem.operands] if p.target != problem.target]
         twin = rng.choice(others)
         return Example(
-            prompt=_prompt(problem.operands, problem.target),
+            prompt=words_prompt(problem.operands, problem.target),
             answer=problem.answer,
-            corrupt_prompt=_prompt(problem.operands, twin.target),
+            corrupt_prompt=words_prompt(problem.operands, twin.target),
             corrupt_answer=twin.answer,
             content=problem.content,
         )
@@ -55,30 +65,20 @@ class Countdown:
     def check(self, prompt: str, answer: str) -> bool:
         """Every equation holds, each number (intermediate included) is used once, the target is last."""
         words = prompt.split()
-        target, available = int(words[1]), [int(word) for word in words[3:6]]
-        result = None
-        for equation in answer.split(" ; "):
-            parts = equation.split()
-            if len(parts) != 5 or parts[3] != "=" or not _are_numbers(parts[0], parts[2], parts[4]):
-                return False
-            a, b, result = int(parts[0]), int(parts[2]), int(parts[4])
-            for number in (a, b):
-                if number not in available:
-                    return False
-                available.remove(number)
-            if apply(parts[1], a, b) != result:
-                return False
-            available.append(result)
-        return result == target and available == [target]
+        equations = [equation.split() for equation in answer.split(" ; ")]
+        return solves([int(word) for word in words[3:-1]], int(words[1]), equations)
 
     def roles(self, example: Example) -> tuple[list[str], list[str]]:
         operands = ["operand"] * (len(example.prompt.split()) - 4)
-        answer = example.answer.split()
-        found = [_answer_role(word, before) for before, word in pairwise(["", *answer])]
-        return [OTHER, "target", OTHER, *operands, END], [*found[:-1], "final result"]
+        return [OTHER, "target", OTHER, *operands, END], answer_roles(example.answer.split())
 
     def words(self) -> list[str]:
         return ["make", "from", ":", ";", "=", *OPERATORS, *(str(n) for n in range(1, LARGEST + 1))]
+
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> FewShotCountdown:
+        from engine.tasks.countdown_text import FewShotCountdown
+
+        return FewShotCountdown(tokenizer)
 
 
 def apply(operator: str, a: int, b: int) -> int | None:
@@ -94,15 +94,38 @@ def apply(operator: str, a: int, b: int) -> int | None:
     return None
 
 
+def solves(operands: Sequence[int], target: int, equations: Sequence[Sequence[str]]) -> bool:
+    """Whether equations ("5", "*", "3", "=", "15") hold, use every number once and end in the target."""
+    available, result = list(operands), None
+    for parts in equations:
+        if len(parts) != 5 or parts[3] != "=" or not _are_numbers(parts[0], parts[2], parts[4]):
+            return False
+        a, b, result = int(parts[0]), int(parts[2]), int(parts[4])
+        for number in (a, b):
+            if number not in available:
+                return False
+            available.remove(number)
+        if apply(parts[1], a, b) != result:
+            return False
+        available.append(result)
+    return result == target and available == [target]
+
+
+def answer_roles(words: Sequence[str]) -> list[str]:
+    """The role of every number and sign of an answer."""
+    found = [_answer_role(word, before) for before, word in pairwise(["", *words])]
+    return [*found[:-1], "final result"]
+
+
 def _answer_role(word: str, before: str) -> str:
     if word in OPERATORS:
         return "operator"
-    if word in ("=", ";"):
+    if word in ("=", ";", ","):
         return "punctuation"
     return "result" if before == "=" else "used operand"
 
 
-def _prompt(operands: tuple[int, int, int], target: int) -> str:
+def words_prompt(operands: Sequence[int], target: int) -> str:
     return f"make {target} from {' '.join(map(str, sorted(operands, reverse=True)))} :"
 
 

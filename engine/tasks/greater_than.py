@@ -2,13 +2,26 @@
 
 Every two-digit number above the start year is right, so the metric is the log-odds of the right
 against the wrong numbers. The twin's start year ends in 01, after which nearly everything is right.
+
+As natural text years are written "1732". A tokenizer that keeps both halves together leaves no place to ask for the
+second one, so such years are not used. Where a tokenizer cuts every digit, a candidate stands for its first digit, and
+the twin's answer ends in the same digit: after 1732 the digits 4 to 9 are right, 0 to 2 wrong, and 3, which begins
+later and earlier years, counts as neither.
 """
 
 from __future__ import annotations
 
 import random
+import re
+from typing import TYPE_CHECKING
 
-from engine.tasks.base import END, OTHER, Example, Family, Split, split_of
+from engine.encoding import Ids, spell
+from engine.errors import UserError
+from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, split_of
+from engine.tasks.natural import Natural
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 NOUNS = (
     "war siege famine voyage drought trial strike dynasty expedition rebellion plague treaty reign campaign "
@@ -17,7 +30,9 @@ NOUNS = (
 CENTURIES = [str(century) for century in range(11, 20)]
 YEARS = [f"{year:02d}" for year in range(100)]
 TEMPLATE = "The {noun} lasted from the year {century} {start} to the year {century}"
+NATURAL = "The {noun} lasted from the year {century}{start} to the year {century}"
 TWIN_START = "01"
+FEWEST_YEARS = 30  # of a century that natural text uses
 
 
 class GreaterThan:
@@ -26,12 +41,14 @@ class GreaterThan:
     family: Family = "prefix-dominant"
     blurb = "An event starts in a year: name a later year of the same century."
     parallel = True
+    guess = 0.5  # as many right numbers as wrong ones, over all start years
+    piece = WORD
 
     def sample(self, rng: random.Random, split: Split) -> Example:
         while True:
             slots = {"noun": rng.choice(NOUNS), "century": rng.choice(CENTURIES)}
             start = rng.randrange(2, 99)
-            content = f"greater_than/{slots['noun']}/{slots['century']}/{start}"
+            content = content_of(slots["noun"], slots["century"], start)
             if split_of(content) == split:
                 break
         return Example(
@@ -45,8 +62,8 @@ class GreaterThan:
         )
 
     def check(self, prompt: str, answer: str) -> bool:
-        start = prompt.split()[7]
-        return answer in YEARS and int(answer) > int(start)
+        start = re.search(r"(\d\d) to the year", prompt)
+        return start is not None and answer in YEARS and int(answer) > int(start[1])
 
     def roles(self, example: Example) -> tuple[list[str], list[str]]:
         named = {"{noun}": "noun", "{century}": "start century", "{start}": "start year"}
@@ -55,3 +72,76 @@ class GreaterThan:
     def words(self) -> list[str]:
         frame = TEMPLATE.format(noun="", century="", start="").split()
         return [*dict.fromkeys(frame), *NOUNS, *CENTURIES, *YEARS]
+
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> NaturalGreaterThan:
+        return NaturalGreaterThan(tokenizer)
+
+
+class NaturalGreaterThan(Natural, GreaterThan):
+    """`years`: by century, the tokens of every two-digit number that can follow it."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__(tokenizer)
+        found = {century: _years(century, tokenizer) for century in CENTURIES}
+        self.years = {c: years for c, years in found.items() if len(years) >= FEWEST_YEARS and TWIN_START in years}
+        if not self.years:
+            raise UserError(
+                f"{self.title}: this tokenizer cuts too few years into a century and a rest that follows it (by "
+                f"century: {', '.join(f'{c} {len(years)}' for c, years in found.items())}; {FEWEST_YEARS} are needed, "
+                f"{TWIN_START} among them)."
+            )
+
+    def draw(self, rng: random.Random, split: Split) -> Example:
+        while True:
+            noun, century = rng.choice(NOUNS), rng.choice(list(self.years))
+            tokens = self.years[century]
+            start = rng.choice([year for year in tokens if year > TWIN_START])
+            content = content_of(noun, century, int(start))
+            later, earlier = _answers(tokens, start)
+            if split_of(content) == split and later:
+                break
+        answer = rng.choice(later)
+        slots = {"noun": noun, "century": century}
+        return Example(
+            prompt=NATURAL.format(start=start, **slots),
+            answer=answer,
+            corrupt_prompt=NATURAL.format(start=TWIN_START, **slots),
+            corrupt_answer=rng.choice([year for year in earlier if tokens[year][1:] == tokens[answer][1:]]),
+            content=content,
+            right=tuple(year for year in tokens if year > start),
+            wrong=tuple(year for year in tokens if year <= start),
+            join="",
+        )
+
+    def roles(self, example: Example) -> tuple[list[str], list[str]]:
+        prompt = self.piece.findall(example.prompt)
+        years = [i for i, piece in enumerate(prompt) if piece.isdecimal()]  # four digits, then two
+        named = dict(zip(years[:4], ["start century"] * 2 + ["start year"] * 2, strict=True))
+        found = [named.get(i, "noun" if piece in NOUNS else OTHER) for i, piece in enumerate(prompt)]
+        return [*found[:-2], END, END], ["answer"] * 2
+
+
+def content_of(noun: str, century: str, start: int) -> str:
+    return f"greater_than/{noun}/{century}/{start}"
+
+
+def _years(century: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, Ids]:
+    """Two-digit number -> its tokens after a century, for those that do not run together with it."""
+    found: dict[str, Ids] = {}
+    for year in YEARS:
+        prompt = NATURAL.format(noun=NOUNS[0], century=century, start=year)
+        try:
+            found[year] = spell(prompt, year, "", tokenizer).answer
+        except UserError:
+            continue
+    return found
+
+
+def _answers(tokens: dict[str, Ids], start: str) -> tuple[list[str], list[str]]:
+    """Later and earlier numbers whose first token tells which they are, and that have each other for a twin."""
+    sides = [[y for y in tokens if y > start], [y for y in tokens if y <= start]]
+    later, earlier = ({tokens[y][0] for y in side} for side in sides)
+    right = [y for y in sides[0] if tokens[y][0] not in earlier]
+    wrong = [y for y in sides[1] if tokens[y][0] not in later and y > TWIN_START]
+    ends = {tokens[y][1:] for y in right} & {tokens[y][1:] for y in wrong}
+    return [y for y in right if tokens[y][1:] in ends], [y for y in wrong if tokens[y][1:] in ends]

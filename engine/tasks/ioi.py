@@ -1,14 +1,23 @@
 """Indirect object identification (Wang et al. 2022): who receives, when one of two people acts?
 
 "When Mary and John went to the store , John gave a drink to" -> "Mary". The twin lets the other
-person act, so that the answer changes and everything else stays.
+person act, so that the answer changes and everything else stays. As natural text punctuation follows words at once, and
+names, places and objects are those that are single tokens.
 """
 
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from engine.tasks.base import END, OTHER, Example, Family, Split, split_of
+from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, split_of
+from engine.tasks.natural import Natural, cut_alike
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 NAMES = (
     "Mary John Alice Bob Carol David Emma Frank Grace Henry Irene Jack Karen Leo Maria Nick Olivia Paul "
@@ -27,38 +36,53 @@ TEMPLATES = (
 )
 
 
+FEWEST_NAMES, FEWEST_SLOTS = 10, 3  # with which natural text still varies
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Two people, one of whom acts, in the slots of a template."""
+
+    template: int
+    subject: str
+    other: str
+    slots: dict[str, str]
+
+    @property
+    def content(self) -> str:
+        first, second = sorted((self.subject, self.other))
+        return f"ioi/{self.template}/{first}/{second}"
+
+    def example(self, templates: Sequence[str], join: str | None = None) -> Example:
+        return Example(
+            prompt=templates[self.template].format(s=self.subject, **self.slots),
+            answer=self.other,
+            corrupt_prompt=templates[self.template].format(s=self.other, **self.slots),
+            corrupt_answer=self.subject,
+            content=self.content,
+            join=join,
+        )
+
+
 class IOI:
     name = "ioi"
     title = "Indirect object identification"
     family: Family = "prefix-dominant"
     blurb = "Two people, one acts: name the other. The answer is a copy of an earlier name."
     parallel = True
+    guess = 0.5  # one of the two
+    piece = WORD
 
     def sample(self, rng: random.Random, split: Split) -> Example:
-        while True:
-            subject, other = rng.sample(NAMES, 2)
-            template = rng.randrange(len(TEMPLATES))
-            first, second = sorted((subject, other))
-            content = f"ioi/{template}/{first}/{second}"
-            if split_of(content) == split:
-                break
-        a, b = (subject, other) if rng.random() < 0.5 else (other, subject)
-        slots = {"a": a, "b": b, "place": rng.choice(PLACES), "object": rng.choice(OBJECTS)}
-        return Example(
-            prompt=TEMPLATES[template].format(s=subject, **slots),
-            answer=other,
-            corrupt_prompt=TEMPLATES[template].format(s=other, **slots),
-            corrupt_answer=subject,
-            content=content,
-        )
+        return draw_scene(rng, split, NAMES, PLACES, OBJECTS).example(TEMPLATES)
 
     def check(self, prompt: str, answer: str) -> bool:
-        named = [word for word in prompt.split() if word in NAMES]
+        named = [word for word in re.findall(r"\w+", prompt) if word in NAMES]
         once = [name for name in named if named.count(name) == 1]
         return len(named) == 3 and once == [answer]
 
     def roles(self, example: Example) -> tuple[list[str], list[str]]:
-        prompt = example.prompt.split()
+        prompt = self.piece.findall(example.prompt)
         names = [word for word in prompt if word in NAMES]
         found: list[str] = []
         for i, word in enumerate(prompt):
@@ -74,3 +98,36 @@ class IOI:
         slots = {"a": "", "b": "", "s": "", "place": "", "object": ""}
         frame = dict.fromkeys(word for t in TEMPLATES for word in t.format(**slots).split())
         return [*frame, *NAMES, *PLACES, *OBJECTS]
+
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> NaturalIOI:
+        return NaturalIOI(tokenizer)
+
+
+class NaturalIOI(Natural, IOI):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__(tokenizer)
+        self.names = cut_alike(NAMES, "names", FEWEST_NAMES, tokenizer)
+        self.places = cut_alike(PLACES, "places", FEWEST_SLOTS, tokenizer)
+        self.objects = cut_alike(OBJECTS, "objects", FEWEST_SLOTS, tokenizer)
+
+    def draw(self, rng: random.Random, split: Split) -> Example:
+        scene = draw_scene(rng, split, self.names, self.places, self.objects)
+        return scene.example([as_written(template) for template in TEMPLATES], join=" ")
+
+
+def draw_scene(
+    rng: random.Random, split: Split, names: Sequence[str], places: Sequence[str], objects: Sequence[str]
+) -> Scene:
+    while True:
+        subject, other = rng.sample(names, 2)
+        template = rng.randrange(len(TEMPLATES))
+        if split_of(Scene(template, subject, other, {}).content) == split:
+            break
+    a, b = (subject, other) if rng.random() < 0.5 else (other, subject)
+    slots = {"a": a, "b": b, "place": rng.choice(places), "object": rng.choice(objects)}
+    return Scene(template, subject, other, slots)
+
+
+def as_written(template: str) -> str:
+    """A template with its punctuation as people write it."""
+    return template.replace(" ,", ",").replace(" .", ".")

@@ -16,10 +16,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine import settings
 from engine.errors import UserError
-from engine.tasks.base import END, OTHER, Example, Family, Split
+from engine.tasks.base import END, OTHER, WORD, Example, Family, Listed, Split
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 PREFIX = "own-"
 NAME = re.compile(r"own-[0-9a-f]{12}")
@@ -53,11 +57,13 @@ class PromptRow:
         )
 
 
-class OwnPrompts:
+class OwnPrompts(Listed):
     """A saved set. `pair`: whose tokenizer it was checked for; `saved`: when, in ISO 8601."""
 
     family: Family = "own prompts"
     parallel = False
+    guess = 0.0
+    piece = WORD
 
     def __init__(self, rows: Sequence[PromptRow], title: str, pair: str, saved: str) -> None:
         self.rows = tuple(rows)
@@ -68,16 +74,11 @@ class OwnPrompts:
         count = f"{len(self.rows)} row" + ("s" if len(self.rows) != 1 else "")
         self.blurb = f"Own prompts, {count}, written for the pair {pair}."
 
-    def first(self, n: int) -> list[Example]:
-        """The first `n` rows.
+    def __len__(self) -> int:
+        return len(self.rows)
 
-        Raises:
-            UserError: there are fewer.
-        """
-        if n > len(self.rows):
-            rows = f"{len(self.rows)} row" + ("s" if len(self.rows) != 1 else "")
-            raise UserError(f"{self.title} has {rows}, but {n} examples were asked for. Ask for {len(self.rows)}.")
-        return [row.example() for row in self.rows[:n]]
+    def example(self, row: int) -> Example:
+        return self.rows[row].example()
 
     def sample(self, rng: random.Random, split: Split) -> Example:
         """Any row: own prompts have no split, as no model of ours was trained on them."""
@@ -95,6 +96,10 @@ class OwnPrompts:
         else:
             found = [OTHER] * len(clean)
         return [*found[:-1], END], ["answer"] * len(example.answer.split())
+
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> OwnPrompts:
+        """Itself: a reader writes what a model is to read."""
+        return self
 
     def words(self) -> list[str]:
         texts = (text for row in self.rows for text in (row.clean, row.corrupted, *row.answers, *row.foils))
@@ -120,7 +125,7 @@ def save(rows: Sequence[PromptRow], title: str, pair: str) -> OwnPrompts:
     content = {"title": shown, "pair": pair, "saved": found.saved, "rows": [asdict(row) for row in rows]}
     file = _file(found.name)
     try:
-        _write(file, json.dumps(content, ensure_ascii=False, indent=1))
+        write_whole(file, json.dumps(content, ensure_ascii=False, indent=1))
     except OSError as error:
         raise UserError(f"The prompts cannot be saved in {file.parent}: {error.strerror}.") from error
     return found
@@ -162,8 +167,8 @@ def is_own(name: str) -> bool:
     return NAME.fullmatch(name) is not None
 
 
-def _write(file: Path, text: str) -> None:
-    """Whole or not at all: a reader never sees half a file."""
+def write_whole(file: Path, text: str) -> None:
+    """A file whole or not at all: a reader never sees half a file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         part = Path(folder) / file.name

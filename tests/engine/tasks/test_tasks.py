@@ -115,7 +115,7 @@ def test_a_split_with_too_few_problems_says_how_many_there_are() -> None:
             side = rng.choice(["heads", "tails"])
             return Example(side, "up", side, "down", side)
 
-    with pytest.raises(ValueError, match=r"Coin has too few different heldout problems: asked for 3, found 2\."):
+    with pytest.raises(UserError, match=r"Coin has too few different heldout problems: asked for 3, found 2\."):
         examples(Coin(), 3, seed=0)
 
 
