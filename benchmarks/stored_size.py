@@ -99,7 +99,7 @@ def synthetic(shape: Shape, load: Load, rng: np.random.Generator) -> dict[str, p
     length, readouts = load.prompt + load.answer, KEPT * load.answer
     kept = 9 if steps > 1 else KEPT
     patterns = max(1, min(kept, PATTERN_VALUES // (shape.layers * shape.heads * length**2)))
-    words = _Words(rng)
+    words = Words(rng)
     detailed = shape.layers * max(64, 4096 // shape.layers)
     heads = shape.layers * shape.heads
     every = shape.layers * shape.d_mlp
@@ -246,7 +246,7 @@ def _edges(graph: Graph, part: str, rng: np.random.Generator) -> pa.Table:
     )
 
 
-class _Words:
+class Words:
     """Tokens of a vocabulary, the frequent ones often."""
 
     def __init__(self, rng: np.random.Generator) -> None:
