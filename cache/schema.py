@@ -130,6 +130,11 @@ def m006_where_runs_come_from(db: DuckDBPyConnection) -> None:
     db.execute("ALTER TABLE runs ADD COLUMN imported VARCHAR")
 
 
+def m007_thin_overlap_curves(db: DuckDBPyConnection) -> None:
+    """A row per K that is drawn instead of every K; those of before are worked out again where they are asked for."""
+    db.execute("DELETE FROM overlap_curves")
+
+
 MIGRATIONS = (
     m001_runs,
     m002_edges,
@@ -137,6 +142,7 @@ MIGRATIONS = (
     m004_overlap_curves,
     m005_what_components_do,
     m006_where_runs_come_from,
+    m007_thin_overlap_curves,
 )
 
 

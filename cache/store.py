@@ -50,12 +50,14 @@ SORTED_BY = {
     "accuracy_steps": "steps",
 }
 OVERLAP = """
-    SELECT shared FROM overlap_curves WHERE run_a = ? AND part_a = ? AND run_b = ? AND part_b = ? ORDER BY k"""
+    SELECT k, shared FROM overlap_curves WHERE run_a = ? AND part_a = ? AND run_b = ? AND part_b = ? ORDER BY k"""
 PROMOTING = """
     SELECT * EXCLUDE run FROM neurons WHERE run = ? AND list_contains(promoted, ?)
     ORDER BY abs(attribution) DESC LIMIT ?"""
 RUNS = "SELECT key, spec, meta, created, seconds, made_with, imported FROM runs"
 EDGES = "SELECT edge, score FROM edges WHERE run = ? AND part = ? AND rank < ? ORDER BY rank"
+RANKS = "SELECT edge, rank FROM edges WHERE run = ? AND part = ?"
+AMONG = "SELECT edge, rank, score FROM edges SEMI JOIN wanted USING (edge) WHERE run = ? AND part = ?"
 
 
 class StoreError(Exception):
@@ -178,6 +180,18 @@ class Store:
         below = 2**31 - 1 if limit is None else limit
         return self._rows(EDGES, side.key, side.part, below)
 
+    def ranks(self, side: Side) -> pa.Table:
+        """`edge`, `rank` of every edge, in no order."""
+        return self._rows(RANKS, side.key, side.part)
+
+    def edges_among(self, side: Side, wanted: pa.Table) -> pa.Table:
+        """`edge`, `rank`, `score` of the edges in the column `edge` of `wanted`, in no order."""
+        self._cursor.register("wanted", wanted)
+        try:
+            return self._rows(AMONG, side.key, side.part)
+        finally:
+            self._cursor.unregister("wanted")
+
     def examples(self, key: str) -> pa.Table:
         return self._rows("SELECT * EXCLUDE run FROM examples WHERE run = ? ORDER BY example", key)
 
@@ -217,7 +231,7 @@ class Store:
         return self._rows(PROMOTING, key, token, most)
 
     def overlap(self, a: Side, b: Side) -> pa.Table:
-        """`shared` for k = 1, 2, ..., either way round; empty when that comparison is not kept."""
+        """`k`, `shared`, from the smallest k on, either way round; empty when that comparison is not kept."""
         first, second = sorted((a, b), key=astuple)
         return self._rows(OVERLAP, first.key, first.part, self._id(second.key), second.part)
 

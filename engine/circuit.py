@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from engine.errors import UserError
 from engine.graph import Graph
 
+EVERY_K = 100  # up to here a curve over K has every K,
+A_DECADE = 120  # above so many, evenly on a logarithmic axis: more than a screen shows
+
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
@@ -72,14 +75,38 @@ def shared_counts(order_a: Ints, order_b: Ints) -> NDArray[np.int32]:
     """
     if len(order_a) != len(order_b):
         raise ValueError(f"orders of {len(order_a)} and {len(order_b)} edges can't be compared")
-    later = np.maximum(_inverse(order_a), _inverse(order_b))
+    return shared_counts_of_ranks(_inverse(order_a), _inverse(order_b))
+
+
+def shared_counts_of_ranks(rank_a: Ints, rank_b: Ints) -> NDArray[np.int32]:
+    """`shared_counts` from the ranks (0 = strongest) of every edge instead of the orders."""
+    later = np.maximum(rank_a, rank_b)
     return np.cumsum(np.bincount(later, minlength=len(later))).astype(np.int32)
+
+
+def curve_sizes(n: int) -> NDArray[np.int32]:
+    """The K, from 1 to `n` edges, at which a curve is kept and drawn: at most a few hundred, however many edges."""
+    few = np.arange(1, min(n, EVERY_K) + 1)
+    steps = max(2, ceil(A_DECADE * np.log10(max(n, EVERY_K) / EVERY_K)))
+    many = np.geomspace(min(n, EVERY_K), n, steps).round()
+    return np.unique(np.concatenate([few, many])).astype(np.int32)
+
+
+def jaccard_at(shared: Ints, k: Ints) -> NDArray[np.float64]:
+    """The Jaccard index of two sets of `k` edges with `shared` in common, entry by entry."""
+    return np.asarray(shared / (2 * k.astype(np.int64) - shared), dtype=np.float64)
+
+
+def shared_edges(edges_a: Ints, edges_b: Ints) -> int:
+    """How many edges are in both; in neither is one twice."""
+    seen = np.zeros(1 + int(max(edges_a.max(initial=0), edges_b.max(initial=0))), dtype=np.bool_)
+    seen[edges_a] = True
+    return int(np.count_nonzero(seen[edges_b]))
 
 
 def jaccard(shared: Ints) -> NDArray[np.float64]:
     """[K - 1]: the Jaccard index of the two top-K sets, from `shared_counts`."""
-    k = np.arange(1, len(shared) + 1)
-    return np.asarray(shared / (2 * k - shared), dtype=np.float64)
+    return jaccard_at(shared, np.arange(1, len(shared) + 1))
 
 
 def chance(k: int, n: int) -> float:
@@ -191,7 +218,7 @@ def compare(graph: Graph, arm: RankedEdges, mdm: RankedEdges, k: int, boundary: 
     known = min(len(arm.edge), len(mdm.edge))
     if not 1 <= k <= known:
         raise UserError(f"K is {k}. Choose a number of edges from 1 to {known}.")
-    shared = len(np.intersect1d(arm.edge[:k], mdm.edge[:k], assume_unique=True))
+    shared = shared_edges(arm.edge[:k], mdm.edge[:k])
     of_arm, of_mdm = (_specialisation(graph, side, k, boundary) for side in (arm, mdm))
     return Comparison(
         k=k,

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from engine import circuit, pipeline, settings
@@ -159,16 +157,16 @@ def _comparison(arm: Run, mdm: Run, size: int) -> str:
     """One line of the table, under TITLES."""
     of_arm, of_mdm = (pipeline.edge_table(one.key, limit=size) for one in (arm, mdm))
     found = circuit.compare(arm.meta.graph, of_arm, of_mdm, size)
-    halves = [_jaccard(one, one, "half-a", "half-b")[size - 1] for one in (arm, mdm)]
-    overlap = f"{_jaccard(arm, mdm)[size - 1]:7.3f}  {found.chance:7.4f}  {halves[0]:10.3f}  {halves[1]:10.3f}"
+    halves = [_with_itself(one, size) for one in (arm, mdm)]
+    overlap = f"{found.jaccard:7.3f}  {found.chance:7.4f}  {halves[0]:10.3f}  {halves[1]:10.3f}"
     early = f"{found.arm.early_share:9.3f}  {found.mdm.early_share:9.3f}  {found.early_ratio:6.2f}"
     spread = f"{found.arm.effective_number:9.1f}  {found.mdm.effective_number:9.1f}"
     return f"{size:6d}  {overlap}  {early}  {spread}"
 
 
-def _jaccard(a: Run, b: Run, part_a: str = "total", part_b: str = "total") -> NDArray[np.float64]:
-    """[K - 1]: overlap of two parts at every K."""
-    return circuit.jaccard(pipeline.overlap_curve(a.key, b.key, part_a, part_b))
+def _with_itself(run: Run, size: int) -> float:
+    """Overlap of a model's circuits on the two halves of the examples."""
+    return pipeline.overlap(run.key, run.key, size, "half-a", "half-b")
 
 
 def _along_training(
@@ -179,8 +177,8 @@ def _along_training(
     yield "    step" + "".join(f"  {f'K={size}':>15}" for size in sizes) + "  accuracy  run"
     for step in pair.steps:
         found = _ready(replace(spec, model=f"step:{step}"), compute)
-        overlap, halves = _jaccard(arm, found), _jaccard(found, found, "half-a", "half-b")
-        cells = "".join(f"  {overlap[size - 1]:7.3f} ({halves[size - 1]:.3f})" for size in sizes)
+        overlaps = [(pipeline.overlap(arm.key, found.key, size), _with_itself(found, size)) for size in sizes]
+        cells = "".join(f"  {overlap:7.3f} ({itself:.3f})" for overlap, itself in overlaps)
         yield f"{step:8d}{cells}  {found.meta.accuracy:8.1%}  {found.key}"
 
 

@@ -8,12 +8,18 @@ Names follow EAP-IG (Hanna et al. 2024): `input`, `a{l}.h{h}`, `m{l}`, `logits`;
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 QKV = "qkv"
+
+
+@cache
+def graph_of(n_layers: int, n_heads: int) -> Graph:
+    """The one Graph of an architecture in this process, so that its arrays of edges are made once."""
+    return Graph(n_layers, n_heads)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ from engine.rows import (
     NeuronDetail,
     NeuronTokens,
     NodeLens,
+    OverlapCurve,
+    RankedEdges,
     Readout,
     RoleAttention,
     StepAccuracy,
@@ -66,6 +68,8 @@ __all__ = [
     "NeuronDetail",
     "NeuronTokens",
     "NodeLens",
+    "OverlapCurve",
+    "RankedEdges",
     "Readout",
     "RoleAttention",
     "StepAccuracy",
@@ -232,30 +236,38 @@ def edge_table(key: str, part: str = "total", limit: int | None = None) -> EdgeT
     """The `limit` strongest edges of a part (all: None), strongest first. Reads a prefix of a sorted table."""
     table = store().edges(Side(key, part), limit)
     if not table.num_rows and limit != 0:
-        found = get(key)
-        parts = ("total", "half-a", "half-b", *found.meta.parts)
-        raise UserError(f"The run {key} has no part {part!r}. Choose one of: {', '.join(parts)}.")
+        raise _no_part(key, part)
     return EdgeTable(_array(table, "edge"), _array(table, "score"))
 
 
-def overlap_curve(key_a: str, key_b: str, part_a: str = "total", part_b: str = "total") -> NDArray[np.int32]:
-    """[K - 1]: edges that the top K of both have in common, K = 1 .. n_edges; computed once, then kept."""
-    from engine.circuit import shared_counts
+def edges_among(key: str, part: str, edges: NDArray[np.int32]) -> RankedEdges:
+    """Those of `edges`, which are among a part's n_edges, with rank and score; in no order."""
+    import pyarrow as pa
+
+    table = store().edges_among(Side(key, part), pa.table({"edge": pa.array(edges, pa.int32())}))
+    return RankedEdges(*(_array(table, name) for name in ("edge", "rank", "score")))
+
+
+def overlap_curve(key_a: str, key_b: str, part_a: str = "total", part_b: str = "total") -> OverlapCurve:
+    """How much the top K of both have in common at every K of circuit.curve_sizes; computed once, then kept."""
+    from engine import circuit
 
     a, b = Side(key_a, part_a), Side(key_b, part_b)
     kept = store().overlap(a, b)
-    if kept.num_rows:
-        curve: NDArray[np.int32] = _array(kept, "shared")
-        return curve
-    order_a, order_b = edge_table(key_a, part_a).edge, edge_table(key_b, part_b).edge
-    if len(order_a) != len(order_b):
-        raise UserError(
-            f"The runs {key_a} and {key_b} have {len(order_a)} and {len(order_b)} edges: only circuits of one "
-            "architecture can be compared."
-        )
-    shared = np.asarray(shared_counts(order_a, order_b), dtype=np.int32)
-    store().add_overlap(a, b, _curve(shared))
-    return shared
+    if not kept.num_rows:
+        counts = circuit.shared_counts_of_ranks(*_ranks(a, b))
+        k = circuit.curve_sizes(len(counts))
+        kept = _curve(k, counts[k - 1])
+        store().add_overlap(a, b, kept)
+    return OverlapCurve(_array(kept, "k"), _array(kept, "shared"))
+
+
+def overlap(key_a: str, key_b: str, k: int, part_a: str = "total", part_b: str = "total") -> float:
+    """The Jaccard index of two circuits of `k` edges. Reads the `k` strongest edges of both, whatever else is kept."""
+    from engine.circuit import shared_edges
+
+    shared = shared_edges(edge_table(key_a, part_a, k).edge, edge_table(key_b, part_b, k).edge)
+    return shared / (2 * k - shared)
 
 
 def examples(key: str) -> list[ExampleRow]:
@@ -460,7 +472,31 @@ def _array(table: pa.Table, column: str) -> Any:
     return table[column].combine_chunks().to_numpy(zero_copy_only=False)
 
 
-def _curve(shared: NDArray[np.int32]) -> pa.Table:
+def _no_part(key: str, part: str) -> UserError:
+    parts = ("total", "half-a", "half-b", *get(key).meta.parts)
+    return UserError(f"The run {key} has no part {part!r}. Choose one of: {', '.join(parts)}.")
+
+
+def _ranks(*sides: Side) -> list[NDArray[np.int32]]:
+    """[edge] -> rank of each side; UserError when they are not of one architecture."""
+    found = []
+    for side in sides:
+        table = store().ranks(side)
+        if not table.num_rows:
+            raise _no_part(side.key, side.part)
+        rank = np.empty(table.num_rows, dtype=np.int32)
+        rank[_array(table, "edge")] = _array(table, "rank")
+        found.append(rank)
+    sizes = [len(rank) for rank in found]
+    if len(set(sizes)) > 1:
+        raise UserError(
+            f"The runs {' and '.join(side.key for side in sides)} have {' and '.join(map(str, sizes))} edges: only "
+            "circuits of one architecture can be compared."
+        )
+    return found
+
+
+def _curve(k: NDArray[np.int32], shared: NDArray[np.int32]) -> pa.Table:
     import pyarrow as pa
 
-    return pa.table({"k": np.arange(1, len(shared) + 1, dtype=np.int32), "shared": shared})
+    return pa.table({"k": k, "shared": shared})

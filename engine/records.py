@@ -63,7 +63,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.graph import Graph
+from engine.graph import Graph, graph_of
 from engine.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class RunMeta:
 
     @property
     def graph(self) -> Graph:
-        return Graph(self.n_layers, self.n_heads)
+        return graph_of(self.n_layers, self.n_heads)
 
 
 @dataclass(frozen=True)

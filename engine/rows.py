@@ -21,6 +21,23 @@ class EdgeTable:
 
 
 @dataclass(frozen=True)
+class RankedEdges:
+    """Some edges of one part of a run."""
+
+    edge: NDArray[np.int32]
+    rank: NDArray[np.int32]  # 0 = strongest
+    score: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class OverlapCurve:
+    """How many edges the top K of two orders have in common, at some K (circuit.curve_sizes)."""
+
+    k: NDArray[np.int32]
+    shared: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class ExampleRow:
     example: int
     prompt: tuple[str, ...]

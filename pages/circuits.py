@@ -213,12 +213,13 @@ def curves(sides: Sides) -> None:
     left, right = st.columns(2)
     with left:
         st.subheader("Overlap at every K")
-        shared = resources.shared_counts(arm.run.key, mdm.run.key, arm.part, mdm.part)
-        lines = [charts.Curve("ARM with MDM", shared, "pair")]
+        pair = resources.overlap_curve(arm.run.key, mdm.run.key, arm.part, mdm.part)
+        lines = [charts.Curve("ARM with MDM", pair, "pair")]
         if arm.run.spec.n > 1:
             lines.append(charts.Curve("ARM with itself", resources.halves(arm.run.key), "arm"))
             lines.append(charts.Curve("MDM with itself", resources.halves(mdm.run.key), "mdm"))
-        figure = charts.overlap_figure(lines, sides.k, look)
+        here = resources.overlap(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
+        figure = charts.overlap_figure(lines, sides.graph.n_edges, sides.k, here, look)
         widgets.chart(figure, "overlap", "Overlap of the two circuits at every K", f"overlap-{arm.run.spec.task}")
         st.caption(
             "With itself: the circuits of two halves of the prompts, as high as an overlap can be expected to go."
@@ -246,8 +247,7 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
         return
     st.subheader(f"Along post-training, K = {sides.k:,}")
     if len(points) > 1:
-        key, at = sides.arm.run.key, sides.k - 1
-        overlap = [float(circuit.jaccard(resources.shared_counts(key, run.key, TOTAL, TOTAL))[at]) for _, run in points]
+        overlap = [resources.overlap(sides.arm.run.key, run.key, TOTAL, TOTAL, sides.k) for _, run in points]
         selves = [resources.self_overlap(run, sides.k) for _, run in points]
         solved = [run.meta.accuracy for _, run in points]
         figure = charts.drift_figure([step for step, _ in points], overlap, selves, solved, widgets.look())

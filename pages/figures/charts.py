@@ -10,10 +10,10 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from engine.pipeline import LayerLens, NodeLens
+from engine.circuit import jaccard_at
+from engine.pipeline import LayerLens, NodeLens, OverlapCurve
 from pages.figures.palette import NAME, Palette
 
-_POINTS = 400  # of a curve over K: more than there are pixels
 _TOKENS = 8  # rows on either side of a lens
 _LONGEST = 18  # characters of a token in a figure
 _VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
@@ -21,10 +21,10 @@ _VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 @dataclass(frozen=True)
 class Curve:
-    """Edges that two circuits of the same size have in common: shared[K - 1]."""
+    """What two circuits of the same size have in common, over their size."""
 
     name: str
-    shared: NDArray[np.int32]
+    overlap: OverlapCurve
     style: str  # "arm", "mdm" (a model with itself) or "pair"
 
 
@@ -53,22 +53,24 @@ def as_text(token: str) -> str:
     return html.escape(visible(token), quote=False)
 
 
-def overlap_figure(curves: Sequence[Curve], k: int, look: Palette) -> go.Figure:
-    """Jaccard overlap at every K: the pair, each model with itself on other prompts, and chance; a marker at K."""
+def overlap_figure(curves: Sequence[Curve], n_edges: int, k: int, here: float, look: Palette) -> go.Figure:
+    """Jaccard overlap at every K: the pair, each model with itself on other prompts, and chance.
+
+    A marker at K says the pair's overlap there, `here`.
+    """
     figure = go.Figure()
-    n_edges = len(curves[0].shared)
-    ks = np.unique(np.geomspace(1, n_edges, _POINTS).round().astype(int))
+    ks = curves[0].overlap.k.astype(np.int64)
     styles = {
         "pair": {"color": look.shared, "width": 3.5, "dash": "solid"},
         "arm": {"color": look.arm, "width": 1.8, "dash": "dash"},
         "mdm": {"color": look.mdm, "width": 1.8, "dash": "dot"},
         "chance": {"color": look.neutral, "width": 1.5, "dash": "longdashdot"},
     }
-    lines = [(curve.name, curve.style, jaccard_at(curve.shared, ks)) for curve in curves]
-    for name, style, values in [*lines, ("chance", "chance", ks / (2 * n_edges - ks))]:
+    lines = [(c.name, c.style, c.overlap.k, jaccard_at(c.overlap.shared, c.overlap.k)) for c in curves]
+    for name, style, x, values in [*lines, ("chance", "chance", ks, ks / (2 * n_edges - ks))]:
         figure.add_trace(
             go.Scatter(
-                x=ks,
+                x=x,
                 y=values,
                 mode="lines",
                 line=styles[style],
@@ -76,7 +78,6 @@ def overlap_figure(curves: Sequence[Curve], k: int, look: Palette) -> go.Figure:
                 hovertemplate="K = %{x:,}: %{y:.3f}<extra>" + name + "</extra>",
             )
         )
-    here = float(jaccard_at(curves[0].shared, np.array([k]))[0])
     figure.add_vline(x=k, line={"color": look.neutral, "width": 1, "dash": "dot"})
     figure.add_trace(
         go.Scatter(
@@ -96,12 +97,6 @@ def overlap_figure(curves: Sequence[Curve], k: int, look: Palette) -> go.Figure:
     figure.update_xaxes(tickvals=_decades(n_edges), ticktext=[f"{tick:,}" for tick in _decades(n_edges)])
     figure.update_yaxes(title="overlap (Jaccard)", range=[-0.02, 1.08], tickformat=".1f")
     return figure.update_layout(**_frame(360), hovermode="closest")
-
-
-def jaccard_at(shared: NDArray[np.int32], ks: NDArray[np.int_]) -> NDArray[np.float64]:
-    """The overlap at some K from the counts at every K."""
-    common = shared[ks - 1].astype(np.float64)
-    return np.asarray(common / (2 * ks - common))
 
 
 def profile_figure(arm: NDArray[np.float64], mdm: NDArray[np.float64], early: int, look: Palette) -> go.Figure:

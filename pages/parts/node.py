@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from engine.graph import Graph
-from engine.pipeline import Readout
+from engine.pipeline import RankedEdges, Readout
 from pages.figures import charts
 from pages.figures.charts import visible
 from pages.figures.palette import NAME
@@ -140,38 +140,33 @@ def lenses(sides: Sides, node: int, at: dict[str, Readout]) -> None:
 
 
 def edge_tables(sides: Sides, node: int) -> None:
-    graph = sides.graph
-    incoming = np.flatnonzero(graph.destination_node[graph.edge_destination] == node)
-    outgoing = np.flatnonzero(graph.edge_source == node)
-    for column, title, edges in zip(
-        st.columns(2), ("Strongest incoming edges", "Strongest outgoing edges"), (incoming, outgoing), strict=True
-    ):
+    for column, way in zip(st.columns(2), ("incoming", "outgoing"), strict=True):
+        found = {side.model: resources.node_edges(side.run.key, side.part, node, way == "outgoing") for side in sides}
+        title = f"Strongest {way} edges"
         with column:
             st.markdown(f"**{title}**")
-            if len(edges):
-                _edge_table(sides, edges, title)
+            if len(found["arm"].edge):
+                _edge_table(sides, found, title)
             else:
                 st.caption("This node has none.")
 
 
-def _edge_table(sides: Sides, edges: NDArray[np.int_], title: str) -> None:
+def _edge_table(sides: Sides, found: Mapping[str, RankedEdges], title: str) -> None:
     """The edges that rank highest in either model, with rank and score in both."""
-    found = {side.model: resources.by_edge(side.run.key, side.part) for side in sides}
-    best = np.minimum(found["arm"][0][edges], found["mdm"][0][edges])
-    rows = [_edge_row(sides, int(edge), found) for edge in edges[np.argsort(best, kind="stable")][:MOST_EDGES]]
+    best = np.minimum(found["arm"].rank, found["mdm"].rank)
+    rows = [_edge_row(sides, found, at) for at in np.argsort(best, kind="stable")[:MOST_EDGES].tolist()]
     number = st.column_config.NumberColumn
     columns = {f"{name} rank": number(format="localized") for name in NAME.values()}
     columns |= {f"{name} score": number(format="%+.4f") for name in NAME.values()}
     st.dataframe(rows, height="content", hide_index=True, column_config=columns, alt=title)
 
 
-def _edge_row(
-    sides: Sides, edge: int, found: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]
-) -> dict[str, object]:
-    ranks = {side.model: int(found[side.model][0][edge]) for side in sides}
-    row: dict[str, object] = {"Edge": sides.graph.edge_name(edge)}
+def _edge_row(sides: Sides, found: Mapping[str, RankedEdges], at: int) -> dict[str, object]:
+    """Entry `at` of both models' edges, which are the same edges."""
+    ranks = {model: int(edges.rank[at]) for model, edges in found.items()}
+    row: dict[str, object] = {"Edge": sides.graph.edge_name(int(found["arm"].edge[at]))}
     row |= {f"{NAME[model]} rank": rank + 1 for model, rank in ranks.items()}
-    row |= {f"{NAME[side.model]} score": float(found[side.model][1][edge]) for side in sides}
+    row |= {f"{NAME[model]} score": float(edges.score[at]) for model, edges in found.items()}
     inside = [NAME[model] for model, rank in ranks.items() if rank < sides.k]
     row["In circuit of"] = {0: "neither", 1: f"{inside[0]} only" if inside else "", 2: "both"}[len(inside)]
     return row

@@ -27,6 +27,8 @@ from engine.pipeline import (
     NeuronDetail,
     NeuronTokens,
     NodeLens,
+    OverlapCurve,
+    RankedEdges,
     Readout,
     RoleAttention,
     StepAccuracy,
@@ -35,6 +37,7 @@ from engine.pipeline import (
 from engine.records import Run
 from engine.spec import RunSpec
 
+PREFIXES = (5_000, 50_000, 2**31 - 1)  # edges read at once: the smallest that holds the circuit asked for
 PUBLISHED = settings.ROOT / "assets" / "published.toml"
 
 
@@ -48,36 +51,50 @@ def found(spec: RunSpec) -> Run | None:
     return pipeline.find(spec)
 
 
-@st.cache_data(show_spinner=False, max_entries=256)
 def edges(key: str, part: str, k: int) -> EdgeTable:
-    """The `k` strongest edges of a part: a prefix of a sorted table."""
-    return pipeline.edge_table(key, part, k)
+    """The `k` strongest edges of a part: of a prefix that is kept, so that sliding K reads nothing."""
+    kept = _prefix(key, part, next(size for size in PREFIXES if k <= size))
+    return EdgeTable(kept.edge[:k], kept.score[:k])
 
 
-@st.cache_data(show_spinner=False, max_entries=16)
-def by_edge(key: str, part: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Rank (0 = strongest) and score of every edge, by edge index."""
-    table = pipeline.edge_table(key, part)
-    rank = np.empty(len(table.edge), dtype=np.int32)
-    rank[table.edge] = np.arange(len(table.edge), dtype=np.int32)
-    score = np.empty(len(table.edge), dtype=np.float32)
-    score[table.edge] = table.score
-    return rank, score
+@st.cache_resource(show_spinner=False, max_entries=48)
+def _prefix(key: str, part: str, size: int) -> EdgeTable:
+    """Shared by all sessions as it is, so nobody may write to it."""
+    table = pipeline.edge_table(key, part, size)
+    table.edge.flags.writeable = table.score.flags.writeable = False
+    return table
 
 
 @st.cache_data(show_spinner=False, max_entries=128)
-def shared_counts(key_a: str, key_b: str, part_a: str, part_b: str) -> NDArray[np.int32]:
+def node_edges(key: str, part: str, node: int, outgoing: bool) -> RankedEdges:
+    """The edges that leave or reach a node, with rank and score, by edge index."""
+    graph = pipeline.get(key).meta.graph
+    ends = graph.edge_source if outgoing else graph.destination_node[graph.edge_destination]
+    found = pipeline.edges_among(key, part, np.flatnonzero(ends == node).astype(np.int32))
+    order = np.argsort(found.edge)
+    return RankedEdges(found.edge[order], found.rank[order], found.score[order])
+
+
+@st.cache_data(show_spinner=False, max_entries=128)
+def overlap_curve(key_a: str, key_b: str, part_a: str, part_b: str) -> OverlapCurve:
     return pipeline.overlap_curve(key_a, key_b, part_a, part_b)
 
 
-def halves(key: str) -> NDArray[np.int32]:
+@st.cache_data(show_spinner=False, max_entries=1024)
+def overlap(key_a: str, key_b: str, part_a: str, part_b: str, k: int) -> float:
+    """The Jaccard index of two circuits of `k` edges."""
+    shared = circuit.shared_edges(edges(key_a, part_a, k).edge, edges(key_b, part_b, k).edge)
+    return float(circuit.jaccard_at(np.array(shared), np.array(k)))
+
+
+def halves(key: str) -> OverlapCurve:
     """A model with itself: the circuits of the even and the odd examples."""
-    return shared_counts(key, key, "half-a", "half-b")
+    return overlap_curve(key, key, "half-a", "half-b")
 
 
 def self_overlap(run: Run, k: int) -> float:
     """A model's overlap with itself on other prompts, at K; nan where a run has one prompt only."""
-    return float(circuit.jaccard(halves(run.key))[k - 1]) if run.spec.n > 1 else math.nan
+    return overlap(run.key, run.key, "half-a", "half-b", k) if run.spec.n > 1 else math.nan
 
 
 @st.cache_data(show_spinner=False, max_entries=512)

@@ -59,6 +59,20 @@ def test_one_pass_curve_equals_brute_force(levels: int | None) -> None:
     assert circuit.jaccard(shared).tolist() == [len(x & y) / len(x | y) for x, y in sets]
 
 
+@pytest.mark.parametrize("n", [1, 2, 60, 100, 101, 3_000, 1_592_881])
+def test_a_curve_has_few_points_from_one_to_all(n: int) -> None:
+    sizes = circuit.curve_sizes(n)
+    assert (sizes[0], sizes[-1]) == (1, n) and (np.diff(sizes) > 0).all()
+    assert sizes[: circuit.EVERY_K].tolist() == list(range(1, min(n, circuit.EVERY_K) + 1))
+    assert len(sizes) <= 700
+    assert (sizes[1:] / sizes[:-1])[circuit.EVERY_K :].max(initial=1) < 1.03  # no step that a screen would show
+
+
+def test_shared_edges_are_those_in_both() -> None:
+    assert circuit.shared_edges(np.array([4, 1, 9]), np.array([9, 3, 4, 7])) == 2
+    assert circuit.shared_edges(np.array([], dtype=np.int32), np.array([1])) == 0
+
+
 def test_overlap_with_itself_is_one_at_every_k() -> None:
     order = circuit.order_of(scores(3))
     assert circuit.shared_counts(order, order).tolist() == list(range(1, len(order) + 1))

@@ -153,12 +153,30 @@ def test_overlap_is_computed_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> N
     curve = pipeline.overlap_curve(a, b)
     tops = [pipeline.edge_table(key).edge for key in (a, b)]
     brute = [len(set(tops[0][:k]) & set(tops[1][:k])) for k in range(1, len(tops[0]) + 1)]
-    assert curve.tolist() == brute and curve.dtype == np.int32
+    assert curve.k.tolist() == circuit.curve_sizes(len(brute)).tolist()
+    assert curve.shared.tolist() == [brute[k - 1] for k in curve.k]
+    for k in (1, 7, len(brute)):
+        assert pipeline.overlap(a, b, k) == brute[k - 1] / (2 * k - brute[k - 1])
     other = pipeline.overlap_curve(a, a, "half-a", "half-b")
     pipeline.close()
-    monkeypatch.setattr(circuit, "shared_counts", None)
-    assert pipeline.overlap_curve(b, a).tolist() == brute
-    assert pipeline.overlap_curve(a, a, "half-b", "half-a").tolist() == other.tolist() != brute
+    monkeypatch.setattr(circuit, "shared_counts_of_ranks", None)
+    assert pipeline.overlap_curve(b, a).shared.tolist() == curve.shared.tolist()
+    again = pipeline.overlap_curve(a, a, "half-b", "half-a")
+    assert again.shared.tolist() == other.shared.tolist() != curve.shared.tolist()
+
+
+@pytest.mark.usefixtures("workspace")
+def test_some_edges_are_read_with_their_rank_and_score() -> None:
+    key = pipeline.run(SPEC, compute=tiny_compute).key
+    table = pipeline.edge_table(key, "half-b")
+    wanted = np.array([3, 0, 11], dtype=np.int32)
+    found = pipeline.edges_among(key, "half-b", wanted)
+    rows = {
+        edge: (rank, score)
+        for edge, rank, score in zip(found.edge.tolist(), found.rank.tolist(), found.score, strict=True)
+    }
+    order = table.edge.tolist()
+    assert rows == {edge: (order.index(edge), table.score[order.index(edge)]) for edge in wanted.tolist()}
 
 
 @pytest.mark.usefixtures("workspace")
@@ -169,6 +187,8 @@ def test_graphs_of_different_size_are_not_compared() -> None:
     b = pipeline.run(replace(SPEC, seed=1), compute=fake_compute).key
     with pytest.raises(UserError, match=r"only circuits of one architecture"):
         pipeline.overlap_curve(a, b)
+    with pytest.raises(UserError, match=r"no part 'site-77'"):
+        pipeline.overlap_curve(a, a, "site-77")
 
 
 @pytest.mark.usefixtures("workspace")

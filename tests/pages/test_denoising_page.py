@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine import circuit, pipeline
+from engine import pipeline
 from engine.jobs import JobQueue
 from engine.records import Progress, Run, RunTables
 from engine.spec import RunSpec
@@ -125,7 +125,7 @@ def test_a_steps_overlaps_are_those_of_the_engine(step: int) -> None:
     part, before = f"step-{step:02d}", mdm.meta.parts[mdm.meta.parts.index(f"step-{step:02d}") - 1]
 
     def at_100(key: str, name: str) -> float:
-        return float(circuit.jaccard(pipeline.overlap_curve(mdm.key, key, part, name))[99])
+        return pipeline.overlap(mdm.key, key, 100, part, name)
 
     assert metrics(page) == pytest.approx(
         {
@@ -254,9 +254,9 @@ def test_the_downloads_hold_what_the_run_holds() -> None:
     assert {cell["answer"] for cell in lens if cell["position"] == "1"} == {row.answer[1]}
     steps = list(csv.DictReader(io.StringIO(walks.steps_csv(look.asked))))
     assert len(steps) == len(mdm.meta.parts) * (len(mdm.meta.parts) + len(arm.meta.parts))
-    curve = circuit.jaccard(pipeline.overlap_curve(mdm.key, arm.key, "step-01", "site-04"))
+    expected = pipeline.overlap(mdm.key, arm.key, 50, "step-01", "site-04")
     found = next(r for r in steps if (r["step"], r["model"], r["part"]) == ("step-01", "arm", "site-04"))
-    assert float(found["jaccard"]) == pytest.approx(curve[49])
+    assert float(found["jaccard"]) == pytest.approx(expected)
     solved = list(csv.DictReader(io.StringIO(walks.accuracy_csv(mdm))))
     assert [int(r["steps"]) for r in solved] == [1, 2, 4, 11]
     assert all(float(r["low"]) - 1e-9 <= int(r["correct"]) / 200 <= float(r["high"]) + 1e-9 for r in solved)

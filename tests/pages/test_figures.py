@@ -10,7 +10,7 @@ import pytest
 
 from engine import circuit
 from engine.graph import Graph
-from engine.pipeline import LayerLens, NodeLens
+from engine.pipeline import LayerLens, NodeLens, OverlapCurve
 from pages.figures import charts, palette
 from pages.figures import circuit as drawing
 from pages.parts.state import k_options
@@ -161,8 +161,9 @@ def test_kinds_of_nodes_have_symbols_of_their_own() -> None:
 
 def test_the_overlap_curve_is_the_jaccard_index_at_every_k() -> None:
     a, b = circuit.order_of(scores(1)), circuit.order_of(scores(1) + scores(2))
-    curve = charts.Curve("ARM with MDM", circuit.shared_counts(a, b), "pair")
-    drawn = charts.overlap_figure([curve], 12, LOOK)
+    sizes, shared = circuit.curve_sizes(GRAPH.n_edges), circuit.shared_counts(a, b)
+    curve = charts.Curve("ARM with MDM", OverlapCurve(sizes, shared[sizes - 1]), "pair")
+    drawn = charts.overlap_figure([curve], GRAPH.n_edges, 12, float(circuit.jaccard(shared)[11]), LOOK)
     line, marker, chance = trace(drawn, "ARM with MDM"), trace(drawn, "K"), trace(drawn, "chance")
     for k, value in zip(line.x, line.y, strict=True):
         one, other = set(a[:k].tolist()), set(b[:k].tolist())

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine import circuit, pipeline, settings
+from engine import pipeline, settings
 from engine.jobs import JobQueue, JobView
 from engine.records import Progress
 from engine.spec import RunSpec
 from engine.tasks import TASKS
-from pages.parts import state
+from pages.parts import resources, state
 from pages.parts.watching import overall, time_left
 
 APP = str(settings.ROOT / "app.py")
@@ -107,10 +107,7 @@ def test_the_overview_tells_the_engines_numbers_beside_the_published_ones() -> N
         for task in ("ioi", "countdown")
         for model in ("arm", "mdm")
     }
-    found = {
-        task: float(circuit.jaccard(pipeline.overlap_curve(keys[task, "arm"], keys[task, "mdm"]))[49])
-        for task in ("ioi", "countdown")
-    }
+    found = {task: pipeline.overlap(keys[task, "arm"], keys[task, "mdm"], 50) for task in ("ioi", "countdown")}
     ours, published = (frame.value for frame in page.dataframe)
     assert list(ours["Overlap"]) == pytest.approx([found["ioi"], found["countdown"]])
     assert list(ours["Chance"]) == pytest.approx([50 / (2 * 3628 - 50)] * 2)
@@ -159,28 +156,31 @@ def test_circuits_computes_and_then_shows(queue_of: Callable[[str], JobQueue]) -
 def test_circuits_shows_the_overlap_at_the_chosen_k() -> None:
     page = app("circuits", task="countdown", k="100")
     keys = [pipeline.find(RunSpec(task="countdown", model=model)).key for model in ("arm", "mdm")]
-    curve = circuit.jaccard(pipeline.overlap_curve(*keys))
-    assert overlap(page) == pytest.approx(curve[99], abs=5e-4)
+    assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 100), abs=5e-4)
     page.select_slider(key=state.K).set_value(1000).run()
-    assert overlap(page) == pytest.approx(curve[999], abs=5e-4)
+    assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 1000), abs=5e-4)
     for key in keys:
         assert key[:10] in texts(page)
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
-def test_moving_k_reads_prefixes_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = app("circuits", k="100")
-    asked: list[int | None] = []
+def test_moving_k_reads_no_edges_within_the_prefix_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, int | None]] = []
     read = pipeline.edge_table
 
     def watched(key: str, part: str = "total", limit: int | None = None) -> pipeline.EdgeTable:
-        asked.append(limit)
+        asked.append((key, part, limit))
         return read(key, part, limit)
 
     monkeypatch.setattr(pipeline, "edge_table", watched)
-    page.select_slider(key=state.K).set_value(120).run()
-    assert asked
-    assert set(asked) == {120}
+    monkeypatch.setattr(resources, "PREFIXES", (500, 2**31 - 1))
+    page = app("circuits", k="100")
+    before = set(asked)
+    assert {limit for _, _, limit in asked} == {500} and len(asked) == len(before)
+    page.select_slider(key=state.K).set_value(500).run()
+    assert set(asked) == before and overlap(page) < 1
+    page.select_slider(key=state.K).set_value(600).run()
+    assert {limit for _, _, limit in set(asked) - before} == {2**31 - 1}
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -227,7 +227,7 @@ def test_nonsense_in_the_address_is_ignored() -> None:
 def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
     page = app("circuits", step="100", k="50")
     keys = [pipeline.find(RunSpec(model=model)).key for model in ("arm", "step:100")]
-    assert overlap(page) == pytest.approx(circuit.jaccard(pipeline.overlap_curve(*keys))[49], abs=5e-4)
+    assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 50), abs=5e-4)
     assert "MDM after 100 steps" in texts(page)
 
 
@@ -237,8 +237,8 @@ def test_a_part_of_the_answer_has_an_overlap_of_its_own() -> None:
     arm, mdm = (pipeline.find(RunSpec(task="countdown", model=model)) for model in ("arm", "mdm"))
     page.selectbox(key=state.ARM_PART).set_value(arm.meta.parts[0])
     page.selectbox(key=state.MDM_PART).set_value(mdm.meta.parts[1]).run()
-    curve = pipeline.overlap_curve(arm.key, mdm.key, arm.meta.parts[0], mdm.meta.parts[1])
-    assert overlap(page) == pytest.approx(circuit.jaccard(curve)[49], abs=5e-4)
+    expected = pipeline.overlap(arm.key, mdm.key, 50, arm.meta.parts[0], mdm.meta.parts[1])
+    assert overlap(page) == pytest.approx(expected, abs=5e-4)
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
