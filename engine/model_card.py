@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.loss_chart import loss_svg
 from engine.records import Json
 from engine.tasks import TASKS
+from engine.uncertainty import wilson
 
 Role = Literal["arm", "mdm"]
 
-CONFIDENCE = 1.959964  # the normal distribution's two-sided 95 %
 
 NAMES = {"arm": "ARM: the autoregressive half of the embedded pair", "mdm": "MDM: the masked diffusion half"}
 
@@ -98,14 +97,6 @@ Anything but the study of circuits. It knows the words and sentence frames of th
 natural language, and answers every other input with noise. What its circuits show holds for models of this size and
 these tasks; whether larger models behave alike is for measurements of larger models to say.
 """
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a share measured on `n` problems."""
-    z2 = CONFIDENCE**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = CONFIDENCE * sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def command(spec: Json) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from engine.rows import EdgeBlocks
 
 RESAMPLES = 1000
 LEVEL = 0.95
+Z95 = 1.959964  # the normal distribution's two-sided 95 %
 FEWEST = 8  # blocks; from fewer a bootstrap says too little
 BLOCKS = 32  # at most
 
@@ -85,6 +87,14 @@ class BandContrast:
     arm: Bands
     mdm: Bands
     difference: Bands  # ARM - MDM
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share measured on `n` problems (Wilson 1927)."""
+    z2 = Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def draws(n_blocks: int, resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.int64]:

@@ -12,8 +12,9 @@ from safetensors.numpy import save_file
 
 from engine.__main__ import parser
 from engine.loss_chart import loss_svg
-from engine.model_card import command, wilson, write_model_card
+from engine.model_card import command, write_model_card
 from engine.tasks import TASKS
+from engine.uncertainty import wilson
 
 SVG = "{http://www.w3.org/2000/svg}"
 SPEC = {
