@@ -1,4 +1,4 @@
-"""The command line: `python -m engine run | compare | list | export | doctor | train`.
+"""The command line: `python -m engine run | compare | list | export | bundle | import | doctor | train`.
 
 Flags are checked before anything heavy is imported; an answer from the cache never imports torch.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from engine import commands, pipeline
 from engine.errors import UserError
@@ -39,19 +40,22 @@ def main(argv: Sequence[str] | None = None, compute: pipeline.Compute | None = N
 
 
 def _lines(given: argparse.Namespace, compute: pipeline.Compute | None) -> Iterator[str]:
-    if given.command == "run":
-        return commands.run(_spec(given), given.model, compute)
-    if given.command == "compare":
-        return commands.compare(_spec(given), given.k, given.steps, compute)
-    if given.command == "list":
-        return commands.list_runs()
-    if given.command == "export":
-        return commands.export(given.key, given.k, given.format, given.part, given.out)
-    if given.command == "doctor":
-        return commands.doctor()
+    chosen: dict[str, Callable[[], Iterator[str]]] = {
+        "run": lambda: commands.run(_spec(given), given.model, compute),
+        "compare": lambda: commands.compare(_spec(given), given.k, given.steps, compute),
+        "list": commands.list_runs,
+        "export": lambda: commands.export(given.key, given.k, given.format, given.part, given.out),
+        "bundle": lambda: commands.bundle(given.file, given.pair, given.task),
+        "import": lambda: commands.take(given.file),
+        "doctor": commands.doctor,
+        "train": lambda: commands.train(given.out, _training(given)),
+    }
+    return chosen[given.command]()
+
+
+def _training(given: argparse.Namespace) -> dict[str, Any]:
     fields = ("seed", "arm_steps", "mdm_steps", "precision", "compile")
-    chosen = {field: getattr(given, field) for field in fields if getattr(given, field) is not None}
-    return commands.train(given.out, chosen)
+    return {field: getattr(given, field) for field in fields if getattr(given, field) is not None}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,6 +79,14 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--format", choices=tuple(FORMATS), default="json")
     export.add_argument("--part", default="total", help="total, half-a, half-b, or a site or step; default total")
     export.add_argument("--out", help="the file to write; default a name made from the run")
+
+    bundle = add("bundle", help="write a pair's runs to a file for another machine", allow_abbrev=False)
+    bundle.add_argument("file", help="the file to write, as in out.duckdb")
+    bundle.add_argument("--pair", default=DEFAULTS.pair, help=f"default {DEFAULTS.pair}")
+    bundle.add_argument("--task", help="default every task")
+
+    take = add("import", help="take the runs of a bundle into the cache", allow_abbrev=False)
+    take.add_argument("file", help="a bundle; no model is needed to show what is in it")
 
     add("doctor", help="what this machine has", allow_abbrev=False)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from engine import bundle as bundles
 from engine import circuit, pipeline, settings
 from engine import export as exports
 from engine.errors import UserError
@@ -96,6 +97,21 @@ def export(key: str, k: int, format: str, part: str, out: str | None) -> Iterato
     yield f"{file}: {k} edges, {len(content)} bytes"
 
 
+def bundle(file: str, pair: str, task: str | None) -> Iterator[str]:
+    """Write the runs of a pair to a bundle."""
+    written = bundles.write(Path(file), pair, task)
+    yield f"{file}: {written.runs} runs, {written.size / 2**20:.1f} MiB"
+    if written.left_out:
+        yield f"{written.left_out} runs from before there were bundles are left out: compute them again."
+
+
+def take(file: str) -> Iterator[str]:
+    """Take the runs of a bundle into the cache."""
+    taken = bundles.take(Path(file))
+    known = f", {taken.known} were here before" if taken.known else ""
+    yield f"{file}: {taken.added} runs of the pair {taken.pair} added{known}."
+
+
 def doctor() -> Iterator[str]:
     """What this machine has: device, memory, versions, cache, pairs."""
     yield f"python      {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
@@ -123,7 +139,8 @@ def describe(found: Run) -> str:
     spec, meta = found.spec, found.meta
     problems = "own prompts" if own.is_own(spec.task) else "held-out"
     accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} {problems}"
-    return f"{found.key}  {spec.pair} / {spec.model} / {spec.task}  n={spec.n} seed={spec.seed}  {accuracy}"
+    brought = "  imported" if found.imported else ""
+    return f"{found.key}  {spec.pair} / {spec.model} / {spec.task}  n={spec.n} seed={spec.seed}  {accuracy}{brought}"
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from engine import hub, settings
 from engine.errors import UserError
 from engine.pair import Pair, pair_of, toml_of
 
-__all__ = ["Pair", "keep", "pair_named", "pair_of_two", "pairs", "weights_id"]
+__all__ = ["Pair", "forget", "keep", "pair_named", "pair_of_two", "pairs", "weights_id"]
 
 LONGEST_NAME = 30  # characters of a folder's name in a pair's
 
@@ -54,6 +54,11 @@ def keep(pair: Pair) -> Pair:
     except OSError as error:
         raise UserError(f"The pair {pair.name} cannot be kept in {file.parent}: {error.strerror}.") from error
     return pair
+
+
+def forget(name: str) -> None:
+    """Undo `keep`; what was computed for the pair stays in the cache."""
+    (settings.kept_pairs_dir() / f"{name}.toml").unlink(missing_ok=True)
 
 
 def pair_of_two(arm: str, mdm: str, mask: str | int | None = None, shifted: bool = False) -> Pair:

@@ -58,7 +58,15 @@ def provenance(label: str, run: Run) -> str:
         f"{label}: run {run.key[:10]}, {METHOD_NAMES[spec.method]}{points}, {spec.metric}, n = {spec.n}, "
         f"seed {spec.seed}, {spec.dtype} on {meta.device}, {run.created[:10]}"
     )
-    return plain(text)
+    return plain(text + brought(run))
+
+
+def brought(run: Run) -> str:
+    """What is to know of a run that was computed elsewhere: when it was imported, and what made it."""
+    if run.imported is None:
+        return ""
+    libraries = ", ".join(f"{name} {version}" for name, version in run.meta.versions.items())
+    return f", imported {run.imported[:10]} (method {run.method_version}, {libraries})"
 
 
 def settings_popover() -> dict[str, object]:
