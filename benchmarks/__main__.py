@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.table import RESULTS, Row, now, save, shown
 
-MODULES = ("stored_size",)
+MODULES = ("attribution", "stored_size")
 
 
 def main() -> None:

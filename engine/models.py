@@ -17,6 +17,7 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.graph import Graph
+from engine.plain import twin_of
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -28,6 +29,7 @@ class Model:
     """A model under study. `shifted`: the logits that predict a masked position stand one to its left."""
 
     bridge: TransformerBridge
+    plain: PreTrainedModel  # the same weights in transformers' own modules (engine/plain.py)
     tokenizer: PreTrainedTokenizerBase
     causal: bool
     shifted: bool
@@ -104,12 +106,12 @@ def wrap(
     """A loaded transformers model as a `Model`. The bridge replaces its submodules in place."""
     from transformer_lens.model_bridge.sources import build_bridge_from_module
 
-    architecture = type(hf_model).__name__
+    architecture, plain = type(hf_model).__name__, twin_of(hf_model)
     bridge = build_bridge_from_module(hf_model, architecture, hf_config=hf_model.config)
     # GPT-2's bridge splits its joint weights into new parameters, which want gradients by default.
     bridge.requires_grad_(False)
     graph = Graph(bridge.cfg.n_layers, bridge.cfg.n_heads)
-    return Model(bridge, tokenizer, causal, shifted, _mask_id(tokenizer, mask_token), graph, architecture)
+    return Model(bridge, plain, tokenizer, causal, shifted, _mask_id(tokenizer, mask_token), graph, architecture)
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:

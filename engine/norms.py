@@ -43,8 +43,12 @@ class Norm:
         return self.weight * self.centre(write) / self.scale(x)
 
 
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """RoPE on x [batch, head, pos, d_head]; cos, sin [1 or batch, pos, d_head]."""
+    first, second = x.chunk(2, -1)
+    return x * cos[:, None] + torch.cat([-second, first], -1) * sin[:, None]
+
+
 def rotate_back(g: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """The transpose of RoPE on g [batch, pos, head, d_head]; cos, sin [1 or batch, pos, d_head]."""
-    cos, sin = cos[:, :, None].float(), sin[:, :, None].float()
-    first, second = g.chunk(2, -1)
-    return g * cos - torch.cat([-second, first], -1) * sin
+    """The transpose of RoPE on g [batch, head, pos, d_head]; cos, sin [1 or batch, pos, d_head]."""
+    return rotate(g, cos, -sin)

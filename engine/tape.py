@@ -60,19 +60,6 @@ def qkv_weights(model: Model, layer: int) -> Tensor:
     return torch.stack([repeat_heads(w.float(), heads, 0) for w in (attn.W_Q, attn.W_K, attn.W_V)])
 
 
-def qkv_biases(model: Model, layer: int) -> Tensor:
-    """[3, head, d_head]: everything in q, k, v that does not depend on the residual's direction."""
-    attn, norm = model.bridge.blocks[layer].attn, ln1(model, layer)
-    heads, weights = model.graph.n_heads, qkv_weights(model, layer)
-    biases = torch.zeros_like(weights[:, :, 0])
-    for i, bias in enumerate((attn.b_Q, attn.b_K, attn.b_V)):
-        if bias is not None:
-            biases[i] = repeat_heads(bias.float().view(-1, biases.shape[-1]), heads, 0)
-    if norm.bias is not None:
-        biases += torch.einsum("d,xhde->xhe", norm.bias, weights)
-    return biases
-
-
 def output_weights(model: Model, layer: int) -> Tensor:
     """[head, d_head, d_model] in fp32."""
     return model.bridge.blocks[layer].attn.W_O.float()

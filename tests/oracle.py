@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.attribution import integration_points
-from engine.metrics import row_metrics
+from engine.metrics import at_sites, row_metrics
 from engine.models import Model
 from engine.sites import Row
 
@@ -72,9 +72,9 @@ def destination_gradients(model: Model, row: Row, alpha: float, metric: str) -> 
     names = list(dict.fromkeys(name for name, _ in destinations))
     hooks = [("embed.hook_out", lambda tensor, hook: point), *((name, keeping(name)) for name in names)]
     with torch.no_grad():
-        clean_logits = model.logits(clean)
+        clean_logits = at_sites(model.logits(clean), [row])
     with hooked(model, hooks):
-        value = row_metrics(metric, model.logits(clean), [row], clean_logits).sum()
+        value = row_metrics(metric, at_sites(model.logits(clean), [row]), [row], clean_logits).sum()
     gradients = dict(zip(names, torch.autograd.grad(value, [tape[name] for name in names]), strict=True))
 
     def pick(tensors: dict[str, Tensor]) -> list[Tensor]:

@@ -10,7 +10,7 @@ import torch
 from transformer_lens.tools.analysis.attribution_patching import EdgeAttributionConfig, Node, attribution_patch
 
 from engine.attribution import BLOCKS, attribute, integration_points
-from engine.metrics import row_metrics
+from engine.metrics import at_sites, row_metrics
 from engine.models import Model
 from engine.sites import Row
 from engine.tape import recording
@@ -72,7 +72,7 @@ def derivative(
         point = e_corrupt + alpha * (e_clean - e_corrupt)
         hooks = [("embed.hook_out", lambda tensor, hook: point), (name, lambda tensor, hook: move(tensor, eps))]
         with oracle.hooked(model, hooks), torch.no_grad():
-            return float(row_metrics("logit_diff", model.logits(clean), [row]).sum())
+            return float(row_metrics("logit_diff", at_sites(model.logits(clean), [row]), [row]).sum())
 
     wide, narrow = ((metric(h) - metric(-h)) / (2 * h) for h in (0.1, 0.05))
     return (4 * narrow - wide) / 3
@@ -137,7 +137,7 @@ def test_eap_equals_transformer_lens() -> None:
             model.bridge,
             torch.tensor([row.corrupt]),
             torch.tensor([row.clean]),
-            lambda logits, row=row: row_metrics("logit_diff", logits, [row]).sum(),  # type: ignore[misc]
+            lambda logits, row=row: row_metrics("logit_diff", at_sites(logits, [row]), [row]).sum(),  # type: ignore[misc]
             EdgeAttributionConfig(granularity="edge"),
         )
         for (writer, reader), score in theirs.edge_scores.items():
