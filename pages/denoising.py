@@ -20,7 +20,7 @@ from pages.parts.walks import SAMPLERS, Look
 
 PLAY_SECONDS = 1.5
 STEPS = "denoising steps"  # the fragment that a step changes
-GRAPH_HEIGHT = 470
+GRAPH_HEIGHT, GRAPH_ROW = 470, 21  # pixels: at least, and a layer
 
 _PLAYS, _SHOWN = "denoising plays", "denoising step shown"  # session only
 _START = "start"  # as the step shown: play from the start
@@ -245,7 +245,7 @@ def step_circuit(look: Look, step: int) -> None:
         edges = graph_drawing.top_edges(own.edge, own.score, other.edge)
         everywhere = graph_drawing.nodes_in(asked.graph, graph_drawing.top_edges(other.edge, other.score, own.edge))
         figure = graph_drawing.circuit_figure(asked.graph, "mdm", edges, everywhere, widgets.look())
-        figure.update_layout(height=GRAPH_HEIGHT)
+        figure.update_layout(height=max(GRAPH_HEIGHT, GRAPH_ROW * asked.graph.n_layers))
         widgets.chart(
             figure, "step graph", f"Circuit of step {step} of the MDM at K = {asked.k}",
             f"circuit-{part}-{asked.question.task}-{asked.k}",

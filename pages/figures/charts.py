@@ -58,7 +58,6 @@ def overlap_figure(curves: Sequence[Curve], n_edges: int, k: int, here: float, l
 
     A marker at K says the pair's overlap there, `here`.
     """
-    figure = go.Figure()
     ks = curves[0].overlap.k.astype(np.int64)
     styles = {
         "pair": {"color": look.shared, "width": 3.5, "dash": "solid"},
@@ -67,67 +66,78 @@ def overlap_figure(curves: Sequence[Curve], n_edges: int, k: int, here: float, l
         "chance": {"color": look.neutral, "width": 1.5, "dash": "longdashdot"},
     }
     lines = [(c.name, c.style, c.overlap.k, jaccard_at(c.overlap.shared, c.overlap.k)) for c in curves]
-    for name, style, x, values in [*lines, ("chance", "chance", ks, ks / (2 * n_edges - ks))]:
-        figure.add_trace(
-            go.Scatter(
-                x=x,
-                y=values,
-                mode="lines",
-                line=styles[style],
-                name=name,
-                hovertemplate="K = %{x:,}: %{y:.3f}<extra>" + name + "</extra>",
-            )
-        )
-    figure.add_vline(x=k, line={"color": look.neutral, "width": 1, "dash": "dot"})
-    figure.add_trace(
-        go.Scatter(
-            x=[k],
-            y=[here],
-            mode="markers+text",
-            marker={"size": 11, "color": look.shared, "line": {"color": look.background, "width": 2}},
-            text=[f"{here:.2f}"],
-            textposition="top center" if here < 0.85 else "bottom center",
-            textfont={"color": look.text, "size": 13},
-            hoverinfo="skip",
-            showlegend=False,
-            name="K",
-        )
-    )
-    figure.update_xaxes(type="log", title="K, the strongest edges of each model", range=[0, np.log10(n_edges) + 0.02])
-    figure.update_xaxes(tickvals=_decades(n_edges), ticktext=[f"{tick:,}" for tick in _decades(n_edges)])
-    figure.update_yaxes(title="overlap (Jaccard)", range=[-0.02, 1.08], tickformat=".1f")
-    return figure.update_layout(**_frame(360), hovermode="closest")
+    traces: list[dict[str, object]] = [
+        {
+            "type": "scatter",
+            "x": x,
+            "y": values,
+            "mode": "lines",
+            "line": styles[style],
+            "name": name,
+            "hovertemplate": "K = %{x:,}: %{y:.3f}<extra>" + name + "</extra>",
+        }
+        for name, style, x, values in [*lines, ("chance", "chance", ks, ks / (2 * n_edges - ks))]
+    ]
+    mark = {
+        "type": "scatter",
+        "x": [k],
+        "y": [here],
+        "mode": "markers+text",
+        "marker": {"size": 11, "color": look.shared, "line": {"color": look.background, "width": 2}},
+        "text": [f"{here:.2f}"],
+        "textposition": "top center" if here < 0.85 else "bottom center",
+        "textfont": {"color": look.text, "size": 13},
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "name": "K",
+    }
+    decades = _decades(n_edges)
+    at_k = {"color": look.neutral, "width": 1, "dash": "dot"}
+    frame = {
+        **_frame(360),
+        "hovermode": "closest",
+        "shapes": [{"type": "line", "x0": k, "x1": k, "yref": "y domain", "y0": 0, "y1": 1, "line": at_k}],
+        "xaxis": {
+            "type": "log",
+            "title": "K, the strongest edges of each model",
+            "range": [0, np.log10(n_edges) + 0.02],
+            "tickvals": decades,
+            "ticktext": [f"{tick:,}" for tick in decades],
+        },
+        "yaxis": {"title": "overlap (Jaccard)", "range": [-0.02, 1.08], "tickformat": ".1f"},
+    }
+    return go.Figure(data=[*traces, mark], layout=frame)
 
 
 def profile_figure(arm: NDArray[np.float64], mdm: NDArray[np.float64], early: int, look: Palette) -> go.Figure:
     """Share of importance by layer, [n_layers] each; the first `early` layers are marked as early."""
-    figure = go.Figure()
     layers = np.arange(len(arm))
-    for model, shares, pattern in (("arm", arm, ""), ("mdm", mdm, "/")):
-        figure.add_trace(
-            go.Bar(
-                x=layers,
-                y=shares,
-                name=NAME[model],
-                marker={"color": look.of(model), "pattern": _pattern(pattern, look)},
-                hovertemplate="layer %{x}: %{y:.1%}<extra>" + NAME[model] + "</extra>",
-            )
-        )
-    figure.add_vrect(
-        x0=-0.5,
-        x1=early - 0.5,
-        fillcolor=look.neutral,
-        opacity=0.14,
-        line_width=0,
-        layer="below",
-        annotation={"text": "early", "font": {"color": look.neutral, "size": 13}},
-        annotation_position="top right",
-    )
-    every = max(1, len(arm) // 12)
-    figure.update_xaxes(title="layer", tickvals=layers[::every])
+    bars = [
+        {
+            "type": "bar",
+            "x": layers,
+            "y": shares,
+            "name": NAME[model],
+            "marker": {"color": look.of(model), "pattern": _pattern(pattern, look)},
+            "hovertemplate": "layer %{x}: %{y:.1%}<extra>" + NAME[model] + "</extra>",
+        }
+        for model, shares, pattern in (("arm", arm, ""), ("mdm", mdm, "/"))
+    ]
     highest = 1.2 * float(max(arm.max(initial=0.0), mdm.max(initial=0.0), 0.05))  # room for the word above the bars
-    figure.update_yaxes(title="share of importance", tickformat=".0%", range=[0, highest])
-    return figure.update_layout(**_frame(360), barmode="group", bargap=0.25)
+    whole = {"yref": "y domain", "y0": 0, "y1": 1, "layer": "below", "line": {"width": 0}, "type": "rect"}
+    word = {"text": "early", "font": {"color": look.neutral, "size": 13}, "showarrow": False}
+    frame = {
+        **_frame(360),
+        "barmode": "group",
+        "bargap": 0.25,
+        "shapes": [{**whole, "x0": -0.5, "x1": early - 0.5, "fillcolor": look.neutral, "opacity": 0.14}],
+        "annotations": [
+            {**word, "x": early - 0.5, "y": 1, "yref": "y domain", "xanchor": "right", "yanchor": "top"},
+        ],
+        "xaxis": {"title": "layer", "tickvals": layers[:: max(1, len(arm) // 12)]},
+        "yaxis": {"title": "share of importance", "tickformat": ".0%", "range": [0, highest]},
+    }
+    return go.Figure(data=bars, layout=frame)
 
 
 def lens_figure(lens: NodeLens, answer: str, foil: str, look: Palette) -> go.Figure:

@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -30,7 +32,12 @@ _OPACITY = (0.6, 0.8, 0.95)
 _FADED = 0.35  # of the opacity, for edges that don't touch the selected node
 _STRONG = (0.15, 0.4)  # shares of the strongest |score| drawn where a wider line begins
 _CLEARANCE = 0.3  # heads or layers, around a node
-_SMALLEST, _LARGEST = 7.0, 26.0  # node diameters in pixels
+_SMALLEST, _LARGEST = (4.0, 7.0), (12.0, 26.0)  # node diameters in pixels, in a crowded and in a roomy graph
+_ROW = (36, 66)  # pixels from layer to layer, likewise
+_ROOM = 400, 1200  # pixels across and up that a graph takes where nothing else is said
+
+
+Trace = dict[str, Any]  # a part of a figure, as Plotly names things
 
 
 @dataclass(frozen=True)
@@ -107,14 +114,21 @@ def circuit_figure(
     are drawn, the strongest; every edge counts for the size of the nodes.
     """
     place, drawn = layout(graph), edges.where(np.arange(len(edges)) < DRAWN_MOST)
-    figure = go.Figure()
-    for group in (own, "shared"):
-        _add_edges(figure, graph, place, drawn, edges, group, own, look, selected)
-    figure.add_trace(_hover_points(graph, place, drawn, own))
-    figure.add_trace(_nodes(graph, place, edges, in_other, own, look))
-    figure.add_trace(_ring(graph, place, selected, look))
-    _label(figure, graph, place, selected, look)
-    return _framed(figure, graph, own)
+    traces = [
+        trace
+        for group in (own, "shared")
+        for trace in [
+            _legend_entry(edges, group, own, look),
+            *_edge_lines(graph, place, drawn, group, look.shared if group == "shared" else look.of(own), selected),
+        ]
+    ]
+    traces += [
+        _hover_points(graph, place, drawn, own),
+        _nodes(graph, place, edges, in_other, own, look),
+        _ring(graph, place, selected, look),
+    ]
+    frame = _frame(graph, own) | {"annotations": _label(graph, place, selected, look)}
+    return go.Figure(data=traces, layout=frame)  # at once: a trace that is added later is checked twice
 
 
 def nodes_in(graph: Graph, edges: Edges) -> NDArray[np.bool_]:
@@ -147,27 +161,22 @@ def _curves(graph: Graph, place: Layout, edge: NDArray[np.int32]) -> tuple[NDArr
     return np.asarray(x, np.float32), np.asarray(y, np.float32)
 
 
-def _add_edges(  # noqa: PLR0913, PLR0917 (one step of circuit_figure, with what that has at hand)
-    figure: go.Figure,
-    graph: Graph,
-    place: Layout,
-    drawn: Edges,
-    edges: Edges,
-    group: str,
-    own: str,
-    look: Palette,
-    selected: str | None,
-) -> None:
-    """A legend entry, three traces of edges, one a width, and one of those at the selected node.
+def _legend_entry(edges: Edges, group: str, own: str, look: Palette) -> Trace:
+    """A class of edges with its number, drawn or not."""
+    colour = look.shared if group == "shared" else look.of(own)
+    label = "shared" if group == "shared" else f"{NAME[own]} only"
+    count = int((edges.shared == (group == "shared")).sum())
+    line = {"color": colour, "width": _WIDTHS[2], "dash": DASH[group]}
+    return {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "line": line, "name": f"{label}: {count:,}"}
+
+
+def _edge_lines(
+    graph: Graph, place: Layout, drawn: Edges, group: str, colour: str, selected: str | None
+) -> Iterator[Trace]:
+    """Three traces of a class's edges, one a width, and one of those at the selected node.
 
     Always the same traces, empty or not, so that the figure's structure does not change with K.
     """
-    colour = look.shared if group == "shared" else look.of(own)
-    count = int((edges.shared == (group == "shared")).sum())
-    label = "shared" if group == "shared" else f"{NAME[own]} only"
-    line = {"color": colour, "width": _WIDTHS[2], "dash": DASH[group]}
-    figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=f"{label}: {count:,}"))
-
     ours = drawn.shared == (group == "shared")
     near = _touching(graph, drawn.edge, selected)
     largest = np.abs(drawn.score).max(initial=0.0) or 1.0
@@ -176,18 +185,17 @@ def _add_edges(  # noqa: PLR0913, PLR0917 (one step of circuit_figure, with what
     rows = [(ours & ~near & (width == level), _WIDTHS[level], fading * _OPACITY[level]) for level in range(3)]
     for chosen, pixels, opacity in [*rows, (ours & near, _WIDTHS[1] + 0.6, 1.0)]:
         x, y = _curves(graph, place, drawn.edge[chosen])
-        figure.add_trace(
-            go.Scatter(
-                x=_with_gaps(x),
-                y=_with_gaps(y),
-                mode="lines",
-                line={"color": colour, "width": pixels, "dash": DASH[group]},
-                opacity=opacity,
-                showlegend=False,
-                hoverinfo="skip",
-                meta={"group": group, "edges": len(x)},
-            )
-        )
+        yield {
+            "type": "scatter",
+            "x": _with_gaps(x),
+            "y": _with_gaps(y),
+            "mode": "lines",
+            "line": {"color": colour, "width": pixels, "dash": DASH[group]},
+            "opacity": opacity,
+            "showlegend": False,
+            "hoverinfo": "skip",
+            "meta": {"group": group, "edges": len(x)},
+        }
 
 
 def _touching(graph: Graph, edge: NDArray[np.int32], selected: str | None) -> NDArray[np.bool_]:
@@ -203,7 +211,7 @@ def _with_gaps(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.hstack([rows, np.full((len(rows), 1), np.nan, np.float32)]).ravel()
 
 
-def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str) -> go.Scatter:
+def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str) -> Trace:
     """Invisible points halfway along the edges: lines answer no hover of their own.
 
     Edges whose middle lies on a node get none, as it would catch the clicks that are meant for the node.
@@ -217,107 +225,139 @@ def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str) -> go.Sca
         f"<b>{name}</b><br>{group}<br>rank {rank + 1:,} · score {score:+.4g}"
         for name, group, rank, score in zip(names, groups, drawn.rank, drawn.score, strict=True)
     ]
-    return go.Scatter(
-        x=x,
-        y=y,
-        mode="markers",
-        marker={"size": 7, "opacity": 0},
-        selected={"marker": {"opacity": 0}},
-        unselected={"marker": {"opacity": 0}},
-        hovertemplate="%{text}<extra></extra>",
-        text=text,
-        showlegend=False,
-        name="edges",
-    )
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": y,
+        "mode": "markers",
+        "marker": {"size": 7, "opacity": 0},
+        "selected": {"marker": {"opacity": 0}},
+        "unselected": {"marker": {"opacity": 0}},
+        "hovertemplate": "%{text}<extra></extra>",
+        "text": text,
+        "showlegend": False,
+        "name": "edges",
+    }
 
 
-def _nodes(
-    graph: Graph, place: Layout, edges: Edges, in_other: NDArray[np.bool_], own: str, look: Palette
-) -> go.Scatter:
+def _nodes(graph: Graph, place: Layout, edges: Edges, in_other: NDArray[np.bool_], own: str, look: Palette) -> Trace:
     weight = importance(graph, edges.edge, edges.score)
     share = weight / (weight.sum() or 1.0)
     present = nodes_in(graph, edges)
     largest = share.max(initial=0.0) or 1.0
-    size = np.where(present, _SMALLEST + (_LARGEST - _SMALLEST) * np.sqrt(share / largest), _SMALLEST)
-    fill = np.where(present, np.where(in_other, look.shared, look.of(own)), look.background)
-    where = np.where(present, np.where(in_other, "in both circuits", f"in the {NAME[own]}'s alone"), "not in it")
+    low, high = _diameters(graph)
+    size = np.where(present, low + (high - low) * np.sqrt(share / largest), low)
+    standing = np.where(present, np.where(in_other, 2, 1), 0)  # not in it, in this circuit alone, in both
+    said = np.array(["not in it", f"in the {NAME[own]}'s alone", "in both circuits"])[standing]
     text = [
         f"<b>{name}</b><br>{place_}<br>{part:.1%} of importance"
-        for name, place_, part in zip(graph.node_names, where, share, strict=True)
+        for name, place_, part in zip(graph.node_names, said, share.tolist(), strict=True)
     ]
-    return go.Scatter(
-        x=place.x,
-        y=place.y,
-        mode="markers",
-        marker={
+    return {
+        "type": "scatter",
+        "x": place.x,
+        "y": place.y,
+        "mode": "markers",
+        "marker": {
             "size": size,
-            "symbol": [SYMBOL[node_kind(name)] for name in graph.node_names],
-            "color": fill,
+            "symbol": _symbols(graph),
             "opacity": 1,
-            "line": {"color": np.where(present, look.background, look.neutral), "width": 1},
+            **_coloured(standing, (look.background, look.of(own), look.shared)),
+            "line": {"width": 1, **_coloured(standing, (look.neutral, look.background, look.background))},
         },
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
-        customdata=graph.node_names,
-        text=text,
-        hovertemplate="%{text}<extra></extra>",
-        showlegend=False,
-        name=NODE_TRACE,
-    )
+        "selected": {"marker": {"opacity": 1}},
+        "unselected": {"marker": {"opacity": 1}},
+        "customdata": graph.node_names,
+        "text": text,
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+        "name": NODE_TRACE,
+    }
 
 
-def _ring(graph: Graph, place: Layout, selected: str | None, look: Palette) -> go.Scatter:
+def _coloured(standing: NDArray[np.int_], colours: tuple[str, ...]) -> Trace:
+    """Colours by number and a scale in steps: thousands of colour names take Plotly long to check."""
+    edges = np.repeat(np.arange(len(colours) + 1) / len(colours), 2)[1:-1].tolist()
+    scale = list(zip(edges, np.repeat(colours, 2).tolist(), strict=True))
+    return {"color": standing, "colorscale": scale, "cmin": -0.5, "cmax": len(colours) - 0.5}
+
+
+def _diameters(graph: Graph) -> tuple[float, float]:
+    """The smallest and the largest node, so that those of many heads don't hide each other."""
+    high = _between(_ROOM[0] / (graph.n_heads + 1), _LARGEST)
+    return _between(high / 3, _SMALLEST), high
+
+
+def _between(value: float, ends: tuple[float, float]) -> float:
+    return min(max(value, ends[0]), ends[1])
+
+
+def _symbols(graph: Graph) -> list[str]:
+    return [SYMBOL[node_kind(name)] for name in graph.node_names]
+
+
+def _ring(graph: Graph, place: Layout, selected: str | None, look: Palette) -> Trace:
     index = [graph.node_names.index(selected)] if selected in graph.node_names else []
-    return go.Scatter(
-        x=place.x[index],
-        y=place.y[index],
-        mode="markers",
-        marker={"size": _LARGEST + 8, "symbol": "circle-open", "color": look.text, "line": {"width": 2.5}},
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
-        hoverinfo="skip",
-        showlegend=False,
-        name="selected",
-    )
+    return {
+        "type": "scatter",
+        "x": place.x[index],
+        "y": place.y[index],
+        "mode": "markers",
+        "marker": {
+            "size": _diameters(graph)[1] + 8,
+            "symbol": "circle-open",
+            "color": look.text,
+            "line": {"width": 2.5},
+        },
+        "selected": {"marker": {"opacity": 1}},
+        "unselected": {"marker": {"opacity": 1}},
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "name": "selected",
+    }
 
 
-def _label(figure: go.Figure, graph: Graph, place: Layout, selected: str | None, look: Palette) -> None:
-    if selected in graph.node_names:
-        node = graph.node_names.index(selected)
-        figure.add_annotation(
-            x=float(place.x[node]),
-            y=float(place.y[node]),
-            yshift=28,
-            text=selected,
-            showarrow=False,
-            bgcolor=look.background,
-            opacity=0.9,
-            font={"color": look.text, "size": 13},
-        )
+def _label(graph: Graph, place: Layout, selected: str | None, look: Palette) -> list[Trace]:
+    """The selected node's name above it."""
+    if selected not in graph.node_names:
+        return []
+    node = graph.node_names.index(selected)
+    return [
+        {
+            "x": float(place.x[node]),
+            "y": float(place.y[node]),
+            "yshift": 28,
+            "text": selected,
+            "showarrow": False,
+            "bgcolor": look.background,
+            "opacity": 0.9,
+            "font": {"color": look.text, "size": 13},
+        }
+    ]
 
 
-def _framed(figure: go.Figure, graph: Graph, own: str) -> go.Figure:
+def _frame(graph: Graph, own: str) -> Trace:
     layers, heads = range(graph.n_layers), range(graph.n_heads)
     every = max(1, graph.n_heads // 16)
-    figure.update_xaxes(
-        range=[-0.6, graph.n_heads + 1.15],
-        tickvals=[*heads[::every], graph.n_heads + 0.5],
-        ticktext=[*(f"h{head}" for head in heads[::every]), "MLP"],
-        showgrid=False,
-        zeroline=False,
-        side="bottom",
-    )
-    figure.update_yaxes(
-        range=[-1.5, graph.n_layers + 0.75],
-        tickvals=[-1, *layers, graph.n_layers + 0.25],
-        ticktext=["input", *(f"layer {layer}" for layer in layers), "logits"],
-        showgrid=False,
-        zeroline=False,
-    )
-    return figure.update_layout(
-        height=max(500, 66 * (graph.n_layers + 2)),
-        margin={"l": 8, "r": 8, "t": 36, "b": 8},
-        legend={
+    return {
+        "xaxis": {
+            "range": [-0.6, graph.n_heads + 1.15],
+            "tickvals": [*heads[::every], graph.n_heads + 0.5],
+            "ticktext": [*(f"h{head}" for head in heads[::every]), "MLP"],
+            "showgrid": False,
+            "zeroline": False,
+            "side": "bottom",
+        },
+        "yaxis": {
+            "range": [-1.5, graph.n_layers + 0.75],
+            "tickvals": [-1, *layers, graph.n_layers + 0.25],
+            "ticktext": ["input", *(f"layer {layer}" for layer in layers), "logits"],
+            "showgrid": False,
+            "zeroline": False,
+        },
+        "height": max(500, _between(_ROOM[1] / (graph.n_layers + 2), _ROW) * (graph.n_layers + 2)),
+        "margin": {"l": 8, "r": 8, "t": 36, "b": 8},
+        "legend": {
             "orientation": "h",
             "x": 0,
             "y": 1.0,
@@ -325,9 +365,9 @@ def _framed(figure: go.Figure, graph: Graph, own: str) -> go.Figure:
             "itemclick": False,
             "itemdoubleclick": False,
         },
-        hovermode="closest",
-        hoverdistance=12,
-        dragmode="pan",
-        clickmode="event+select",
-        uirevision=f"{own} {graph.n_layers}x{graph.n_heads}",
-    )
+        "hovermode": "closest",
+        "hoverdistance": 12,
+        "dragmode": "pan",
+        "clickmode": "event+select",
+        "uirevision": f"{own} {graph.n_layers}x{graph.n_heads}",
+    }

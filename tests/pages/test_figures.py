@@ -19,6 +19,9 @@ GRAPH = Graph(3, 2)
 LOOK = palette.LIGHT
 
 
+LARGE = Graph(32, 32)
+
+
 def scores(seed: int, graph: Graph = GRAPH) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(graph.n_edges).astype(np.float32)
 
@@ -157,6 +160,40 @@ def test_kinds_of_nodes_have_symbols_of_their_own() -> None:
     symbols = trace(figure(both(5)[0]), drawing.NODE_TRACE).marker.symbol
     by_name = dict(zip(GRAPH.node_names, symbols, strict=True))
     assert len({by_name[name] for name in ("input", "a0.h0", "m0", "logits")}) == 4
+
+
+def test_a_nodes_colour_says_in_whose_circuit_it_is() -> None:
+    edges, other = both(5)
+    in_other = drawing.nodes_in(GRAPH, other)
+    drawn = drawing.circuit_figure(GRAPH, "arm", edges, in_other, LOOK)
+    marker, present = trace(drawn, drawing.NODE_TRACE).marker, drawing.nodes_in(GRAPH, edges)
+
+    def colours(shown: go.scatter.Marker) -> list[str]:
+        at = (np.array(shown.color) - shown.cmin) / (shown.cmax - shown.cmin)
+        return [[name for place, name in shown.colorscale if place <= share + 1e-9][-1] for share in at]
+
+    wanted = np.where(present, np.where(in_other, LOOK.shared, LOOK.arm), LOOK.background)
+    assert set(wanted) == {LOOK.shared, LOOK.arm, LOOK.background}
+    assert colours(marker) == wanted.tolist()
+    assert colours(marker.line) == np.where(present, LOOK.background, LOOK.neutral).tolist()
+
+
+@pytest.mark.parametrize("k", [200, 5_000, Graph(32, 32).n_edges])
+def test_a_graph_of_a_7b_model_stays_small(k: int) -> None:
+    edges = both(k, LARGE)[0]
+    drawn = figure(edges, LARGE)
+    assert sum(t.meta["edges"] for t in drawn.data if t.meta) == min(k, drawing.DRAWN_MOST)
+    assert len(drawn.to_json()) < 700_000
+    assert len(drawn.data) == len(figure(both(1)[0]).data)
+    sizes, across = np.array(trace(drawn, drawing.NODE_TRACE).marker.size), 540 / 33  # of half a page
+    assert np.percentile(sizes, 90) < across and sizes.max() < drawn.layout.height / 34
+
+
+def test_a_curve_over_a_million_edges_has_few_points() -> None:
+    n = LARGE.n_edges
+    sizes = circuit.curve_sizes(n)
+    curve = charts.Curve("ARM with MDM", OverlapCurve(sizes, (sizes**2 / n).astype(np.int32)), "pair")
+    assert len(charts.overlap_figure([curve], n, n, 1.0, LOOK).to_json()) < 40_000
 
 
 def test_the_overlap_curve_is_the_jaccard_index_at_every_k() -> None:
