@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.app import FLAGS, ROOT, chromium_path, running_app
 from tests.fakes import register_fake_pair
+
+TIMEOUT = 30_000  # ms; a machine that does other things too is slow, not wrong
 
 SEED = """
 from engine import pipeline
@@ -36,6 +38,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         yield browser
@@ -45,7 +48,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1440, "height": 1300})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(TIMEOUT)
     yield page
     page.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 from playwright.sync_api import Page, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -72,8 +73,8 @@ def test_play_goes_on_by_itself_without_rerunning_the_page_and_stops_at_the_end(
     starts.clear()
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
-    for step in (8, 10):
-        expect(page.get_by_role("heading", name=f"The circuit of step {step}")).to_be_visible()
+    expect(page.get_by_role("heading", name=re.compile("The circuit of step [89]"))).to_be_visible()
+    expect(page.get_by_role("heading", name="The circuit of step 10")).to_be_visible()
     expect(page.get_by_text("Through the layers at step 10")).to_be_visible()
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     wait_until_still(page)
@@ -89,7 +90,7 @@ def test_play_goes_on_by_itself_without_rerunning_the_page_and_stops_at_the_end(
 def test_play_can_be_paused_where_it_is(page: Page, address: str) -> None:
     _open(page, address + PAGE + "&at=0")
     page.get_by_role("button", name="Play").click()
-    expect(page.get_by_role("heading", name="The circuit of step 2")).to_be_visible()
+    expect(page.get_by_role("heading", name=re.compile("The circuit of step [2-9]"))).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     wait_until_still(page)

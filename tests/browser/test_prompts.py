@@ -66,8 +66,8 @@ def test_a_misaligned_file_is_told_put_right_in_the_table_saved_and_deleted(prom
     cell.fill(f"{CLEAN} a")
     cell.press("Enter")
     expect(prompts.get_by_text(TOLD)).to_have_count(0)
-    expect(save).to_be_enabled()
     wait_until_still(prompts)
+    expect(save).to_be_enabled()
     assert _tokens(prompts, 2)[-2:] == ["a", "the"]
 
     save.click()
@@ -79,7 +79,7 @@ def test_a_misaligned_file_is_told_put_right_in_the_table_saved_and_deleted(prom
     assert "task=own-" in prompts.url and "n=2" in prompts.url
     wait_until_still(prompts)
 
-    prompts.go_back()
+    prompts.get_by_role("link", name="Own prompts").click()
     prompts.wait_for_url("**/prompts*")
     wait_until_still(prompts)
     prompts.get_by_role("button", name="Delete").click()
