@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine import commands, pipeline
+from engine import commands, doctor, pipeline
 from engine.errors import UserError
 from engine.export import FORMATS
+from engine.memory import fitting_dtype
+from engine.pairs import keep, pair_named, pair_of_two
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import TASKS, OwnPrompts, Task, task_named
 
@@ -47,10 +49,15 @@ def _lines(given: argparse.Namespace, compute: pipeline.Compute | None) -> Itera
         "export": lambda: commands.export(given.key, given.k, given.format, given.part, given.out),
         "bundle": lambda: commands.bundle(given.file, given.pair, given.task),
         "import": lambda: commands.take(given.file),
-        "doctor": commands.doctor,
+        "doctor": lambda: _doctor(given),
         "train": lambda: commands.train(given.out, _training(given)),
     }
     return chosen[given.command]()
+
+
+def _doctor(given: argparse.Namespace) -> Iterator[str]:
+    name = _pair_name(given)
+    return doctor.machine() if name is None else doctor.pair(name)
 
 
 def _training(given: argparse.Namespace) -> dict[str, Any]:
@@ -88,7 +95,8 @@ def parser() -> argparse.ArgumentParser:
     take = add("import", help="take the runs of a bundle into the cache", allow_abbrev=False)
     take.add_argument("file", help="a bundle; no model is needed to show what is in it")
 
-    add("doctor", help="what this machine has", allow_abbrev=False)
+    check = add("doctor", help="what this machine has, and what a pair would take of it", allow_abbrev=False)
+    _add_pair(check)
 
     train = add("train", help="make the embedded pair again", allow_abbrev=False)
     train.add_argument("--out", required=True, help="the folder to write")
@@ -101,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_spec(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--pair", default=DEFAULTS.pair, help=f"default {DEFAULTS.pair}")
+    _add_pair(command)
     command.add_argument("--task", help=f"{', '.join(TASKS)}, or saved prompts (own-...); default {DEFAULTS.task}")
     command.add_argument("--prompts", metavar="FILE.csv", help="own prompts instead of a task; all rows are used")
     command.add_argument("--n", type=_number, help=f"examples; default {DEFAULTS.n}, of own prompts all rows")
@@ -110,22 +118,50 @@ def _add_spec(command: argparse.ArgumentParser) -> None:
     command.add_argument("--points", type=_number, default=DEFAULTS.points, help="integration points")
     command.add_argument("--metric", choices=METRICS, default=DEFAULTS.metric)
     command.add_argument("--order", choices=ORDERS, default=DEFAULTS.order, help="in which the MDM reveals")
-    command.add_argument("--dtype", choices=DTYPES, default=DEFAULTS.dtype)
+    command.add_argument("--dtype", choices=DTYPES, help="default: what the pair prefers, of what fits this machine")
+
+
+def _add_pair(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--pair", help=f"default {DEFAULTS.pair}")
+    command.add_argument("--arm", metavar="FOLDER", help="a model that no pair names, or a hub id; goes with --mdm")
+    command.add_argument("--mdm", metavar="FOLDER", help="the diffusion model made from it")
+    mask = command.add_mutually_exclusive_group()
+    mask.add_argument("--mask-token", help="the MDM's mask, where its files don't say it")
+    mask.add_argument("--mask-id", type=_id, help="its number, where it has no text")
+    shift = command.add_mutually_exclusive_group()
+    shift.add_argument("--shifted", action="store_true", default=None, help="the MDM predicts from the position before")
+    shift.add_argument("--not-shifted", action="store_false", dest="shifted", help="or from the masked one itself")
 
 
 def _spec(given: argparse.Namespace) -> RunSpec:
     if given.prompts is not None and (given.task is not None or given.n is not None):
         flag = "--task" if given.task is not None else "--n"
         raise UserError(f"--prompts cannot go with {flag}: the file's rows, all of them, are the task.")
-    fields = ("pair", "seed", "method", "points", "metric", "order", "dtype")
+    fields = ("seed", "method", "points", "metric", "order")
     chosen = {field: getattr(given, field) for field in fields}
-    spec = RunSpec(**chosen, n=given.n or DEFAULTS.n)  # refuses what is wrong before prompts are saved
+    pair = _pair_name(given) or DEFAULTS.pair
+    dtype = given.dtype or fitting_dtype(pair_named(pair))
+    spec = RunSpec(**chosen, pair=pair, dtype=dtype, n=given.n or DEFAULTS.n)  # refuses before prompts are saved
     if given.prompts is not None:
         task: Task = commands.save_prompts(given.prompts, spec.pair)
     else:
         task = task_named(given.task or DEFAULTS.task)
     all_rows = len(task.rows) if isinstance(task, OwnPrompts) else DEFAULTS.n
     return replace(spec, task=task.name, n=given.n or all_rows)
+
+
+def _pair_name(given: argparse.Namespace) -> str | None:
+    """The pair that is meant; two folders become one that is kept under a name of its own."""
+    told = {flag: getattr(given, flag) for flag in ("arm", "mdm", "mask_token", "mask_id", "shifted")}
+    if given.arm is None and given.mdm is None:
+        extra = next((flag for flag, value in told.items() if value is not None), None)
+        if extra:
+            raise UserError(f"--{extra.replace('_', '-')} only goes with --arm and --mdm: a pair's table says it.")
+        return given.pair
+    if given.pair is not None or given.arm is None or given.mdm is None:
+        raise UserError("--arm and --mdm go together and without --pair: they are the pair.")
+    mask = given.mask_token if given.mask_id is None else given.mask_id
+    return keep(pair_of_two(given.arm, given.mdm, mask, given.shifted)).name
 
 
 def _words(text: str) -> list[str]:
@@ -135,6 +171,12 @@ def _words(text: str) -> list[str]:
 def _number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def _id(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a token's number")
     return int(text)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,16 +12,15 @@ from typing import Any
 from tqdm import tqdm
 
 from engine import bundle as bundles
-from engine import circuit, pipeline, settings
+from engine import circuit, pipeline
 from engine import export as exports
 from engine.errors import UserError
-from engine.pairs import Pair, pair_named, pairs
+from engine.pairs import Pair, pair_named
 from engine.prompt_csv import MOST_BYTES, checked_csv
 from engine.records import Progress, Run
 from engine.spec import RunSpec
 from engine.tasks import OwnPrompts, own, task_named
 
-GIB = 2**30
 TITLES = "     K  overlap   chance  ARM halves  MDM halves  early ARM  early MDM   ratio  comps ARM  comps MDM"
 
 
@@ -112,18 +109,6 @@ def take(file: str) -> Iterator[str]:
     yield f"{file}: {taken.added} runs of the pair {taken.pair} added{known}."
 
 
-def doctor() -> Iterator[str]:
-    """What this machine has: device, memory, versions, cache, pairs."""
-    yield f"python      {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    yield f"memory      {_memory()}"
-    for name in (*pipeline.LIBRARIES, "duckdb", "pyarrow", "numpy", "networkx", "streamlit", "plotly"):
-        yield f"version     {name} {pipeline.library_version(name)}"
-    yield f"device      {_device()}"
-    yield from _cache_lines()
-    for pair in pairs().values():
-        yield f"pair        {pair.name} ({pair.title}): {_found(pair)}"
-
-
 def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
     """Make the embedded pair again, into a folder."""
     from engine.training import TrainSpec
@@ -197,47 +182,3 @@ def _along_training(
         overlaps = [(pipeline.overlap(arm.key, found.key, size), _with_itself(found, size)) for size in sizes]
         cells = "".join(f"  {overlap:7.3f} ({itself:.3f})" for overlap, itself in overlaps)
         yield f"{step:8d}{cells}  {found.meta.accuracy:8.1%}  {found.key}"
-
-
-def _cache_lines() -> Iterator[str]:
-    path = settings.database_path()
-    try:
-        store = pipeline.store()
-    except UserError as error:
-        yield f"cache       {error}"
-        return
-    yield f"cache       {path}: {len(pipeline.list_runs())} runs, {store.size() / 2**20:.1f} MiB"
-    said = pipeline.notice()
-    if said:
-        yield f"            {said}"
-
-
-def _found(pair: Pair) -> str:
-    from engine.pairs import weights_id
-
-    parts = []
-    for model in ("arm", "mdm", *(f"step:{step}" for step in pair.steps)):
-        try:
-            parts.append(f"{model} {weights_id(pair.folder(model))[:8]}")
-        except UserError:
-            parts.append(f"{model} missing")
-    return ", ".join(parts)
-
-
-def _memory() -> str:
-    names = ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES")
-    if not set(names) <= set(os.sysconf_names):
-        return "unknown"
-    total, free = (os.sysconf(name) * os.sysconf("SC_PAGE_SIZE") / GIB for name in names)
-    return f"{total:.1f} GiB, {free:.1f} GiB free"
-
-
-def _device() -> str:
-    try:
-        import torch
-    except ImportError as error:
-        return f"none: torch cannot be imported ({error}); stored runs can still be explored"
-    if torch.cuda.is_available():
-        properties = torch.cuda.get_device_properties(0)
-        return f"cuda, {properties.name}, {properties.total_memory / GIB:.1f} GiB"
-    return f"cpu, {torch.get_num_threads()} threads"

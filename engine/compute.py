@@ -28,7 +28,8 @@ from engine.encoding import Encoded, encode
 from engine.heads import Heads, token_roles
 from engine.lens import Lens, Readout, lenses, readouts_of
 from engine.lens_layers import LensLayers, position_lens
-from engine.models import Model, load_model
+from engine.memory import plan, refuse_too_large, shape_of
+from engine.models import Model, load, release
 from engine.neurons import Activity, Strongest, Traces, detail_table, detailed, neuron_table
 from engine.pairs import pair_named
 from engine.records import Progress, RunMeta, RunTables
@@ -69,11 +70,18 @@ class _Study:
 
 
 def compute(spec: RunSpec, on_progress: Report) -> RunTables:
-    """Compute a run. `on_progress` may raise to stop it; nothing is left behind.
+    """Compute a run. `on_progress` may raise to stop it; nothing is left behind, the model's memory included.
 
     Raises:
         UserError: unknown pair, task or checkpoint, a model that does not load, or misaligned examples.
     """
+    try:
+        return _tables(spec, on_progress)
+    finally:
+        release()
+
+
+def _tables(spec: RunSpec, on_progress: Report) -> RunTables:
     asked, model = task_named(spec.task), _load(spec, on_progress)
     task = spoken(asked, pair_named(spec.pair).prompts, model.tokenizer)
     drawn = examples(task, spec.n, spec.seed)
@@ -129,15 +137,15 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
 
 
 def _load(spec: RunSpec, on_progress: Report) -> Model:
-    on_progress(Progress("loading the model", 0, 0))
     pair = pair_named(spec.pair)
-    return load_model(
-        pair.folder(spec.model),
-        causal=spec.is_arm,
-        shifted=pair.shifted,
-        mask_token=pair.mask_token,
-        dtype=spec.dtype,
-    )
+    shape = shape_of(pair)
+    if shape is None:
+        on_progress(Progress("loading the model", 0, 0))
+        return load(pair, spec.model, spec.dtype)
+    chosen = plan(shape, (spec.dtype,))
+    on_progress(Progress(f"loading the model: {chosen.short}", 0, 0))
+    refuse_too_large(chosen, pair.folder(spec.model))
+    return load(pair, spec.model, spec.dtype, "auto" if chosen.spread else chosen.device.name)
 
 
 def _orders(spec: RunSpec, model: Model, task: Task, encoded: Sequence[Encoded]) -> list[Order]:

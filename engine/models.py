@@ -8,6 +8,7 @@ and an MDM would silently run causally.
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,11 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.graph import Graph
+from engine.hub import snapshot
+from engine.loading import load_weights, model_class
+from engine.pair import TOKENIZER, Pair
 from engine.plain import twin_of
+from engine.shape import read_config, read_json
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -64,6 +69,21 @@ class Model:
         return target - 1 if self.causal or self.shifted else target
 
 
+def load(pair: Pair, model: str, dtype: str = "float32", device: str | None = None) -> Model:
+    """Load "arm", "mdm" or "step:N" of a pair. `device`: "cuda", "cpu", or "auto" for as many GPUs as it takes.
+
+    Raises:
+        UserError: nothing there, not safetensors, weights missing or unexpected, or the mask unknown.
+    """
+    folder, causal = snapshot(pair.folder(model)), model == "arm"
+    hf_model = load_weights(folder, _architecture(pair), {} if causal else pair.mdm_keys, dtype, _place(device))
+    hf_model.config.is_causal = causal
+    mask = None if causal else _mask_of(pair, folder)
+    return wrap(
+        hf_model, _tokenizer_in(Path(pair.tokenizer(model))), causal=causal, shifted=pair.shifted, mask_token=mask
+    )
+
+
 def load_model(
     source: str,
     *,
@@ -73,24 +93,12 @@ def load_model(
     dtype: str = "float32",
     device: str | None = None,
 ) -> Model:
-    """Load a model of a pair from a folder or a hub id.
+    """Load a model from a folder or a hub id, without a pair.
 
     Raises:
         UserError: nothing there, not safetensors, weights missing or unexpected, or the mask token unknown.
     """
-    from transformers import AutoModelForCausalLM
-
-    if (Path(source).is_absolute() or source.startswith(".")) and not (Path(source) / "config.json").is_file():
-        raise UserError(f"There is no model in {source}: the folder has no config.json.")
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(f"The model {source} could not be loaded: {error}") from error
-    hf_model, info = loaded
-    _refuse_incomplete(source, info)
-    hf_model = hf_model.to(device or default_device()).eval().requires_grad_(False)
+    hf_model = load_weights(snapshot(source), dtype=dtype, device=_place(device))
     hf_model.config.is_causal = causal
     return wrap(hf_model, load_tokenizer(source), causal=causal, shifted=shifted, mask_token=mask_token)
 
@@ -101,9 +109,12 @@ def wrap(
     *,
     causal: bool,
     shifted: bool = False,
-    mask_token: str | None = None,
+    mask_token: str | int | None = None,
 ) -> Model:
-    """A loaded transformers model as a `Model`. The bridge replaces its submodules in place."""
+    """A loaded transformers model as a `Model`. The bridge replaces its submodules in place.
+
+    `mask_token`: a token of the tokenizer, or the number of one that it need not know.
+    """
     from transformer_lens.model_bridge.sources import build_bridge_from_module
 
     architecture, plain = type(hf_model).__name__, twin_of(hf_model)
@@ -111,35 +122,81 @@ def wrap(
     # GPT-2's bridge splits its joint weights into new parameters, which want gradients by default.
     bridge.requires_grad_(False)
     graph = Graph(bridge.cfg.n_layers, bridge.cfg.n_heads)
-    return Model(bridge, plain, tokenizer, causal, shifted, _mask_id(tokenizer, mask_token), graph, architecture)
+    mask_id = _mask_id(tokenizer, mask_token, len(bridge.W_E))
+    return Model(bridge, plain, tokenizer, causal, shifted, mask_id, graph, architecture)
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder or hub id; a checkpoint folder without one uses its `mdm` sibling's."""
-    from transformers import AutoTokenizer
-
-    folder = Path(source)
-    if folder.is_dir() and not (folder / "tokenizer.json").is_file():
+    folder = snapshot(source)
+    if not (folder / TOKENIZER).is_file() and (folder.parent.parent / "mdm").is_dir():
         folder = folder.parent.parent / "mdm"
-    return AutoTokenizer.from_pretrained(str(folder) if folder.is_dir() else source)
+    return _tokenizer_in(folder)
+
+
+def release() -> None:
+    """Give back the memory of models that nobody holds any more: their modules refer to each other in circles."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _mask_id(tokenizer: PreTrainedTokenizerBase, mask_token: str | None) -> int | None:
-    if mask_token is None:
+def _place(device: str | None) -> str | None:
+    """Where weights are loaded to; None: main memory, where they are without any further help."""
+    return None if device == "cpu" or default_device() == "cpu" else device or default_device()
+
+
+def _architecture(pair: Pair) -> str:
+    """The class of both models of a pair: an MDM's config may name one of its authors' own."""
+    if pair.architecture:
+        return pair.architecture
+    folder = snapshot(pair.folder("arm"))
+    return str(model_class(folder, read_config(folder)).__name__)
+
+
+def _tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
+    """A folder's tokenizer, of the class that it names; where that is code of its own, what tokenizer.json says."""
+    import transformers
+
+    told, config = read_json(folder / "tokenizer_config.json"), read_json(folder / "config.json")
+    named: Any = getattr(transformers, str(told.get("tokenizer_class")), None)
+    if not (isinstance(named, type) and issubclass(named, transformers.PreTrainedTokenizerBase)):
+        # AutoTokenizer goes by the model's type, and would ask on the terminal whether code of a folder may be run.
+        named = transformers.PreTrainedTokenizerFast if "auto_map" in told | config else transformers.AutoTokenizer
+    try:
+        return named.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"The tokenizer in {folder} could not be loaded: {error}") from error
+
+
+def _mask_of(pair: Pair, folder: Path) -> str | int:
+    """The mask of a pair's MDM: what the pair says, else what the MDM's files say."""
+    if pair.mask is not None:
+        return pair.mask
+    named = read_json(folder / "tokenizer_config.json").get("mask_token")
+    found = named.get("content") if isinstance(named, dict) else named
+    if found is None:
+        found = read_config(folder).get("mask_token_id")
+    if not isinstance(found, str | int):
+        raise UserError(
+            f"Nothing says which token masks what the model in {folder} does not know yet. Name it: mask_token or "
+            "mask_id in a pairs file, --mask-token or --mask-id on the command line."
+        )
+    return found
+
+
+def _mask_id(tokenizer: PreTrainedTokenizerBase, mask: str | int | None, rows: int) -> int | None:
+    if mask is None:
         return None
-    mask_id = tokenizer.convert_tokens_to_ids(mask_token)
+    if isinstance(mask, int):
+        if not 0 <= mask < rows:
+            raise UserError(f"The mask is token {mask}, but the model has embeddings for tokens 0 to {rows - 1}.")
+        return mask
+    mask_id = tokenizer.convert_tokens_to_ids(mask)
     if not isinstance(mask_id, int) or mask_id == tokenizer.unk_token_id:
-        raise UserError(f"The tokenizer has no mask token {mask_token!r}. Name the pair's real one in pairs.toml.")
+        raise UserError(f"The tokenizer has no mask token {mask!r}. Name the pair's real one in pairs.toml.")
     return mask_id
-
-
-def _refuse_incomplete(source: str, info: dict[str, Any]) -> None:
-    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        keys = sorted(map(str, info.get(kind) or ()))
-        if keys:
-            shown = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
-            raise UserError(f"The weights in {source} do not fit the model: {kind.replace('_', ' ')}: {shown}.")

@@ -11,13 +11,14 @@ from typing import Any
 
 from engine import settings
 from engine.errors import UserError
-from engine.hub import HUB_ID
+from engine.hub import HUB_ID, snapshot
 from engine.shape import Shape
 from engine.spec import DTYPES
 
 NAME = re.compile(r"[\w.+-]{1,80}", re.ASCII)
 REVISION = re.compile(r"[\w.-]+")
 CLASS = re.compile(r"[A-Z]\w*")
+TOKENIZER = "tokenizer.json"
 PROMPTS = ("words", "natural")
 
 
@@ -79,6 +80,20 @@ class Pair:
             there = ", ".join(f"step:{n}" for n in self.steps) or "no checkpoints"
             raise UserError(f"The pair {self.name} has no model {model!r}. It has arm, mdm and {there}.")
         return str(self._folder(self.steps_dir or "") / f"{int(step):06d}")
+
+    def tokenizer(self, model: str) -> str:
+        """The folder of the tokenizer that a model is read with: its own, else that of the MDM, else that of the ARM.
+
+        An MDM has the tokenizer of its ARM and a mask, which is known by its number where its own files are another
+        library's.
+
+        Raises:
+            UserError: the pair has no such checkpoint, or its models are not here.
+        """
+        tried = [
+            snapshot(self.folder(one)) for one in dict.fromkeys((model, "mdm" if model != "arm" else "arm", "arm"))
+        ]
+        return str(next((folder for folder in tried if (folder / TOKENIZER).is_file()), tried[0]))
 
     def reading(self, model: str) -> dict[str, Any]:
         """What of this table changes the numbers of a model, its weights aside: only what departs from how pairs were

@@ -11,14 +11,17 @@ import tomllib
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from engine import hub, settings
 from engine.errors import UserError
 from engine.pair import Pair, pair_of, toml_of
+from engine.shape import read_config
 
 __all__ = ["Pair", "forget", "keep", "pair_named", "pair_of_two", "pairs", "weights_id"]
 
 LONGEST_NAME = 30  # characters of a folder's name in a pair's
+SHIFTED = ("Dream", "DreamModel", "DiscreteDiffusionModel")  # how Dream's and DiffuLLaMA's families call themselves
 
 
 def pairs() -> dict[str, Pair]:
@@ -61,15 +64,18 @@ def forget(name: str) -> None:
     (settings.kept_pairs_dir() / f"{name}.toml").unlink(missing_ok=True)
 
 
-def pair_of_two(arm: str, mdm: str, mask: str | int | None = None, shifted: bool = False) -> Pair:
+def pair_of_two(arm: str, mdm: str, mask: str | int | None = None, shifted: bool | None = None) -> Pair:
     """A pair of two folders or hub ids that no file names; the same two always get the same name.
+
+    `shifted` None: true for the families that are known to predict so by what the MDM's config says.
 
     Raises:
         UserError: there is no such folder, or the hub model was not downloaded.
     """
     arm, mdm = (_whole_path(source) for source in (arm, mdm))
-    for source in (arm, mdm):
-        hub.snapshot(source)
+    hub.snapshot(arm)
+    if shifted is None:
+        shifted = _is_shifted(read_config(hub.snapshot(mdm)))
     tail = hashlib.sha256(f"{arm}\n{mdm}\n{mask!r}\n{shifted}".encode()).hexdigest()[:6]
     pair = Pair(
         name=f"{_short(arm)}+{_short(mdm)}-{tail}",
@@ -123,6 +129,11 @@ def _whole_path(source: str) -> str:
     """A folder's absolute path; a hub id as it is."""
     folder = Path(source).expanduser()
     return str(folder.resolve()) if folder.is_dir() or not hub.HUB_ID.fullmatch(source) else source
+
+
+def _is_shifted(config: dict[str, Any]) -> bool:
+    told = [config.get("model_type"), *(config.get("architectures") or [])]
+    return any(name in SHIFTED for name in told)
 
 
 def _short(source: str) -> str:

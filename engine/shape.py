@@ -72,13 +72,21 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: there is none, or it is not a table.
     """
-    file = folder / "config.json"
+    if not (folder / "config.json").is_file():
+        raise UserError(f"There is no model in {folder}: the folder has no config.json.")
+    return read_json(folder / "config.json")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A file's table; empty where there is no file.
+
+    Raises:
+        UserError: it is not valid JSON, or not a table.
+    """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"There is no model in {folder}: the folder has no config.json.") from error
+        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is not valid JSON.") from error
     if not isinstance(found, dict):
-        raise UserError(f"{file} is not the config of a model: it must be a table.")
+        raise UserError(f"{file} is not a table in JSON, as it should be.")
     return found

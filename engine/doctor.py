@@ -1,0 +1,131 @@
+"""What this machine has, and what of it a pair would take: `python -m engine doctor`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+
+from engine import memory, pipeline, settings
+from engine.errors import UserError
+from engine.graph import Graph
+from engine.hub import snapshot, weight_files
+from engine.pairs import Pair, pair_named, pairs, weights_id
+from engine.shape import Shape
+from engine.spec import DTYPES
+from engine.tokens import words_of
+
+GIB = 2**30
+OTHERS = ("duckdb", "pyarrow", "numpy", "networkx", "streamlit", "plotly")
+
+
+def machine() -> Iterator[str]:
+    """Device, memory, versions, cache, pairs."""
+    yield f"python      {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    total, free = memory.cpu_memory()
+    yield f"memory      {total / GIB:.1f} GiB, {free / GIB:.1f} GiB free"
+    for name in (*pipeline.LIBRARIES, *OTHERS):
+        yield f"version     {name} {pipeline.library_version(name)}"
+    yield f"device      {_device()}"
+    yield from _cache_lines()
+    for pair in pairs().values():
+        yield f"pair        {pair.name} ({pair.title}): {_found(pair)}"
+
+
+def pair(name: str) -> Iterator[str]:
+    """One pair: where its models are or how to get them, what they need, and how they would be loaded here.
+
+    Raises:
+        UserError: there is no such pair.
+    """
+    asked = pair_named(name)
+    yield f"pair        {asked.name}: {asked.title}"
+    if asked.note:
+        yield f"            {asked.note}"
+    for model in ("arm", "mdm"):
+        yield f"{model:<12}{_model(asked, model)}"
+    yield f"mask        {_mask(asked)}, {'shifted' if asked.shifted else 'not shifted'}"
+    if asked.licence:
+        yield f"licence     accepted at {asked.licence}"
+    shape = memory.shape_of(asked)
+    if shape is None:
+        yield "memory      unknown: no config.json is here, and the pair's table has no shape"
+        return
+    yield from _needs(asked, shape)
+
+
+def _needs(asked: Pair, shape: Shape) -> Iterator[str]:
+    edges = Graph(shape.layers, shape.heads).n_edges
+    yield (
+        f"model       {asked.architecture or 'the class that its config names'}, {shape.layers} layers of "
+        f"{shape.heads} heads, {shape.parameters / 1e6:,.0f} million parameters, {edges:,} edges"
+    )
+    for dtype in DTYPES:
+        chosen = memory.plan(shape, (dtype,))
+        yield (
+            f"{dtype:<12}weights {chosen.weights / GIB:.1f} GiB, work about {chosen.work / GIB:.1f} GiB: "
+            f"{'fits' if chosen.fits else 'does not fit'} on this machine's {chosen.device.name}"
+        )
+    chosen = memory.plan(shape, memory.formats(asked))
+    yield f"here        {chosen}"
+    if not chosen.fits:
+        yield "            Compute it on a larger machine, and bring the numbers here as a bundle."
+
+
+def _model(asked: Pair, model: str) -> str:
+    """Where a model is and how large, or the sentence that helps."""
+    source = asked.folder(model)
+    try:
+        folder = snapshot(source)
+        size = sum(file.stat().st_size for file in weight_files(folder))
+    except UserError as error:
+        return f"missing: {error}"
+    return f"{source}: {size / GIB:.1f} GiB in {folder}"
+
+
+def _mask(asked: Pair) -> str:
+    """The mask as the pair names it, with its number or its text where the tokenizer is here."""
+    if asked.mask is None:
+        return "what the MDM's files say"
+    try:
+        words = words_of(asked.tokenizer("mdm"))
+    except UserError:
+        return f"token {asked.mask!r}"
+    if isinstance(asked.mask, str):
+        number = words.id_of(asked.mask)
+        return f"token {asked.mask!r}" + (" (the tokenizer does not have it)" if number is None else f" ({number})")
+    return f"token {asked.mask}" + (f" ({words.shown(asked.mask)!r})" if words.knows(asked.mask) else "")
+
+
+def _cache_lines() -> Iterator[str]:
+    path = settings.database_path()
+    try:
+        store = pipeline.store()
+    except UserError as error:
+        yield f"cache       {error}"
+        return
+    yield f"cache       {path}: {len(pipeline.list_runs())} runs, {store.size() / 2**20:.1f} MiB"
+    said = pipeline.notice()
+    if said:
+        yield f"            {said}"
+
+
+def _found(asked: Pair) -> str:
+    parts = []
+    for model in ("arm", "mdm", *(f"step:{step}" for step in asked.steps)):
+        try:
+            parts.append(f"{model} {weights_id(asked.folder(model)).rpartition('@')[2][:8]}")
+        except UserError:
+            parts.append(f"{model} missing")
+    return ", ".join(parts)
+
+
+def _device() -> str:
+    try:
+        import torch
+    except ImportError as error:
+        return f"none: torch cannot be imported ({error}); stored runs can still be explored"
+    if torch.cuda.is_available():
+        properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+        return "cuda: " + ", ".join(f"{one.name}, {one.total_memory / GIB:.1f} GiB" for one in properties)
+    return f"cpu, {torch.get_num_threads()} threads"
