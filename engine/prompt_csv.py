@@ -43,7 +43,7 @@ def read_csv(data: bytes, pair: Pair) -> dict[int, PromptRow]:
         raise UserError(f"The file is empty. Its first row must name the columns {', '.join((*PROMPTS, *TEXTS))}.")
     number, header = next(iter(records.items()))
     columns = _columns(header, number)
-    words = words_of(pair.folder("arm")) if IDS[0] in columns else None
+    words = words_of(pair.tokenizer("arm")) if IDS[0] in columns else None
     cells = {n: _cells(n, fields, columns) for n, fields in records.items() if n != number}
     if len(cells) > MOST_ROWS:
         raise UserError(f"The file has {len(cells)} rows. {MOST_ROWS} are the most.")
@@ -93,7 +93,7 @@ def write_id_csv(rows: Sequence[PromptRow], pair: Pair) -> bytes:
     Raises:
         UserError: an answer is not one token of the pair's tokenizer.
     """
-    words = words_of(pair.folder("arm"))
+    words = words_of(pair.tokenizer("arm"))
     return _written(IDS, [(r.clean, r.corrupted, _as_ids(r.answers, words), _as_ids(r.foils, words)) for r in rows])
 
 

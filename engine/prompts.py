@@ -55,7 +55,7 @@ def check(rows: Sequence[PromptRow], pair: Pair) -> list[CheckedRow]:
     """
     if len(rows) > MOST_ROWS:
         raise UserError(f"There are {len(rows)} rows. {MOST_ROWS} are the most.")
-    readers = [_Reader(words, pair) for words in dict.fromkeys(words_of(pair.folder(m)) for m in ("arm", "mdm"))]
+    readers = [_Reader(words, pair) for words in dict.fromkeys(words_of(pair.tokenizer(m)) for m in ("arm", "mdm"))]
     lengths = [[_answer_length(row, reader.words) for row in rows] for reader in readers]
     checked = []
     for index, row in enumerate(rows):
