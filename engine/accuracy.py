@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from engine.denoise import BATCH, decode, grouped, masked, most_confident, predict, reveal, step_sizes
+from engine.denoise import batches, decode, grouped, masked, most_confident, predict, reveal, step_sizes
 from engine.encoding import Encoded, encode
 from engine.models import Model
 from engine.tasks import Example, Task, examples
@@ -73,7 +73,7 @@ def accuracy_by_steps(
     encoded = [encode(example, model.tokenizer) for example in drawn]
     counts = step_counts(steps_of(task, max(len(e.answer) for e in encoded)))
     solved = dict.fromkeys(counts, 0)
-    groups = grouped([(len(e.prompt), len(e.answer)) for e in encoded], BATCH)
+    groups = batches(model, [(len(e.prompt), len(e.answer)) for e in encoded])
     lengths = [len(encoded[rows[0]].answer) for rows in groups]
     plans_of = {length: {s: tuple(step_sizes(length, min(s, length))) for s in counts} for length in lengths}
     total, passes = sum(_passes(plans_of[length].values()) for length in lengths), count()

@@ -22,7 +22,9 @@ from engine.models import Model
 
 Order = tuple[tuple[int, ...], ...]  # per denoising step, the answer indices revealed in it
 
-BATCH = 256  # inputs denoised together
+MOST_INPUTS = 256  # denoised together
+MOST_TOKENS = 2**14  # of all of them
+MOST_LOGITS = 2**27  # numbers in the logits of all of them: half a GiB in float32
 
 
 def step_sizes(length: int, steps: int) -> list[int]:
@@ -34,7 +36,7 @@ def step_sizes(length: int, steps: int) -> list[int]:
 def decode(model: Model, prompts: Sequence[Ids], length: int, steps: int) -> list[Ids]:
     """The `length` tokens with which a model continues each prompt; prompts of any length, `steps` used by MDMs."""
     answers: dict[int, Ids] = {}
-    for rows in grouped([len(prompt) for prompt in prompts], BATCH):
+    for rows in batches(model, [(len(prompt), length) for prompt in prompts]):
         batch = torch.tensor([prompts[i] for i in rows], device=model.device)  # [batch, prompt]
         ids = _decode_causal(model, batch, length) if model.causal else _decode_masked(model, batch, length, steps)
         answers |= {row: tuple(answer) for row, answer in zip(rows, ids[:, batch.shape[1] :].tolist(), strict=True)}
@@ -73,7 +75,7 @@ def masked(model: Model, prompts: Tensor, length: int) -> Tensor:
 def predict(model: Model, ids: Tensor, start: int) -> Prediction:
     """The model's prediction for ids [batch, pos] whose answer begins at position `start`."""
     read = [model.read_position(position) for position in range(start, ids.shape[1])]
-    logits = model.logits(ids)[:, read].float()
+    logits = model.logits(ids, at=read).float()
     logits[..., model.mask_id] = -torch.inf
     probabilities = logits.softmax(-1)
     top, best = probabilities.max(-1)
@@ -92,18 +94,34 @@ def reveal(ids: Tensor, picked: Tensor, tokens: Tensor) -> Tensor:
     return torch.cat([ids[:, :start], torch.where(picked, tokens, ids[:, start:])], 1)
 
 
-def grouped(keys: Sequence[Hashable], most: int | None = None) -> list[list[int]]:
-    """Places of equal keys together, at most `most` to a group, in the order in which keys first appear."""
+def batches(model: Model, lengths: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Places of inputs to denoise together, given the lengths of their prompts and answers; each group has one of each.
+
+    Long inputs and answers in a large vocabulary go a few at a time.
+    """
+    found = []
+    for rows in grouped(lengths):
+        prompt, answer = lengths[rows[0]]
+        most = _inputs_together(prompt + answer, answer * model.bridge.W_U.shape[-1])
+        found += [rows[i : i + most] for i in range(0, len(rows), most)]
+    return found
+
+
+def _inputs_together(tokens: int, logits: int) -> int:
+    return max(1, min(MOST_INPUTS, MOST_TOKENS // tokens, MOST_LOGITS // logits))
+
+
+def grouped(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Places of equal keys together, in the order in which keys first appear."""
     groups: dict[Hashable, list[int]] = {}
     for i, key in enumerate(keys):
         groups.setdefault(key, []).append(i)
-    parts = [(rows, i) for rows in groups.values() for i in range(0, len(rows), most or len(rows))]
-    return [rows[i : i + most] if most else rows for rows, i in parts]
+    return list(groups.values())
 
 
 def _confidence_order(model: Model, examples: Sequence[Encoded], sizes: Sequence[Sequence[int]]) -> list[Order]:
     orders: dict[int, Order] = {}
-    for rows in grouped([(len(e.prompt), len(e.answer)) for e in examples], BATCH):
+    for rows in batches(model, [(len(e.prompt), len(e.answer)) for e in examples]):
         clean = torch.tensor([examples[i].answer for i in rows], device=model.device)  # [batch, answer]
         prompts = torch.tensor([examples[i].prompt for i in rows], device=model.device)
         ids = masked(model, prompts, clean.shape[1])
@@ -119,7 +137,8 @@ def _confidence_order(model: Model, examples: Sequence[Encoded], sizes: Sequence
 
 def _decode_causal(model: Model, ids: Tensor, length: int) -> Tensor:
     for _ in range(length):
-        best = model.logits(ids)[:, -1].argmax(-1, keepdim=True)  # [batch, 1]
+        last = ids.shape[1] - 1
+        best = model.logits(ids, at=[last])[:, 0].argmax(-1, keepdim=True)  # [batch, 1]
         ids = torch.cat([ids, best], 1)
     return ids
 

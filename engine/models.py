@@ -9,6 +9,7 @@ and an MDM would silently run causally.
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,10 +60,14 @@ class Model:
         dtype = self.bridge.W_U.dtype
         return torch.zeros(keep.shape, dtype=dtype, device=real.device).masked_fill(~keep, torch.finfo(dtype).min)
 
-    def logits(self, ids: Tensor, real: Tensor | None = None) -> Tensor:
-        """[batch, pos, vocab] for `ids` [batch, pos]; hooks of the bridge fire as they are set."""
+    def logits(self, ids: Tensor, real: Tensor | None = None, at: Sequence[int] | None = None) -> Tensor:
+        """[batch, pos, vocab] for `ids` [batch, pos]; hooks of the bridge fire as they are set.
+
+        With `at` only the logits of those positions, [batch, at, vocab], which saves much where a vocabulary is large.
+        """
         real = torch.ones_like(ids, dtype=torch.bool) if real is None else real
-        return self.bridge(ids, attention_mask=self.attention_bias(real), return_type="logits")
+        kept = {} if at is None else {"logits_to_keep": torch.tensor(list(at), device=ids.device)}
+        return self.bridge(ids, attention_mask=self.attention_bias(real), return_type="logits", **kept)
 
     def read_position(self, target: int) -> int:
         """Where the logits that predict the token at `target` stand."""

@@ -16,7 +16,7 @@ from engine.accuracy import (
     solves,
     step_counts,
 )
-from engine.denoise import decode, reveal_order, step_sizes
+from engine.denoise import batches, decode, reveal_order, step_sizes
 from engine.encoding import encode
 from engine.models import Model, wrap
 from engine.tasks import TASKS, Example, Split, examples
@@ -92,7 +92,7 @@ def test_forward_passes_are_counted_and_shared(model: Model, monkeypatch: pytest
     told: list[tuple[int, int]] = []
     made: list[int] = []
     logits = Model.logits
-    monkeypatch.setattr(Model, "logits", lambda self, ids: (made.append(len(ids)), logits(self, ids))[1])
+    monkeypatch.setattr(Model, "logits", lambda self, ids, at: (made.append(len(ids)), logits(self, ids, at=at))[1])
     one = examples(Mixed(set()), 24, 5)
     long = [e for e in one if len(e.answer.split()) == 6][:1]
     monkeypatch.setattr("engine.accuracy.examples", lambda task, n, seed: long)
@@ -181,3 +181,36 @@ def test_the_table_has_a_row_a_count_and_none_for_an_arm() -> None:
     found = accuracy_table([(1, 3, 5), (2, 4, 5)])
     assert found.to_pylist() == [{"steps": 1, "correct": 3, "total": 5}, {"steps": 2, "correct": 4, "total": 5}]
     assert set(found.schema.types) == {pa.int32()} and accuracy_table([]).schema == found.schema
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_logits_at_some_positions_are_those_of_all(architecture: str, causal: bool) -> None:
+    model = tiny.model(architecture, causal)
+    ids = torch.randint(4, tiny.VOCAB, (3, 9), generator=torch.Generator().manual_seed(0))
+    whole, some = model.logits(ids), model.logits(ids, at=[2, 5, 7])
+    assert some.shape == (3, 3, tiny.VOCAB)
+    torch.testing.assert_close(some, whole[:, [2, 5, 7]], atol=1e-5, rtol=1e-5)
+
+
+def test_long_inputs_and_large_vocabularies_go_a_few_at_a_time(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = [(6, 3), (20, 2)] * 20
+    assert [len(rows) for rows in batches(model, lengths)] == [20, 20]
+    monkeypatch.setattr("engine.denoise.MOST_TOKENS", 9 * 7)
+    found = batches(model, lengths)
+    assert [len(rows) for rows in found] == [7, 7, 6, *[2] * 10]
+    assert sorted(row for rows in found for row in rows) == list(range(40))
+    assert all(len({lengths[row] for row in rows}) == 1 for rows in found)
+    monkeypatch.setattr("engine.denoise.MOST_LOGITS", tiny.VOCAB * 3 * 4)
+    assert [len(rows) for rows in batches(model, lengths)] == [4] * 5 + [2] * 10
+    monkeypatch.setattr("engine.denoise.MOST_LOGITS", 1)
+    assert [len(rows) for rows in batches(model, lengths)] == [1] * 40
+
+
+def test_answers_do_not_depend_on_how_many_go_together(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = [encode(e, model.tokenizer) for e in examples(Mixed(set()), 24, 5)]
+    together = answers_of(model, Mixed(set()), encoded), accuracy_by_steps(model, Mixed(set()), 24, 5)
+    orders = reveal_order(model, encoded, "confidence", 6, 0)
+    monkeypatch.setattr("engine.denoise.MOST_INPUTS", 2)
+    assert (answers_of(model, Mixed(set()), encoded), accuracy_by_steps(model, Mixed(set()), 24, 5)) == together
+    assert reveal_order(model, encoded, "confidence", 6, 0) == orders
