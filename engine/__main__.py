@@ -1,4 +1,4 @@
-"""The command line: `python -m engine run | compare | list | export | bundle | import | doctor | train`.
+"""The command line: `python -m engine run | compare | list | export | countdown | bundle | import | doctor | train`.
 
 Flags are checked before anything heavy is imported; an answer from the cache never imports torch.
 """
@@ -18,7 +18,8 @@ from engine.export import FORMATS
 from engine.memory import fitting_dtype
 from engine.pairs import keep, pair_named, pair_of_two
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
-from engine.tasks import TASKS, OwnPrompts, Task, task_named
+from engine.tasks import TASKS, Listed, OwnPrompts, Task, available, task_named
+from engine.tasks.countdown_text import COUNTS
 
 DEFAULTS = RunSpec()
 
@@ -47,6 +48,7 @@ def _lines(given: argparse.Namespace, compute: pipeline.Compute | None) -> Itera
         "compare": lambda: commands.compare(_spec(given), given.k, given.steps, compute),
         "list": commands.list_runs,
         "export": lambda: commands.export(given.key, given.k, given.format, given.part, given.out),
+        "countdown": lambda: commands.write_problems(given.out, given.operands, given.n, given.seed),
         "bundle": lambda: commands.bundle(given.file, given.pair, given.task),
         "import": lambda: commands.take(given.file),
         "doctor": lambda: _doctor(given),
@@ -87,6 +89,12 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--part", default="total", help="total, half-a, half-b, or a site or step; default total")
     export.add_argument("--out", help="the file to write; default a name made from the run")
 
+    countdown = add("countdown", help="write COUNTDOWN problems in the published format", allow_abbrev=False)
+    countdown.add_argument("out", metavar="FILE.jsonl", help="the file to write")
+    countdown.add_argument("--operands", type=int, choices=tuple(COUNTS), default=3, help="default 3")
+    countdown.add_argument("--n", type=_number, default=1000, help="problems; default 1000")
+    countdown.add_argument("--seed", type=int, default=0)
+
     bundle = add("bundle", help="write a pair's runs to a file for another machine", allow_abbrev=False)
     bundle.add_argument("file", help="the file to write, as in out.duckdb")
     bundle.add_argument("--pair", default=DEFAULTS.pair, help=f"default {DEFAULTS.pair}")
@@ -110,8 +118,11 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_spec(command: argparse.ArgumentParser) -> None:
     _add_pair(command)
-    command.add_argument("--task", help=f"{', '.join(TASKS)}, or saved prompts (own-...); default {DEFAULTS.task}")
+    command.add_argument(
+        "--task", help=f"{', '.join(TASKS)}, or kept ones (own-..., countdown-...); default {DEFAULTS.task}"
+    )
     command.add_argument("--prompts", metavar="FILE.csv", help="own prompts instead of a task; all rows are used")
+    command.add_argument("--problems", metavar="FILE.jsonl", help="COUNTDOWN problems in the published format")
     command.add_argument("--n", type=_number, help=f"examples; default {DEFAULTS.n}, of own prompts all rows")
     command.add_argument("--seed", type=int, default=DEFAULTS.seed, help=f"of the examples; default {DEFAULTS.seed}")
     command.add_argument("--method", choices=METHODS, default=DEFAULTS.method)
@@ -134,20 +145,38 @@ def _add_pair(command: argparse.ArgumentParser) -> None:
 
 
 def _spec(given: argparse.Namespace) -> RunSpec:
-    if given.prompts is not None and (given.task is not None or given.n is not None):
-        flag = "--task" if given.task is not None else "--n"
-        raise UserError(f"--prompts cannot go with {flag}: the file's rows, all of them, are the task.")
+    _refuse_together(given)
     fields = ("seed", "method", "points", "metric", "order")
     chosen = {field: getattr(given, field) for field in fields}
     pair = _pair_name(given) or DEFAULTS.pair
     dtype = given.dtype or fitting_dtype(pair_named(pair))
     spec = RunSpec(**chosen, pair=pair, dtype=dtype, n=given.n or DEFAULTS.n)  # refuses before prompts are saved
+    task = _task(given, spec.pair)
+    n = given.n or (len(task) if isinstance(task, OwnPrompts) else available(task, DEFAULTS.n))
+    if isinstance(task, Listed):
+        task.refuse_more(n)
+    return replace(spec, task=task.name, n=n)
+
+
+def _refuse_together(given: argparse.Namespace) -> None:
+    if given.prompts is not None and (given.task is not None or given.n is not None):
+        flag = "--task" if given.task is not None else "--n"
+        raise UserError(f"--prompts cannot go with {flag}: the file's rows, all of them, are the task.")
+    if given.problems is not None and (given.task is not None or given.prompts is not None):
+        flag = "--task" if given.task is not None else "--prompts"
+        raise UserError(f"--problems cannot go with {flag}: the file's problems are the task.")
+
+
+def _task(given: argparse.Namespace, pair: str) -> Task:
     if given.prompts is not None:
-        task: Task = commands.save_prompts(given.prompts, spec.pair)
-    else:
-        task = task_named(given.task or DEFAULTS.task)
-    all_rows = len(task.rows) if isinstance(task, OwnPrompts) else DEFAULTS.n
-    return replace(spec, task=task.name, n=given.n or all_rows)
+        return commands.save_prompts(given.prompts, pair)
+    if given.problems is not None:
+        kept = commands.save_problems(given.problems)
+        if kept.left_out:
+            without = f"{kept.left_out} of {len(kept) + kept.left_out} problems were left out"
+            print(f"{without}: nothing else of the same shape can be reached with their numbers.", file=sys.stderr)
+        return kept
+    return task_named(given.task or DEFAULTS.task)
 
 
 def _pair_name(given: argparse.Namespace) -> str | None:

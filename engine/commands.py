@@ -19,7 +19,7 @@ from engine.pairs import Pair, pair_named
 from engine.prompt_csv import MOST_BYTES, checked_csv
 from engine.records import Progress, Run
 from engine.spec import RunSpec
-from engine.tasks import OwnPrompts, own, task_named
+from engine.tasks import OwnPrompts, ProblemFile, countdown_file, own, task_named
 
 TITLES = "     K  overlap   chance  ARM halves  MDM halves  early ARM  early MDM   ratio  comps ARM  comps MDM"
 
@@ -65,13 +65,36 @@ def save_prompts(file: str, pair: str) -> OwnPrompts:
     Raises:
         UserError: the file cannot be read, or what is wrong in which row.
     """
-    path = Path(file)
+    return own.save(checked_csv(_content(file, MOST_BYTES), pair_named(pair)), Path(file).stem, pair)
+
+
+def save_problems(file: str) -> ProblemFile:
+    """Keep the COUNTDOWN problems of a file in the published format as a task.
+
+    Raises:
+        UserError: the file cannot be read, or what is wrong in which line.
+    """
+    rows = countdown_file.read(_content(file, countdown_file.MOST_BYTES), Path(file).name)
+    return countdown_file.save(rows, Path(file).stem)
+
+
+def write_problems(file: str, operands: int, n: int, seed: int) -> Iterator[str]:
+    """Write COUNTDOWN problems in the published format."""
+    path, content = Path(file), countdown_file.written(countdown_file.drawn(operands, n, seed))
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MOST_BYTES + 1)
+        path.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    return own.save(checked_csv(data, pair_named(pair)), path.stem, pair)
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+    yield f"{path}: {n} problems with {operands} operands"
+
+
+def _content(file: str, most: int) -> bytes:
+    """The first `most` + 1 bytes of a file."""
+    try:
+        with Path(file).open("rb") as stream:
+            return stream.read(most + 1)
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}.") from error
 
 
 def list_runs() -> Iterator[str]:
@@ -122,10 +145,16 @@ def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
 def describe(found: Run) -> str:
     """A run in one line: its key, what it is, how well the model solves the task."""
     spec, meta = found.spec, found.meta
-    problems = "own prompts" if own.is_own(spec.task) else "held-out"
-    accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} {problems}"
+    accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} {_problems(spec.task)}"
     brought = "  imported" if found.imported else ""
     return f"{found.key}  {spec.pair} / {spec.model} / {spec.task}  n={spec.n} seed={spec.seed}  {accuracy}{brought}"
+
+
+def _problems(task: str) -> str:
+    """What accuracy was measured on."""
+    if own.is_own(task):
+        return "own prompts"
+    return "problems of the file" if countdown_file.is_problem_file(task) else "held-out"
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from engine.errors import UserError
-from engine.tasks import base, own
+from engine.tasks import base, countdown_file, own
 from engine.tasks.base import Example, Listed, Split, Task, WordTask
 from engine.tasks.countdown import Countdown
+from engine.tasks.countdown_file import ProblemFile
 from engine.tasks.greater_than import GreaterThan
 from engine.tasks.ioi import IOI
 from engine.tasks.natural import spoken
@@ -17,6 +18,7 @@ __all__ = [
     "Example",
     "Listed",
     "OwnPrompts",
+    "ProblemFile",
     "Split",
     "Task",
     "available",
@@ -30,17 +32,20 @@ TASKS: dict[str, WordTask] = {task.name: task for task in (IOI(), GreaterThan(),
 
 
 def task_named(name: str) -> Task:
-    """The task of that name; UserError when own prompts are gone, or one that lists the names there are."""
+    """The task of that name; UserError when its rows are gone, or one that lists the names there are."""
     if own.is_own(name):
         return own.load(name)
+    if countdown_file.is_problem_file(name):
+        return countdown_file.load(name)
     if name not in TASKS:
         raise UserError(f"There is no task called {name!r}. Choose one of: {', '.join(task_names())}.")
     return TASKS[name]
 
 
 def task_names() -> list[str]:
-    """The tasks there are, then the own prompts that were saved, newest last."""
-    return [*TASKS, *(found.name for found in own.saved_sets())]
+    """The tasks there are, then the own prompts and the files of problems that were kept, newest last."""
+    kept = (*own.saved_sets(), *countdown_file.saved_files())
+    return [*TASKS, *(found.name for found in kept)]
 
 
 def available(task: Task, n: int) -> int:

@@ -94,6 +94,7 @@ class WordTask(Task, Protocol):
 class Listed:
     """A task of given rows instead of drawn ones."""
 
+    name: str
     title: str
     unit = "row"  # what an example is called
 
@@ -103,15 +104,19 @@ class Listed:
     def __len__(self) -> int:
         raise NotImplementedError
 
+    def refuse_more(self, n: int) -> None:
+        """UserError when there are fewer than `n` rows."""
+        if n > len(self):
+            rows = f"{len(self)} {self.unit}" + ("s" if len(self) != 1 else "")
+            raise UserError(f"{self.title} has {rows}, but {n} examples were asked for. Ask for {len(self)}.")
+
     def first(self, n: int) -> list[Example]:
         """The first `n` rows.
 
         Raises:
             UserError: there are fewer.
         """
-        if n > len(self):
-            rows = f"{len(self)} {self.unit}" + ("s" if len(self) != 1 else "")
-            raise UserError(f"{self.title} has {rows}, but {n} examples were asked for. Ask for {len(self)}.")
+        self.refuse_more(n)
         return [self.example(row) for row in range(n)]
 
 

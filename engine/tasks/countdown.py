@@ -15,12 +15,10 @@ from functools import cache
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
-from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, split_of
+from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, Task, split_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from engine.tasks.countdown_text import FewShotCountdown
 
 LOWEST, HIGHEST = 2, 40  # operands
 TARGETS = range(10, 100)
@@ -75,7 +73,7 @@ class Countdown:
     def words(self) -> list[str]:
         return ["make", "from", ":", ";", "=", *OPERATORS, *(str(n) for n in range(1, LARGEST + 1))]
 
-    def natural(self, tokenizer: PreTrainedTokenizerBase) -> FewShotCountdown:
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
         from engine.tasks.countdown_text import FewShotCountdown
 
         return FewShotCountdown(tokenizer)

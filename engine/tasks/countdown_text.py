@@ -15,19 +15,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 from engine.tasks.base import END, OTHER, Example, Split, split_of
 from engine.tasks.countdown import OPERATORS, TARGETS, Countdown, answer_roles, apply, solves
 from engine.tasks.natural import SHOT, SHOTS, Natural, pieces
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
 OPERANDS = range(1, 100)
 COUNTS = range(3, 6)  # of operands: CD3, CD4, CD5
+DRAWN = 3  # operands where problems are drawn; others come from files
 LARGEST = 999  # any number written in an answer
-TWIN_TRIES = 4000  # combinations of a problem's operands
+TWIN_TRIES = 100  # combinations of a problem's operands, before another problem is drawn
 INSTRUCTIONS = {
     3: "Given 4 numbers, use +-*/ to operate over the first three numbers to achieve the last number.",
     4: "Given 5 numbers, use +-*/ to operate over the first four numbers to achieve the fifth number.",
@@ -59,14 +56,10 @@ class Row:
 
 
 class FewShotCountdown(Natural, Countdown):
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, count: int = 3) -> None:
-        super().__init__(tokenizer)
-        self.count = count
-
     def draw(self, rng: random.Random, split: Split) -> Example:
         while True:
-            row = draw_row(rng, self.count, split)
-            twin = twin_of(rng, row, tries=100)
+            row = draw_row(rng, DRAWN, split)
+            twin = twin_of(rng, row, TWIN_TRIES)
             if twin is not None:
                 return few_shot(row, twin)
 
@@ -118,25 +111,36 @@ def draw_row(rng: random.Random, count: int, split: Split) -> Row:
             return row
 
 
-def combined(rng: random.Random, operands: Sequence[int], largest: int = LARGEST) -> Row | None:
-    """The problem that a random combination of all operands solves; None where it leaves what is allowed."""
-    numbers, steps = list(operands), []
+def combined(rng: random.Random, operands: Sequence[int], largest: int = LARGEST, begun: str = "") -> Row | None:
+    """The problem that a random combination of all operands solves, begun with some equations.
+
+    None where it leaves what is allowed.
+    """
+    numbers, steps = list(operands), begun.split(",") if begun else []
+    for a, _, b, _, result in (equation.groups() for equation in EQUATION.finditer(begun)):
+        numbers.remove(int(a))
+        numbers.remove(int(b))
+        numbers.append(int(result))
     while len(numbers) > 1:
-        a, b = (numbers.pop(rng.randrange(len(numbers))) for _ in range(2))
+        first, second = (numbers.pop(rng.randrange(len(numbers))) for _ in range(2))
         operator = rng.choice(OPERATORS)
-        result = apply(operator, a, b)
-        if not result or result > largest:
+        made = apply(operator, first, second)
+        if not made or made > largest:
             return None
-        steps.append(f"{a}{operator}{b}={result}")
-        numbers.append(result)
+        steps.append(f"{first}{operator}{second}={made}")
+        numbers.append(made)
     (target,) = numbers
     return Row(tuple(operands), target, ",".join(steps)) if target in TARGETS else None
 
 
-def twin_of(rng: random.Random, row: Row, tries: int = TWIN_TRIES, largest: int = LARGEST) -> Row | None:
-    """Another target from the same operands, with an answer of the same shape; None when no try gives one."""
+def twin_of(rng: random.Random, row: Row, tries: int, largest: int = LARGEST, keep: int = 0) -> Row | None:
+    """Another target from the same operands, with an answer of the same shape that begins with `keep` of its equations.
+
+    None when no try gives one.
+    """
+    begun = ",".join(row.output.split(",")[:keep])
     for _ in range(tries):
-        twin = combined(rng, row.operands, largest)
+        twin = combined(rng, row.operands, largest, begun)
         if twin is not None and twin.target != row.target and twin.shape == row.shape:
             return twin
     return None

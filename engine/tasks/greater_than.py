@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from engine.encoding import Ids, spell
 from engine.errors import UserError
-from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, split_of
+from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, Task, split_of
 from engine.tasks.natural import Natural
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class GreaterThan:
         frame = TEMPLATE.format(noun="", century="", start="").split()
         return [*dict.fromkeys(frame), *NOUNS, *CENTURIES, *YEARS]
 
-    def natural(self, tokenizer: PreTrainedTokenizerBase) -> NaturalGreaterThan:
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
         return NaturalGreaterThan(tokenizer)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, split_of
+from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, Task, split_of
 from engine.tasks.natural import Natural, cut_alike
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class IOI:
         frame = dict.fromkeys(word for t in TEMPLATES for word in t.format(**slots).split())
         return [*frame, *NAMES, *PLACES, *OBJECTS]
 
-    def natural(self, tokenizer: PreTrainedTokenizerBase) -> NaturalIOI:
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
         return NaturalIOI(tokenizer)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, cast
 
 from engine.encoding import encode, spell
 from engine.errors import UserError
@@ -23,8 +23,6 @@ PIECE = re.compile(r"\d|[^\W\d]+|[^\w\s]")
 TRIES = 500  # draws of which one has to align
 SHOTS = 4  # worked examples before a problem (the published evaluations have 8; 4 make inputs half as long)
 SHOT = "worked example"  # their role
-
-T = TypeVar("T", bound="Natural")
 
 
 class Natural:
@@ -60,8 +58,8 @@ class Natural:
                 return example
         raise UserError(f"{self.title}: none of {TRIES} examples aligns with its twin in this tokenizer. {problem}")
 
-    def natural(self: T, tokenizer: PreTrainedTokenizerBase) -> T:
-        return self
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
+        return cast(Task, self)
 
 
 def spoken(task: Task, prompts: str | None, tokenizer: PreTrainedTokenizerBase) -> Task:

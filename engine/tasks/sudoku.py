@@ -17,7 +17,7 @@ from itertools import permutations, product
 from typing import TYPE_CHECKING
 
 from engine.encoding import spell
-from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, split_of
+from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, Task, split_of
 from engine.tasks.natural import SHOT, SHOTS, Natural, pieces
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Sudoku:
     def words(self) -> list[str]:
         return ["sudoku", BLANK, ":", *DIGITS]
 
-    def natural(self, tokenizer: PreTrainedTokenizerBase) -> FewShotSudoku:
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
         return FewShotSudoku(tokenizer)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from engine.__main__ import main
 from engine.pairs import pairs
 from engine.records import Run
 from engine.spec import RunSpec
-from engine.tasks import own
+from engine.tasks import ProblemFile, own, task_named
 from engine.tasks.own import PromptRow
 from tests.fakes import fake_compute, tiny_compute
 
@@ -254,3 +255,41 @@ def test_prompts_are_checked_without_torch(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(ROWS.replace("33", "Zebra"))
     said = cli("run", "--prompts", str(tmp_path / "rows.csv"))
     assert said.returncode == 2 and "'Zebra'" in said.stderr and "Traceback" not in said.stderr
+
+
+@pytest.mark.usefixtures("workspace")
+def test_problems_are_written_and_run(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = workspace / "cd3.jsonl"
+    assert main(["countdown", str(file), "--operands", "3", "--n", "12", "--seed", "4"]) == 0
+    assert capsys.readouterr().out == f"{file}: 12 problems with 3 operands\n"
+    assert [set(json.loads(line)) for line in file.read_text().splitlines()] == [{"input", "output"}] * 12
+    asked: list[RunSpec] = []
+
+    def compute(spec: RunSpec, on_progress: object) -> object:
+        asked.append(spec)
+        return fake_compute(replace(spec, task="ioi"), on_progress)
+
+    assert main(["run", "--problems", str(file), "--n", "3", "--model", "arm"], compute) == 0
+    assert main(["run", "--problems", str(file), "--model", "arm"], compute) == 0
+    printed = capsys.readouterr()
+    kept = task_named(asked[0].task)
+    assert isinstance(kept, ProblemFile) and kept.title == "cd3" and len(kept) + kept.left_out == 12
+    assert [spec.n for spec in asked] == [3, len(kept)]
+    assert "200 problems of the file" in printed.out
+    assert (f"{kept.left_out} of 12 problems were left out" in printed.err) == (kept.left_out > 0)
+
+
+def test_problems_cannot_go_with_what_says_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "cd3.jsonl"
+    main(["countdown", str(file), "--n", "3"])
+    for argv, said in (
+        (["--task", "ioi"], "--problems cannot go with --task"),
+        (["--prompts", "x.csv"], "--problems cannot go with --prompts"),
+        (["--n", "500"], "cd3 has 3 problems, but 500 examples were asked for"),
+    ):
+        assert main(["run", "--problems", str(file), *argv]) == 2
+        assert said in capsys.readouterr().err
+    assert main(["run", "--problems", str(tmp_path / "none.jsonl")]) == 2
+    assert "none.jsonl cannot be read" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["countdown", str(file), "--operands", "7"])

@@ -1,0 +1,281 @@
+"""COUNTDOWN problems of a file in the published format as a task: a line {"input": ..., "output": ...} each.
+
+A set is kept as `countdown-<digest>.json` in settings.prompts_dir(); the digest is of its rows, so that the task's name
+stands for the numbers that come of it. Rows come in the file's order, whatever the seed. A problem's twin asks its
+operands for another target (engine/tasks/countdown_text.py); where no other answer has the same shape from the first
+equation on, the twin begins as its problem does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import settings
+from engine.errors import UserError
+from engine.tasks.base import Example, Listed, Split, Task
+from engine.tasks.countdown import LARGEST as LARGEST_WORD
+from engine.tasks.countdown import TARGETS, Countdown, words_prompt
+from engine.tasks.countdown_text import (
+    COUNTS,
+    LARGEST,
+    OPERANDS,
+    FewShotCountdown,
+    Row,
+    draw_row,
+    few_shot,
+    is_solved,
+    twin_of,
+)
+from engine.tasks.own import LONGEST_TITLE, write_whole
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PREFIX = "countdown-"
+NAME = re.compile(r"countdown-[0-9a-f]{12}")
+NUMBERS = re.compile(r"\d{1,3}(,\d{1,3})+")
+MOST_ROWS = 10_000
+MOST_BYTES = 4_000_000
+TWIN_TRIES = 1500  # for every number of equations that a twin may begin with
+LISTED = 5  # wrong lines that an error names
+
+
+class ProblemFile(Listed, Countdown):
+    """A kept file. `saved`: when, in ISO 8601; `left_out`: how many of its problems have no twin."""
+
+    unit = "problem"
+
+    def __init__(self, rows: Sequence[Row], title: str, saved: str = "", left_out: int = 0) -> None:
+        self.rows = tuple(rows)
+        self.name = PREFIX + digest_of(self.rows)
+        self.title = title
+        self.saved = saved
+        self.left_out = left_out
+        self.blurb = f"COUNTDOWN with {self.count} operands, {len(self.rows)} problems of a file."
+
+    @property
+    def count(self) -> int:
+        """How many operands a problem has."""
+        return len(self.rows[0].operands)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def example(self, row: int) -> Example:
+        found = self.rows[row]
+        twin = self.twin(row, LARGEST_WORD)
+        return Example(
+            prompt=words_prompt(found.operands, found.target),
+            answer=_in_words(found.output),
+            corrupt_prompt=words_prompt(twin.operands, twin.target),
+            corrupt_answer=_in_words(twin.output),
+            content=found.content,
+        )
+
+    def twin(self, row: int, largest: int, attempt: int = 0) -> Row:
+        """A twin of a row; another `attempt` may find another.
+
+        Raises:
+            UserError: there is none without numbers above `largest`.
+        """
+        found = self.rows[row]
+        twin = find_twin(random.Random(f"{found.content}/{attempt}"), found, largest)
+        if twin is None:
+            raise UserError(f"The problem {found.input} of {self.title} has no twin without numbers above {largest}.")
+        return twin
+
+    def sample(self, rng: random.Random, split: Split) -> Example:
+        """Any row: a file has no split, as no model of ours was trained on it."""
+        return self.example(rng.randrange(len(self.rows)))
+
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
+        return _FewShotFile(self, tokenizer)
+
+
+class _FewShotFile(FewShotCountdown, ProblemFile):
+    def __init__(self, file: ProblemFile, tokenizer: PreTrainedTokenizerBase) -> None:
+        ProblemFile.__init__(self, file.rows, file.title, file.saved, file.left_out)
+        self.tokenizer = tokenizer
+
+    def example(self, row: int) -> Example:
+        attempts = iter(range(10**6))
+        return self.aligned(lambda: few_shot(self.rows[row], self.twin(row, LARGEST, next(attempts))))
+
+    def sample(self, rng: random.Random, split: Split) -> Example:
+        return self.example(rng.randrange(len(self.rows)))
+
+    def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
+        return self
+
+
+def find_twin(rng: random.Random, row: Row, largest: int = LARGEST) -> Row | None:
+    """A twin whose equations differ from as early on as can be; None when there is none."""
+    twins = (twin_of(rng, row, TWIN_TRIES, largest, keep) for keep in range(len(row.operands) - 1))
+    return next((twin for twin in twins if twin is not None), None)
+
+
+def drawn(count: int, n: int, seed: int) -> Iterator[Row]:
+    """`n` different held-out problems with `count` operands."""
+    rng = random.Random(f"countdown/file/{count}/{seed}")
+    seen: set[str] = set()
+    while len(seen) < n:
+        row = draw_row(rng, count, "heldout")
+        if row.content not in seen:
+            seen.add(row.content)
+            yield row
+
+
+def written(rows: Iterable[Row]) -> str:
+    """Rows in the published format."""
+    return "".join(json.dumps({"input": row.input, "output": row.output}) + "\n" for row in rows)
+
+
+def read(data: bytes, name: str) -> list[Row]:
+    """The problems of a file in the published format.
+
+    Raises:
+        UserError: it is no such file; it says which lines are wrong and why.
+    """
+    if len(data) > MOST_BYTES:
+        raise UserError(f"{name} has more than {MOST_BYTES // 10**6} MB, which is too much.")
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} is not UTF-8 text.") from error
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not 1 <= len(numbered) <= MOST_ROWS:
+        raise UserError(f"{name} has {len(numbered)} problems. It must have 1 to {MOST_ROWS}, one a line.")
+    rows: list[Row] = []
+    wrong = []
+    for number, line in numbered:
+        try:
+            rows.append(_row(line, rows[0] if rows else None))
+        except UserError as error:
+            wrong.append(f"line {number}: {error}")
+    if wrong:
+        more = f" And {len(wrong) - LISTED} more." if len(wrong) > LISTED else ""
+        raise UserError(f"{name} cannot be used. {' '.join(wrong[:LISTED])}{more}")
+    return rows
+
+
+def save(rows: Sequence[Row], title: str) -> ProblemFile:
+    """Keep the rows that have a twin; the same rows again only get the new title.
+
+    Raises:
+        UserError: none of them has one, or the folder cannot be written.
+    """
+    paired = [row for row in rows if find_twin(random.Random(f"{row.content}/0"), row) is not None]
+    if not paired:
+        raise UserError(
+            f"None of the {len(rows)} problems has a twin: another target with an answer of the same shape."
+        )
+    shown = " ".join(title.split())[:LONGEST_TITLE] or "COUNTDOWN"
+    saved = datetime.now(UTC).isoformat(timespec="seconds")
+    found = ProblemFile(paired, shown, saved, len(rows) - len(paired))
+    content = {"title": shown, "saved": saved, "left_out": found.left_out, "problems": written(paired)}
+    file = _file(found.name)
+    try:
+        write_whole(file, json.dumps(content))
+    except OSError as error:
+        raise UserError(f"The problems cannot be kept in {file.parent}: {error.strerror}.") from error
+    return found
+
+
+def load(name: str) -> ProblemFile:
+    """The kept problems of that name.
+
+    Raises:
+        UserError: they are gone, or the file is not what was kept.
+    """
+    file = _file(name)
+    try:
+        stat = file.stat()
+    except OSError as error:
+        raise UserError(f"The problems {name} are gone: there is no {file}. Give the same file again.") from error
+    return _load(file, stat.st_size, stat.st_mtime_ns)
+
+
+def saved_files() -> list[ProblemFile]:
+    """Every kept file that can be read, newest last."""
+    found = []
+    for file in settings.prompts_dir().glob(f"{PREFIX}*.json"):
+        if is_problem_file(file.stem):
+            try:
+                found.append(load(file.stem))
+            except UserError:
+                continue  # asked for by name, it says what it is
+    return sorted(found, key=lambda one: (one.saved, one.name))
+
+
+def is_problem_file(name: str) -> bool:
+    return NAME.fullmatch(name) is not None
+
+
+def digest_of(rows: Sequence[Row]) -> str:
+    """12 hex digits that stand for the rows and their order."""
+    return hashlib.sha256(written(rows).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    title: str
+    saved: str
+    left_out: int
+    problems: str
+
+
+def _row(line: str, first: Row | None) -> Row:
+    """A line's problem, of as many operands as the first one's; UserError with what is wrong with it."""
+    try:
+        content = json.loads(line)
+    except ValueError as error:
+        raise UserError("it is not JSON.") from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in ("input", "output")):
+        raise UserError('it is not {"input": "...", "output": "..."}.')
+    asked, output = (re.sub(r"\s", "", content[name]) for name in ("input", "output"))
+    if not NUMBERS.fullmatch(asked):
+        raise UserError(f"the input {asked[:40]!r} is not a list of numbers, the target last.")
+    *operands, target = (int(number) for number in asked.split(","))
+    counts = [len(first.operands)] if first else COUNTS
+    if len(operands) not in counts:
+        allowed = " or ".join(map(str, counts))
+        raise UserError(f"it has {len(operands)} operands and a target, not {allowed} operands.")
+    if target not in TARGETS or any(operand not in OPERANDS for operand in operands):
+        raise UserError(f"in {asked!r} not every operand is from 1 to 99 or the target not from 10 to 99.")
+    if not is_solved(operands, target, output):
+        raise UserError(f"the output {output[:60]!r} does not reach {target} with every number used once.")
+    return Row(tuple(operands), target, output)
+
+
+def _in_words(output: str) -> str:
+    return re.sub(r"([-+*/=])", r" \1 ", output).replace(",", " ; ")
+
+
+def _file(name: str) -> Path:
+    if not is_problem_file(name):
+        raise UserError(f"{name!r} is not the name of kept problems, which looks like countdown-0123456789ab.")
+    return settings.prompts_dir() / f"{name}.json"
+
+
+@lru_cache(maxsize=16)
+def _load(file: Path, size: int, modified: int) -> ProblemFile:
+    """Kept problems, read again only when the file's size or time of change is another."""
+    try:
+        kept = _Kept(**json.loads(file.read_text(encoding="utf-8")))
+        found = ProblemFile(
+            read(kept.problems.encode(), file.name), str(kept.title), str(kept.saved), int(kept.left_out)
+        )
+    except (OSError, ValueError, TypeError, AttributeError, UserError) as error:
+        raise UserError(f"The problems in {file} cannot be read. Delete the file and give them again.") from error
+    if _file(found.name) != file:
+        raise UserError(f"The problems in {file} were changed. Delete the file and give them again.")
+    return found
