@@ -75,18 +75,20 @@ class Model:
 
 
 def load(pair: Pair, model: str, dtype: str = "float32", device: str | None = None) -> Model:
-    """Load "arm", "mdm" or "step:N" of a pair. `device`: "cuda", "cpu", or "auto" for as many GPUs as it takes.
+    """Load "arm", "mdm" or "step:N" of a pair, after models that nobody holds any more have gone.
+
+    `device`: "cuda", "cpu", or "auto" for as many GPUs as it takes.
 
     Raises:
         UserError: nothing there, not safetensors, weights missing or unexpected, or the mask unknown.
     """
+    release()
     folder, causal = snapshot(pair.folder(model)), model == "arm"
     hf_model = load_weights(folder, _architecture(pair), {} if causal else pair.mdm_keys, dtype, _place(device))
     hf_model.config.is_causal = causal
-    mask = None if causal else _mask_of(pair, folder)
-    return wrap(
-        hf_model, _tokenizer_in(Path(pair.tokenizer(model))), causal=causal, shifted=pair.shifted, mask_token=mask
-    )
+    tokenizer, mask = _tokenizer_in(Path(pair.tokenizer(model))), None if causal else _mask_of(pair, folder)
+    _refuse_unembedded(tokenizer, hf_model.config.vocab_size, folder)
+    return wrap(hf_model, tokenizer, causal=causal, shifted=pair.shifted, mask_token=mask)
 
 
 def load_model(
@@ -176,6 +178,14 @@ def _tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
         return named.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(f"The tokenizer in {folder} could not be loaded: {error}") from error
+
+
+def _refuse_unembedded(tokenizer: PreTrainedTokenizerBase, rows: int, folder: Path) -> None:
+    if tokenizer.vocab_size > rows:
+        raise UserError(
+            f"The tokenizer has {tokenizer.vocab_size} tokens, but the model in {folder} has embeddings for {rows}. "
+            "They do not belong together."
+        )
 
 
 def _mask_of(pair: Pair, folder: Path) -> str | int:

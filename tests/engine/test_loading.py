@@ -229,6 +229,13 @@ def test_a_mask_that_is_none_is_refused(tmp_path: Path, mask: dict[str, object],
         load(Pair("mine", "Mine", str(tmp_path), str(tmp_path), **mask), "mdm", device="cpu")
 
 
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
+    config = checkpoints.qwen2_config(40, tied=True)
+    checkpoints.write(tmp_path, checkpoints.Format(checkpoints.qwen2(40, tied=True), config, left_out=checkpoints.TIED))
+    with pytest.raises(UserError, match=r"tokenizer has \d+ tokens, but the model in .* has embeddings for 40"):
+        load(Pair("mine", "Mine", str(tmp_path), str(tmp_path)), "arm", device="cpu")
+
+
 def test_a_mask_is_found_in_the_models_own_files(tmp_path: Path) -> None:
     checkpoints.write(tmp_path, checkpoints.SMALL_CODER)
     pair = Pair("mine", "Mine", str(tmp_path), str(tmp_path))
