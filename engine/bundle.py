@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from engine import bundle_checks as checks
@@ -91,6 +92,14 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
     }
     pipeline.write_bundle(path, json.dumps(header), [run.key for run in reversed(runs)])
     return Written(len(runs), len(chosen) - len(runs), path.stat().st_size)
+
+
+def packed(pair: str, task: str | None = None) -> bytes:
+    """What `write` writes, for a download."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "bundle.duckdb"
+        write(path, pair, task)
+        return path.read_bytes()
 
 
 def take(path: Path) -> Taken:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from cache.bundle import BundleError, BundleFile, opened
 from cache.keys import key_of as hash_of
 from cache.store import Bundle, RunRow, Side, Store, StoreError
-from engine import settings
+from engine import memory, settings
 from engine.errors import UserError
 from engine.pairs import pair_named, weights_id
 from engine.records import Progress, Run, RunMeta, RunTables
@@ -114,9 +114,13 @@ def made_with(spec: RunSpec) -> dict[str, Any]:
 
 
 def obstacle(spec: RunSpec) -> str | None:
-    """Why a spec cannot be computed here, in a sentence: most often, its weights are not here. None where it can."""
+    """Why a spec cannot be computed here, in a sentence: its weights are not here, or too large. None where it can."""
     try:
         made_with(spec)
+        pair = pair_named(spec.pair)
+        shape = memory.shape_of(pair)
+        if shape is not None:
+            memory.refuse_too_large(memory.plan(shape, (spec.dtype,)), pair.folder(spec.model))
     except UserError as error:
         return str(error)
     return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 import streamlit as st
 
-from engine import circuit
+from engine import circuit, pipeline
 from engine.export import FORMATS, file_name
 from engine.pairs import Pair
 from engine.records import Run
@@ -253,7 +253,7 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
         figure = charts.drift_figure([step for step, _ in points], overlap, selves, solved, widgets.look())
         widgets.chart(figure, "drift", "Overlap with the ARM along post-training", f"drift-{asked.task}")
     open_specs = {spec for job in resources.job_queue().jobs() if job.is_open for spec in job.specs}
-    if missing and not set(missing) <= open_specs:
+    if missing and not set(missing) <= open_specs and not pipeline.obstacle(missing[0]):
         st.button(
             f"Compute the missing checkpoints ({len(missing)})",
             icon=":material/play_arrow:",

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import streamlit as st
 
 from engine import circuit, pipeline
+from engine.ability import can_do
 from engine.pairs import Pair, pairs
 from engine.records import Run
 from engine.spec import RunSpec
 from engine.tasks import TASKS
 from engine.tasks.base import Task
 from pages.figures import charts
-from pages.parts import resources, state, widgets
+from pages.parts import resources, standing, state, widgets
 from pages.parts.entry import show
-from pages.parts.state import TOTAL, Question
+from pages.parts.state import DEFAULT_K, TOTAL, Question
 from pages.parts.watching import watch_jobs
 
 SECONDS_A_RUN = 20  # until a run of this cache says better
@@ -24,10 +25,11 @@ SECONDS_A_RUN = 20  # until a run of this cache says better
 
 @dataclass(frozen=True)
 class Cell:
-    """A pair on a task: its two runs, where they are computed; `problem`: why they cannot be."""
+    """A pair on a task: its two runs, where they are stored; `problem`: why what is missing cannot be computed here."""
 
     pair: Pair
     task: Task
+    question: Question
     arm: Run | None
     mdm: Run | None
     problem: str | None = None
@@ -36,9 +38,8 @@ class Cell:
     def missing(self) -> list[RunSpec]:
         if self.problem:
             return []
-        question = Question(self.pair.name, self.task.name)
         runs = {"arm": self.arm, "mdm": self.mdm}
-        return [question.spec(model) for model, run in runs.items() if run is None]
+        return [self.question.spec(model) for model, run in runs.items() if run is None]
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,27 @@ class Finding:
 def page() -> None:
     question()
     with widgets.user_errors():
-        cells = [look_up(pair, task) for pair in pairs().values() for task in TASKS.values()]
-        offer(cells)
+        runs = pipeline.list_runs()
+        cells = {pair.name: [look_up(pair, task, runs) for task in TASKS.values()] for pair in pairs().values()}
+        offer([cell for own in cells.values() for cell in own])
         watch_jobs()
-        k = chosen_k(cells)
-        for pair in pairs().values():
-            own = [cell for cell in cells if cell.pair == pair]
-            show_pair(pair, [find(cell, k) for cell in own if cell.arm and cell.mdm], own, k)
+        k = chosen_k([cell for own in cells.values() for cell in own])
+        computed, waiting, away = sorted_out(cells)
+        for name in computed:
+            show_pair(pairs()[name], cells[name], k)
+        for name in waiting:
+            show_waiting(pairs()[name], cells[name])
+        show_away([pairs()[name] for name in away])
         show_published()
         legend()
+
+
+def sorted_out(cells: dict[str, list[Cell]]) -> tuple[list[str], list[str], list[str]]:
+    """Names of the pairs with a finding, of those that can be computed here, and of those that cannot."""
+    computed = [name for name, own in cells.items() if any(cell.arm and cell.mdm for cell in own)]
+    rest = [name for name in cells if name not in computed]
+    away = [name for name in rest if all(cell.problem for cell in cells[name])]
+    return computed, [name for name in rest if name not in away], away
 
 
 def question() -> None:
@@ -86,17 +99,27 @@ def question() -> None:
     )
 
 
-def look_up(pair: Pair, task: Task) -> Cell:
-    asked = Question(pair.name, task.name)
-    specs = [asked.spec(model) for model in ("arm", "mdm")]
+def look_up(pair: Pair, task: Task, runs: list[Run]) -> Cell:
+    """A pair's two runs on a task: with a run's defaults, or where these cannot be computed, with what is stored."""
+    question = Question(pair.name, task.name, dtype=standing.dtype_of(pair, runs))
+    cell = stored(question, pair, task)
+    if not cell.problem:
+        return cell
+    others = standing.stored_questions(pair.name, task.name, runs)
+    return stored(others[0], pair, task) if others else cell
+
+
+def stored(question: Question, pair: Pair, task: Task) -> Cell:
+    specs = [question.spec(model) for model in ("arm", "mdm")]
     arm, mdm = (resources.found(spec) for spec in specs)
     obstacles = (pipeline.obstacle(spec) for spec, run in zip(specs, (arm, mdm), strict=True) if run is None)
-    return Cell(pair, task, arm, mdm, next(filter(None, obstacles), None))
+    return Cell(pair, task, question, arm, mdm, next(filter(None, obstacles), None))
 
 
 def offer(cells: list[Cell]) -> None:
     """One button for everything that is missing; none while that is under way."""
     missing = [spec for cell in cells for spec in cell.missing]
+    possible = sum(2 for cell in cells if not cell.problem)
     widgets.submit_error()
     busy = any(job.is_open for job in resources.job_queue().jobs())
     if not missing or busy:
@@ -105,9 +128,7 @@ def offer(cells: list[Cell]) -> None:
     minutes = max(1, math.ceil(len(missing) * (sum(known) / len(known) if known else SECONDS_A_RUN) / 60))
     runs = f"{len(missing)} run" + ("s" if len(missing) > 1 else "")
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f"**{runs} of {2 * len(cells)} not computed yet.** That takes about {minutes} min on a small machine."
-        )
+        st.markdown(f"**{runs} of {possible} not computed yet.** That takes about {minutes} min on a small machine.")
         st.button(
             f"Compute what is missing ({runs})",
             type="primary",
@@ -120,7 +141,7 @@ def offer(cells: list[Cell]) -> None:
 
 def chosen_k(cells: list[Cell]) -> int:
     sizes = [cell.arm.meta.graph.n_edges for cell in cells if cell.arm and cell.mdm]
-    return widgets.k_slider(min(sizes)) if sizes else state.DEFAULT_K
+    return widgets.k_slider(min(sizes)) if sizes else DEFAULT_K
 
 
 def find(cell: Cell, k: int) -> Finding:
@@ -131,29 +152,62 @@ def find(cell: Cell, k: int) -> Finding:
     return Finding(cell, cell.arm, cell.mdm, at, *selves)
 
 
-def show_pair(pair: Pair, findings: list[Finding], cells: list[Cell], k: int) -> None:
-    st.header(pair.title, divider="gray")
+def show_pair(pair: Pair, cells: list[Cell], k: int) -> None:
+    """What was found for a pair, and how it came about."""
+    findings = [find(cell, k) for cell in cells if cell.arm and cell.mdm]
+    st.header(widgets.plain(pair.title), divider="gray")
     if pair.note:
         st.caption(widgets.plain(pair.note))
-    problem = next((cell.problem for cell in cells if cell.problem), None)
-    if problem:
-        st.warning(widgets.plain(problem), icon=":material/warning:")
-    if not findings and not problem:
-        st.info(
-            "Nothing is computed for this pair yet. The button above computes it.", icon=":material/hourglass_empty:"
-        )
-    if not findings:
-        return
+    brought = [run for finding in findings for _, run in _sides(finding) if run.imported]
+    if brought:
+        st.caption(f":material/inventory_2: {widgets.plain(standing.brought(brought, pair))}")
     st.markdown("\n".join(f"- {sentence}" for sentence in answers(findings, k)))
     figure = charts.overview_figure([finding.row for finding in findings], widgets.look())
     widgets.chart(
         figure, f"overview {pair.name}", f"Overlap of ARM and MDM by task at K = {k}", f"overview-{pair.name}"
     )
     show_table(findings)
-    links(pair, cells, k)
+    for said in unable(findings):
+        st.warning(said, icon=":material/report:")
+    links([cell for cell in cells if (cell.arm and cell.mdm) or not cell.problem], k)
     lines = {widgets.provenance(f"{f.cell.task.title}, {name}", run) for f in findings for name, run in _sides(f)}
     with st.expander("Where these numbers come from"):
         st.caption("\n\n".join(sorted(lines)))
+
+
+def show_waiting(pair: Pair, cells: list[Cell]) -> None:
+    """A pair that can be computed here and is not yet."""
+    st.header(widgets.plain(pair.title), divider="gray")
+    if pair.note:
+        st.caption(widgets.plain(pair.note))
+    st.info("Nothing is computed for this pair yet. The button above computes it.", icon=":material/hourglass_empty:")
+    links([cell for cell in cells if not cell.problem], DEFAULT_K)
+
+
+def show_away(away: list[Pair]) -> None:
+    """Pairs whose weights are not here, folded away, with what to do about it."""
+    if not away:
+        return
+    st.header("Pairs that are not here", divider="gray")
+    count = f"{len(away)} more pair" + ("s" if len(away) > 1 else "")
+    st.markdown(
+        f"{count} can be looked at when their weights are downloaded, or when circuits that were computed elsewhere "
+        "are imported as a bundle."
+    )
+    for pair in away:
+        with st.expander(widgets.plain(f"{pair.title}{standing.size(pair)}")):
+            standing.how_to_get(pair)
+    st.page_link("pages/runs.py", label="Import a bundle on the Runs page", icon=":material/upload:")
+
+
+def unable(findings: list[Finding]) -> list[str]:
+    """A sentence for every task that a model cannot do (Markdown)."""
+    return [
+        f"**{widgets.plain(f.cell.task.title)}, {name}: the circuit explains little.** {widgets.plain(ability.reason)}"
+        for f in findings
+        for name, run in _sides(f)
+        if not (ability := can_do(f.cell.task, run.meta)).can
+    ]
 
 
 CLEARLY = 0.05  # a smaller difference of two overlaps is not called one
@@ -216,11 +270,11 @@ def show_table(findings: list[Finding]) -> None:
     st.dataframe(rows, hide_index=True, column_config=columns, alt="Overlaps, early shares and accuracies by task")
 
 
-def links(pair: Pair, cells: list[Cell], k: int) -> None:
+def links(cells: list[Cell], k: int) -> None:
     with st.container(horizontal=True, gap="medium"):
         st.markdown("Look at the circuits:")
         for cell in cells:
-            chosen = {state.PAIR: pair.name, state.TASK: cell.task.name, state.K: str(k)}
+            chosen = {**cell.question.address, state.K: str(k)}
             st.page_link("pages/circuits.py", label=cell.task.title, icon=":material/hub:", query_params=chosen)
 
 

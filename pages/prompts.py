@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from engine import prompt_csv
+from engine import pipeline, prompt_csv
 from engine.errors import UserError
 from engine.pairs import Pair, pair_named, pairs
 from engine.prompts import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS, CheckedRow, check
@@ -16,7 +16,7 @@ from engine.spec import RunSpec
 from engine.tasks import TASKS, OwnPrompts, examples, own
 from engine.tasks.own import LONGEST_TITLE, PromptRow
 from engine.tokens import words_of
-from pages.parts import alignment, state, widgets
+from pages.parts import alignment, standing, state, widgets
 from pages.parts.entry import show
 from pages.parts.watching import watch_jobs
 
@@ -218,7 +218,8 @@ def save_and_compute(pair: Pair, rows: list[PromptRow]) -> None:
         st.session_state["submit error"] = str(error)
         return
     st.session_state[SAVED] = kept.name
-    specs = [RunSpec(pair=pair.name, model=model, task=kept.name, n=len(rows)) for model in ("arm", "mdm")]
+    dtype = standing.dtype_of(pair, pipeline.list_runs())
+    specs = [RunSpec(pair=pair.name, model=m, task=kept.name, n=len(rows), dtype=dtype) for m in ("arm", "mdm")]
     widgets.submit(specs, f"{pair.title}, {kept.title}")
 
 

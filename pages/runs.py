@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import streamlit as st
 
-from engine import pipeline
+from engine import bundle, pipeline
+from engine.ability import can_do
 from engine.errors import UserError
 from engine.export import FORMATS, file_name
 from engine.pairs import pairs
@@ -17,6 +20,10 @@ from pages.parts import resources, widgets
 from pages.parts.entry import show
 from pages.parts.watching import job_card, watch_jobs
 
+UPLOAD, TAKEN = "bundle upload", "bundle taken"  # in the session only
+LARGEST = 2**30  # bytes of tables that a download is made of
+LARGEST_UPLOAD = 400  # MB
+
 
 def page() -> None:
     st.title("Runs")
@@ -25,6 +32,7 @@ def page() -> None:
     )
     with widgets.user_errors():
         start()
+        bring()
         widgets.submit_error()
         jobs()
         stored()
@@ -55,6 +63,61 @@ def start() -> None:
             ]
             widgets.submit(specs, f"{len(specs)} runs: {', '.join(tasks)}")
             st.rerun()
+
+
+def bring() -> None:
+    """Take runs that were computed elsewhere."""
+    with st.expander("Import a bundle", icon=":material/upload:"):
+        st.file_uploader(
+            "A bundle, as `python -m engine bundle` or the button below writes it", "duckdb", key=UPLOAD,
+            on_change=take_upload, max_upload_size=LARGEST_UPLOAD,
+            help="It is read as data: nothing in it is executed, everything is checked, and it is taken whole or not "
+            "at all. A larger one can be imported with python -m engine import.",
+        )  # fmt: skip
+        said = st.session_state.pop(TAKEN, None)
+        if isinstance(said, bundle.Taken):
+            known = f" {said.known} were here before." if said.known else ""
+            runs = f"{said.added} run" + ("s" if said.added != 1 else "")
+            st.success(widgets.plain(f"{runs} of the pair {said.pair} added.{known}"), icon=":material/check:")
+        elif said:
+            st.error(widgets.plain(said), icon=":material/error:")
+
+
+def take_upload() -> None:
+    """Import the file that was uploaded, or keep the sentence why not."""
+    file = st.session_state[UPLOAD]
+    if file is None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "This file"
+        path.write_bytes(file.getvalue())
+        try:
+            st.session_state[TAKEN] = bundle.take(path)
+        except UserError as error:
+            st.session_state[TAKEN] = str(error)
+
+
+def hand_on(runs: list[Run]) -> None:
+    """Download a pair's runs as a bundle."""
+    with st.popover("Bundle", icon=":material/inventory_2:"):
+        st.markdown("Runs of a pair in one file, for a machine that has no model.")
+        pair = st.selectbox("Pair", sorted({run.spec.pair for run in runs}), key="bundle pair")
+        of_pair = [run for run in runs if run.spec.pair == pair]
+        tasks = sorted({run.spec.task for run in of_pair})
+        task = st.selectbox("Task", tasks, None, format_func=title_of, placeholder="All tasks", key="bundle task")
+        chosen = [run for run in of_pair if task in (None, run.spec.task)]
+        size = sum(run.meta.stored_bytes for run in chosen)
+        if size > LARGEST:
+            st.caption(f"That is {size / 2**30:.1f} GB: write it with `python -m engine bundle` instead.")
+            return
+        st.download_button(
+            f"Download {len(chosen)} run" + ("s" if len(chosen) != 1 else ""),
+            lambda: bundle.packed(str(pair), task),
+            file_name=f"{pair}{'-' + task if task else ''}.duckdb",
+            key="bundle download",
+            icon=":material/download:",
+            on_click="ignore",
+        )
 
 
 def jobs() -> None:
@@ -91,6 +154,7 @@ def stored() -> None:
         },
         alt="Stored runs",
     )
+    hand_on(runs)
     chosen = [runs[index] for index in table["selection"]["rows"] if index < len(runs)]
     if chosen:
         delete(chosen)
@@ -113,10 +177,20 @@ def row(run: Run) -> dict[str, object]:
         "Order": spec.order,
         "Precision": spec.dtype,
         "Solved": 100 * meta.accuracy,
+        "Worth a look": worth(run),
         "Seconds": round(run.seconds, 1),
         "MB": meta.stored_bytes / 2**20,
         "Made": run.created[:16].replace("T", " "),
+        "From": f"imported {run.imported[:10]}" if run.imported else "here",
     }
+
+
+def worth(run: Run) -> str:
+    """Whether the model can do the task at all; nothing where the task is gone."""
+    try:
+        return "yes" if can_do(task_named(run.spec.task), run.meta).can else "no: it cannot do the task"
+    except UserError:
+        return ""
 
 
 def title_of(task: str) -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import streamlit as st
 
 from engine import pipeline
+from engine.ability import can_do
 from engine.graph import Graph
 from engine.pairs import Pair, pair_named, pairs
 from engine.records import Run
 from engine.spec import RunSpec
 from engine.tasks import available, task_named, task_names
 from pages.figures.palette import NAME
-from pages.parts import resources, state, widgets
+from pages.parts import resources, standing, state, widgets
 from pages.parts.sides import Side, Sides
 from pages.parts.state import FINAL, TOTAL, Question
 from pages.parts.watching import watch_jobs
+
+MOST_OTHERS = 4  # questions that are stored with other settings
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ def both_runs(with_k: bool = True) -> Asked | None:
     n_edges = arm.meta.graph.n_edges
     with k_place:
         k = widgets.k_slider(n_edges) if with_k else state.chosen_k(n_edges)
+    marks({"arm": arm, "mdm": mdm}, pair)
     return Asked(question, pair, arm, mdm, k)
 
 
@@ -75,6 +79,8 @@ def ask() -> Question:
         method = widgets.method_box()
     with columns[3]:
         chosen = widgets.settings_popover()
+    if chosen["dtype"] == state.AUTO:
+        chosen["dtype"] = standing.dtype_of(known[pair], pipeline.list_runs())
     about = task_named(task)
     st.caption(widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"))
     question = Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
@@ -109,7 +115,7 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
     obstacle = next(filter(None, map(pipeline.obstacle, missing)), None)
     if obstacle:
         st.warning(widgets.plain(obstacle), icon=":material/warning:")
-        return
+    offer_stored(asked)
     choices = [(f"Compute {names}", missing)]
     steps = [asked.spec(f"step:{step}") for step in pair.steps]
     every = [spec for spec in [asked.spec("arm"), asked.spec("mdm"), *steps] if resources.found(spec) is None]
@@ -122,9 +128,40 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
                 type="secondary" if index else "primary",
                 icon=":material/play_arrow:",
                 key=f"compute {index}",
+                disabled=obstacle is not None,
+                help=obstacle and "See above why not.",
                 on_click=widgets.submit,
                 args=(specs, f"{pair.title}, {task}"),
             )
+
+
+def offer_stored(asked: Question) -> None:
+    """Lead to what is stored about this pair and task with other settings."""
+    others = standing.stored_questions(asked.pair, asked.task, pipeline.list_runs())[:MOST_OTHERS]
+    if others:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("Stored with other settings:")
+            for index, other in enumerate(others):
+                label = widgets.plain(standing.differences(asked, other))
+                st.button(label, key=f"stored {index}", on_click=choose, args=(other,), icon=":material/inventory_2:")
+
+
+def choose(question: Question) -> None:
+    """The callback of a button that asks another question."""
+    st.session_state.update(asdict(question))
+    st.session_state[state.STEP] = FINAL
+
+
+def marks(runs: dict[str, Run], pair: Pair) -> None:
+    """What to know of two runs before looking: that a model cannot do the task, that they come from elsewhere."""
+    for model, run in runs.items():
+        ability = can_do(task_named(run.spec.task), run.meta)
+        if not ability.can:
+            said = f"**The {NAME[model]} cannot do this task.** " + widgets.plain(ability.reason)
+            st.warning(said, icon=":material/report:")
+    brought = [run for run in runs.values() if run.imported]
+    if brought:
+        st.caption(f":material/inventory_2: {widgets.plain(standing.brought(brought, pair))}")
 
 
 def model_name(model: str) -> str:

@@ -6,7 +6,7 @@ choice for the reader (a click on a node) writes to st.session_state under the k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import streamlit as st
@@ -30,6 +30,7 @@ EXAMPLE, SAMPLER, AT, POSITION = "example", "sampler", "at", "position"  # of de
 
 FINAL = "final"
 TOTAL = "total"
+AUTO = "auto"  # a precision: that in which the pair is stored, else its own
 URL: Literal["query-params"] = "query-params"  # what `bind` of a widget wants
 DEFAULT_K = 200
 PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
@@ -54,6 +55,13 @@ class Question:
     metric: str = RunSpec.metric
     order: str = RunSpec.order
     dtype: str = RunSpec.dtype
+
+    @property
+    def address(self) -> dict[str, str]:
+        """What has to be in an address for this question; what a run's defaults say is left out."""
+        defaults = Question(self.pair, self.task)
+        told = {name: value for name, value in asdict(self).items() if value != getattr(defaults, name)}
+        return {PAIR: self.pair, TASK: self.task} | {name: str(value) for name, value in told.items()}
 
     def spec(self, model: str) -> RunSpec:
         return RunSpec(

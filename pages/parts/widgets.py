@@ -70,7 +70,7 @@ def brought(run: Run) -> str:
 
 
 def settings_popover() -> dict[str, object]:
-    """What else a run depends on; the chosen values by name of RunSpec's fields."""
+    """What else a run depends on; the chosen values by name of RunSpec's fields. `dtype` can be state.AUTO."""
     default = RunSpec()
     with st.popover("Settings", icon=":material/tune:", width="stretch"):
         st.caption("Other settings are other runs: what isn't in the cache has to be computed.")
@@ -82,7 +82,10 @@ def settings_popover() -> dict[str, object]:
         )  # fmt: skip
         metric = st.selectbox("Metric", METRICS, key=state.METRIC, bind=state.URL)
         order = st.selectbox("Order in which the MDM reveals its answer", ORDERS, key=state.ORDER, bind=state.URL)
-        dtype = st.selectbox("Precision", DTYPES, key=state.DTYPE, bind=state.URL)
+        dtype = st.selectbox(
+            "Precision", (state.AUTO, *DTYPES), key=state.DTYPE, bind=state.URL,
+            help="auto: that of the pair's stored runs, else the one that fits this machine.",
+        )  # fmt: skip
     chosen = {"metric": metric, "order": order, "dtype": dtype}
     return {"n": int(n), "seed": int(seed), "points": int(points), **chosen}
 

@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from engine import circuit, pipeline
+from engine import circuit, memory, pipeline
 from engine.errors import Cancelled, UserError
 from engine.records import Progress, RunTables
 from engine.spec import RunSpec
@@ -305,6 +305,17 @@ def test_without_the_weights_the_newest_run_of_the_spec_is_found(workspace: Path
 def test_nothing_stands_in_the_way_of_what_can_be_computed() -> None:
     assert pipeline.obstacle(SPEC) is None
     assert pipeline.find(SPEC) is None
+
+
+def test_what_does_not_fit_cannot_be_computed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = '{ "num_hidden_layers": 28, "num_attention_heads": 28, "hidden_size": 3584, "vocab_size": 152064 }'
+    for model in ("arm", "mdm"):
+        (workspace / "pair" / model / "config.json").write_text(shape)
+    monkeypatch.setattr(memory, "devices", lambda: [memory.Device("cpu", 2**30, 2**30)])
+    said = pipeline.obstacle(SPEC)
+    assert said and "GiB in float32, but there are 1.0 GiB on this machine's cpu" in said
+    monkeypatch.setattr(memory, "devices", lambda: [memory.Device("cpu", 2**40, 2**40)])
+    assert pipeline.obstacle(SPEC) is None
 
 
 def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(

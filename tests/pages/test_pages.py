@@ -126,9 +126,12 @@ def test_a_pair_without_weights_does_not_hide_the_others(
     file.write_text(more)
     monkeypatch.setenv("CIRCUITS_PAIRS", str(file))
     page = app()
-    headers = [header.value for header in page.header]
-    assert headers[0] == "Fake pair" and "Gone pair" in headers
-    assert "There is no model" in page.warning[0].value
+    assert page.header[0].value == "Fake pair"
+    assert "Gone pair" not in [header.value for header in page.header]
+    (gone,) = [expander for expander in page.expander if expander.label == "Gone pair"]
+    assert gone.code[0].value == "hf download gone/arm\nhf download gone/mdm"
+    (dream,) = [expander for expander in page.expander if "Dream" in expander.label and "Coder" not in expander.label]
+    assert "hf download Dream-org/Dream-v0-Base-7B" in dream.code[0].value
     assert page.button(key="compute missing").label.endswith(f"({2 * len(TASKS)} runs)")
 
 

@@ -1,0 +1,168 @@
+"""Pairs whose weights are not here: what a bundle brought is shown on every page, and nothing offers to compute it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine import bundle, pipeline
+from engine.jobs import JobQueue
+from engine.records import Progress, RunTables
+from engine.spec import RunSpec
+from pages.parts import state
+from tests.fakes import fake_compute, register_fake_pair
+from tests.pages.test_pages import app, figures, overlap, texts
+
+IOI = RunSpec(pair="mine", dtype="bfloat16")
+COUNTDOWN = replace(IOI, task="countdown", n=8, seed=3)
+
+
+def compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+    """`fake_compute`, where the ARM cannot do COUNTDOWN."""
+    made = fake_compute(spec, on_progress)
+    unable = spec.is_arm and spec.task == "countdown"
+    return RunTables(replace(made.meta, accuracy=0.02) if unable else made.meta, made.tables)
+
+
+@pytest.fixture(scope="session")
+def brought_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a pair in bfloat16: IOI with a run's defaults, COUNTDOWN with other settings."""
+    there = tmp_path_factory.mktemp("there")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CIRCUITS_DB", str(there / "circuits.duckdb"))
+        patch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(there / "models", "mine")))
+        for spec in (IOI, COUNTDOWN):
+            for model in ("arm", "mdm"):
+                pipeline.run(replace(spec, model=model), compute=compute)
+        bundle.write(there / "mine.duckdb", "mine")
+        pipeline.close()
+    return there / "mine.duckdb"
+
+
+@pytest.fixture
+def brought(brought_file: Path, queue_of: Callable[[str], JobQueue]) -> None:
+    """The bundle is imported where nobody has the pair's models."""
+    bundle.take(brought_file)
+
+
+@pytest.mark.usefixtures("brought")
+@pytest.mark.parametrize(
+    ("page", "choice"),
+    [
+        ("circuits", {"node": "a2.h3"}),
+        ("activations", {"layer": "2"}),
+        ("neurons", {"layer": "1", "neuron": "3"}),
+        ("denoising", {}),
+    ],
+)
+def test_a_page_shows_a_pair_that_is_not_here(page: str, choice: dict[str, str]) -> None:
+    opened = app(page, pair="mine", task="ioi", **choice)
+    assert not opened.error
+    assert figures(opened)
+    assert "imported on" in texts(opened) and "Its weights are not here" in texts(opened)
+    assert not [button for button in opened.button if "Compute" in button.label and not button.disabled]
+
+
+@pytest.mark.usefixtures("brought")
+def test_the_overview_shows_what_was_brought_and_computes_only_what_can_be() -> None:
+    page = app()
+    headers = [header.value for header in page.header]
+    assert headers[:2] == ["Fake pair", "Embedded pair"]
+    table = page.dataframe[0].value
+    assert list(table["Task"]) == ["Indirect object identification", "COUNTDOWN"]
+    said = texts(page)
+    assert "imported on" in said and "COUNTDOWN, ARM: the circuit explains little." in said
+    assert "IOI" not in said.partition("explains little")[0].rpartition("**")[2]
+    assert page.button(key="compute missing").label == "Compute what is missing (8 runs)"
+    assert "8 runs of 12 not computed yet" in said
+
+
+@pytest.mark.usefixtures("brought")
+def test_the_overview_leads_to_the_settings_that_are_stored() -> None:
+    links = {
+        link.proto.label: link.proto.query_string
+        for link in app().get("page_link")
+        if "mine" in link.proto.query_string
+    }
+    assert set(links) == {"Indirect object identification", "COUNTDOWN"}
+    wanted = {"pair=mine", "task=countdown", "n=8", "seed=3", "dtype=bfloat16"}
+    assert wanted <= set(links["COUNTDOWN"].split("&"))
+    assert not any(part.startswith("n=") for part in links["Indirect object identification"].split("&"))
+
+
+@pytest.mark.usefixtures("brought")
+def test_other_settings_that_are_stored_are_one_click_away() -> None:
+    page = app("circuits", pair="mine", task="countdown")
+    assert not page.metric
+    button = page.button(key="stored 0")
+    assert button.label.replace("\\", "") == "n = 8, seed = 3"
+    button.click().run()
+    assert not page.exception
+    keys = [pipeline.find(replace(COUNTDOWN, model=model)).key for model in ("arm", "mdm")]
+    assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 200), abs=5e-4)
+    assert "The ARM cannot do this task." in texts(page) and "The MDM cannot" not in texts(page)
+
+
+@pytest.mark.usefixtures("brought")
+def test_what_cannot_be_computed_is_not_offered() -> None:
+    page = app("circuits", pair="mine", task="sudoku")
+    assert page.button(key="compute 0").disabled
+    assert "There is no model at" in texts(page)
+    assert not page.error
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_precision_of_the_stored_runs_is_the_one_that_is_asked_for(brought_file: Path) -> None:
+    bundle.take(brought_file)
+    page = app("circuits", pair="mine", task="ioi", k="50")
+    assert page.selectbox(key=state.DTYPE).value == state.AUTO
+    assert "bfloat16 on cpu" in texts(page)
+    page.selectbox(key=state.DTYPE).set_value("float32").run()
+    assert not page.metric and page.button(key="stored 0").label == "bfloat16"
+    page.selectbox(key=state.DTYPE).set_value(state.AUTO)
+    page.selectbox(key=state.PAIR).set_value("embedded").run()
+    assert "float32 on cpu" in texts(page) and "imported" not in texts(page)
+
+
+@pytest.mark.usefixtures("brought")
+def test_own_prompts_need_the_tokenizer() -> None:
+    page = app("prompts", pair="mine")
+    assert "There is no model at" in texts(page)
+    assert not page.get("data_editor")
+
+
+@pytest.mark.usefixtures("brought")
+def test_runs_tell_where_they_come_from_and_what_they_are_worth() -> None:
+    table = app("runs").dataframe[0].value
+    assert all(source.startswith("imported 20") for source in table["From"])
+    worth = dict(zip(zip(table["Task"], table["Model"], strict=True), table["Worth a look"], strict=True))
+    assert worth["COUNTDOWN", "arm"] == "no: it cannot do the task"
+    assert {value for key, value in worth.items() if key != ("COUNTDOWN", "arm")} == {"yes"}
+    assert len(worth) == 4
+
+
+@pytest.mark.usefixtures("queue_of")
+def test_a_bundle_is_uploaded_on_the_runs_page(brought_file: Path) -> None:
+    page = app("runs")
+    page.file_uploader[0].set_value(("mine.duckdb", brought_file.read_bytes(), "application/octet-stream")).run()
+    assert not page.exception
+    assert page.success[0].value == "4 runs of the pair mine added\\."
+    assert len(pipeline.list_runs()) == 4
+    page.file_uploader[0].set_value(("x.duckdb", b"coffee", "application/octet-stream")).run()
+    assert "This file cannot be imported: it is not a database" in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_runs_of_a_pair_can_be_downloaded_as_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = app("runs")
+    assert page.get("download_button")[0].proto.label == "Download 6 runs"
+    page.selectbox(key="bundle task").set_value("countdown").run()
+    assert page.get("download_button")[0].proto.label == "Download 2 runs"
+    file = tmp_path / "b.duckdb"
+    file.write_bytes(bundle.packed("embedded", "countdown"))
+    pipeline.close()
+    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "other.duckdb"))
+    assert bundle.take(file).added == 2
