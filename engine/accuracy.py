@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from engine.denoise import batches, decode, grouped, masked, most_confident, predict, reveal, step_sizes
+from engine.denoise import batches, decode, grouped, masked, most_confident, predict, reveal, step_sizes, worked
 from engine.encoding import Encoded, encode
 from engine.models import Model
 from engine.tasks import Example, Task, examples
@@ -77,10 +77,17 @@ def accuracy_by_steps(
     lengths = [len(encoded[rows[0]].answer) for rows in groups]
     plans_of = {length: {s: tuple(step_sizes(length, min(s, length))) for s in counts} for length in lengths}
     total, passes = sum(_passes(plans_of[length].values()) for length in lengths), count()
-    for rows, length in zip(groups, lengths, strict=True):
+
+    def tell() -> None:
+        on_pass(min(next(passes), total), total)  # a batch that runs out of memory takes more passes than were counted
+
+    def work(rows: Sequence[int]) -> dict[Plan, Tensor]:
         prompts = torch.tensor([encoded[i].prompt for i in rows], device=model.device)  # [batch, prompt]
-        plans = set(plans_of[length].values())
-        finished = _denoised(model, masked(model, prompts, length), length, plans, lambda: on_pass(next(passes), total))
+        length = len(encoded[rows[0]].answer)
+        return _denoised(model, masked(model, prompts, length), length, set(plans_of[length].values()), tell)
+
+    for rows, finished in worked(groups, work):
+        length = len(encoded[rows[0]].answer)
         for steps, plan in plans_of[length].items():
             for row, ids in zip(rows, finished[plan].tolist(), strict=True):
                 answer = tokens_of(model, ids[-length:])

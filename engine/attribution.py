@@ -18,13 +18,15 @@ holds the two together and against finite differences.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 from torch.utils.hooks import RemovableHandle
 
+from engine.batching import in_batches, token_capacity
 from engine.contraction import contract
 from engine.metrics import at_sites, row_metrics
 from engine.models import Model
@@ -32,8 +34,6 @@ from engine.path import Difference, Path
 from engine.plain import Sink, blocks_of, embed, hidden, hooked, unembed
 from engine.sites import Row
 
-DELTA_BUDGET = 2**31  # bytes of source differences held at once; larger batches are contracted in chunks of rows
-TOKENS_PER_BATCH = 1024
 BLOCKS = 32  # example i belongs to block i % BLOCKS; even, so that blocks split into even and odd examples
 
 
@@ -75,9 +75,15 @@ def attribute(
     points: int = 5,
     metric: str = "logit_diff",
     on_rows: Callable[[int], None] = lambda done: None,
-    delta_budget: int = DELTA_BUDGET,
+    buffer: int | None = None,
 ) -> Attribution:
-    """Score every edge, separately per part and per block of examples, and every neuron."""
+    """Score every edge, separately per part and per block of examples, and every neuron.
+
+    `buffer` bytes are used for the contraction; left out, what suits the device.
+
+    Raises:
+        UserError: an architecture that is not known, or a single row that does not fit in memory.
+    """
     alphas = integration_points(method, points)
     graph, device = model.graph, model.device
     shape = (graph.n_sources, graph.n_destinations)
@@ -85,38 +91,38 @@ def attribute(
     blocks = torch.zeros(min(BLOCKS, n_examples), *shape, device=device)
     neurons = torch.zeros(2, graph.n_layers, blocks_of(model.plain)[0].n_neurons, device=device)
     clean_metric, corrupt_metric = torch.zeros(n_examples), torch.zeros(n_examples)
-    done = 0
-    for part, batch in _batches(rows):
-        result = _attribute_batch(model, batch, alphas, metric, delta_budget)
-        at = torch.tensor([row.example for row in batch])
-        scores[part] += result.scores.sum(0)
-        blocks.index_add_(0, (at % BLOCKS).to(device), result.scores)
-        neurons.index_add_(0, (at % 2).to(device), result.neurons)
-        clean_metric.index_add_(0, at, result.metric_clean.float().cpu())
-        corrupt_metric.index_add_(0, at, result.metric_corrupt.float().cpu())
-        done += len(batch)
-        on_rows(done)
+    done, capacity = 0, token_capacity(model.plain)
+
+    def work(batch: Sequence[Row]) -> _BatchResult:
+        return _attribute_batch(model, batch, alphas, metric, len(blocks), buffer)
+
+    for part, members in _by_part(rows):
+        for batch, result in in_batches(members, lambda row: len(row.clean), capacity, work):
+            at = torch.tensor([row.example for row in batch])
+            scores[part] += result.scores.sum(0)
+            blocks.add_(result.scores)
+            neurons.add_(result.neurons)
+            clean_metric.index_add_(0, at, result.metric_clean.float().cpu())
+            corrupt_metric.index_add_(0, at, result.metric_corrupt.float().cpu())
+            done += len(batch)
+            on_rows(done)
     return Attribution(dict(scores), blocks, neurons, clean_metric, corrupt_metric)
 
 
 @dataclass(frozen=True)
 class _BatchResult:
-    scores: Tensor  # [row, source, destination]
-    neurons: Tensor  # [row, layer, neuron]
+    scores: Tensor  # [block, source, destination]
+    neurons: Tensor  # [2, layer, neuron]: of even and of odd examples
     metric_clean: Tensor  # [row]
     metric_corrupt: Tensor  # [row]
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
-    """Batches of one part, rows of similar length together."""
+def _by_part(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows of one part together, those of similar length next to each other."""
     groups: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
+    for row in sorted(rows, key=lambda row: len(row.clean)):
         groups[row.part].append(row)
-    for part, members in sorted(groups.items()):
-        members.sort(key=lambda row: len(row.clean))
-        size = max(1, TOKENS_PER_BATCH // len(members[-1].clean))
-        for start in range(0, len(members), size):
-            yield part, members[start : start + size]
+    return sorted(groups.items())
 
 
 def padded(model: Model, inputs: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
@@ -131,14 +137,15 @@ def padded(model: Model, inputs: Sequence[tuple[int, ...]]) -> tuple[Tensor, Ten
 
 
 def _attribute_batch(
-    model: Model, rows: Sequence[Row], alphas: Sequence[float], metric: str, budget: int
+    model: Model, rows: Sequence[Row], alphas: Sequence[float], metric: str, n_blocks: int, buffer: int | None
 ) -> _BatchResult:
+    example = torch.tensor([row.example for row in rows], device=model.device)
     plain, blocks = model.plain, blocks_of(model.plain)
     clean_ids, real = padded(model, [row.clean for row in rows])
     corrupt_ids, _ = padded(model, [row.corrupt for row in rows])
     bias = model.attention_bias(real)
     start, end = embed(plain, corrupt_ids), embed(plain, clean_ids)  # [row, pos, d_model]
-    difference, path = Difference(blocks, end - start), Path(plain, blocks)
+    difference, path = Difference(blocks, end - start), Path(plain, blocks, one_hot(example % 2, 2).T.float())
 
     def logits_of(embedding: Tensor, hooks: Sequence[RemovableHandle], sink: Sink | None = None) -> Tensor:
         with hooked(hooks):
@@ -164,7 +171,7 @@ def _attribute_batch(
     difference.neurons.clear()
     neurons = [path.neurons[layer].to(model.device) for layer in range(len(blocks))]
     return _BatchResult(
-        contract(model.graph, blocks, difference, path, budget) / len(alphas),
+        contract(model.graph, blocks, difference, path, example % BLOCKS, n_blocks, buffer).div_(len(alphas)),
         torch.stack(neurons, 1) / len(alphas),
         row_metrics(metric, clean_logits, rows, clean_logits),
         row_metrics(metric, corrupt_logits, rows, clean_logits),

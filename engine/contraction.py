@@ -13,23 +13,38 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from engine.batching import free_bytes
 from engine.graph import Graph
 from engine.norms import Norm
 from engine.path import Difference, Path
 from engine.plain import Block
 
 LAYERS_AT_ONCE = 4
+CPU_BUFFER = 2**28  # bytes; a processor's caches make more useless
+GPU_BUFFER = 2**32
 
 Chunk = tuple[slice, slice]  # rows, positions
 
 
-def contract(graph: Graph, blocks: Sequence[Block], difference: Difference, path: Path, budget: int) -> Tensor:
-    """[row, source, destination] in fp32, in chunks of tokens whose expanded sides fit `budget` bytes."""
+def contract(
+    graph: Graph,
+    blocks: Sequence[Block],
+    difference: Difference,
+    path: Path,
+    group: Tensor,
+    n_groups: int,
+    buffer: int | None = None,
+) -> Tensor:
+    """[group, source, destination] in fp32, summed over the rows of a group; `group` [row] says which row is in which.
+
+    Works in chunks of tokens whose expanded sides fit `buffer` bytes.
+    """
     embedding = difference.embedding
     rows, positions, d_model = embedding.shape
     dtype = embedding.dtype if embedding.is_cuda else torch.float32
-    scores = torch.zeros(rows, graph.n_sources, graph.n_destinations, device=embedding.device)
-    for chunk in _chunks(rows, positions, budget // token_bytes(graph, d_model, dtype.itemsize)):
+    scores = torch.zeros(n_groups, graph.n_sources, graph.n_destinations, device=embedding.device)
+    tokens = (buffer or default_buffer(embedding.device)) // token_bytes(graph, d_model, dtype.itemsize)
+    for chunk in _chunks(rows, positions, tokens):
         shape = embedding[chunk].shape
         delta = torch.empty(graph.n_sources, *shape, dtype=dtype, device=embedding.device)
         delta[0] = embedding[chunk]
@@ -45,8 +60,14 @@ def contract(graph: Graph, blocks: Sequence[Block], difference: Difference, path
             if last:
                 g[-1] = path.logits[0][chunk]
             known = graph.mlp(layers[-1]) + 1
-            scores[chunk[0], :known, at.start : at.stop + last] += _products(delta[:known], g)
+            found = scores[:, :known, at.start : at.stop + last]
+            found.index_add_(0, group[chunk[0]], _products(delta[:known], g))
     return scores.mul_(torch.from_numpy(graph.legal).to(scores.device))
+
+
+def default_buffer(device: torch.device) -> int:
+    """Bytes: as much as is useful, and no more than half of what a GPU has left."""
+    return min(GPU_BUFFER, free_bytes(device) // 2) if device.type == "cuda" else CPU_BUFFER
 
 
 def token_bytes(graph: Graph, d_model: int, itemsize: int) -> int:

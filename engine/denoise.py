@@ -11,16 +11,20 @@ a choice of positions such as `most_confident`, and `reveal`, which puts tokens 
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from engine.batching import Capacity, in_batches
 from engine.encoding import Encoded, Ids
 from engine.models import Model
 
 Order = tuple[tuple[int, ...], ...]  # per denoising step, the answer indices revealed in it
+
+R = TypeVar("R")
 
 MOST_INPUTS = 256  # denoised together
 MOST_TOKENS = 2**14  # of all of them
@@ -36,10 +40,14 @@ def step_sizes(length: int, steps: int) -> list[int]:
 def decode(model: Model, prompts: Sequence[Ids], length: int, steps: int) -> list[Ids]:
     """The `length` tokens with which a model continues each prompt; prompts of any length, `steps` used by MDMs."""
     answers: dict[int, Ids] = {}
-    for rows in batches(model, [(len(prompt), length) for prompt in prompts]):
+
+    def work(rows: Sequence[int]) -> list[Ids]:
         batch = torch.tensor([prompts[i] for i in rows], device=model.device)  # [batch, prompt]
         ids = _decode_causal(model, batch, length) if model.causal else _decode_masked(model, batch, length, steps)
-        answers |= {row: tuple(answer) for row, answer in zip(rows, ids[:, batch.shape[1] :].tolist(), strict=True)}
+        return [tuple(answer) for answer in ids[:, batch.shape[1] :].tolist()]
+
+    for rows, found in worked(batches(model, [(len(prompt), length) for prompt in prompts]), work):
+        answers |= zip(rows, found, strict=True)
     return [answers[i] for i in range(len(prompts))]
 
 
@@ -107,6 +115,13 @@ def batches(model: Model, lengths: Sequence[tuple[int, int]]) -> list[list[int]]
     return found
 
 
+def worked(groups: Sequence[Sequence[int]], work: Callable[[Sequence[int]], R]) -> Iterator[tuple[Sequence[int], R]]:
+    """Every group with what `work` made of it, in pieces where memory runs out."""
+    capacity = Capacity(MOST_INPUTS)
+    for rows in groups:
+        yield from in_batches(rows, lambda row: 1, capacity, work)
+
+
 def _inputs_together(tokens: int, logits: int) -> int:
     return max(1, min(MOST_INPUTS, MOST_TOKENS // tokens, MOST_LOGITS // logits))
 
@@ -121,7 +136,8 @@ def grouped(keys: Sequence[Hashable]) -> list[list[int]]:
 
 def _confidence_order(model: Model, examples: Sequence[Encoded], sizes: Sequence[Sequence[int]]) -> list[Order]:
     orders: dict[int, Order] = {}
-    for rows in batches(model, [(len(e.prompt), len(e.answer)) for e in examples]):
+
+    def work(rows: Sequence[int]) -> list[Order]:
         clean = torch.tensor([examples[i].answer for i in rows], device=model.device)  # [batch, answer]
         prompts = torch.tensor([examples[i].prompt for i in rows], device=model.device)
         ids = masked(model, prompts, clean.shape[1])
@@ -130,8 +146,11 @@ def _confidence_order(model: Model, examples: Sequence[Encoded], sizes: Sequence
             picked = most_confident(predict(model, ids, prompts.shape[1]), size)
             ids = reveal(ids, picked, clean)
             steps.append(picked.tolist())
-        for i, row in enumerate(rows):
-            orders[row] = tuple(tuple(t for t, chosen in enumerate(step[i]) if chosen) for step in steps)
+        chosen = [[step[i] for step in steps] for i in range(len(rows))]  # [batch][step][answer]
+        return [tuple(tuple(t for t, picked in enumerate(step) if picked) for step in one) for one in chosen]
+
+    for rows, found in worked(batches(model, [(len(e.prompt), len(e.answer)) for e in examples]), work):
+        orders |= zip(rows, found, strict=True)
     return [orders[i] for i in range(len(examples))]
 
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from engine import tape as taped
-from engine.attribution import TOKENS_PER_BATCH, padded
+from engine.attribution import padded
+from engine.batching import TOKENS
 from engine.denoise import Order
 from engine.encoding import Encoded, Ids
 from engine.lens import entropy, residual_logits, unembed
@@ -144,7 +145,7 @@ def _residuals(model: Model, inputs: Sequence[Ids], looks: Sequence[_Look]) -> T
     wanted: dict[Ids, list[int]] = {ids: [] for ids in inputs}
     for look in looks:
         wanted[look.ids].append(model.read_position(look.target))
-    size = max(1, TOKENS_PER_BATCH // max(map(len, inputs)))
+    size = max(1, TOKENS // max(map(len, inputs)))
     for start in range(0, len(inputs), size):
         batch = inputs[start : start + size]
         ids, real = padded(model, batch)

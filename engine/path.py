@@ -44,14 +44,15 @@ class Difference:
 class Path:
     """Sums over integration points; lists are by layer, inner lists by point."""
 
-    def __init__(self, model: Any, blocks: Sequence[Block]) -> None:
+    def __init__(self, model: Any, blocks: Sequence[Block], halves: Tensor) -> None:
+        """`halves` [2, batch] is 1 where a row belongs to the even or to the odd examples."""
         self.residuals: list[list[Tensor]] = [[] for _ in blocks]  # centred x_k [batch, pos, d_model]
         self.norm_terms: list[list[Tensor]] = [[] for _ in blocks]  # c_k [3, batch, head, pos]
         self.heads: Sums = {}  # sum of g_k / r_k [3, batch, head, pos, d_head]
         self.mlps: Sums = {}  # G [batch, pos, d_model]
         self.logits: Sums = {}  # G [batch, pos, d_model], one entry
-        self.neurons: Sums = {}  # scores [batch, neuron]
-        self._model, self._blocks = model, blocks
+        self.neurons: Sums = {}  # scores [2, neuron], of both halves
+        self._model, self._blocks, self._halves = model, blocks, halves
         self._norms = [Norm.of(block.ln1) for block in blocks]
         self._scales: dict[int, Tensor] = {}  # r at the current point [batch, 1, pos, 1]
         self._raw: dict[tuple[int, str], Tensor] = {}  # q and k before their norms [batch, head, pos, d_head]
@@ -130,9 +131,11 @@ class Path:
     def _sum_neurons(
         self, differences: dict[int, Tensor], layer: int, module: nn.Module, inputs: tuple[Tensor, ...]
     ) -> None:
-        inputs[0].register_hook(
-            lambda g: _add(self.neurons, layer, torch.einsum("bpn,bpn->bn", differences[layer].float(), g.float()))
-        )
+        def score(g: Tensor) -> None:
+            by_row = torch.linalg.vecdot(differences[layer].float(), g.float(), dim=1)  # [batch, neuron]
+            _add(self.neurons, layer, self._halves.to(by_row) @ by_row)
+
+        inputs[0].register_hook(score)
 
 
 def _keep_input(kept: dict[int, Tensor], layer: int, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

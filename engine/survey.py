@@ -15,7 +15,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from engine.attribution import TOKENS_PER_BATCH, padded
+from engine.attribution import padded
+from engine.batching import TOKENS, Capacity, in_batches
 from engine.encoding import Encoded, Ids
 from engine.models import Model
 from engine.sites import Row
@@ -88,16 +89,21 @@ def survey(
     """Run every input once and show each batch to every observer."""
     names = sorted({name for observer in observers for name in observer.hooks})
     order = sorted(range(len(inputs)), key=lambda number: len(inputs[number].ids))
-    size = max(1, TOKENS_PER_BATCH // max(len(one.ids) for one in inputs))
-    for done in range(0, len(order), size):
-        numbers = tuple(order[done : done + size])
+    done = 0
+
+    def run(numbers: Sequence[int]) -> tuple[Batch, Tape]:
         chosen = tuple(inputs[number] for number in numbers)
         ids, real = padded(model, [one.ids for one in chosen])
         with recording(model, names) as tape:
             model.logits(ids, real)
+        return Batch(tuple(numbers), chosen, ids, real), tape
+
+    for numbers, (batch, tape) in in_batches(order, lambda number: len(inputs[number].ids), Capacity(TOKENS), run):
         for observer in observers:
-            observer.see(Batch(numbers, chosen, ids, real), tape)
-        on_inputs(done + len(numbers))
+            observer.see(batch, tape)
+        tape.clear()  # before the next batch runs
+        done += len(numbers)
+        on_inputs(done)
 
 
 def input_table(model: Model, inputs: Sequence[Input], roles: Sequence[Sequence[str]]) -> pa.Table:

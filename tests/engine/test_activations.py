@@ -21,7 +21,7 @@ LENGTHS = (5, 9, 7)  # of prompts, so that batches are padded
 
 def study(architecture: str, causal: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[Model, list[Input]]:
     """A tiny model with its clean inputs; several batches, each with padding."""
-    monkeypatch.setattr(surveyed, "TOKENS_PER_BATCH", 40)
+    monkeypatch.setattr(surveyed, "TOKENS", 40)
     model, examples = tiny.model(architecture, causal), tiny.random_examples(EXAMPLES, lengths=LENGTHS)
     return model, inputs_of(tiny.rows_of(model, examples), examples)
 

@@ -10,6 +10,7 @@ import torch
 from transformer_lens.tools.analysis.attribution_patching import EdgeAttributionConfig, Node, attribution_patch
 
 from engine.attribution import BLOCKS, attribute, integration_points
+from engine.contraction import token_bytes
 from engine.metrics import at_sites, row_metrics
 from engine.models import Model
 from engine.sites import Row
@@ -152,9 +153,9 @@ def test_batches_padding_and_chunks_change_nothing() -> None:
     together = total(model, rows, 5)
     one_by_one = sum(total(model, [row], 5) for row in rows)
     assert relative_error(together, one_by_one) < 1e-5
-    token = 4 * model.graph.n_sources * 32
+    token = token_bytes(model.graph, 32, 4)
     for tokens in (1, 7, 25, 40):  # less than a row of 12, two of its pieces, two rows, three rows
-        assert relative_error(total(model, rows, 5, delta_budget=tokens * token), together) < 1e-5
+        assert relative_error(total(model, rows, 5, buffer=tokens * token), together) < 1e-5
 
 
 def test_illegal_edges_stay_zero_and_metrics_are_per_example() -> None:

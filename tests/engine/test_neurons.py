@@ -58,7 +58,7 @@ def study(architecture: str, causal: bool) -> Study:
     stored = kept(inputs)
     attribution = attribute(model, rows, EXAMPLES, points=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surveyed, "TOKENS_PER_BATCH", 40)
+        patch.setattr(surveyed, "TOKENS", 40)
         patch.setattr(neurons, "DETAILED", 40)
         patch.setattr(neurons, "DETAILED_OF_LAYER", 20)
         patch.setattr(directions, "VALUES_AT_ONCE", 7 * tiny.VOCAB)

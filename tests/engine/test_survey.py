@@ -71,7 +71,7 @@ def test_kept_are_six_examples_or_three_steps_of_three() -> None:
 
 @pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
 def test_every_input_is_shown_once_as_if_it_ran_alone(causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surveyed, "TOKENS_PER_BATCH", 30)
+    monkeypatch.setattr(surveyed, "TOKENS", 30)
     model, examples = tiny.model("qwen2", causal), tiny.random_examples(5, lengths=LENGTHS)
     inputs = inputs_of(tiny.rows_of(model, examples), examples)
     keeper, done = Keeper(), []
