@@ -9,11 +9,11 @@ import hashlib
 import re
 import tomllib
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from engine import hub, settings
+from engine.digests import digest_of
 from engine.errors import UserError
 from engine.pair import Pair, pair_of, toml_of
 from engine.shape import read_config
@@ -103,16 +103,8 @@ def weights_id(source: str) -> str:
         raise UserError(f"There is no model in {source}: it needs config.json and weights in *.safetensors.")
     digest = hashlib.sha256()
     for file in files:
-        stat = file.stat()
-        digest.update(f"{file.name} {_file_digest(file, stat.st_size, stat.st_mtime_ns)}\n".encode())
+        digest.update(f"{file.name} {digest_of(file)}\n".encode())
     return digest.hexdigest()
-
-
-@cache
-def _file_digest(file: Path, size: int, modified: int) -> str:
-    """sha256 of a file, read again only when its size or time of change is another."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _read(file: Path, base: Path) -> dict[str, Pair]:

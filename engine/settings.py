@@ -1,7 +1,7 @@
 """Every environment variable and default path, in one place.
 
 CIRCUITS_DB     the cache file; default cache/circuits.duckdb in this project; own prompts are kept in the folder
-                prompts beside it, pairs of two folders in the folder pairs
+                prompts beside it, pairs of two folders in the folder pairs, digests of weights in digests.json
 CIRCUITS_PAIRS  a TOML file with more pairs, as in assets/pairs.toml; default none
 """
 
@@ -25,6 +25,10 @@ def prompts_dir() -> Path:
 
 def kept_pairs_dir() -> Path:
     return database_path().parent / "pairs"
+
+
+def digests_path() -> Path:
+    return database_path().parent / "digests.json"
 
 
 def user_pairs_path() -> Path | None:

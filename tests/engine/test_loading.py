@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import dispatch_model
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from engine.errors import UserError
 from engine.loading import load_weights
-from engine.models import load
+from engine.models import load, wrap
 from engine.pair import Pair
 from engine.pairs import pair_named, pairs, weights_id
 from engine.tokenizer import build_tokenizer
@@ -105,6 +106,17 @@ def test_an_unknown_class_of_an_mdm_is_its_arms(tmp_path: Path) -> None:
     torch.testing.assert_close(
         model.logits(torch.tensor([TOKENS]))[0], plain_logits(plain, TOKENS, causal=False), rtol=1e-4, atol=1e-4
     )
+
+
+def test_a_model_whose_layers_are_placed_one_by_one_is_the_same_model(tmp_path: Path) -> None:
+    """accelerate's hooks around every module, as over several GPUs: they survive the bridge and its twin."""
+    plain = checkpoints.write(tmp_path, checkpoints.SMALL_CODER)
+    for placed in (load_weights(tmp_path, device="auto"), load_weights(tmp_path)):
+        dispatch_model(placed, {"": "cpu"}, force_hooks=True)
+        placed.config.is_causal = False
+        model = wrap(placed, build_tokenizer(), causal=False, mask_token=3)
+        for logits in (model.logits(torch.tensor([TOKENS]))[0], plain_logits(model.plain, TOKENS, causal=False)):
+            torch.testing.assert_close(logits, plain_logits(plain, TOKENS, causal=False), rtol=1e-4, atol=1e-4)
 
 
 def test_a_tied_head_that_was_written_too_changes_nothing(tmp_path: Path) -> None:

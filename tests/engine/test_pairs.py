@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import settings
+from engine import digests, settings
 from engine.errors import UserError
 from engine.graph import Graph
 from engine.pairs import keep, pair_named, pair_of_two, pairs, weights_id
@@ -161,6 +162,31 @@ def test_weights_id_changes_with_every_file_that_matters(tmp_path: Path, file: s
     (folder / file).write_bytes(b"[]")
     os.utime(folder / file, ns=(old.st_atime_ns, old.st_mtime_ns + 10))
     assert weights_id(str(folder)) != before
+
+
+def test_large_files_are_read_once_and_again_when_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "WORTH_NOTING", 8)
+    file = tmp_path / "weights"
+    file.write_bytes(b"0123456789")
+    right = hashlib.sha256(b"0123456789").hexdigest()
+    assert digests.digest_of(file) == right
+    assert str(file) in settings.digests_path().read_text()
+    digests._digest.cache_clear()  # as in another process
+    with monkeypatch.context() as without:
+        without.setattr(hashlib, "file_digest", None)  # which therefore reads nothing
+        assert digests.digest_of(file) == right
+    file.write_bytes(b"9876543210")
+    os.utime(file, ns=(0, 7))
+    assert digests.digest_of(file) == hashlib.sha256(b"9876543210").hexdigest()
+
+
+@pytest.mark.parametrize("damage", ["{", "[1]", '{"x": 3}'])
+def test_damaged_notes_are_only_read_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setattr(digests, "WORTH_NOTING", 1)
+    file = tmp_path / "weights"
+    file.write_bytes(damage.encode())
+    settings.digests_path().write_text(damage.replace("x", str(file)))
+    assert digests.digest_of(file) == hashlib.sha256(damage.encode()).hexdigest()
 
 
 def test_a_place_without_a_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
