@@ -28,7 +28,7 @@ from engine.hub import HUB_ID
 from engine.pair import Pair, pair_of, toml_of
 from engine.records import TABLES, Run, RunMeta
 from engine.spec import RunSpec
-from engine.tasks import TASKS, OwnPrompts, own
+from engine.tasks import TASKS, OwnPrompts, ProblemFile, countdown_file, own
 from engine.tasks.own import PromptRow
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cache.bundle import BundleFile
     from cache.store import RunRow
 
-FIELDS = ("made", "program", "pair", "prompts")
+FIELDS = ("made", "program", "pair", "problems", "prompts")
 NOT_HERE = "not-here"  # where the folders of another machine's pair are said to be
 LONGEST_PAIR = 20_000  # characters of its TOML
 MOST_PROMPTS = 10_000  # rows of own prompts
@@ -52,6 +52,12 @@ class Header:
     program: Mapping[str, str]
     pair: Pair
     prompts: tuple[OwnPrompts, ...]
+    problems: tuple[ProblemFile, ...]
+
+    @property
+    def tasks(self) -> set[str]:
+        """The tasks that came along."""
+        return {one.name for one in (*self.prompts, *self.problems)}
 
 
 @dataclass(frozen=True)
@@ -84,11 +90,13 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
         on = f" on {task}" if task else ""
         raise UserError(f"There are no runs of the pair {pair}{on} in the cache that a bundle could hold.")
     _work_out_curves(runs)
+    tasks = sorted({run.spec.task for run in runs})
     header = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "program": {name: pipeline.library_version(name) for name in (*pipeline.LIBRARIES, "duckdb")},
         "pair": toml_of(_without_paths(pairs.pair_named(pair))),
-        "prompts": [_prompts_table(task) for task in sorted({run.spec.task for run in runs}) if own.is_own(task)],
+        "problems": [_problems_table(task) for task in tasks if countdown_file.is_problem_file(task)],
+        "prompts": [_prompts_table(task) for task in tasks if own.is_own(task)],
     }
     pipeline.write_bundle(path, json.dumps(header), [run.key for run in reversed(runs)])
     return Written(len(runs), len(chosen) - len(runs), path.stat().st_size)
@@ -156,7 +164,7 @@ class _Checked:
             raise UserError(f"the key of the run {row.key} is not that of what it was made with")
         if made_with["method_version"] > pipeline.METHOD_VERSION:
             raise UserError("a later version of this program computed it. Update the program")
-        if spec.task not in TASKS and spec.task not in {own.name for own in header.prompts}:
+        if spec.task not in TASKS and spec.task not in header.tasks:
             raise UserError(f"a run is on the task {spec.task!r}, which this program does not know")
         self._about[row.key] = (number, spec, meta)
         return replace(
@@ -201,8 +209,8 @@ def _header(text: str) -> Header:
     unknown = set(said) ^ set(FIELDS)
     if unknown:
         raise UserError(f"the header lacks the field {min(unknown)[:40]!r}, or has it and should not")
-    program, prompts = said["program"], said["prompts"]
-    if not isinstance(program, dict) or not isinstance(prompts, list):
+    program, prompts, problems = said["program"], said["prompts"], said["problems"]
+    if not isinstance(program, dict) or not isinstance(prompts, list) or not isinstance(problems, list):
         raise UserError("the header does not say which program made it, or on which prompts")
     pair = _pair(checks.text(said["pair"], "the pair", LONGEST_PAIR))
     return Header(
@@ -210,6 +218,7 @@ def _header(text: str) -> Header:
         program={checks.text(name, "a name"): checks.text(one, "a version") for name, one in program.items()},
         pair=pair,
         prompts=tuple(_prompts(one, pair.name) for one in prompts),
+        problems=tuple(_problems(one) for one in problems),
     )
 
 
@@ -261,6 +270,21 @@ def _prompts(said: Any, pair: str) -> OwnPrompts:
     )
 
 
+def _problems_table(task: str) -> dict[str, Any]:
+    kept = countdown_file.load(task)
+    return {"title": kept.title, "saved": kept.saved, "lines": countdown_file.written(kept.rows)}
+
+
+def _problems(said: Any) -> ProblemFile:
+    """COUNTDOWN problems of a file; they name themselves as own prompts do."""
+    if not isinstance(said, dict) or set(said) != {"title", "saved", "lines"}:
+        raise UserError("its problems are not as they should be")
+    lines = checks.text(said["lines"], "a file of problems", countdown_file.MOST_BYTES)
+    title = checks.text(said["title"], "the title of problems")
+    saved = checks.when(checks.text(said["saved"], "saved"))
+    return ProblemFile(countdown_file.read(lines.encode(errors="replace"), "its file of problems"), title, saved)
+
+
 def _prompt(row: Any) -> PromptRow:
     if not isinstance(row, dict) or set(row) != {"clean", "corrupted", "answers", "foils"}:
         raise UserError("a row of its own prompts has other fields than it should")
@@ -274,7 +298,7 @@ def _prompt(row: Any) -> PromptRow:
 
 @contextmanager
 def _kept(header: Header) -> Iterator[None]:
-    """Keep the pair and the prompts that are not known here; forget them again when what follows goes wrong."""
+    """Keep the pair, prompts and problems that are not known here; forget them again when what follows goes wrong."""
     with ExitStack() as undo:
         if header.pair.name not in pairs.pairs():
             undo.callback(pairs.forget, header.pair.name)
@@ -284,5 +308,10 @@ def _kept(header: Header) -> Iterator[None]:
             if one.name not in saved:
                 undo.callback(own.delete, one.name)
                 own.save(one.rows, one.title, one.pair)
+        there = {one.name for one in countdown_file.saved_files()}
+        for file in header.problems:
+            if file.name not in there:
+                undo.callback(countdown_file.delete, file.name)
+                countdown_file.keep(file)
         yield
         undo.pop_all()

@@ -229,7 +229,7 @@ def repeated_scores(model: Model, seed: int) -> dict[str, Tensor]:
     ids, layers = repeated_ids(model, seed), range(model.graph.n_layers)
     hooks = [f"blocks.{layer}.attn.hook_pattern" for layer in layers]
     with recording(model, hooks) as tape:
-        model.logits(ids)
+        model.logits(ids, at=[0])  # only what is recorded counts
     patterns = [tape[hook].float() for hook in hooks]
     return {
         "previous_token": torch.stack([previous_token_score(p, ids) for p in patterns]),

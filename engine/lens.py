@@ -43,7 +43,7 @@ def lenses(model: Model, inputs: Sequence[tuple[int, ...]], reads: Sequence[int]
     ]
     ids, real = padded(model, inputs)
     with recording(model, names) as tape:
-        model.logits(ids, real)
+        model.logits(ids, real, at=[0])  # only what is recorded counts
     rows, at = torch.arange(len(inputs)), torch.tensor(list(reads))
     read = {name: value[rows, at].float() for name, value in tape.items()}  # [row, ...]
     found = []

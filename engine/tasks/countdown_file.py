@@ -13,7 +13,7 @@ import json
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -57,7 +57,7 @@ class ProblemFile(Listed, Countdown):
     def __init__(self, rows: Sequence[Row], title: str, saved: str = "", left_out: int = 0) -> None:
         self.rows = tuple(rows)
         self.name = PREFIX + digest_of(self.rows)
-        self.title = title
+        self.title = " ".join(title.split())[:LONGEST_TITLE] or self.title
         self.saved = saved
         self.left_out = left_out
         self.blurb = f"COUNTDOWN with {self.count} operands, {len(self.rows)} problems of a file."
@@ -178,16 +178,24 @@ def save(rows: Sequence[Row], title: str) -> ProblemFile:
         raise UserError(
             f"None of the {len(rows)} problems has a twin: another target with an answer of the same shape."
         )
-    shown = " ".join(title.split())[:LONGEST_TITLE] or "COUNTDOWN"
     saved = datetime.now(UTC).isoformat(timespec="seconds")
-    found = ProblemFile(paired, shown, saved, len(rows) - len(paired))
-    content = {"title": shown, "saved": saved, "left_out": found.left_out, "problems": written(paired)}
-    file = _file(found.name)
+    return keep(ProblemFile(paired, title, saved, len(rows) - len(paired)))
+
+
+def keep(problems: ProblemFile) -> ProblemFile:
+    """Write problems that have twins to where they are found again."""
+    kept = _Kept(problems.title, problems.saved, problems.left_out, written(problems.rows))
+    file = _file(problems.name)
     try:
-        write_whole(file, json.dumps(content))
+        write_whole(file, json.dumps(asdict(kept)))
     except OSError as error:
         raise UserError(f"The problems cannot be kept in {file.parent}: {error.strerror}.") from error
-    return found
+    return problems
+
+
+def delete(name: str) -> None:
+    """Remove kept problems; what was computed for them stays in the cache."""
+    _file(name).unlink(missing_ok=True)
 
 
 def load(name: str) -> ProblemFile:

@@ -14,13 +14,16 @@ from engine.__main__ import main
 from engine.errors import UserError
 from engine.records import TABLES
 from engine.spec import RunSpec
-from engine.tasks import own, task_named
+from engine.tasks import countdown_file, own, task_named
+from engine.tasks.countdown_text import Row
 from engine.tasks.own import PromptRow
 from tests.fakes import register_fake_pair, tiny_compute
 
 SPEC = RunSpec(pair="mine", n=4)
 ARM = replace(SPEC, model="arm")
 ROWS = [PromptRow("a b c", "a x c", ("d",), ("e",)), PromptRow("a b f", "a x f", ("d",), ("e",))]
+
+PROBLEMS = [Row((9, 5, 3), 24, "5*3=15,15+9=24"), Row((40, 20, 4), 64, "40+20=60,60+4=64")]
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +96,35 @@ def test_own_prompts_come_along(made: Path) -> None:
     assert (kept.title, kept.pair, list(kept.rows)) == ("Of my own", "mine", ROWS)
     assert task_named(kept.name).title == "Of my own"
     assert pipeline.find(replace(SPEC, task=kept.name, n=2))
+
+
+@pytest.fixture
+def with_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle with a run on COUNTDOWN problems of a file."""
+    there = tmp_path / "problems"
+    monkeypatch.setenv("CIRCUITS_DB", str(there / "circuits.duckdb"))
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(there / "models", "mine")))
+    kept = countdown_file.save(PROBLEMS, "Of a file")
+    pipeline.run(replace(SPEC, task=kept.name, n=2), compute=tiny_compute)
+    bundle.write(there / "all.duckdb", "mine")
+    pipeline.close()
+    return there / "all.duckdb"
+
+
+def test_problems_of_a_file_come_along(with_problems: Path, elsewhere: Path) -> None:
+    bundle.take(with_problems)
+    (kept,) = countdown_file.saved_files()
+    assert (kept.title, list(kept.rows)) == ("Of a file", PROBLEMS)
+    assert pipeline.find(replace(SPEC, task=kept.name, n=2))
+    assert bundle.take(with_problems).known == 1
+
+
+def test_wrong_problems_are_refused_and_leave_nothing(with_problems: Path, elsewhere: Path) -> None:
+    with duckdb.connect(str(with_problems)) as db:
+        db.execute("UPDATE bundle SET header = replace(header, '15+9=24', '15+9=25')")
+    with pytest.raises(UserError, match=r"its file of problems cannot be used\. line 1: the output"):
+        bundle.take(with_problems)
+    assert not countdown_file.saved_files() and not pipeline.list_runs()
 
 
 @pytest.mark.usefixtures("elsewhere")
