@@ -28,7 +28,7 @@ from engine.hub import HUB_ID
 from engine.pair import Pair, pair_of, toml_of
 from engine.records import TABLES, Run, RunMeta
 from engine.spec import RunSpec
-from engine.tasks import TASKS, OwnPrompts, ProblemFile, countdown_file, own
+from engine.tasks import TASKS, OwnPrompts, ProblemFile, countdown_file, own, task_named
 from engine.tasks.own import PromptRow
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Written:
-    """A bundle that was written; `left_out`: runs of before bundles, which do not say what they were made with."""
+    """A bundle that was written; `left_out`: runs older than bundles, or whose prompts are gone."""
 
     runs: int
     left_out: int
@@ -85,7 +85,7 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
         UserError: there are none, or the file cannot be written or is there already.
     """
     chosen = [run for run in pipeline.list_runs() if run.spec.pair == pair and task in (None, run.spec.task)]
-    runs = [run for run in chosen if run.method_version is not None]
+    runs = [run for run in chosen if run.method_version is not None and _is_there(run.spec.task)]
     if not runs:
         on = f" on {task}" if task else ""
         raise UserError(f"There are no runs of the pair {pair}{on} in the cache that a bundle could hold.")
@@ -192,6 +192,14 @@ class _Tables(Mapping[str, "pa.Table"]):
 
     def __len__(self) -> int:
         return len(TABLES)
+
+
+def _is_there(task: str) -> bool:
+    try:
+        task_named(task)
+    except UserError:
+        return False
+    return True
 
 
 def _work_out_curves(runs: Sequence[Run]) -> None:

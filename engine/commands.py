@@ -122,7 +122,7 @@ def bundle(file: str, pair: str, task: str | None) -> Iterator[str]:
     written = bundles.write(Path(file), pair, task)
     yield f"{file}: {written.runs} runs, {written.size / 2**20:.1f} MiB"
     if written.left_out:
-        yield f"{written.left_out} runs from before there were bundles are left out: compute them again."
+        yield f"{written.left_out} runs are left out: they are older than bundles, or their prompts are gone."
 
 
 def take(file: str) -> Iterator[str]:

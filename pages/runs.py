@@ -150,6 +150,9 @@ def stored() -> None:
         selection_mode="multi-row",
         column_config={
             "Solved": st.column_config.NumberColumn(format="%.1f %%"),
+            "Can do it": st.column_config.TextColumn(
+                help="no: the circuit of a model that cannot do a task explains little."
+            ),
             "MB": st.column_config.NumberColumn(format="%.1f", help="Size of the run's tables before compression."),
         },
         alt="Stored runs",
@@ -169,6 +172,9 @@ def row(run: Run) -> dict[str, object]:
         "Pair": spec.pair,
         "Model": spec.model,
         "Task": title_of(spec.task),
+        "From": f"import {run.imported[:10]}" if run.imported else "here",
+        "Solved": 100 * meta.accuracy,
+        "Can do it": ability(run),
         "Method": spec.method,
         "m": spec.points,
         "n": spec.n,
@@ -176,19 +182,16 @@ def row(run: Run) -> dict[str, object]:
         "Metric": spec.metric,
         "Order": spec.order,
         "Precision": spec.dtype,
-        "Solved": 100 * meta.accuracy,
-        "Worth a look": worth(run),
         "Seconds": round(run.seconds, 1),
         "MB": meta.stored_bytes / 2**20,
         "Made": run.created[:16].replace("T", " "),
-        "From": f"imported {run.imported[:10]}" if run.imported else "here",
     }
 
 
-def worth(run: Run) -> str:
+def ability(run: Run) -> str:
     """Whether the model can do the task at all; nothing where the task is gone."""
     try:
-        return "yes" if can_do(task_named(run.spec.task), run.meta).can else "no: it cannot do the task"
+        return "yes" if can_do(task_named(run.spec.task), run.meta).can else "no"
     except UserError:
         return ""
 

@@ -112,10 +112,10 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
         st.info("The circuits appear here when they are computed. The rest of the app stays usable.")
         return
     st.info(f"Not computed yet with these settings: {names} on {task}.", icon=":material/hourglass_empty:")
+    offer_stored(asked)
     obstacle = next(filter(None, map(pipeline.obstacle, missing)), None)
     if obstacle:
-        st.warning(widgets.plain(obstacle), icon=":material/warning:")
-    offer_stored(asked)
+        say_why_not(pair, obstacle)
     choices = [(f"Compute {names}", missing)]
     steps = [asked.spec(f"step:{step}") for step in pair.steps]
     every = [spec for spec in [asked.spec("arm"), asked.spec("mdm"), *steps] if resources.found(spec) is None]
@@ -133,6 +133,16 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
                 on_click=widgets.submit,
                 args=(specs, f"{pair.title}, {task}"),
             )
+
+
+def say_why_not(pair: Pair, obstacle: str) -> None:
+    """Why a pair cannot be computed here, and what to do about it."""
+    if not standing.weights_missing(pair):
+        st.warning(widgets.plain(obstacle), icon=":material/warning:")
+        return
+    st.warning("The weights of this pair are not here, so nothing of it can be computed.", icon=":material/warning:")
+    with st.expander("How to get them"):
+        standing.how_to_get(pair)
 
 
 def offer_stored(asked: Question) -> None:

@@ -51,7 +51,8 @@ def size(pair: Pair) -> str:
     if pair.shape is None:
         return ""
     parameters = pair.shape.parameters
-    return f", {parameters / 1e9:.1f} billion parameters" if parameters > 5e8 else f", {parameters / 1e6:.0f} million"
+    many = f"{parameters / 1e9:.1f} billion" if parameters >= 1e9 else f"{parameters / 1e6:.0f} million"
+    return f", {many} parameters"
 
 
 def how_to_get(pair: Pair) -> None:
@@ -64,9 +65,7 @@ def how_to_get(pair: Pair) -> None:
     for source, said in obstacles(pair).items():
         if source not in missing:
             st.markdown(plain(said))
-    st.markdown(
-        "Or compute it where they are, `python -m engine bundle`, and import the bundle on the [Runs page](runs)."
-    )
+    st.markdown("Or compute it on a machine that has them, and import the bundle on the Runs page.")
 
 
 def obstacles(pair: Pair) -> dict[str, str]:

@@ -178,6 +178,14 @@ def test_paths_of_the_other_machine_stay_there(made: Path, elsewhere: Path) -> N
     assert Path(pairs.pair_named("mine").folder("arm")) == elsewhere / "pairs" / "not-here" / "mine" / "arm"
 
 
+def test_runs_whose_prompts_are_gone_are_left_out(made: Path, elsewhere: Path) -> None:
+    bundle.take(made)
+    (kept,) = own.saved_sets()
+    own.delete(kept.name)
+    written = bundle.write(elsewhere / "rest.duckdb", "mine")
+    assert (written.runs, written.left_out) == (2, 1)
+
+
 def test_nothing_to_write_is_said(elsewhere: Path) -> None:
     with pytest.raises(UserError, match="no runs of the pair embedded on ioi"):
         bundle.write(elsewhere / "x.duckdb", "embedded", "ioi")

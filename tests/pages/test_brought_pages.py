@@ -135,13 +135,13 @@ def test_own_prompts_need_the_tokenizer() -> None:
 
 
 @pytest.mark.usefixtures("brought")
-def test_runs_tell_where_they_come_from_and_what_they_are_worth() -> None:
+def test_runs_tell_where_they_come_from_and_whether_the_model_can_do_the_task() -> None:
     table = app("runs").dataframe[0].value
-    assert all(source.startswith("imported 20") for source in table["From"])
-    worth = dict(zip(zip(table["Task"], table["Model"], strict=True), table["Worth a look"], strict=True))
-    assert worth["COUNTDOWN", "arm"] == "no: it cannot do the task"
-    assert {value for key, value in worth.items() if key != ("COUNTDOWN", "arm")} == {"yes"}
-    assert len(worth) == 4
+    assert all(source.startswith("import 20") for source in table["From"])
+    able = dict(zip(zip(table["Task"], table["Model"], strict=True), table["Can do it"], strict=True))
+    assert able["COUNTDOWN", "arm"] == "no"
+    assert {value for key, value in able.items() if key != ("COUNTDOWN", "arm")} == {"yes"}
+    assert len(able) == 4
 
 
 @pytest.mark.usefixtures("queue_of")
