@@ -37,7 +37,7 @@ def answers_of(model: Model, task: Task, encoded: Sequence[Encoded]) -> list[lis
 
 
 def tokens_of(model: Model, ids: Sequence[int]) -> list[str]:
-    return [str(model.tokenizer.convert_ids_to_tokens(token)) for token in ids]
+    return model.words(ids)
 
 
 def solves(task: Task, example: Example, answer: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> bool:

@@ -28,10 +28,9 @@ def word_lists(places: NDArray[np.integer[Any]], words: pa.Array) -> pa.ListArra
 
 
 def vocabulary(model: Model) -> pa.Array:
-    """Every token a model has an embedding or a logit for, by id; rows that its tokenizer doesn't know as "<id 7>"."""
+    """Every token a model has an embedding or a logit for, by id."""
     rows = max(len(model.bridge.W_E), model.bridge.W_U.shape[1])
-    words = model.tokenizer.convert_ids_to_tokens(list(range(rows)))
-    return pa.array([f"<id {i}>" if word is None else word for i, word in enumerate(words)], pa.string())
+    return pa.array(model.words(range(rows)), pa.string())
 
 
 def _offsets(lengths: NDArray[np.integer[Any]]) -> pa.Array:

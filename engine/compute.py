@@ -25,6 +25,7 @@ from engine.circuit import order_of
 from engine.columns import lists
 from engine.denoise import Order, reveal_order
 from engine.encoding import Encoded, encode
+from engine.errors import UserError
 from engine.heads import Heads, token_roles
 from engine.lens import Lens, Readout, lenses, readouts_of
 from engine.lens_layers import LensLayers, position_lens
@@ -86,6 +87,7 @@ def _tables(spec: RunSpec, on_progress: Report) -> RunTables:
     task = spoken(asked, pair_named(spec.pair).prompts, model.tokenizer)
     drawn = examples(task, spec.n, spec.seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]
+    _refuse_masked(model, drawn, encoded)
     torch.manual_seed(spec.seed)
 
     on_progress(Progress("measuring accuracy", 0, 0))
@@ -146,6 +148,16 @@ def _load(spec: RunSpec, on_progress: Report) -> Model:
     on_progress(Progress(f"loading the model: {chosen.short}", 0, 0))
     refuse_too_large(chosen, pair.folder(spec.model))
     return load(pair, spec.model, spec.dtype, "auto" if chosen.spread else chosen.device.name)
+
+
+def _refuse_masked(model: Model, drawn: Sequence[Example], encoded: Sequence[Encoded]) -> None:
+    """No example may hold the mask, which is an ordinary token in some models."""
+    for example, one in zip(drawn, encoded, strict=True):
+        if model.mask_id in one.prompt + one.answer + one.corrupt_prompt + one.corrupt_answer:
+            raise UserError(
+                f"The prompt {example.prompt!r} or its answer contains token {model.mask_id}, which this model reads "
+                "as masked. Choose another seed, or other prompts."
+            )
 
 
 def _orders(spec: RunSpec, model: Model, task: Task, encoded: Sequence[Encoded]) -> list[Order]:

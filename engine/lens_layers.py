@@ -130,7 +130,7 @@ def position_lens(model: Model, encoded: Sequence[Encoded], orders: Sequence[Ord
         {
             **columns,
             "layer": np.tile(np.arange(layers, dtype=np.int32), len(looks)),
-            "token": pa.array(model.tokenizer.convert_ids_to_tokens(best.tolist()), pa.string()),
+            "token": pa.array(model.words(best.tolist()), pa.string()),
             "probability": top,
             "answer_probability": right,
             "answer_rank": rank.astype(np.int32),

@@ -24,6 +24,7 @@ from engine.loading import load_weights, model_class
 from engine.pair import TOKENIZER, Pair
 from engine.plain import twin_of
 from engine.shape import read_config, read_json
+from engine.tokenizer import MASK
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -68,6 +69,18 @@ class Model:
         real = torch.ones_like(ids, dtype=torch.bool) if real is None else real
         kept = {} if at is None else {"logits_to_keep": torch.tensor(list(at), device=ids.device)}
         return self.bridge(ids, attention_mask=self.attention_bias(real), return_type="logits", **kept)
+
+    def words(self, ids: Sequence[int]) -> list[str]:
+        """Tokens as the tokenizer spells them, one for every id.
+
+        The mask is shown as such where it is an ordinary token or none at all; rows without a token as "<id 7>".
+        """
+        found = self.tokenizer.convert_ids_to_tokens(list(ids))
+        own = self.mask_id in self.tokenizer.all_special_ids
+        return [
+            MASK if token == self.mask_id and not own else f"<id {token}>" if word is None else word
+            for token, word in zip(ids, found, strict=True)
+        ]
 
     def read_position(self, target: int) -> int:
         """Where the logits that predict the token at `target` stand."""

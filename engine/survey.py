@@ -108,13 +108,12 @@ def survey(
 
 def input_table(model: Model, inputs: Sequence[Input], roles: Sequence[Sequence[str]]) -> pa.Table:
     """The kept inputs (engine/records.py), with a role per token."""
-    words = model.tokenizer.convert_ids_to_tokens
     return pa.table(
         {
             "input": pa.array(range(len(inputs)), pa.int32()),
             "example": pa.array([one.example for one in inputs], pa.int32()),
             "part": pa.array([one.part for one in inputs], pa.string()),
-            "tokens": pa.array([words(list(one.ids)) for one in inputs], pa.list_(pa.string())),
+            "tokens": pa.array([model.words(one.ids) for one in inputs], pa.list_(pa.string())),
             "roles": pa.array([list(one) for one in roles], pa.list_(pa.string())),
             "start": pa.array([one.start for one in inputs], pa.int32()),
         }

@@ -68,7 +68,6 @@ def _contrast(encoded: Sequence[Encoded], readout: Readout) -> tuple[int, int]:
 
 
 def readout_table(model: Model, readouts: Sequence[Readout], encoded: Sequence[Encoded]) -> pa.Table:
-    words = model.tokenizer.convert_ids_to_tokens
     contrasts = [_contrast(encoded, r) for r in readouts]
     return pa.table(
         {
@@ -77,9 +76,9 @@ def readout_table(model: Model, readouts: Sequence[Readout], encoded: Sequence[E
             "part": [r.row.part for r in readouts],
             "position": pa.array([r.site.read for r in readouts], pa.int32()),
             "target": pa.array([r.site.target for r in readouts], pa.int32()),
-            "tokens": [words(list(r.row.clean)) for r in readouts],
-            "answer": [words(answer) for answer, _ in contrasts],
-            "foil": [words(foil) for _, foil in contrasts],
+            "tokens": [model.words(r.row.clean) for r in readouts],
+            "answer": model.words([answer for answer, _ in contrasts]),
+            "foil": model.words([foil for _, foil in contrasts]),
         }
     )
 
@@ -87,8 +86,6 @@ def readout_table(model: Model, readouts: Sequence[Readout], encoded: Sequence[E
 def node_lens_table(
     model: Model, readouts: Sequence[Readout], found: Sequence[Lens], encoded: Sequence[Encoded]
 ) -> pa.Table:
-    words = model.tokenizer.convert_ids_to_tokens
-
     def columns(lens: Lens, answer: int, foil: int) -> Columns:
         sides = ends(lens.components)
         return {
@@ -97,9 +94,9 @@ def node_lens_table(
             "foil_logit": lens.components[:, foil].cpu().numpy(),
             "entropy": entropy(lens.components).cpu().numpy(),
             "top_probability": lens.components.softmax(-1).amax(-1).cpu().numpy(),
-            "promoted": [words(row) for row in sides.promoted.tolist()],
+            "promoted": [model.words(row) for row in sides.promoted.tolist()],
             "promoted_logit": _lists(sides.promoted_logits),
-            "suppressed": [words(row) for row in sides.suppressed.tolist()],
+            "suppressed": [model.words(row) for row in sides.suppressed.tolist()],
             "suppressed_logit": _lists(sides.suppressed_logits),
         }
 
@@ -110,8 +107,6 @@ def node_lens_table(
 def residual_lens_table(
     model: Model, readouts: Sequence[Readout], found: Sequence[Lens], encoded: Sequence[Encoded]
 ) -> pa.Table:
-    words = model.tokenizer.convert_ids_to_tokens
-
     def columns(lens: Lens, answer: int, foil: int) -> Columns:
         probabilities = lens.residuals.softmax(-1)  # [layer + 1, vocab]
         top = probabilities.topk(SHOWN_TOKENS)
@@ -122,7 +117,7 @@ def residual_lens_table(
             "entropy": entropy(lens.residuals).cpu().numpy(),
             "answer_rank": ranks(lens.residuals, answer).int().cpu().numpy(),
             "foil_rank": ranks(lens.residuals, foil).int().cpu().numpy(),
-            "tokens": [words(row) for row in top.indices.tolist()],
+            "tokens": [model.words(row) for row in top.indices.tolist()],
             "probabilities": _lists(top.values),
         }
 

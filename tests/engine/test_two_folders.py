@@ -6,12 +6,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 
+from engine import compute as computing
 from engine import pipeline
 from engine.__main__ import main
-from engine.pairs import pair_named, pairs
+from engine.errors import UserError
+from engine.pair import Pair
+from engine.pairs import keep, pair_named, pairs
+from engine.spec import RunSpec
 from engine.tokenizer import vocabulary
 from tests import checkpoints
 from tests.fakes import tiny_compute
@@ -33,8 +39,8 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 def test_two_folders_are_run_and_found_again(
     folders: tuple[Path, Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.compute.ACCURACY_EXAMPLES", 8)
-    monkeypatch.setattr("engine.compute.STEPS_EXAMPLES", 4)
+    monkeypatch.setattr(computing, "ACCURACY_EXAMPLES", 8)
+    monkeypatch.setattr(computing, "STEPS_EXAMPLES", 4)
     two = ["--arm", str(folders[0]), "--mdm", str(folders[1]), "--mask-token", "<mask>"]
     assert main(["run", *two, "--task", "ioi", "--n", "4"]) == 0
     said = capfd.readouterr()
@@ -55,6 +61,31 @@ def test_two_folders_are_run_and_found_again(
 
 def refuse(spec: object, on_progress: object) -> pipeline.RunTables:
     raise AssertionError(f"{spec} was computed again")
+
+
+def test_a_mask_that_no_tokenizer_knows_is_shown_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As DiffuGPT-M: one row more than its config says, which is the mask, and the tokenizer of its ARM."""
+    monkeypatch.setattr(computing, "ACCURACY_EXAMPLES", 2)
+    monkeypatch.setattr(computing, "STEPS_EXAMPLES", 2)
+    checkpoints.write(tmp_path / "arm", arm_of(WORDS))
+    wrapped = checkpoints.diffugpt(WORDS + 1)
+    checkpoints.write(tmp_path / "mdm", replace(wrapped, config={**wrapped.config, "vocab_size": WORDS}), 1)
+    folders, keys = (str(tmp_path / "arm"), str(tmp_path / "mdm")), pair_named("diffugpt-m").mdm_keys
+    keep(Pair("gpt", "GPT", *folders, mask_id=WORDS, shifted=True, mdm_keys=keys, prompts="words"))
+    found = computing.compute(RunSpec(pair="gpt", task="greater_than", n=2, points=1), lambda progress: None)
+    for name in ("inputs", "readouts", "node_lens", "residual_lens", "trajectories", "position_lens"):
+        for column in found.tables[name].columns:
+            flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+            assert flat.null_count == 0, name
+    masked = found.tables["inputs"]["tokens"][0].as_py()
+    assert masked[-1] == "<mask>"
+    keep(Pair("odd", "Odd", *folders, mask_id=vocabulary()["17"], shifted=True, mdm_keys=keys, prompts="words"))
+    with pytest.raises(UserError, match=r"contains token \d+, which this model reads as masked"):
+        computing.compute(RunSpec(pair="odd", task="countdown", n=40, points=1), lambda progress: None)
+
+
+def arm_of(words: int) -> checkpoints.Format:
+    return replace(checkpoints.GPT2, plain=checkpoints.gpt2(words), config=checkpoints.gpt2_config(vocab_size=words))
 
 
 def test_doctor_tells_of_two_folders(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
