@@ -150,7 +150,7 @@ def _residuals(model: Model, inputs: Sequence[Ids], looks: Sequence[_Look]) -> T
         batch = inputs[start : start + size]
         ids, real = padded(model, batch)
         with recording(model, names) as tape:
-            model.logits(ids, real)
+            model.logits(ids, real, at=[0])  # only what is recorded counts
         for i, one in enumerate(batch):
             stacked = torch.stack([tape[name][i, wanted[one]] for name in names], 1).float()  # [read, layer + 1, d]
             found |= {(one, read): values for read, values in zip(wanted[one], stacked, strict=True)}

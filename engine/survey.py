@@ -95,7 +95,7 @@ def survey(
         chosen = tuple(inputs[number] for number in numbers)
         ids, real = padded(model, [one.ids for one in chosen])
         with recording(model, names) as tape:
-            model.logits(ids, real)
+            model.logits(ids, real, at=[0])  # only what is recorded counts
         return Batch(tuple(numbers), chosen, ids, real), tape
 
     for numbers, (batch, tape) in in_batches(order, lambda number: len(inputs[number].ids), Capacity(TOKENS), run):
