@@ -19,7 +19,7 @@ from engine.pairs import Pair, pair_named
 from engine.prompt_csv import MOST_BYTES, checked_csv
 from engine.records import Progress, Run
 from engine.spec import RunSpec
-from engine.tasks import OwnPrompts, ProblemFile, countdown_file, own, task_named
+from engine.tasks import OwnPrompts, ProblemFile, countdown_file, measured_on, own, task_named
 
 TITLES = "     K  overlap   chance  ARM halves  MDM halves  early ARM  early MDM   ratio  comps ARM  comps MDM"
 
@@ -145,16 +145,9 @@ def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
 def describe(found: Run) -> str:
     """A run in one line: its key, what it is, how well the model solves the task."""
     spec, meta = found.spec, found.meta
-    accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} {_problems(spec.task)}"
+    accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} {measured_on(spec.task)}"
     brought = "  imported" if found.imported else ""
     return f"{found.key}  {spec.pair} / {spec.model} / {spec.task}  n={spec.n} seed={spec.seed}  {accuracy}{brought}"
-
-
-def _problems(task: str) -> str:
-    """What accuracy was measured on."""
-    if own.is_own(task):
-        return "own prompts"
-    return "problems of the file" if countdown_file.is_problem_file(task) else "held-out"
 
 
 @contextmanager

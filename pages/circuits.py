@@ -13,8 +13,7 @@ from engine import circuit, pipeline
 from engine.export import FORMATS, file_name
 from engine.pairs import Pair
 from engine.records import Run
-from engine.tasks import task_named
-from engine.tasks.own import is_own
+from engine.tasks import measured_on, task_named
 from pages.figures import charts
 from pages.figures import circuit as drawing
 from pages.parts import asking, resources, state, widgets
@@ -119,7 +118,7 @@ def numbers(sides: Sides) -> None:
     itself = "ARM / MDM, split half" if arm.part == mdm.part == TOTAL else "ARM / MDM, whole answer"
     if arm.run.spec.n < 2:
         itself = "needs two prompts"
-    own = is_own(arm.run.spec.task)
+    problems = measured_on(arm.run.spec.task)
     tiles = (
         (
             f"Overlap at K = {k:,}",
@@ -143,8 +142,8 @@ def numbers(sides: Sides) -> None:
         (
             "Problems solved",
             f"{arm.run.meta.accuracy:.0%} / {mdm.run.meta.accuracy:.0%}",
-            "ARM / MDM, own prompts" if own else "ARM / MDM, held out",
-            f"Of {arm.run.meta.accuracy_n} " + ("own prompts." if own else "held-out problems."),
+            f"ARM / MDM, {problems.removesuffix(' problems')}",
+            f"Of {arm.run.meta.accuracy_n} {problems}.",
         ),
     )
     with st.container(horizontal=True, gap="medium"):

@@ -23,6 +23,7 @@ __all__ = [
     "Task",
     "available",
     "examples",
+    "measured_on",
     "spoken",
     "task_named",
     "task_names",
@@ -46,6 +47,13 @@ def task_names() -> list[str]:
     """The tasks there are, then the own prompts and the files of problems that were kept, newest last."""
     kept = (*own.saved_sets(), *countdown_file.saved_files())
     return [*TASKS, *(found.name for found in kept)]
+
+
+def measured_on(name: str) -> str:
+    """What the accuracy of a task of that name is measured on."""
+    if own.is_own(name):
+        return "own prompts"
+    return "problems of a file" if countdown_file.is_problem_file(name) else "held-out problems"
 
 
 def available(task: Task, n: int) -> int:
