@@ -9,6 +9,7 @@ import hashlib
 import re
 import tomllib
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def pairs() -> dict[str, Pair]:
     Raises:
         UserError: a file is missing or says something a pair does not have.
     """
-    found = _read(settings.PAIRS, settings.MODELS)
+    found = {**_read(settings.PAIRS, settings.MODELS)}
     for file in sorted(settings.kept_pairs_dir().glob("*.toml")):
         found |= _read(file, file.parent)
     own = settings.user_pairs_path()
@@ -109,9 +110,17 @@ def weights_id(source: str) -> str:
 
 def _read(file: Path, base: Path) -> dict[str, Pair]:
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        stat = file.stat()
+        return _parsed(file, base, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
         raise UserError(f"The pairs file {file} cannot be read: {error.strerror}.") from error
+
+
+@lru_cache(maxsize=256)
+def _parsed(file: Path, base: Path, size: int, modified: int) -> dict[str, Pair]:
+    """A file's pairs, read again only when its size or time of change is another: pages ask many times."""
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"The pairs file {file} is not valid TOML: {error}.") from error
     return {name: pair_of(name, table, base, file) for name, table in tables.items()}

@@ -67,7 +67,7 @@ def page() -> None:
     question()
     with widgets.user_errors():
         runs = pipeline.list_runs()
-        cells = {pair.name: [look_up(pair, task, runs) for task in TASKS.values()] for pair in pairs().values()}
+        cells = {pair.name: look_up(pair, runs) for pair in pairs().values()}
         offer([cell for own in cells.values() for cell in own])
         watch_jobs()
         k = chosen_k([cell for own in cells.values() for cell in own])
@@ -99,21 +99,24 @@ def question() -> None:
     )
 
 
-def look_up(pair: Pair, task: Task, runs: list[Run]) -> Cell:
-    """A pair's two runs on a task: with a run's defaults, or where these cannot be computed, with what is stored."""
-    question = Question(pair.name, task.name, dtype=standing.dtype_of(pair, runs))
-    cell = stored(question, pair, task)
-    if not cell.problem:
-        return cell
-    others = standing.stored_questions(pair.name, task.name, runs)
-    return stored(others[0], pair, task) if others else cell
+def look_up(pair: Pair, runs: list[Run]) -> list[Cell]:
+    """A pair on every task: with a run's defaults, or where these cannot be computed, with what is stored."""
+    own = [run for run in runs if run.spec.pair == pair.name]
+    asked = {task: Question(pair.name, task, dtype=standing.dtype_of(pair, own)) for task in TASKS}
+    problems = {model: pipeline.obstacle(next(iter(asked.values())).spec(model)) for model in ("arm", "mdm")}
+    cells = []
+    for name, question in asked.items():
+        cell = stored(question, pair, problems, own)
+        others = standing.stored_questions(pair.name, name, own) if cell.problem else []
+        cells.append(stored(others[0], pair, problems, own) if others else cell)
+    return cells
 
 
-def stored(question: Question, pair: Pair, task: Task) -> Cell:
-    specs = [question.spec(model) for model in ("arm", "mdm")]
-    arm, mdm = (resources.found(spec) for spec in specs)
-    obstacles = (pipeline.obstacle(spec) for spec, run in zip(specs, (arm, mdm), strict=True) if run is None)
-    return Cell(pair, task, question, arm, mdm, next(filter(None, obstacles), None))
+def stored(question: Question, pair: Pair, problems: dict[str, str | None], own: list[Run]) -> Cell:
+    """The runs of a question, of `own`, the pair's; `problems` by model: why it cannot be computed here."""
+    runs = {model: resources.found(question.spec(model)) if own else None for model in problems}
+    problem = next((problems[model] for model, run in runs.items() if run is None and problems[model]), None)
+    return Cell(pair, TASKS[question.task], question, runs["arm"], runs["mdm"], problem)
 
 
 def offer(cells: list[Cell]) -> None:

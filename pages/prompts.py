@@ -56,6 +56,7 @@ def write() -> None:
         return
     columns[1].file_uploader(
         "Fill the table from a CSV file", "csv", key=UPLOAD, on_change=take_upload, args=(pair,),
+        max_upload_size=1,
         help="Columns clean, corrupted, and answer and foil (text) or correct_idx and incorrect_idx (token ids, as "
         "EAP-IG has them). Several right or wrong answers are a list: [\"33\", \"34\"] or [57, 58].",
     )  # fmt: skip

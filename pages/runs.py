@@ -16,13 +16,13 @@ from engine.pairs import pairs
 from engine.records import Run
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import available, task_named, task_names
-from pages.parts import resources, widgets
+from pages.parts import resources, standing, widgets
 from pages.parts.entry import show
+from pages.parts.state import AUTO
 from pages.parts.watching import job_card, watch_jobs
 
 UPLOAD, TAKEN = "bundle upload", "bundle taken"  # in the session only
 LARGEST = 2**30  # bytes of tables that a download is made of
-LARGEST_UPLOAD = 400  # MB
 
 
 def page() -> None:
@@ -39,8 +39,11 @@ def page() -> None:
 
 
 def start() -> None:
-    known = pairs()
+    known = {name: pair for name, pair in pairs().items() if not standing.obstacles(pair)}
     with st.expander("Start a run", icon=":material/play_arrow:"), st.form("start", border=False):
+        away = len(pairs()) - len(known)
+        if away:
+            st.caption(f"{away} more pairs cannot be computed here, as their weights are not: see the overview.")
         left, middle, right = st.columns(3)
         pair = left.selectbox("Pair", list(known), format_func=lambda name: known[name].title, key="start pair")
         tasks = left.multiselect("Tasks", task_names(), ["ioi"], format_func=title_of)
@@ -51,9 +54,11 @@ def start() -> None:
         metric = middle.selectbox("Metric", METRICS, key="start metric")
         n = right.number_input("Examples", 1, 10_000, RunSpec.n, key="start n")
         seed = right.number_input("Seed", 0, 1_000_000, RunSpec.seed, key="start seed")
-        dtype = right.selectbox("Precision", DTYPES, key="start dtype")
+        dtype = right.selectbox("Precision", (AUTO, *DTYPES), key="start dtype")
         order = right.selectbox("Order in which an MDM reveals its answer", ORDERS, key="start order")
-        if st.form_submit_button("Start", type="primary", key="start run"):
+        if st.form_submit_button("Start", type="primary", key="start run", disabled=not known) and pair:
+            if dtype == AUTO:
+                dtype = standing.dtype_of(known[pair], pipeline.list_runs())
             chosen = {"method": method, "seed": int(seed), "points": int(points), "metric": metric}
             counts = {task: available(task_named(task), int(n)) for task in tasks}
             specs = [
@@ -70,7 +75,7 @@ def bring() -> None:
     with st.expander("Import a bundle", icon=":material/upload:"):
         st.file_uploader(
             "A bundle, as `python -m engine bundle` or the button below writes it", "duckdb", key=UPLOAD,
-            on_change=take_upload, max_upload_size=LARGEST_UPLOAD,
+            on_change=take_upload,
             help="It is read as data: nothing in it is executed, everything is checked, and it is taken whole or not "
             "at all. A larger one can be imported with python -m engine import.",
         )  # fmt: skip

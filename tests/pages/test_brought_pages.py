@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import bundle, pipeline
+from engine import bundle, pairs, pipeline
 from engine.jobs import JobQueue
 from engine.records import Progress, RunTables
 from engine.spec import RunSpec
@@ -153,6 +153,24 @@ def test_a_bundle_is_uploaded_on_the_runs_page(brought_file: Path) -> None:
     assert len(pipeline.list_runs()) == 4
     page.file_uploader[0].set_value(("x.duckdb", b"coffee", "application/octet-stream")).run()
     assert "This file cannot be imported: it is not a database" in texts(page)
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_a_pair_of_two_folders_stands_beside_the_others(pair_file: Path) -> None:
+    folders = [str(pair_file.parent / model) for model in ("arm", "mdm")]
+    kept = pairs.keep(pairs.pair_of_two(folders[0], folders[1], "<mask>"))
+    page = app()
+    assert [header.value for header in page.header][:2] == ["Fake pair", "arm / mdm"]
+    assert page.button(key="compute missing").label == "Compute what is missing (16 runs)"
+    opened = app("circuits", pair=kept.name)
+    assert not opened.button(key="compute 0").disabled
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_only_pairs_that_are_here_can_be_started() -> None:
+    page = app("runs")
+    assert page.selectbox(key="start pair").options == ["Fake pair"]
+    assert "8 more pairs cannot be computed here" in texts(page)
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")

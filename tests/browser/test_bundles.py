@@ -1,0 +1,53 @@
+"""A bundle from another machine, as a person takes it: uploaded, looked at with no model, handed on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.app import ROOT, running_app, wait_until_still
+from tests.fakes import register_fake_pair
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from engine import bundle, pipeline
+from engine.spec import RunSpec
+from tests.fakes import fake_compute
+for model in ("arm", "mdm"):
+    pipeline.run(RunSpec(pair="mine", task="countdown", model=model, dtype="bfloat16"), compute=fake_compute)
+bundle.write(Path(sys.argv[1]), "mine")
+"""
+MEGABYTE = 2**20  # what the app takes of other uploads
+
+
+def test_a_bundle_is_uploaded_looked_at_and_handed_on(page: Page, tmp_path: Path) -> None:
+    file, pair = tmp_path / "mine.duckdb", register_fake_pair(tmp_path / "models", "mine")
+    there = {**os.environ, "CIRCUITS_DB": str(tmp_path / "there.duckdb"), "CIRCUITS_PAIRS": str(pair)}
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(file)], cwd=ROOT, env=there, check=True)
+    assert file.stat().st_size > MEGABYTE
+    with running_app({"CIRCUITS_DB": str(tmp_path / "here" / "circuits.duckdb")}) as address:
+        page.goto(address + "runs")
+        wait_until_still(page)
+        page.get_by_text("Import a bundle").click()
+        page.locator("input[type=file]").set_input_files(file)
+        expect(page.get_by_text("2 runs of the pair mine added.")).to_be_visible()
+
+        page.get_by_role("link", name="Overview").click()
+        expect(page.get_by_role("heading", name="Fake pair")).to_be_visible()
+        expect(page.get_by_text("Its weights are not here: nothing more of it can be computed.")).to_be_visible()
+        page.get_by_role("link", name="COUNTDOWN").first.click()
+        expect(page.get_by_text("Overlap at K = 200")).to_be_visible()
+        expect(page.get_by_text("bfloat16 on cpu").first).to_be_visible()
+
+        page.goto(address + "runs")
+        wait_until_still(page)
+        page.get_by_role("button", name="Bundle").click()
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Download 2 runs").click()
+        assert waiting.value.suggested_filename == "mine.duckdb"
+        assert Path(waiting.value.path()).stat().st_size > MEGABYTE
