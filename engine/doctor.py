@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from engine import memory, pipeline, settings
+from engine.encoding import encode
 from engine.errors import UserError
 from engine.graph import Graph
 from engine.hub import snapshot, weight_files
 from engine.pairs import Pair, pair_named, pairs, weights_id
 from engine.shape import Shape
 from engine.spec import DTYPES
+from engine.tasks import TASKS, examples, spoken
 from engine.tokens import words_of
 
 GIB = 2**30
+TRIED = 16  # examples of a task
 OTHERS = ("duckdb", "pyarrow", "numpy", "networkx", "streamlit", "plotly")
 
 
@@ -47,6 +50,7 @@ def pair(name: str) -> Iterator[str]:
     yield f"mask        {_mask(asked)}, {'shifted' if asked.shifted else 'not shifted'}"
     if asked.licence:
         yield f"licence     accepted at {asked.licence}"
+    yield from _tasks(asked)
     shape = memory.shape_of(asked)
     if shape is None:
         yield "memory      unknown: no config.json is here, and the pair's table has no shape"
@@ -70,6 +74,32 @@ def _needs(asked: Pair, shape: Shape) -> Iterator[str]:
     yield f"here        {chosen}"
     if not chosen.fits:
         yield "            Compute it on a larger machine, and bring the numbers here as a bundle."
+
+
+def _tasks(asked: Pair) -> Iterator[str]:
+    """Which tasks can be put to the pair, where its tokenizer is here."""
+    from engine.models import load_tokenizer
+
+    try:
+        tokenizer = load_tokenizer(asked.tokenizer("mdm"))
+    except UserError:
+        return
+    for task in TASKS.values():
+        try:
+            put = spoken(task, asked.prompts, tokenizer)
+            found = [encode(example, tokenizer) for example in examples(put, TRIED, seed=0)]
+        except UserError as error:
+            yield f"task        {task.name} cannot be asked: {error}"
+            continue
+        prompts, answers = (
+            [len(ids) for ids in side] for side in zip(*((e.prompt, e.answer) for e in found), strict=True)
+        )
+        form = "in words" if put is task else "natural text"
+        yield f"task        {task.name}: {form}, prompts of {_span(prompts)} tokens, answers of {_span(answers)}"
+
+
+def _span(lengths: Sequence[int]) -> str:
+    return str(min(lengths)) if min(lengths) == max(lengths) else f"{min(lengths)} to {max(lengths)}"
 
 
 def _model(asked: Pair, model: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,14 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from engine import doctor
 from engine.compute import compute
 from engine.encoding import encode
 from engine.records import RunTables
 from engine.spec import RunSpec
 from engine.tasks import TASKS, countdown_file, examples, spoken
 from engine.tasks.base import END
-from tests.tiny_tokenizers import KINDS, tokenizer_like
+from tests.tiny_tokenizers import KINDS, three_digits, tokenizer_like
 
 SHAPE = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -115,3 +117,20 @@ def test_problems_of_a_file_are_run_in_their_order() -> None:
     shown = ["".join(row["answer"]) for row in found.tables["examples"].to_pylist()]
     assert shown == [row.output for row in kept.rows[:2]]
     assert found.meta.accuracy_n == len(kept)
+
+
+def test_doctor_says_which_tasks_can_be_asked(
+    pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "\n".join(doctor.pair("qwen"))
+    for task, answers in (("ioi", "1"), ("greater_than", "2"), ("sudoku", "19")):
+        assert re.search(
+            rf"^task        {task}: natural text, prompts of \d+.* tokens, answers of {answers}$", said, re.MULTILINE
+        )
+    three_digits().save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "pairs.toml").write_text('[odd]\ntitle = "Odd"\narm = "model"\nmdm = "model"\nmask_id = 3\n')
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(tmp_path / "pairs.toml"))
+    assert "task        greater_than cannot be asked: Greater-than: this tokenizer cuts too few years" in "\n".join(
+        doctor.pair("odd")
+    )
