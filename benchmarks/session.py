@@ -27,6 +27,7 @@ class Session:
         self.errors: list[str] = []
         self._socket, self._page, self._query = socket, page, query
         self._states: dict[str, WidgetState] = {}
+        self._known: set[str] = set()  # hashes of messages that a browser would still have
 
     def open(self) -> float:
         """Show the page for the first time; seconds until its script has finished."""
@@ -45,6 +46,7 @@ class Session:
         client = message.rerun_script
         client.page_name, client.query_string = self._page, self._query
         client.widget_states.widgets.extend(self._states.values())
+        client.cached_message_hashes.extend(self._known)
         began = time.perf_counter()
         self._socket.send(message.SerializeToString())
         self.size = 0
@@ -55,6 +57,8 @@ class Session:
     def _finished(self, raw: str | bytes) -> bool:
         self.size += len(raw)
         message = ForwardMsg.FromString(raw if isinstance(raw, bytes) else raw.encode())
+        if message.metadata.cacheable:
+            self._known.add(message.hash)
         if message.WhichOneof("type") == "delta":
             element = message.delta.new_element
             if element.WhichOneof("type") == "slider":

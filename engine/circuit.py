@@ -126,25 +126,25 @@ def importance(graph: Graph, edges: Ints, scores: Floats) -> NDArray[np.float64]
     `scores[i]` belongs to `edges[i]`. A head's q, k and v edges all count for the head.
     """
     weight = np.abs(scores).astype(np.float64)
-    sources, targets = _endpoints(graph, edges)
+    sources, targets = endpoints(graph, edges)
     leaving = np.bincount(sources, weights=weight, minlength=graph.n_nodes)
     return np.asarray(leaving + np.bincount(targets, weights=weight, minlength=graph.n_nodes), dtype=np.float64)
 
 
 def layer_profile(graph: Graph, node_importance: Floats) -> NDArray[np.float64]:
-    """[layer]: the share of the importance of heads and MLPs that lies in each layer.
+    """[..., layer]: the share of the importance [..., node] of heads and MLPs that lies in each layer.
 
     `input` and `logits` belong to no layer and are left out. The shares sum to 1, or are all 0 where no head or MLP
     is in the circuit.
     """
-    inner = components(node_importance).reshape(graph.n_layers, graph.n_heads + 1)
-    total = inner.sum()
-    return np.asarray(inner.sum(axis=1) / (total or 1.0), dtype=np.float64)
+    inner = components(node_importance)
+    by_layer = inner.reshape(*inner.shape[:-1], graph.n_layers, graph.n_heads + 1).sum(axis=-1)
+    return _shares(by_layer)
 
 
 def components(node_importance: Floats) -> Floats:
-    """[head or MLP]: the importance of all nodes but `input` and `logits`."""
-    return node_importance[1:-1]
+    """[..., head or MLP]: the importance [..., node] of all nodes but `input` and `logits`."""
+    return node_importance[..., 1:-1]
 
 
 def early_boundary(n_layers: int) -> int:
@@ -158,11 +158,16 @@ def early_share(profile: Floats, boundary: int | None = None) -> float:
     Raises:
         UserError: no such boundary in so many layers.
     """
-    layers = len(profile)
+    return float(early_shares(profile, boundary))
+
+
+def early_shares(profiles: Floats, boundary: int | None = None) -> NDArray[np.float64]:
+    """`early_share` of each of [..., layer]."""
+    layers = profiles.shape[-1]
     chosen = early_boundary(layers) if boundary is None else boundary
     if not 1 <= chosen <= layers:
         raise UserError(f"The early boundary is {boundary}. Choose a number of layers from 1 to {layers}.")
-    return float(profile[:chosen].sum())
+    return np.asarray(profiles[..., :chosen].sum(axis=-1), dtype=np.float64)
 
 
 def early_ratio(mdm: float, arm: float) -> float:
@@ -172,21 +177,25 @@ def early_ratio(mdm: float, arm: float) -> float:
 
 def effective_number(shares: Floats) -> float:
     """exp of the entropy of `shares` (scaled to sum to 1): n for n equal shares, 1 for a single one, 0 for none."""
-    total = shares.sum()
-    if not total:
-        return 0.0
-    p = shares / total
-    p = p[p > 0]
-    return float(np.exp(-np.sum(p * np.log(p))))
+    return float(effective_numbers(shares))
+
+
+def effective_numbers(shares: Floats) -> NDArray[np.float64]:
+    """`effective_number` of each of [..., share]."""
+    p = _shares(shares)
+    entropy = -np.sum(p * np.log(p, out=np.zeros_like(p), where=p > 0), axis=-1)
+    return np.asarray(np.where(shares.any(axis=-1), np.exp(entropy), 0.0), dtype=np.float64)
 
 
 def gini(shares: Floats) -> float:
     """The Gini coefficient over all of `shares`, zeros too: 0 for equal shares, 1 - 1/n for a single one of n."""
-    n, total = len(shares), shares.sum()
-    if not total:
-        return 0.0
-    ranked = np.sort(shares)
-    return float(np.sum((2 * np.arange(1, n + 1) - n - 1) * ranked) / (n * total))
+    return float(ginis(shares))
+
+
+def ginis(shares: Floats) -> NDArray[np.float64]:
+    """`gini` of each of [..., share]."""
+    n = shares.shape[-1]
+    return np.asarray(np.sort(_shares(shares), axis=-1) @ (2 * np.arange(1, n + 1) - n - 1) / n, dtype=np.float64)
 
 
 def prune(graph: Graph, edges: Ints) -> NDArray[np.bool_]:
@@ -195,7 +204,7 @@ def prune(graph: Graph, edges: Ints) -> NDArray[np.bool_]:
     Nodes without an incoming or without an outgoing edge go, again and again until none is left to go; any of q, k
     and v is an incoming edge of a head; `input` and `logits` need only one side.
     """
-    sources, targets = _endpoints(graph, edges)
+    sources, targets = endpoints(graph, edges)
     keep = np.ones(len(edges), dtype=np.bool_)
     while True:
         fed, used = np.zeros((2, graph.n_nodes), dtype=np.bool_)
@@ -238,9 +247,15 @@ def _specialisation(graph: Graph, side: RankedEdges, k: int, boundary: int | Non
     return Specialisation(early, effective_number(inner), gini(inner))
 
 
-def _endpoints(graph: Graph, edges: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def endpoints(graph: Graph, edges: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """The node that each edge begins at and the node that it ends at."""
     return graph.edge_source[edges], graph.destination_node[graph.edge_destination[edges]]
+
+
+def _shares(values: Floats) -> NDArray[np.float64]:
+    """[..., value] scaled to sum to 1; zeros stay zeros."""
+    total = values.sum(axis=-1, keepdims=True)
+    return np.asarray(values / np.where(total, total, 1.0), dtype=np.float64)
 
 
 def _inverse(order: Ints) -> NDArray[np.int32]:

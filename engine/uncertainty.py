@@ -112,9 +112,12 @@ def importance_draws(graph: Graph, scored: Scored, n_examples: int, drawn: NDArr
     row[scored.blocks.edge] = np.arange(len(scored.blocks.edge))
     known = row[scored.edge] >= 0
     shares = scored.blocks.shares[row[scored.edge[known]]].astype(np.float64)  # [edge, block]
-    scores = np.abs(_weights(n_examples, drawn) @ shares.T)  # [resample, edge]
+    scores = np.abs(shares @ _weights(n_examples, drawn).T)  # [edge, resample]
     rest = circuit.importance(graph, scored.edge[~known], scored.score[~known])
-    return np.asarray(scores @ _incidence(graph, scored.edge[known]) + rest)
+    leaving, reaching = (
+        _summed_by(nodes, scores, graph.n_nodes) for nodes in circuit.endpoints(graph, scored.edge[known])
+    )
+    return np.asarray((leaving + reaching).T + rest)
 
 
 def specialisation(
@@ -126,14 +129,14 @@ def specialisation(
     points = [circuit.importance(graph, side.edge, side.score) for side in (arm, mdm)]
     redrawn = [importance_draws(graph, side, n_examples, drawn) for side in (arm, mdm)]
 
-    def early(found: Floats) -> float:
-        return circuit.early_share(circuit.layer_profile(graph, found), boundary)
+    def early(found: Floats) -> Floats:
+        return circuit.early_shares(circuit.layer_profile(graph, found), boundary)
 
-    def number(found: Floats) -> float:
-        return circuit.effective_number(circuit.components(found))
+    def number(found: Floats) -> Floats:
+        return circuit.effective_numbers(circuit.components(found))
 
-    def gini(found: Floats) -> float:
-        return circuit.gini(circuit.components(found))
+    def gini(found: Floats) -> Floats:
+        return circuit.ginis(circuit.components(found))
 
     of_early = [_each(early, point, many) for point, many in zip(points, redrawn, strict=True)]
     ratios = [circuit.early_ratio(b, a) for a, b in zip(*of_early, strict=True)]
@@ -169,18 +172,19 @@ def _weights(n_examples: int, drawn: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(drawn * (n_examples / (drawn @ sizes))[:, None], dtype=np.float64)
 
 
-def _incidence(graph: Graph, edges: NDArray[np.int32]) -> NDArray[np.float64]:
-    """[edge of `edges`, node]: 1 at the node where it begins and at the node where it ends."""
-    found = np.zeros((len(edges), graph.n_nodes))
-    rows = np.arange(len(edges))
-    found[rows, graph.edge_source[edges]] = 1
-    found[rows, graph.destination_node[graph.edge_destination[edges]]] = 1
+def _summed_by(nodes: NDArray[np.int32], scores: Floats, n_nodes: int) -> NDArray[np.float64]:
+    """[node, resample]: the sum of the rows of `scores` [edge, resample] whose edge has the node at an end."""
+    found = np.zeros((n_nodes, scores.shape[1]))
+    order = np.argsort(nodes, kind="stable")
+    present, first = np.unique(nodes[order], return_index=True)
+    if len(present):
+        found[present] = np.add.reduceat(scores[order], first, axis=0)
     return found
 
 
-def _each(measure: Callable[[Floats], float], point: Floats, redrawn: Floats) -> NDArray[np.float64]:
+def _each(measure: Callable[[Floats], Floats], point: Floats, redrawn: Floats) -> NDArray[np.float64]:
     """A measure of the point and then of every draw."""
-    return np.array([measure(found) for found in (point, *redrawn)])
+    return np.asarray(measure(np.concatenate([point[None], redrawn])))
 
 
 def _contrast(arm: NDArray[np.float64], mdm: NDArray[np.float64]) -> Contrast:

@@ -13,6 +13,7 @@ from engine.pipeline import LayerHistogram
 from engine.records import Run
 from engine.uncertainty import BandContrast, Contrast, Estimate
 from pages.figures import activations as drawing
+from pages.figures.palette import Palette
 from pages.parts import activation_data as data
 from pages.parts import activation_files as files
 from pages.parts import asking, resources, state, widgets
@@ -173,10 +174,9 @@ def histogram(asked: Asked, region: str, layer: int, bin_index: int | None, shar
 
 
 def statistics(asked: Asked, region: str) -> None:
-    arm, mdm = (histograms(side.run, region) for side in asked.sides)
-    figure = drawing.statistics_figure(arm, mdm, widgets.look())
     widgets.chart(
-        figure, "statistics", "Share of active neurons, kurtosis, mean and deviation by layer, ARM and MDM",
+        statistics_figure(asked.arm, asked.mdm, region, widgets.look()),
+        "statistics", "Share of active neurons, kurtosis, mean and deviation by layer, ARM and MDM",
         f"activation-statistics-{asked.question.task}-{region}",
     )  # fmt: skip
     st.caption(
@@ -187,10 +187,10 @@ def statistics(asked: Asked, region: str) -> None:
 
 def norms(asked: Asked, region: str) -> None:
     """How long the vectors are that layers pass on and that heads write."""
-    arm, mdm, offsets = data.residual_norms(asked.arm.key, asked.mdm.key)
     st.subheader("Length of the residual stream")
     widgets.chart(
-        drawing.residual_figure(arm, mdm, offsets, widgets.look()), "residual norms",
+        residual_figure(asked.arm.key, asked.mdm.key, widgets.look()),
+        "residual norms",
         "Norm of the residual stream by layer and position, ARM and MDM", f"residual-norms-{asked.question.task}",
     )  # fmt: skip
     st.caption(
@@ -198,9 +198,9 @@ def norms(asked: Asked, region: str) -> None:
         "first of the answer. Both models in the same colours, on a logarithmic scale."
     )
     st.subheader("Length of what heads write")
-    both = [data.head_norms(side.run.key, side.model, region) for side in asked.sides]
     widgets.chart(
-        drawing.heads_figure(both[0], both[1]), "head norms", "Norm of every head's output, ARM and MDM",
+        heads_figure(asked.arm.key, asked.mdm.key, region),
+        "head norms", "Norm of every head's output, ARM and MDM",
         f"head-norms-{asked.question.task}-{region}",
     )  # fmt: skip
     st.caption(f"Mean norm of what each head adds to the residual stream at {region} tokens, in the same colours.")
@@ -242,9 +242,9 @@ def lens(asked: Asked) -> None:
         help="Residual: the stream after a layer, read as logits. Components: a layer's heads and MLP, each alone.",
     )  # fmt: skip
     name = MEASURES[str(measure)]
-    contrast, _ = data.lens_bands(asked.arm.key, asked.mdm.key)[name]
     widgets.chart(
-        drawing.lens_figure(contrast, SAID[name], name.endswith("top"), widgets.look()), "lens by layer",
+        lens_figure(asked.arm.key, asked.mdm.key, name, widgets.look()),
+        "lens by layer",
         f"By layer: {SAID[name]}, ARM, MDM and their difference", f"lens-{name}-{asked.question.task}",
     )  # fmt: skip
     st.caption(
@@ -271,6 +271,30 @@ def downloads(asked: Asked, region: str) -> None:
                 label, _csv(rows), file_name=f"{name}-{asked.question.task}-{asked.k}.csv", mime="text/csv",
                 key=f"download {name}", icon=":material/download:", on_click="ignore",
             )  # fmt: skip
+
+
+# What doesn't depend on K is drawn once; figures are shared by all sessions as they are, so nobody may change them.
+
+
+@st.cache_resource(show_spinner=False, max_entries=32, hash_funcs={Run: lambda run: run.key})
+def statistics_figure(arm: Run, mdm: Run, region: str, look: Palette) -> go.Figure:
+    return drawing.statistics_figure(histograms(arm, region), histograms(mdm, region), look)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def residual_figure(arm: str, mdm: str, look: Palette) -> go.Figure:
+    return drawing.residual_figure(*data.residual_norms(arm, mdm), look)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def heads_figure(arm: str, mdm: str, region: str) -> go.Figure:
+    return drawing.heads_figure(data.head_norms(arm, "arm", region), data.head_norms(mdm, "mdm", region))
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def lens_figure(arm: str, mdm: str, measure: str, look: Palette) -> go.Figure:
+    contrast, _ = data.lens_bands(arm, mdm)[measure]
+    return drawing.lens_figure(contrast, SAID[measure], measure.endswith("top"), look)
 
 
 def histograms(run: Run, region: str) -> list[LayerHistogram]:

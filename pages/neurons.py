@@ -174,7 +174,7 @@ def all_neurons(asked: Asked, neurons: Layer, chosen: int | None) -> None:
 
 def scatter(asked: Asked, neurons: Layer, chosen: int | None) -> None:
     key = f"neuron scatter {asked.arm.key[:8]} {asked.mdm.key[:8]} {neurons.number}"
-    points = Points(neurons.number, neurons.attribution, neurons.promoted, neurons.among_strongest)
+    points = Points(neurons.number, neurons.attribution, neurons.said, neurons.among_strongest)
     pins = [j for layer, j in neuron.pins() if layer == neurons.number and j < len(neurons)]
     st.plotly_chart(
         scatter_figure(points, widgets.look(), chosen, pins),

@@ -65,18 +65,18 @@ def score_figure(heads: Mapping[str, Sequence[Head]], node: int, look: Palette) 
     figure = go.Figure()
     sides = (("arm", -0.17, "circle"), ("mdm", 0.17, "square"))
     for model, shift, _ in sides:
-        x = [getattr(head, field) for field in SCORES for head in heads[model]]
-        y = [row + shift for row in range(len(SCORES)) for _ in heads[model]]
+        x = np.array([getattr(head, field) for field in SCORES for head in heads[model]])
+        y = np.repeat(np.arange(len(SCORES)) + shift, len(heads[model]))
         mark = {"symbol": "line-ns-open", "size": 11, "color": blend(look.background, look.of(model), 0.45)}
         figure.add_trace(
             go.Scatter(x=x, y=y, mode="markers", marker=mark, hoverinfo="skip", name=f"{NAME[model]}, every head")
         )
     for model, shift, symbol in sides:
         own = next(head for head in heads[model] if head.node == node)
-        x = [getattr(own, field) for field in SCORES]
+        found = [getattr(own, field) for field in SCORES]
         figure.add_trace(
             go.Scatter(
-                x=x,
+                x=found,
                 y=[row + shift for row in range(len(SCORES))],
                 mode="markers",
                 marker={"symbol": symbol, "size": 13, "color": look.of(model),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import plotly.graph_objects as go
@@ -40,6 +41,7 @@ class TaskRow:
     published: tuple[tuple[str, float], ...] = ()  # (pair, overlap)
 
 
+@lru_cache(maxsize=100_000)
 def visible(token: str) -> str:
     """A token as a person can see it: white space and nothing get a sign, control characters their escape."""
     if not token:
@@ -48,6 +50,7 @@ def visible(token: str) -> str:
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
 
 
+@lru_cache(maxsize=100_000)
 def as_text(token: str) -> str:
     """A token for a figure's text, where Plotly would interpret tags."""
     return html.escape(visible(token), quote=False)

@@ -137,7 +137,7 @@ def walk_figure(steps: Sequence[TrajectoryStep], answer: Sequence[str], look: Pa
     figure.add_trace(outlines(boxes, look.text, "box", 2))
     labels = [f"{t}: {_short(token, len(answer))}" for t, token in enumerate(answer)]
     ends = "solved" if steps[-1].correct else "not solved"
-    frame(figure, [*(f"step {row.step}" for row in steps), f"<b>{ends}</b>"], labels, look)
+    figure.update_layout(frame([*(f"step {row.step}" for row in steps), f"<b>{ends}</b>"], labels, look))
     figure.update_xaxes(side="top")
     figure.add_hline(y=len(steps) - 0.5, line={"color": look.neutral, "width": 1.5})
     return figure.update_layout(height=70 + 28 * shape[0], margin_t=40)

@@ -45,54 +45,52 @@ def heat_figure(
 
     `cell`: pixels a row. `scale`: the colour bar's title; no bar without one. `upright`: long column labels stand.
     """
-    figure = go.Figure()
-    figure.add_trace(
-        go.Heatmap(
-            z=grid.values,
-            x=list(range(len(grid.columns))),
-            y=list(range(len(grid.rows))),
-            text=grid.text,
-            texttemplate="%{text}" if grid.text is not None else None,
-            textfont={"color": look.text, "size": 12},
-            customdata=grid.hover,
-            hovertemplate="%{customdata}<extra></extra>" if grid.hover is not None else None,
-            hoverinfo=None if grid.hover is not None else "skip",
-            hoverongaps=False,
-            colorscale=shades(colour, look),
-            zmin=0,
-            zmax=highest or 1.0,
-            xgap=1,
-            ygap=1,
-            showscale=bool(scale),
-            colorbar={"title": {"text": scale, "side": "right"}, "thickness": 12, "outlinewidth": 0},
-        )
-    )
-    frame(figure, grid.rows, grid.columns, look, titles=titles, upright=upright)
+    cells = {
+        "type": "heatmap",
+        "z": grid.values,
+        "x": np.arange(len(grid.columns)),
+        "y": np.arange(len(grid.rows)),
+        "text": None if grid.text is None else np.array(grid.text),
+        "texttemplate": "%{text}" if grid.text is not None else None,
+        "textfont": {"color": look.text, "size": 12},
+        "customdata": None if grid.hover is None else np.array(grid.hover),
+        "hovertemplate": "%{customdata}<extra></extra>" if grid.hover is not None else None,
+        "hoverinfo": None if grid.hover is not None else "skip",
+        "hoverongaps": False,
+        "colorscale": shades(colour, look),
+        "zmin": 0,
+        "zmax": highest or 1.0,
+        "xgap": 1,
+        "ygap": 1,
+        "showscale": bool(scale),
+        "colorbar": {"title": {"text": scale, "side": "right"}, "thickness": 12, "outlinewidth": 0},
+    }
     longest = max((len(html.unescape(label)) for label in grid.columns), default=0) if upright else 0
-    return figure.update_layout(height=80 + max(1, len(grid.rows)) * cell + 7 * longest)
+    height = 80 + max(1, len(grid.rows)) * cell + 7 * longest
+    axes = frame(grid.rows, grid.columns, look, titles=titles, upright=upright)
+    return go.Figure(data=[cells], layout={**axes, "height": height})
 
 
 def frame(
-    figure: go.Figure,
     rows: Sequence[str],
     columns: Sequence[str],
     look: Palette,
     *,
     titles: tuple[str, str] = ("", ""),
     upright: bool = False,
-) -> None:
-    """Axes whose cells are numbered from 0, rows from the top, with (some of) their labels."""
+) -> dict[str, Any]:
+    """The layout of axes whose cells are numbered from 0, rows from the top, with (some of) their labels."""
     font = {"color": look.text, "size": 12 if max(len(rows), len(columns)) <= 20 else 10}
     common = {"showgrid": False, "zeroline": False, "tickfont": font, "fixedrange": True}
     x, y = thinned(len(columns), COLUMNS_MOST), thinned(len(rows), ROWS_MOST)
-    figure.update_xaxes(
-        title=titles[0], tickvals=x, ticktext=[columns[i] for i in x], range=[-0.5, len(columns) - 0.5],
-        tickangle=-90 if upright else 0, **common,
-    )  # fmt: skip
-    figure.update_yaxes(
-        title=titles[1], tickvals=y, ticktext=[rows[i] for i in y], range=[len(rows) - 0.5, -0.5], **common
-    )
-    figure.update_layout(margin={"l": 8, "r": 8, "t": 12, "b": 8}, showlegend=False)
+    across = {"title": titles[0], "tickvals": x, "ticktext": [columns[i] for i in x]}
+    up = {"title": titles[1], "tickvals": y, "ticktext": [rows[i] for i in y]}
+    return {
+        "xaxis": {**common, **across, "range": [-0.5, len(columns) - 0.5], "tickangle": -90 if upright else 0},
+        "yaxis": {**common, **up, "range": [len(rows) - 0.5, -0.5]},
+        "margin": {"l": 8, "r": 8, "t": 12, "b": 8},
+        "showlegend": False,
+    }
 
 
 def thinned(count: int, most: int) -> list[int]:

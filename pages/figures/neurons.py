@@ -35,11 +35,11 @@ _ROOM = 0.06  # around the points
 
 @dataclass(frozen=True)
 class Points:
-    """The neurons of an MLP: attribution and most promoted tokens by model, and who is among the strongest."""
+    """The neurons of an MLP: attribution by model, most promoted tokens, and who is among the strongest."""
 
     layer: int
     attribution: dict[str, NDArray[np.float32]]  # [neuron]
-    promoted: dict[str, list[tuple[str, ...]]]
+    said: NDArray[np.str_]  # [neuron]: what its hover says of the tokens it promotes (`promoted_said`)
     strongest: dict[str, NDArray[np.bool_]]
 
     @property
@@ -82,6 +82,15 @@ def scatter_figure(points: Points, look: Palette, chosen: int | None = None, pin
         clickmode="event+select",
         uirevision=f"layer {points.layer}",
     )
+
+
+def promoted_said(promoted: Mapping[str, Sequence[Sequence[str]]]) -> NDArray[np.str_]:
+    """[neuron]: two lines for a hover, what each neuron promotes in each model."""
+    lines = [
+        [f"{NAME[model]} promotes {', '.join(map(as_text, tokens[:HOVER_TOKENS]))}" for tokens in promoted[model]]
+        for model in ("arm", "mdm")
+    ]
+    return np.array(["<br>".join(both) for both in zip(*lines, strict=True)])
 
 
 def histogram_figure(counts: Mapping[str, Sequence[int]], look: Palette) -> go.Figure:
@@ -204,19 +213,12 @@ def _group(kind: type[Any], points: Points, members: NDArray[np.int_], style: tu
         selected={"marker": {"opacity": opacity}},
         unselected={"marker": {"opacity": opacity}},
         customdata=members.tolist(),
-        text=[_promotes(points, int(j)) for j in members],
+        text=points.said[members],
         hovertemplate=f"<b>m{points.layer}.%{{customdata}}</b><br>ARM %{{x:+.4g}}, MDM %{{y:+.4g}}<br>%{{text}}"
         "<extra></extra>",
         name=f"{name} ({len(members):,})",
         meta=POINTS_TRACE,
     )
-
-
-def _promotes(points: Points, neuron: int) -> str:
-    """Two lines for a hover: what the neuron promotes in each model."""
-    best = {model: points.promoted[model][neuron][:HOVER_TOKENS] for model in ("arm", "mdm")}
-    lines = [f"{NAME[model]} promotes {', '.join(map(as_text, tokens))}" for model, tokens in best.items()]
-    return "<br>".join(lines)
 
 
 def _rings(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine import circuit, pipeline
 from engine.pipeline import KeptInput
+from pages.figures.neurons import promoted_said
 from pages.parts import resources
 
 STRONGEST = 50  # neurons whose overlap is told
@@ -33,6 +34,7 @@ class Layer:
     halves: dict[str, tuple[Floats, Floats]]  # over even and over odd examples
     rank: dict[str, NDArray[np.int32]]  # by |attribution|, 0 = largest
     promoted: dict[str, list[tuple[str, ...]]]
+    said: NDArray[np.str_]  # of what it promotes, on hover
     cosine: dict[str, Floats]  # "in", "gate", "out": the MDM's weights against the ARM's; nan where there are none
     correlation: Floats  # of activations; nan where no detail is kept in both models
 
@@ -94,15 +96,16 @@ def spot_of(text: str, number: int | None = None) -> Spot | None:
     return (number, int(alone[1])) if alone and number is not None else None
 
 
-@st.cache_data(show_spinner=False, max_entries=16)
+@st.cache_resource(show_spinner=False, max_entries=16)
 def layer(arm: str, mdm: str, number: int) -> Layer:
-    """An MLP's neurons, from the tables of two runs."""
+    """An MLP's neurons, from the tables of two runs. Shared by all sessions as it is, so nobody may write to it."""
     keys = dict(zip(MODELS, (arm, mdm), strict=True))
     names = ("attribution", "half_a", "half_b", "promoted")
     read = {model: resources.neuron_numbers(key, number, names) for model, key in keys.items()}
     cosines = resources.neuron_numbers(mdm, number, ("cos_in", "cos_gate", "cos_out"))
     known, _ = correlations(arm, mdm, number)
     n = len(read["arm"]["attribution"])
+    promoted = {model: [tuple(row) for row in columns["promoted"].tolist()] for model, columns in read.items()}
     correlation = np.full(n, np.nan, np.float32)
     correlation[list(known)] = list(known.values())
     return Layer(
@@ -110,7 +113,8 @@ def layer(arm: str, mdm: str, number: int) -> Layer:
         attribution={model: columns["attribution"] for model, columns in read.items()},
         halves={model: (columns["half_a"], columns["half_b"]) for model, columns in read.items()},
         rank={model: circuit.rank_of(columns["attribution"]) for model, columns in read.items()},
-        promoted={model: [tuple(row) for row in columns["promoted"].tolist()] for model, columns in read.items()},
+        promoted=promoted,
+        said=promoted_said(promoted),
         cosine={name.removeprefix("cos_"): values.astype(np.float32) for name, values in cosines.items()},
         correlation=correlation,
     )

@@ -14,6 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from engine import circuit, export, pipeline, settings
+from engine.graph import Graph
 from engine.jobs import JobQueue
 from engine.pipeline import (
     EdgeBlocks,
@@ -51,6 +52,12 @@ def found(spec: RunSpec) -> Run | None:
     return pipeline.find(spec)
 
 
+@st.cache_resource(show_spinner=False, max_entries=256)
+def graph_of(key: str) -> Graph:
+    """The architecture of a run."""
+    return pipeline.get(key).meta.graph
+
+
 def edges(key: str, part: str, k: int) -> EdgeTable:
     """The `k` strongest edges of a part: of a prefix that is kept, so that sliding K reads nothing."""
     kept = _prefix(key, part, next(size for size in PREFIXES if k <= size))
@@ -68,7 +75,7 @@ def _prefix(key: str, part: str, size: int) -> EdgeTable:
 @st.cache_data(show_spinner=False, max_entries=128)
 def node_edges(key: str, part: str, node: int, outgoing: bool) -> RankedEdges:
     """The edges that leave or reach a node, with rank and score, by edge index."""
-    graph = pipeline.get(key).meta.graph
+    graph = graph_of(key)
     ends = graph.edge_source if outgoing else graph.destination_node[graph.edge_destination]
     found = pipeline.edges_among(key, part, np.flatnonzero(ends == node).astype(np.int32))
     order = np.argsort(found.edge)
@@ -99,14 +106,13 @@ def self_overlap(run: Run, k: int) -> float:
 
 @st.cache_data(show_spinner=False, max_entries=512)
 def comparison(arm: str, mdm: str, part_arm: str, part_mdm: str, k: int) -> circuit.Comparison:
-    graph = pipeline.get(arm).meta.graph
-    return circuit.compare(graph, edges(arm, part_arm, k), edges(mdm, part_mdm, k), k)
+    return circuit.compare(graph_of(arm), edges(arm, part_arm, k), edges(mdm, part_mdm, k), k)
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
 def layer_shares(key: str, part: str, k: int) -> NDArray[np.float64]:
     """[n_layers]: the shares of the importance of the top K by layer."""
-    graph, table = pipeline.get(key).meta.graph, edges(key, part, k)
+    graph, table = graph_of(key), edges(key, part, k)
     return circuit.layer_profile(graph, circuit.importance(graph, table.edge, table.score))
 
 
@@ -167,7 +173,7 @@ def activation_histograms(key: str) -> list[LayerHistogram]:
     return pipeline.activation_histograms(key)
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
+@st.cache_resource(show_spinner=False, max_entries=64)  # frozen, so that nobody can change what all sessions see
 def heads(key: str) -> list[Head]:
     return pipeline.heads(key)
 

@@ -11,7 +11,6 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from engine import pipeline
 from engine.pipeline import ExampleRow, TrajectoryStep
 from engine.records import Run
 from pages.figures import denoising as drawing
@@ -72,7 +71,7 @@ def solved_by(key: str, examples: tuple[int, ...]) -> dict[str, list[bool]]:
 def overlaps(key: str, other: str, parts: tuple[str, ...], others: tuple[str, ...], k: int) -> NDArray[np.float64]:
     """[part, other part]: Jaccard index at K of two runs' parts."""
     sets = [[resources.edges(run, part, k).edge for part in names] for run, names in ((key, parts), (other, others))]
-    return drawing.jaccard_matrix(sets[0], sets[1], pipeline.get(key).meta.graph.n_edges)
+    return drawing.jaccard_matrix(sets[0], sets[1], resources.graph_of(key).n_edges)
 
 
 def walks_csv(look: Look) -> str:

@@ -19,7 +19,8 @@ def points(n: int = 40) -> Points:
     rng = np.random.default_rng(3)
     attribution = {model: rng.normal(0, 1, n).astype(np.float32) for model in ("arm", "mdm")}
     strongest = {model: np.abs(values) > 1 for model, values in attribution.items()}
-    return Points(4, attribution, dict.fromkeys(("arm", "mdm"), [(HOSTILE, " Mary", "\n", "fourth")] * n), strongest)
+    promoted = dict.fromkeys(("arm", "mdm"), [(HOSTILE, " Mary", "\n", "fourth")] * n)
+    return Points(4, attribution, neurons.promoted_said(promoted), strongest)
 
 
 def clickable(figure: go.Figure) -> list[go.Scatter]:
@@ -90,7 +91,7 @@ def test_many_points_are_drawn_by_the_graphics_card() -> None:
 def test_a_layer_that_does_nothing_is_drawn() -> None:
     given = points()
     zero = {model: np.zeros(40, np.float32) for model in ("arm", "mdm")}
-    low, high = neurons.scatter_figure(Points(0, zero, given.promoted, given.strongest), LIGHT).layout.xaxis.range
+    low, high = neurons.scatter_figure(Points(0, zero, given.said, given.strongest), LIGHT).layout.xaxis.range
     assert low < 0 < high
 
 
