@@ -11,7 +11,6 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +18,11 @@ import numpy as np
 from engine import pipeline
 from engine.errors import UserError
 from engine.graph import QKV, Graph
+from engine.hub import snapshot
 from engine.pairs import pair_named
 from engine.records import Run
 from engine.rows import EdgeTable
+from engine.shape import read_config
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -180,11 +181,10 @@ def _config(run: Run) -> dict[str, Any]:
 
 
 def _width(run: Run) -> int | None:
-    """The model's d_model, or None when its folder is not there (any more)."""
+    """The model's d_model, or None when it is not here (any more)."""
     try:
-        file = Path(pair_named(run.spec.pair).folder(run.spec.model)) / "config.json"
-        config = json.loads(file.read_text())
-    except (UserError, OSError):
+        config = read_config(snapshot(pair_named(run.spec.pair).folder(run.spec.model)))
+    except UserError:
         return None
     width = config.get("hidden_size", config.get("n_embd"))
     return int(width) if width else None

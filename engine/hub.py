@@ -43,11 +43,12 @@ def weights_id(source: str) -> str | None:
     """The commit of a downloaded hub model, as "id@commit"; None for a folder.
 
     Raises:
-        UserError: there is nothing of that name.
+        UserError: there is nothing of that name, or its weights were not downloaded with it.
     """
     if Path(source).is_dir():
         return None
     found = snapshot(source)
+    weight_files(found)
     return f"{source.partition('@')[0]}@{found.name}"
 
 

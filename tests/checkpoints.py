@@ -31,7 +31,7 @@ from engine.pairs import pair_named
 from engine.tokenizer import build_tokenizer
 
 LAYERS = 2
-NARROW = {"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": LAYERS, "num_attention_heads": 4}
+NARROW = {"hidden_size": 16, "intermediate_size": 12, "num_hidden_layers": LAYERS, "num_attention_heads": 4}
 QWEN = {"rope_theta": 1e6, "rms_norm_eps": 1e-6, "use_sliding_window": False, "max_window_layers": 28}
 Json = dict[str, Any]
 Rename = Callable[[str], str]
@@ -91,12 +91,12 @@ def inverse_frequencies() -> dict[str, Tensor]:
 
 
 def gpt2(vocabulary: int) -> Callable[[], PreTrainedModel]:
-    return lambda: GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, n_embd=8, n_layer=LAYERS, n_head=4))
+    return lambda: GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, n_embd=16, n_layer=LAYERS, n_head=4))
 
 
 def gpt2_config(**theirs: Any) -> Json:
     told = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": 50257, "n_ctx": 1024}
-    return {**told, "n_positions": 1024, "n_embd": 8, "n_layer": LAYERS, "n_head": 4, **theirs}
+    return {**told, "n_positions": 1024, "n_embd": 16, "n_layer": LAYERS, "n_head": 4, **theirs}
 
 
 def triangles(prefix: str) -> Callable[[], dict[str, Tensor]]:

@@ -189,8 +189,8 @@ NORM, UP = "model.norm.weight", "model.layers.1.mlp.up_proj.weight"
 BREAKAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "missing key": (without(UP), rf"do not fit the model: missing keys: {UP}\."),
     "unexpected key": (with_key("model.layers.0.extra"), r"unexpected keys: model\.layers\.0\.extra\."),
-    "size": (resized(UP), rf"mismatched keys: {UP} \(\[11, 8\] in the file, \[12, 8\] in the model\)"),
-    "fewer rows": (resized("model.embed_tokens.weight"), r"mismatched keys: .*\[151935, 8\] in the file"),
+    "size": (resized(UP), rf"mismatched keys: {UP} \(\[11, 16\] in the file, \[12, 16\] in the model\)"),
+    "fewer rows": (resized("model.embed_tokens.weight"), r"mismatched keys: .*\[151935, 16\] in the file"),
     "truncated": (file_with("model.safetensors", b"\x08\0\0\0\0\0\0\0{}"), "cannot be read as safetensors.*again"),
     "no weights": (file_with("model.safetensors", None), "There are no weights in .*model.safetensors or"),
     "pickled": (pickled, r"pickled \(pytorch_model\.bin\).*must be safetensors.*save_pretrained"),

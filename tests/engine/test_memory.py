@@ -46,7 +46,7 @@ def test_a_published_config_is_read_without_knowing_its_type(tmp_path: Path, nam
         checkpoints.write(tmp_path / "model", replace(one, extra=dict))
         shape, registered = shape_in(tmp_path / "model"), pair_named(name).shape
         assert registered is not None and (shape.tied, shape.gated) == (registered.tied, registered.gated)
-        assert (shape.layers, shape.heads, shape.d_model) == (2, 4, 8)
+        assert (shape.layers, shape.heads, shape.d_model) == (2, 4, 16)
 
 
 @pytest.mark.parametrize(
