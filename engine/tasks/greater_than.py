@@ -33,6 +33,7 @@ TEMPLATE = "The {noun} lasted from the year {century} {start} to the year {centu
 NATURAL = "The {noun} lasted from the year {century}{start} to the year {century}"
 TWIN_START = "01"
 FEWEST_YEARS = 30  # of a century that natural text uses
+FEWEST_IN_ALL = 300  # of all those centuries: enough held-out problems to measure accuracy on
 
 
 class GreaterThan:
@@ -84,11 +85,12 @@ class NaturalGreaterThan(Natural, GreaterThan):
         super().__init__(tokenizer)
         found = {century: _years(century, tokenizer) for century in CENTURIES}
         self.years = {c: years for c, years in found.items() if len(years) >= FEWEST_YEARS and TWIN_START in years}
-        if not self.years:
+        if sum(map(len, self.years.values())) < FEWEST_IN_ALL:
+            counts = ", ".join(f"{century} {len(years)}" for century, years in found.items())
             raise UserError(
                 f"{self.title}: this tokenizer cuts too few years into a century and a rest that follows it (by "
-                f"century: {', '.join(f'{c} {len(years)}' for c, years in found.items())}; {FEWEST_YEARS} are needed, "
-                f"{TWIN_START} among them)."
+                f"century: {counts}). {FEWEST_IN_ALL} are needed, in centuries with {FEWEST_YEARS} or more and "
+                f"{TWIN_START} among them."
             )
 
     def draw(self, rng: random.Random, split: Split) -> Example:
