@@ -149,6 +149,10 @@ def _spec(given: argparse.Namespace) -> RunSpec:
     fields = ("seed", "method", "points", "metric", "order")
     chosen = {field: getattr(given, field) for field in fields}
     pair = _pair_name(given) or DEFAULTS.pair
+    if given.arm is not None and given.shifted is None:
+        pair, known = commands.read_rightly(pair, given.task or DEFAULTS.task, given.dtype)
+        if known:
+            print(known, file=sys.stderr)
     dtype = given.dtype or fitting_dtype(pair_named(pair))
     spec = RunSpec(**chosen, pair=pair, dtype=dtype, n=given.n or DEFAULTS.n)  # refuses before prompts are saved
     task = _task(given, spec.pair)

@@ -15,7 +15,8 @@ from engine import bundle as bundles
 from engine import circuit, pipeline
 from engine import export as exports
 from engine.errors import UserError
-from engine.pairs import Pair, pair_named
+from engine.memory import fitting_dtype
+from engine.pairs import Pair, forget, keep, pair_named, pair_of_two
 from engine.prompt_csv import MOST_BYTES, checked_csv
 from engine.records import Progress, Run
 from engine.spec import RunSpec
@@ -57,6 +58,35 @@ def compare(
     yield f"MDM: {describe(mdm)}"
     if with_steps:
         yield from _along_training(pair, spec, arm, sizes, compute)
+
+
+def read_rightly(name: str, task: str, dtype: str | None) -> tuple[str, str]:
+    """The kept pair, of two that differ in `shifted` only, whose MDM is read as it was trained; and how that is known.
+
+    Where neither its config nor earlier runs tell, the model's answers do (engine/shift.py). `name` is the pair of the
+    two that is not shifted.
+    """
+    pair = pair_named(name)
+    if pair.shifted:
+        return name, ""
+    other = pair_of_two(pair.arm, pair.mdm, pair.mask, shifted=True)
+    before = [found.spec.pair for found in pipeline.list_runs() if found.spec.pair in (name, other.name)]
+    chosen, known = (before[0], "") if before else _tried(name, other.name, task, dtype or fitting_dtype(pair))
+    if chosen == other.name and name not in before:
+        forget(name)
+        keep(other)
+    return chosen, known
+
+
+def _tried(name: str, shifted: str, task: str, dtype: str) -> tuple[str, str]:
+    from engine.shift import readings
+
+    found = readings(name, task, dtype)
+    taken = "shifted (--not-shifted says otherwise)" if found.shifted else "not shifted (--shifted says otherwise)"
+    return shifted if found.shifted else name, (
+        f"The MDM's files don't say whether it predicts shifted. Its right answers have {found.before:.2f} nats a "
+        f"token read from the position before, {found.there:.2f} read where they stand: taken as {taken}."
+    )
 
 
 def save_prompts(file: str, pair: str) -> OwnPrompts:

@@ -83,7 +83,7 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
 
 
 def _tables(spec: RunSpec, on_progress: Report) -> RunTables:
-    asked, model = task_named(spec.task), _load(spec, on_progress)
+    asked, model = task_named(spec.task), loaded(spec, on_progress)
     task = spoken(asked, pair_named(spec.pair).prompts, model.tokenizer)
     drawn = examples(task, spec.n, spec.seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]
@@ -138,7 +138,8 @@ def _tables(spec: RunSpec, on_progress: Report) -> RunTables:
     return RunTables(meta, tables)
 
 
-def _load(spec: RunSpec, on_progress: Report) -> Model:
+def loaded(spec: RunSpec, on_progress: Report) -> Model:
+    """The model of a spec, on the device and in the way that its memory needs; UserError when it does not fit."""
     pair = pair_named(spec.pair)
     shape = shape_of(pair)
     if shape is None:

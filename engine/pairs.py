@@ -11,7 +11,6 @@ import tomllib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from engine import hub, settings
 from engine.digests import digest_of
@@ -76,7 +75,7 @@ def pair_of_two(arm: str, mdm: str, mask: str | int | None = None, shifted: bool
     arm, mdm = (_whole_path(source) for source in (arm, mdm))
     hub.snapshot(arm)
     if shifted is None:
-        shifted = _is_shifted(read_config(hub.snapshot(mdm)))
+        shifted = _tells_shift(mdm)
     tail = hashlib.sha256(f"{arm}\n{mdm}\n{mask!r}\n{shifted}".encode()).hexdigest()[:6]
     pair = Pair(
         name=f"{_short(arm)}+{_short(mdm)}-{tail}",
@@ -132,9 +131,9 @@ def _whole_path(source: str) -> str:
     return str(folder.resolve()) if folder.is_dir() or not hub.HUB_ID.fullmatch(source) else source
 
 
-def _is_shifted(config: dict[str, Any]) -> bool:
-    told = [config.get("model_type"), *(config.get("architectures") or [])]
-    return any(name in SHIFTED for name in told)
+def _tells_shift(mdm: str) -> bool:
+    config = read_config(hub.snapshot(mdm))
+    return any(name in SHIFTED for name in (config.get("model_type"), *(config.get("architectures") or [])))
 
 
 def _short(source: str) -> str:
