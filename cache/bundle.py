@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MOST_BYTES = 4 * 2**30  # of one table of one run, unpacked
+MOST_RECORD_BYTES = 2**27  # of the header, of the list of runs
 MOST_RUNS = 10_000
 BATCH = 20_000  # rows
 HEADER = {("bundle", "header", "VARCHAR"), ("bundle", "migrations", "VARCHAR[]")}
@@ -51,7 +52,7 @@ class BundleFile:
 
     def header(self) -> str:
         """What its writer put before the runs."""
-        rows = self._read("SELECT header FROM bundle.main.bundle LIMIT 2").to_pylist()
+        rows = self._read("SELECT header FROM bundle.main.bundle LIMIT 2", most=MOST_RECORD_BYTES).to_pylist()
         if len(rows) != 1:
             raise BundleError("its table `bundle` does not have one row")
         return str(rows[0]["header"])
@@ -59,9 +60,12 @@ class BundleFile:
     def runs(self) -> dict[int, RunRow]:
         """Every run by its number in this file, the oldest first."""
         query = "SELECT id, key, spec, meta, created, seconds, made_with, imported FROM bundle.main.runs ORDER BY id"
-        rows = self._read(query).to_pylist()
+        rows = self._read(query, most=MOST_RECORD_BYTES).to_pylist()
         if len(rows) > MOST_RUNS:
             raise BundleError(f"it has {len(rows)} runs; {MOST_RUNS} are the most")
+        optional = ("made_with", "imported")
+        if any(value is None for row in rows for name, value in row.items() if name not in optional):
+            raise BundleError("a run in it lacks a value")
         found = {row.pop("id"): RunRow(**row) for row in rows}
         if len(found) < len(rows) or len({row.key for row in found.values()}) < len(rows):
             raise BundleError("it has a run twice")
@@ -75,7 +79,7 @@ class BundleFile:
     def comparisons(self) -> list[tuple[int, str, int, str]]:
         """Both sides, run and part, of every overlap curve."""
         query = "SELECT DISTINCT run_a, part_a, run_b, part_b FROM bundle.main.overlap_curves ORDER BY ALL"
-        return [tuple(row.values()) for row in self._read(query).to_pylist()]
+        return [tuple(row.values()) for row in self._read(query, most=MOST_RECORD_BYTES).to_pylist()]
 
     def curve(self, run_a: int, part_a: str, run_b: int, part_b: str) -> pa.Table:
         """`k`, `shared` of a comparison."""
@@ -85,16 +89,17 @@ class BundleFile:
         )
         return self._read(query, run_a, part_a, run_b, part_b)
 
-    def _read(self, query: str, *values: object) -> pa.Table:
+    def _read(self, query: str, *values: object, most: int | None = None) -> pa.Table:
         import pyarrow as pa
 
+        most = most or MOST_BYTES
         try:
             reader = self._db.sql(query, params=list(values)).to_arrow_reader(BATCH)
             batches, size = [], 0
             for batch in reader:
                 size += batch.nbytes
-                if size > MOST_BYTES:
-                    raise BundleError(f"one of its tables is larger than {MOST_BYTES:,} bytes")
+                if size > most:
+                    raise BundleError(f"one of its tables is larger than {most:,} bytes")
                 batches.append(batch)
         except (duckdb.Error, pa.ArrowException) as error:
             raise BundleError(f"it cannot be read: {error}") from error

@@ -465,11 +465,9 @@ def _rows_of(spec: RunSpec) -> list[RunRow]:
 
 
 def _same_models(row: RunRow, wanted: dict[str, Any]) -> bool:
-    """Whether a run is of these weights, read in this way; its method and libraries may be others."""
-    found = json.loads(row.made_with or "{}")
-    others = ("method_version", "libraries")
-    same, than = ({name: one[name] for name in one if name not in others} for one in (found, wanted))
-    return same == than
+    """Whether a run is of these weights, read in this way by this method; its libraries may be others."""
+    found: dict[str, Any] = json.loads(row.made_with or "{}")
+    return {**found, "libraries": None} == {**wanted, "libraries": None}
 
 
 def _array(table: pa.Table, column: str) -> Any:

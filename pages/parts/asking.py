@@ -169,6 +169,11 @@ def marks(runs: dict[str, Run], pair: Pair) -> None:
         if not ability.can:
             said = f"**The {NAME[model]} cannot do this task.** " + widgets.plain(ability.reason)
             st.warning(said, icon=":material/report:")
+    if len({run.method_version for run in runs.values()}) > 1:
+        st.warning(
+            "The two were computed by different versions of the method: they may differ for that reason alone.",
+            icon=":material/report:",
+        )
     brought = [run for run in runs.values() if run.imported]
     if brought:
         st.caption(f":material/inventory_2: {widgets.plain(standing.brought(brought, pair))}")

@@ -129,11 +129,19 @@ def test_a_bundle_that_unfolds_is_given_up(changed: Callable[..., Path], monkeyp
         opened_file.table(1, "accuracy_steps")
 
 
+def test_a_header_that_unfolds_is_given_up(changed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    file = changed("UPDATE bundle SET header = repeat('x', 2_000_000)")
+    monkeypatch.setattr(bundle, "MOST_RECORD_BYTES", 2**20)
+    with opened(file) as opened_file, pytest.raises(BundleError, match="larger than 1,048,576 bytes"):
+        opened_file.header()
+
+
 @pytest.mark.parametrize(
     ("statement", "why"),
     [
         ("INSERT INTO runs SELECT * FROM runs", "a run twice"),
         ("INSERT INTO runs SELECT id + 5, * EXCLUDE id FROM runs", "a run twice"),
+        ("UPDATE runs SET spec = NULL", "lacks a value"),
         ("INSERT INTO runs SELECT i, i, '', '', '', 0, '', NULL FROM range(5, 10100) r(i)", "10000 are the most"),
     ],
 )

@@ -328,6 +328,9 @@ def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(
     bring(workspace, run.key)
     found = pipeline.find(SPEC)
     assert found and (found.key, found.imported) == (run.key, "2026-02-02")
+    with monkeypatch.context() as later:
+        later.setattr(pipeline, "METHOD_VERSION", pipeline.METHOD_VERSION + 1)
+        assert pipeline.find(SPEC) is None
     (workspace / "pair" / "mdm" / "model.safetensors").write_bytes(b"trained for longer")
     assert pipeline.find(SPEC) is None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from engine import bundle, pairs, pipeline
@@ -184,3 +185,16 @@ def test_the_runs_of_a_pair_can_be_downloaded_as_a_bundle(tmp_path: Path, monkey
     pipeline.close()
     monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "other.duckdb"))
     assert bundle.take(file).added == 2
+
+
+@pytest.mark.usefixtures("brought")
+def test_runs_of_different_methods_are_marked(tmp_path: Path) -> None:
+    said = "computed by different versions of the method"
+    assert said not in texts(app("circuits", pair="mine", task="ioi"))
+    arm = pipeline.find(replace(IOI, model="arm"))
+    pipeline.close()
+    with duckdb.connect(str(tmp_path / "circuits.duckdb")) as db:
+        older = """UPDATE runs SET made_with = regexp_replace(made_with, 'method_version": \\d+', 'method_version": 1')
+            WHERE key = ?"""
+        db.execute(older, [arm.key])
+    assert said in texts(app("circuits", pair="mine", task="ioi"))
