@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,6 +19,7 @@ from pages.figures.palette import NAME, Palette
 _TOKENS = 8  # rows on either side of a lens
 _LONGEST = 18  # characters of a token in a figure
 _VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+_BYTE = re.compile(r"<0x([0-7][0-9A-F])>")  # how SentencePiece spells a character that is not in its vocabulary
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,37 @@ class TaskRow:
 
 @lru_cache(maxsize=100_000)
 def visible(token: str) -> str:
-    """A token as a person can see it: white space and nothing get a sign, control characters their escape."""
+    """A token as a person can see it: white space and nothing get a sign, control characters their escape.
+
+    "Ġthe" and "▁the", as vocabularies spell them, are both a space and "the".
+    """
     if not token:
         return "∅"
-    shown = "".join(_VISIBLE.get(c) or (c if c.isprintable() else c.encode("unicode_escape").decode()) for c in token)
+    text = spelled_out(token)
+    shown = "".join(_VISIBLE.get(c) or (c if c.isprintable() else c.encode("unicode_escape").decode()) for c in text)
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+
+
+def spelled_out(token: str) -> str:
+    """The text of a token as a vocabulary spells it; a part of a character stays as it is."""
+    byte = _BYTE.fullmatch(token)
+    if byte:
+        return chr(int(byte[1], 16))
+    bytes_of = _byte_characters()
+    if token.isascii() or not all(c in bytes_of for c in token):
+        return token.replace("▁", " ")
+    try:
+        return bytes(bytes_of[c] for c in token).decode()
+    except UnicodeDecodeError:
+        return token
+
+
+@cache
+def _byte_characters() -> dict[str, int]:
+    """The printable characters with which byte-level vocabularies (GPT-2's, Qwen's) spell bytes."""
+    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(256 + place): byte for place, byte in enumerate(others)}
 
 
 @lru_cache(maxsize=100_000)

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from engine import circuit
 from engine.graph import Graph
@@ -225,6 +226,37 @@ def test_the_overlap_curve_is_the_jaccard_index_at_every_k() -> None:
 )
 def test_tokens_are_shown_and_never_interpreted(token: str, shown: str) -> None:
     assert charts.as_text(token) == shown
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("ĠMary", "␣Mary"),
+        ("▁Mary", "␣Mary"),
+        ("▁", "␣"),
+        ("Ċ", "⏎"),
+        (":ĊĊ", ":⏎⏎"),
+        ("<0x0A>", "⏎"),
+        ("<0xE6>", "<0xE6>"),  # a part of a character
+        ("æĪĳ", "我"),
+        ("ĠcafÃ©", "␣café"),
+        ("æĪ", "æĪ"),
+        ("café", "café"),
+        ("日本", "日本"),
+        ("Ġ<b>", "␣<b>"),
+        ("Ġ\u200b", "Ġ\\u200b"),
+    ],
+)
+def test_tokens_are_read_as_their_vocabulary_means_them(token: str, shown: str) -> None:
+    assert charts.visible(token) == shown
+
+
+def test_every_byte_of_a_byte_level_vocabulary_is_known() -> None:
+    assert set(charts._byte_characters()) == set(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE({c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, []))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for text in ("naïve", "€ 我", "ß\u00a0x", "😀"):
+        assert charts.spelled_out("".join(core.encode(text).tokens)) == text
 
 
 def test_a_lens_shows_every_token_beside_its_own_bar() -> None:
