@@ -21,7 +21,7 @@ from pages.parts.entry import show
 from pages.parts.state import AUTO
 from pages.parts.watching import job_card, watch_jobs
 
-UPLOAD, TAKEN = "bundle upload", "bundle taken"  # in the session only
+TAKEN = "bundle taken"  # in the session only: the file that was uploaded last and what came of it
 LARGEST = 2**30  # bytes of tables that a download is made of
 
 
@@ -73,33 +73,34 @@ def start() -> None:
 def bring() -> None:
     """Take runs that were computed elsewhere."""
     with st.expander("Import a bundle", icon=":material/upload:"):
-        st.file_uploader(
-            "A bundle, as `python -m engine bundle` or the button below writes it", "duckdb", key=UPLOAD,
-            on_change=take_upload,
+        file = st.file_uploader(
+            "A bundle, as `python -m engine bundle` or the button below writes it", "duckdb", key="bundle upload",
             help="It is read as data: nothing in it is executed, everything is checked, and it is taken whole or not "
             "at all. A larger one can be imported with python -m engine import.",
         )  # fmt: skip
-        said = st.session_state.pop(TAKEN, None)
+        if file is None:
+            return
+        if TAKEN not in st.session_state or st.session_state[TAKEN][0] != file.file_id:
+            with st.spinner("Checking and importing ..."):
+                st.session_state[TAKEN] = (file.file_id, taken(file.getvalue()))
+        said = st.session_state[TAKEN][1]
         if isinstance(said, bundle.Taken):
             known = f" {said.known} were here before." if said.known else ""
             runs = f"{said.added} run" + ("s" if said.added != 1 else "")
             st.success(widgets.plain(f"{runs} of the pair {said.pair} added.{known}"), icon=":material/check:")
-        elif said:
+        else:
             st.error(widgets.plain(said), icon=":material/error:")
 
 
-def take_upload() -> None:
-    """Import the file that was uploaded, or keep the sentence why not."""
-    file = st.session_state[UPLOAD]
-    if file is None:
-        return
+def taken(content: bytes) -> bundle.Taken | str:
+    """What came of an upload: what was imported, or the sentence why not."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "This file"
-        path.write_bytes(file.getvalue())
+        path.write_bytes(content)
         try:
-            st.session_state[TAKEN] = bundle.take(path)
+            return bundle.take(path)
         except UserError as error:
-            st.session_state[TAKEN] = str(error)
+            return str(error)
 
 
 def hand_on(runs: list[Run]) -> None:
