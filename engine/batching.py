@@ -6,8 +6,10 @@ not fit is the only work that is done again.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -85,10 +87,15 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def release() -> None:
-    """Give memory that nobody holds any more back to the device."""
+    """Give memory that nobody holds any more back to the device, and to the system.
+
+    A model's modules refer to each other in circles, and the C library keeps what was freed in pieces.
+    """
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    with suppress(OSError, AttributeError):  # other C libraries have no such function
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _first(items: Sequence[T], cost: Callable[[T], int], size: int) -> tuple[Sequence[T], int]:

@@ -21,6 +21,7 @@ import torch
 from engine.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of
 from engine.activations import Histograms, ResidualNorms
 from engine.attribution import Attribution, attribute
+from engine.batching import release
 from engine.circuit import order_of
 from engine.columns import lists
 from engine.denoise import Order, reveal_order
@@ -30,7 +31,7 @@ from engine.heads import Heads, token_roles
 from engine.lens import Lens, Readout, lenses, readouts_of
 from engine.lens_layers import LensLayers, position_lens
 from engine.memory import plan, refuse_too_large, shape_of
-from engine.models import Model, load, release
+from engine.models import Model, load
 from engine.neurons import Activity, Strongest, Traces, detail_table, detailed, neuron_table
 from engine.pairs import pair_named
 from engine.records import Progress, RunMeta, RunTables

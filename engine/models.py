@@ -8,7 +8,6 @@ and an MDM would silently run causally.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from engine.batching import release
 from engine.errors import UserError
 from engine.graph import Graph
 from engine.hub import snapshot
@@ -152,13 +152,6 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     if not (folder / TOKENIZER).is_file() and (folder.parent.parent / "mdm").is_dir():
         folder = folder.parent.parent / "mdm"
     return _tokenizer_in(folder)
-
-
-def release() -> None:
-    """Give back the memory of models that nobody holds any more: their modules refer to each other in circles."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def default_device() -> str:
