@@ -14,14 +14,11 @@ import torch
 from torch import Tensor
 
 from engine.batching import free_bytes
+from engine.footprint import BUFFER, LAYERS_AT_ONCE, token_bytes
 from engine.graph import Graph
 from engine.norms import Norm
 from engine.path import Difference, Path
 from engine.plain import Block
-
-LAYERS_AT_ONCE = 4
-CPU_BUFFER = 2**28  # bytes; a processor's caches make more useless
-GPU_BUFFER = 2**32
 
 Chunk = tuple[slice, slice]  # rows, positions
 
@@ -67,13 +64,7 @@ def contract(
 
 def default_buffer(device: torch.device) -> int:
     """Bytes: as much as is useful, and no more than half of what a GPU has left."""
-    return min(GPU_BUFFER, free_bytes(device) // 2) if device.type == "cuda" else CPU_BUFFER
-
-
-def token_bytes(graph: Graph, d_model: int, itemsize: int) -> int:
-    """What the contraction holds for a token: all sources, and the destinations of a few layers twice."""
-    destinations = min(LAYERS_AT_ONCE, graph.n_layers) * (3 * graph.n_heads + 1)
-    return itemsize * d_model * (graph.n_sources + destinations + 3 * graph.n_heads)
+    return min(BUFFER["cuda"], free_bytes(device) // 2) if device.type == "cuda" else BUFFER["cpu"]
 
 
 def _chunks(rows: int, positions: int, tokens: int) -> Iterator[Chunk]:

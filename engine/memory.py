@@ -15,18 +15,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from engine.errors import UserError
-from engine.graph import Graph
+from engine.footprint import BYTES, footprint
 from engine.hub import snapshot
 from engine.pair import Pair
 from engine.shape import Shape, shape_in
 from engine.spec import DTYPES
 
 GIB = 2**30
-BYTES = {"float32": 4, "bfloat16": 2}
 USABLE = 0.9  # of a device; the rest is the libraries' own and what fragments
 TOKENS = {"cuda": 128, "cpu": 1024}  # of a batch: the smallest useful one where batches shrink until they fit
-BUFFER = {"cuda": 2**32, "cpu": 2**28}  # at most, of source differences (engine/contraction.py)
-BLOCKS = 33  # tables of edge scores held at once: one a block of examples, and the batch's
+ROW = 64  # tokens of an input, about
+SLACK = 1.25  # for what a step needs in passing, and for what an allocator does not give back
 
 
 @dataclass(frozen=True)
@@ -122,21 +121,12 @@ def weight_bytes(shape: Shape, dtype: str) -> int:
 
 
 def work_bytes(shape: Shape, dtype: str, device: str) -> int:
-    """What attribution holds beside the weights with one batch on "cuda" or "cpu"; rather too much than too little.
+    """What attribution holds beside the weights with one batch on "cuda" or "cpu", with some slack.
 
-    Measured in fp32 with full batches on a CPU: 2.0 GiB where this says 2.6 (30 layers, d_model 576), 1.2 where it
-    says 1.4 (8 layers, d_model 1024).
+    Measured in fp32 with full batches on a CPU: 2.0 GiB where this says 2.1 (30 layers, d_model 576).
     """
-    tokens = TOKENS[device]
-    graph = Graph(shape.layers, shape.heads)
-    scores = BLOCKS * graph.n_sources * graph.n_destinations * 4
-    # Per layer and token: the residual, norms and writes, queries, keys, values and their gradients, neurons thrice.
-    layer = 8 * shape.d_model + 8 * shape.heads * shape.d_head + 3 * shape.mlp
-    activations = tokens * shape.layers * layer * BYTES[dtype]
-    kept = tokens * shape.layers * (5 * shape.d_model + 3 * shape.heads * shape.d_head) * 4  # summed over points
-    logits = tokens * shape.vocabulary * 4  # at the positions that are read, their gradients too
-    delta = min(BUFFER[device], graph.n_sources * tokens * shape.d_model * 4)
-    return scores + activations + kept + logits + delta
+    whole = footprint(shape, TOKENS[device], ROW, dtype, device)
+    return int(SLACK * (whole.peak - whole.weights))
 
 
 def devices() -> list[Device]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import UserError
+from engine.lean import make_lean
 from engine.norms import Norm
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def twin_of(model: PreTrainedModel) -> PreTrainedModel:
     AttentionInterface.register(ATTENTION, _attend)
     twin = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
     twin.set_attn_implementation(ATTENTION)
+    make_lean(twin)
     return twin
 
 

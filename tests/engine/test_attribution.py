@@ -10,7 +10,7 @@ import torch
 from transformer_lens.tools.analysis.attribution_patching import EdgeAttributionConfig, Node, attribution_patch
 
 from engine.attribution import BLOCKS, attribute, integration_points
-from engine.contraction import token_bytes
+from engine.footprint import token_bytes
 from engine.metrics import at_sites, row_metrics
 from engine.models import Model
 from engine.sites import Row

@@ -60,7 +60,7 @@ def test_a_published_config_is_read_without_knowing_its_type(tmp_path: Path, nam
         ("qwen3-mdlm", 24, (), "float32", "cpu", False, True),
         ("qwen3-mdlm", 24, (80,), "float32", "cuda", False, True),
         ("embedded", 4, (), "float32", "cpu", False, True),
-        ("qwen3-mdlm", 8, (), "bfloat16", "cpu", False, True),
+        ("qwen3-mdlm", 6, (), "bfloat16", "cpu", False, True),
         ("dream", 64, (24,), "bfloat16", "cuda", False, True),
     ],
 )
