@@ -76,7 +76,7 @@ def page() -> None:
             show_pair(pairs()[name], cells[name], k)
         for name in waiting:
             show_waiting(pairs()[name], cells[name])
-        show_away([pairs()[name] for name in away])
+        show_away({name: str(cells[name][0].problem) for name in away})
         show_published()
         legend()
 
@@ -127,7 +127,7 @@ def offer(cells: list[Cell]) -> None:
     busy = any(job.is_open for job in resources.job_queue().jobs())
     if not missing or busy:
         return
-    known = [run.seconds for cell in cells for run in (cell.arm, cell.mdm) if run]
+    known = [run.seconds for cell in cells for run in (cell.arm, cell.mdm) if run and not run.imported]
     minutes = max(1, math.ceil(len(missing) * (sum(known) / len(known) if known else SECONDS_A_RUN) / 60))
     runs = f"{len(missing)} run" + ("s" if len(missing) > 1 else "")
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
@@ -187,19 +187,23 @@ def show_waiting(pair: Pair, cells: list[Cell]) -> None:
     links([cell for cell in cells if not cell.problem], DEFAULT_K)
 
 
-def show_away(away: list[Pair]) -> None:
-    """Pairs whose weights are not here, folded away, with what to do about it."""
-    if not away:
+def show_away(problems: dict[str, str]) -> None:
+    """Pairs that cannot be computed here, folded away, with what to do about it; `problems` by name: why not."""
+    if not problems:
         return
-    st.header("Pairs that are not here", divider="gray")
-    count = f"{len(away)} more pair" + ("s" if len(away) > 1 else "")
+    st.header("Pairs that cannot be computed here", divider="gray")
+    count = f"{len(problems)} more pair" + ("s" if len(problems) > 1 else "")
     st.markdown(
         f"{count} can be looked at when their weights are downloaded, or when circuits that were computed elsewhere "
         "are imported as a bundle."
     )
-    for pair in away:
+    for name, problem in problems.items():
+        pair = pairs()[name]
         with st.expander(widgets.plain(f"{pair.title}{standing.size(pair)}")):
-            standing.how_to_get(pair)
+            if standing.weights_missing(pair):
+                standing.how_to_get(pair)
+            else:
+                st.markdown(widgets.plain(problem))
     st.page_link("pages/runs.py", label="Import a bundle on the Runs page", icon=":material/upload:")
 
 

@@ -39,11 +39,13 @@ def page() -> None:
 
 
 def start() -> None:
-    known = {name: pair for name, pair in pairs().items() if not standing.obstacles(pair)}
+    runs = pipeline.list_runs()
+    dtypes = {name: standing.dtype_of(pair, runs) for name, pair in pairs().items()}
+    known = {name: pair for name, pair in pairs().items() if not pipeline.obstacle(RunSpec(name, dtype=dtypes[name]))}
     with st.expander("Start a run", icon=":material/play_arrow:"), st.form("start", border=False):
         away = len(pairs()) - len(known)
         if away:
-            st.caption(f"{away} more pairs cannot be computed here, as their weights are not: see the overview.")
+            st.caption(f"{away} more pairs cannot be computed here: the overview says why.")
         left, middle, right = st.columns(3)
         pair = left.selectbox("Pair", list(known), format_func=lambda name: known[name].title, key="start pair")
         tasks = left.multiselect("Tasks", task_names(), ["ioi"], format_func=title_of)
@@ -58,7 +60,7 @@ def start() -> None:
         order = right.selectbox("Order in which an MDM reveals its answer", ORDERS, key="start order")
         if st.form_submit_button("Start", type="primary", key="start run", disabled=not known) and pair:
             if dtype == AUTO:
-                dtype = standing.dtype_of(known[pair], pipeline.list_runs())
+                dtype = dtypes[pair]
             chosen = {"method": method, "seed": int(seed), "points": int(points), "metric": metric}
             counts = {task: available(task_named(task), int(n)) for task in tasks}
             specs = [

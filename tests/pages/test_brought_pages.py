@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from engine import bundle, pairs, pipeline
+from engine import bundle, memory, pairs, pipeline
 from engine.jobs import JobQueue
 from engine.records import Progress, RunTables
 from engine.spec import RunSpec
@@ -165,6 +165,20 @@ def test_a_pair_of_two_folders_stands_beside_the_others(pair_file: Path) -> None
     assert page.button(key="compute missing").label == "Compute what is missing (16 runs)"
     opened = app("circuits", pair=kept.name)
     assert not opened.button(key="compute 0").disabled
+
+
+@pytest.mark.usefixtures("queue_of")
+def test_a_pair_that_does_not_fit_says_how_large_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = '{ "num_hidden_layers": 28, "num_attention_heads": 28, "hidden_size": 3584, "vocab_size": 152064 }'
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(tmp_path / "models", "large")))
+    for model in ("arm", "mdm"):
+        (tmp_path / "models" / model / "config.json").write_text(shape)
+    monkeypatch.setattr(memory, "devices", lambda: [memory.Device("cpu", 2**30, 2**30)])
+    (large,) = [expander for expander in app().expander if expander.label == "Fake pair"]
+    assert "but there are 1.0 GiB on this machine" in large.markdown[0].value.replace("\\", "")
+    page = app("circuits", pair="large")
+    assert page.button(key="compute 0").disabled and "but there are 1.0 GiB" in texts(page)
+    assert "Fake pair" not in app("runs").selectbox(key="start pair").options
 
 
 @pytest.mark.usefixtures("pair", "queue_of")
