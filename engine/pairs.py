@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from engine import hub, settings
 from engine.digests import digest_of
 from engine.errors import UserError
-from engine.pair import Pair, pair_of, toml_of
+from engine.pair import NAME, Pair, pair_of, toml_of
 from engine.shape import read_config
 
 __all__ = ["Pair", "forget", "keep", "pair_named", "pair_of_two", "pairs", "weights_id"]
@@ -30,16 +31,21 @@ def pairs() -> dict[str, Pair]:
     Raises:
         UserError: a file is missing or says something a pair does not have.
     """
-    found = {**_read(settings.PAIRS, settings.MODELS)}
-    for file in sorted(settings.kept_pairs_dir().glob("*.toml")):
-        found |= _read(file, file.parent)
-    own = settings.user_pairs_path()
-    return found | (_read(own, own.parent) if own else {})
+    shipped, own = _read(settings.PAIRS, settings.MODELS), settings.user_pairs_path()
+    kept = {name: pair for name, pair in _kept().items() if name not in shipped}
+    return {**shipped, **kept, **(_read(own, own.parent) if own else {})}
 
 
 def pair_named(name: str) -> Pair:
+    """The pair of that name.
+
+    Raises:
+        UserError: there is none, or it was kept in a file that cannot be read.
+    """
     known = pairs()
     if name not in known:
+        if NAME.fullmatch(name) and _file(name).is_file():
+            _read(_file(name), settings.kept_pairs_dir())  # says what is wrong with it
         raise UserError(f"There is no pair called {name!r}. Choose one of: {', '.join(known)}.")
     return known[name]
 
@@ -50,7 +56,7 @@ def keep(pair: Pair) -> Pair:
     Raises:
         UserError: the folder cannot be written.
     """
-    file = settings.kept_pairs_dir() / f"{pair.name}.toml"
+    file = _file(pair.name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(toml_of(pair), encoding="utf-8")
@@ -61,7 +67,7 @@ def keep(pair: Pair) -> Pair:
 
 def forget(name: str) -> None:
     """Undo `keep`; what was computed for the pair stays in the cache."""
-    (settings.kept_pairs_dir() / f"{name}.toml").unlink(missing_ok=True)
+    _file(name).unlink(missing_ok=True)
 
 
 def pair_of_two(arm: str, mdm: str, mask: str | int | None = None, shifted: bool | None = None) -> Pair:
@@ -105,6 +111,19 @@ def weights_id(source: str) -> str:
     for file in files:
         digest.update(f"{file.name} {digest_of(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _kept() -> dict[str, Pair]:
+    """Pairs that were kept; a damaged file does not hide the others."""
+    found: dict[str, Pair] = {}
+    for file in sorted(settings.kept_pairs_dir().glob("*.toml")):
+        with suppress(UserError):
+            found |= _read(file, file.parent)
+    return found
+
+
+def _file(name: str) -> Path:
+    return settings.kept_pairs_dir() / f"{name}.toml"
 
 
 def _read(file: Path, base: Path) -> dict[str, Pair]:

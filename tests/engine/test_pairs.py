@@ -123,6 +123,19 @@ def test_a_kept_pair_is_read_back_as_it_was(name: str) -> None:
     assert pair_named("my.own+pair") == odd
 
 
+def test_a_kept_pair_takes_nobodys_name_and_a_damaged_one_hides_no_other() -> None:
+    keep(replace(pair_named("embedded"), title="Not ours", base=settings.kept_pairs_dir()))
+    keep(replace(pair_named("dream"), name="good", base=settings.kept_pairs_dir()))
+    keep(replace(pair_named("dream"), name="bad", base=settings.kept_pairs_dir()))
+    (settings.kept_pairs_dir() / "bad.toml").write_text("[bad]\ncolour = 1\n")
+    assert pair_named("embedded").title == "Embedded pair"
+    assert "good" in pairs() and "bad" not in pairs()
+    with pytest.raises(UserError, match=r"bad\.toml has an unknown field 'colour'"):
+        pair_named("bad")
+    with pytest.raises(UserError, match="no pair called"):
+        pair_named("../pairs")
+
+
 def test_two_folders_make_a_pair_whose_name_stays(tmp_path: Path) -> None:
     arm, mdm = model_in(tmp_path / "my arm!"), model_in(tmp_path / "my-mdm")
     one = pair_of_two(str(arm), str(mdm), mask="<m>", shifted=True)
