@@ -14,6 +14,7 @@ from pages.figures.charts import as_text
 from pages.figures.heat import Grid, blend, heat_figure
 from pages.figures.palette import NAME, Palette
 
+TALLEST = 660  # pixels of a pattern's rows together
 CLEAR = 0.5  # a score above it names a head
 HOVER_MOST = 64  # tokens; of longer inputs a cell's hover text tells positions instead of tokens
 SCORES = {  # field of Head -> what it is called, and what it says
@@ -36,7 +37,8 @@ def pattern_figure(
     labels = [as_text(token) for token in kept.tokens]
     grid = Grid(pattern, labels, labels, hover=_weights_told(labels, pattern))
     titles = ("looked at (key)", "looking (query)")
-    drawn = heat_figure(grid, look.of(model), look, titles=titles, highest=highest, cell=15, upright=True)
+    cell = max(2, min(15, TALLEST // len(labels)))
+    drawn = heat_figure(grid, look.of(model), look, titles=titles, highest=highest, cell=cell, upright=True)
     drawn.update_traces(xgap=0, ygap=0, colorscale=[[0.0, look.background], [1.0, look.of(model)]])
     line = {"color": look.neutral, "width": 1, "dash": "dot"}
     if 0 < kept.start < len(labels):

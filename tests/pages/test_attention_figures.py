@@ -49,6 +49,12 @@ def test_long_inputs_get_fewer_labels_and_short_hovers() -> None:
     assert drawn.data[0].customdata[79][2] == "token 79 looks at token 2: 0.00"
 
 
+def test_a_pattern_of_a_long_input_fits_on_a_screen() -> None:
+    heights = [drawing.pattern_figure(kept(n), np.eye(n), "arm", 1.0, LOOK).layout.height for n in (10, 20, 40, 300)]
+    assert heights[1] - heights[0] == 10 * 15
+    assert max(heights) <= 900
+
+
 def test_roles_stand_in_rows_that_look_and_columns_looked_at() -> None:
     rows = [RoleAttention(5, "end", "second subject", 0.9, 64), RoleAttention(5, "second subject", "end", 0.125, 32)]
     drawn = drawing.role_figure(rows, ["second subject", "end"], "arm", LOOK)
