@@ -1,5 +1,7 @@
 """Synthetic runs at the size of a 7B pair: what the pages have to carry, without a model.
 
+    CIRCUITS_DB=FILE CIRCUITS_PAIRS=FOLDER/pairs.toml python -m benchmarks.large llama FOLDER ioi countdown
+
 Everything that tests/fakes.py makes, on a graph of 28 x 28 or 32 x 32 heads, with as many neurons as the real MLPs
 have and tokens from a vocabulary of 30,000. The same spec gives the same run.
 """
@@ -7,6 +9,7 @@ have and tokens from a vocabulary of 30,000. The same spec gives the same run.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -115,3 +118,9 @@ def _floats(rng: np.random.Generator, count: int) -> pa.Array:
 def _lists(rows: int, most: int, values: pa.Array) -> pa.ListArray:
     """`values` as lists of `most` entries."""
     return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1) * most, INT), values)
+
+
+if __name__ == "__main__":
+    pair, folder, *tasks = sys.argv[1:]
+    register(Path(folder), pair)
+    store(pair, tasks)

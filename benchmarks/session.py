@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
@@ -63,8 +64,10 @@ class Session:
             element = message.delta.new_element
             if element.WhichOneof("type") == "slider":
                 self.sliders[element.slider.label] = element.slider.id
-            if element.WhichOneof("type") in ("exception", "alert"):
-                self.errors.append(element.exception.message or element.alert.body)
+            if element.WhichOneof("type") == "exception":
+                self.errors.append(element.exception.message)
+            if element.WhichOneof("type") == "alert" and element.alert.format == Alert.ERROR:
+                self.errors.append(element.alert.body)
         return message.WhichOneof("type") == "script_finished"
 
 
