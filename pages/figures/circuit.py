@@ -3,7 +3,7 @@
 1. `layout` places every node of an architecture, whatever is drawn.
 2. `top_edges` takes the K strongest edges of a model and says which of them the other model has too.
 3. `filtered` keeps what the reader wants to see of them.
-4. `circuit_figure` draws that: one trace per class of edge and width, one trace of nodes that answers clicks.
+4. `circuit_figure` draws that: one path per class of edge and width, one trace of nodes that answers clicks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ CLASSES = ("all", "shared", "only")
 DRAWN_MOST = 1500  # edges; more are a grey felt that takes seconds to draw
 NODE_TRACE = "nodes"
 
-_STEPS = 18  # points along an edge's curve
 _WIDTHS = (0.9, 1.7, 3.0)  # pixels, for the weak, the middle and the strong edges drawn
 _OPACITY = (0.6, 0.8, 0.95)
 _FADED = 0.35  # of the opacity, for edges that don't touch the selected node
@@ -114,20 +113,15 @@ def circuit_figure(
     are drawn, the strongest; every edge counts for the size of the nodes.
     """
     place, drawn = layout(graph), edges.where(np.arange(len(edges)) < DRAWN_MOST)
+    colours = {own: look.of(own), "shared": look.shared}
     traces = [
-        trace
-        for group in (own, "shared")
-        for trace in [
-            _legend_entry(edges, group, own, look),
-            *_edge_lines(graph, place, drawn, group, look.shared if group == "shared" else look.of(own), selected),
-        ]
-    ]
-    traces += [
-        _hover_points(graph, place, drawn, own),
+        *(_legend_entry(edges, group, own, colour) for group, colour in colours.items()),
+        _hover_points(graph, place, drawn, own, look),
         _nodes(graph, place, edges, in_other, own, look),
         _ring(graph, place, selected, look),
     ]
-    frame = _frame(graph, own) | {"annotations": _label(graph, place, selected, look)}
+    lines = [line for group, colour in colours.items() for line in _lines(graph, place, drawn, group, colour, selected)]
+    frame = _frame(graph, own) | {"annotations": _label(graph, place, selected, look), "shapes": lines}
     return go.Figure(data=traces, layout=frame)  # at once: a trace that is added later is checked twice
 
 
@@ -139,8 +133,8 @@ def nodes_in(graph: Graph, edges: Edges) -> NDArray[np.bool_]:
     return present
 
 
-def _curves(graph: Graph, place: Layout, edge: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """x, y, each [n_edges, _STEPS]: cubic curves that leave upwards and arrive from below.
+def curves(graph: Graph, place: Layout, edge: NDArray[np.int32]) -> NDArray[np.float32]:
+    """[n_edges, 4, 2]: the points (x, y) of cubic Bezier curves that leave upwards and arrive from below.
 
     Queries, keys and values arrive a little left of, at, and right of the middle of their head.
     """
@@ -154,28 +148,23 @@ def _curves(graph: Graph, place: Layout, edge: NDArray[np.int32]) -> tuple[NDArr
     bow = np.where(
         same_column, np.minimum(0.25 + 0.12 * (y1 - y0), 0.7), 0.0
     )  # else the line would run through the nodes between
-    t = np.linspace(0, 1, _STEPS)[None, :]
-    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
-    x = sum(w * c[:, None] for w, c in zip(weights, (x0, x0 + bow, x1 + bow, x1), strict=True))
-    y = sum(w * c[:, None] for w, c in zip(weights, (y0, y0 + rise, y1 - rise, y1), strict=True))
-    return np.asarray(x, np.float32), np.asarray(y, np.float32)
+    x, y = np.array([x0, x0 + bow, x1 + bow, x1]), np.array([y0, y0 + rise, y1 - rise, y1])
+    return np.stack([x, y], axis=-1).swapaxes(0, 1).astype(np.float32)
 
 
-def _legend_entry(edges: Edges, group: str, own: str, look: Palette) -> Trace:
+def _legend_entry(edges: Edges, group: str, own: str, colour: str) -> Trace:
     """A class of edges with its number, drawn or not."""
-    colour = look.shared if group == "shared" else look.of(own)
     label = "shared" if group == "shared" else f"{NAME[own]} only"
     count = int((edges.shared == (group == "shared")).sum())
     line = {"color": colour, "width": _WIDTHS[2], "dash": DASH[group]}
     return {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "line": line, "name": f"{label}: {count:,}"}
 
 
-def _edge_lines(
-    graph: Graph, place: Layout, drawn: Edges, group: str, colour: str, selected: str | None
-) -> Iterator[Trace]:
-    """Three traces of a class's edges, one a width, and one of those at the selected node.
+def _lines(graph: Graph, place: Layout, drawn: Edges, group: str, colour: str, selected: str | None) -> Iterator[Trace]:
+    """Three shapes of a class's edges, one a width, and one of those at the selected node; their name is the class.
 
-    Always the same traces, empty or not, so that the figure's structure does not change with K.
+    A shape is one path, however many edges it holds: a browser takes seconds for thousands of separate lines.
+    Always the same shapes, empty or not, so that the figure's structure does not change with K.
     """
     ours = drawn.shared == (group == "shared")
     near = _touching(graph, drawn.edge, selected)
@@ -184,18 +173,20 @@ def _edge_lines(
     fading = _FADED if near.any() else 1.0
     rows = [(ours & ~near & (width == level), _WIDTHS[level], fading * _OPACITY[level]) for level in range(3)]
     for chosen, pixels, opacity in [*rows, (ours & near, _WIDTHS[1] + 0.6, 1.0)]:
-        x, y = _curves(graph, place, drawn.edge[chosen])
         yield {
-            "type": "scatter",
-            "x": _with_gaps(x),
-            "y": _with_gaps(y),
-            "mode": "lines",
+            "type": "path",
+            "path": _path(curves(graph, place, drawn.edge[chosen])),
             "line": {"color": colour, "width": pixels, "dash": DASH[group]},
             "opacity": opacity,
-            "showlegend": False,
-            "hoverinfo": "skip",
-            "meta": {"group": group, "edges": len(x)},
+            "layer": "below",
+            "name": group,
         }
+
+
+def _path(points: NDArray[np.float32]) -> str:
+    """Curves as one SVG path, in the axes' units; a point outside all where there is none."""
+    rows = points.reshape(-1, 8).round(3).tolist()
+    return "".join("M{:g},{:g}C{:g},{:g},{:g},{:g},{:g},{:g}".format(*row) for row in rows) or "M0,-9Z"
 
 
 def _touching(graph: Graph, edge: NDArray[np.int32], selected: str | None) -> NDArray[np.bool_]:
@@ -206,17 +197,12 @@ def _touching(graph: Graph, edge: NDArray[np.int32], selected: str | None) -> ND
     return (graph.edge_source[edge] == node) | (graph.destination_node[graph.edge_destination[edge]] == node)
 
 
-def _with_gaps(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[n, m] -> [n * (m + 1)]: every row followed by a NaN, at which Plotly lifts the pen."""
-    return np.hstack([rows, np.full((len(rows), 1), np.nan, np.float32)]).ravel()
-
-
-def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str) -> Trace:
-    """Invisible points halfway along the edges: lines answer no hover of their own.
+def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str, look: Palette) -> Trace:
+    """An invisible line whose points lie halfway along the edges: those are shapes, which answer no hover.
 
     Edges whose middle lies on a node get none, as it would catch the clicks that are meant for the node.
     """
-    x, y = (curve[:, _STEPS // 2] for curve in _curves(graph, place, drawn.edge))
+    x, y = (curves(graph, place, drawn.edge) * np.array([1, 3, 3, 1], np.float32)[:, None] / 8).sum(axis=1).T
     clear = np.hypot(x[:, None] - place.x[None, :], y[:, None] - place.y[None, :]).min(axis=1, initial=9.0) > _CLEARANCE
     x, y, drawn = x[clear], y[clear], drawn.where(clear)
     names = [graph.edge_name(int(edge)).replace("<", "&lt;").replace(">", "&gt;") for edge in drawn.edge]
@@ -229,10 +215,8 @@ def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str) -> Trace:
         "type": "scatter",
         "x": x,
         "y": y,
-        "mode": "markers",
-        "marker": {"size": 7, "opacity": 0},
-        "selected": {"marker": {"opacity": 0}},
-        "unselected": {"marker": {"opacity": 0}},
+        "mode": "lines",
+        "line": {"width": 0, "color": look.of(own)},
         "hovertemplate": "%{text}<extra></extra>",
         "text": text,
         "showlegend": False,

@@ -16,8 +16,8 @@ GRAPH = Graph(6, 8)
 FIGURE = """([index, name]) => {
     const figure = document.querySelectorAll('.js-plotly-plot')[index];
     const nodes = figure._fullData.find(trace => trace.name === name);
-    const edges = figure._fullData.filter(trace => trace.meta && trace.meta.group);
-    return {x: Array.from(nodes.x), y: Array.from(nodes.y), edges: edges.map(trace => trace.meta.edges)};
+    const edges = figure._fullLayout.shapes.map(shape => shape.path.split('C').length - 1);
+    return {x: Array.from(nodes.x), y: Array.from(nodes.y), edges};
 }"""
 PLACE = """([index, name, node]) => {
     const figure = document.querySelectorAll('.js-plotly-plot')[index];
