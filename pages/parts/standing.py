@@ -66,6 +66,10 @@ def how_to_get(pair: Pair) -> None:
         if source not in missing:
             st.markdown(plain(said))
     st.markdown("Or compute it on a machine that has them, and import the bundle on the Runs page.")
+    shape = memory.shape_of(pair)
+    if shape is not None:
+        plan = memory.plan(shape, memory.formats(pair))
+        st.caption(plain(f"{'Here it would run in' if plan.fits else 'It does not fit this machine:'} {plan}."))
 
 
 def obstacles(pair: Pair) -> dict[str, str]:

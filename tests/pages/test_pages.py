@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine import pipeline, settings
+from engine import memory, pipeline, settings
 from engine.jobs import JobQueue, JobView
 from engine.records import Progress
 from engine.spec import RunSpec
@@ -125,6 +125,7 @@ def test_a_pair_without_weights_does_not_hide_the_others(
     file = pair_file.parent / "two.toml"
     file.write_text(more)
     monkeypatch.setenv("CIRCUITS_PAIRS", str(file))
+    monkeypatch.setattr(memory, "devices", lambda: [memory.Device("cpu", 2**33, 2**32)])
     page = app()
     assert page.header[0].value == "Fake pair"
     assert "Gone pair" not in [header.value for header in page.header]
@@ -132,6 +133,7 @@ def test_a_pair_without_weights_does_not_hide_the_others(
     assert gone.code[0].value == "hf download gone/arm\nhf download gone/mdm"
     (dream,) = [expander for expander in page.expander if "Dream" in expander.label and "Coder" not in expander.label]
     assert "hf download Dream-org/Dream-v0-Base-7B" in dream.code[0].value
+    assert "It does not fit this machine: bfloat16 on cpu, needs about" in dream.caption[0].value.replace("\\", "")
     assert page.button(key="compute missing").label.endswith(f"({2 * len(TASKS)} runs)")
 
 
