@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ class _FewShotFile(FewShotCountdown, ProblemFile):
         self.tokenizer = tokenizer
 
     def example(self, row: int) -> Example:
-        attempts = iter(range(10**6))
+        attempts = count()
         return self.aligned(lambda: few_shot(self.rows[row], self.twin(row, LARGEST, next(attempts))))
 
     def sample(self, rng: random.Random, split: Split) -> Example:
@@ -123,12 +124,12 @@ def find_twin(rng: random.Random, row: Row, largest: int = LARGEST) -> Row | Non
     return next((twin for twin in twins if twin is not None), None)
 
 
-def drawn(count: int, n: int, seed: int) -> Iterator[Row]:
-    """`n` different held-out problems with `count` operands."""
-    rng = random.Random(f"countdown/file/{count}/{seed}")
+def drawn(operands: int, n: int, seed: int) -> Iterator[Row]:
+    """`n` different held-out problems with so many operands."""
+    rng = random.Random(f"countdown/file/{operands}/{seed}")
     seen: set[str] = set()
     while len(seen) < n:
-        row = draw_row(rng, count, "heldout")
+        row = draw_row(rng, operands, "heldout")
         if row.content not in seen:
             seen.add(row.content)
             yield row
