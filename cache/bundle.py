@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,12 +128,13 @@ def opened(path: Path) -> Iterator[BundleFile]:
         yield BundleFile(db)
 
 
-def layout() -> set[Column]:
+@cache
+def layout() -> frozenset[Column]:
     """The columns of a bundle: those of the cache's own tables, and the header."""
     with duckdb.connect(":memory:") as db:
         migrate(db)
         own = {"runs", "overlap_curves", *SORTED_BY}
-        return HEADER | {column for column in _columns(db, "memory") if column[0] in own}
+        return frozenset(HEADER) | {column for column in _columns(db, "memory") if column[0] in own}
 
 
 def _columns(db: DuckDBPyConnection, database: str) -> set[Column]:
