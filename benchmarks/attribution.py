@@ -1,32 +1,37 @@
 """Edge attribution against the floor that the model itself sets: time and peak memory.
 
     python -m benchmarks.attribution [--shape smollm2-135m] [--device cpu] [--dtype float32] [--batch 16] [--tokens 20]
+    python -m benchmarks.attribution --device cuda --out FOLDER      # Qwen2.5-7B and LLaMA-2-7B, as large as fits
 
 The floor of m integration points is m x (forward + backward to activations only) + 2 forwards of the plain
 transformers model, with its own attention and without any hook. Floor and attribution take turns on the same random
-weights and inputs. Time is the median over rounds of their ratio; peak memory is measured in rounds of its own, against
-the peak of the plain forward and backward pass.
+weights and inputs, in one batch. Time is the median over rounds of their ratio. Peak memory is measured in passes of
+its own, against the peak of the plain forward and backward pass; the contraction's buffer is a choice and left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import random
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor
 
 from benchmarks.table import RESULTS, Row, now, save, shown
 from engine.attribution import attribute
+from engine.batching import Capacity, release
+from engine.footprint import BYTES, Footprint, footprint
+from engine.memory import cpu_memory
 from engine.models import wrap
 from engine.plain import twin_of
+from engine.shape import Shape
 from engine.sites import Row as Pass
 from engine.sites import Site
 from engine.tokenizer import build_tokenizer
@@ -35,30 +40,24 @@ POINTS = 5
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A model of random weights, by its class and the fields of its config."""
+class Kind:
+    """A model of random weights, by the family of its classes and its numbers."""
 
     family: str
-    vocab: int
-    layers: int
-    heads: int
-    kv_heads: int
-    d_model: int
-    d_mlp: int
-    tied: bool = False
+    shape: Shape
 
 
 SHAPES = {
-    "tiny": Shape("Qwen2", 500, 3, 4, 2, 64, 160),
-    "smollm2-135m": Shape("Llama", 49_152, 30, 9, 3, 576, 1536, tied=True),
-    "qwen2.5-7b": Shape("Qwen2", 152_064, 28, 28, 4, 3584, 18_944),
-    "llama-2-7b": Shape("Llama", 32_000, 32, 32, 32, 4096, 11_008),
+    "tiny": Kind("Qwen2", Shape(3, 4, 2, 16, 64, 160, 500, tied=False)),
+    "smollm2-135m": Kind("Llama", Shape(30, 9, 3, 64, 576, 1536, 49_152, tied=True)),
+    "qwen2.5-7b": Kind("Qwen2", Shape(28, 28, 4, 128, 3584, 18_944, 152_064, tied=False)),
+    "llama-2-7b": Kind("Llama", Shape(32, 32, 32, 128, 4096, 11_008, 32_000, tied=False)),
 }
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What is measured: a model with inputs of `batch` rows of `tokens` tokens."""
+    """What is measured: a model with inputs of `batch` rows of `tokens` tokens; 0 rows: as many as fit."""
 
     shape: str = "smollm2-135m"
     device: str = "cpu"
@@ -71,18 +70,44 @@ class Setup:
     def name(self) -> str:
         return f"{self.shape}, {self.batch} x {self.tokens} tokens, {self.dtype}, {self.device}"
 
+    def footprint(self, batch: int) -> Footprint:
+        return footprint(SHAPES[self.shape].shape, batch * self.tokens, self.tokens, self.dtype, self.device, POINTS)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """The most that time and memory may be, of the plain model's."""
+
+    time: float | None = None
+    memory: float | None = None
+
+
+GPU_BARS = Bars(time=1.15, memory=1.25)
+
 
 def rows() -> list[Row]:
     """The figures on the CPU, with two threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        return measured(Setup(), time_bar=1.2)
+        return measured(Setup(), Bars(time=1.2))
     finally:
         torch.set_num_threads(threads)
 
 
-def measured(setup: Setup, time_bar: float | None = None, memory_bar: float | None = None) -> list[Row]:
+def gpu_rows(tokens: int, rounds: int) -> list[Row]:
+    """The figures on one GPU at 7B, in batches as large as fit."""
+    return [
+        row
+        for shape in ("qwen2.5-7b", "llama-2-7b")
+        for row in measured(Setup(shape, "cuda", "bfloat16", 0, tokens, rounds), GPU_BARS)
+    ]
+
+
+def measured(setup: Setup, bars: Bars) -> list[Row]:
+    release()  # what an earlier model held
+    setup = replace(setup, batch=setup.batch or largest_batch(setup))
+    idle = resident(setup.device)
     plain = random_model(setup)
     model = wrap(twin_of(plain), build_tokenizer(), causal=True)
     passes = random_passes(setup)
@@ -95,34 +120,41 @@ def measured(setup: Setup, time_bar: float | None = None, memory_bar: float | No
             forward_backward(plain, ids)
 
     def ours() -> None:
-        attribute(model, passes, len(passes), points=POINTS)
+        attribute(model, passes, len(passes), points=POINTS, capacity=Capacity(setup.batch * setup.tokens))
 
     times = [(seconds(ours, setup.device), seconds(floor, setup.device)) for _ in range(setup.rounds + 1)]
-    best = times[1:]  # the first round warms up
-    ratio = statistics.median(a / b for a, b in best)
-    ours_peak, plain_peak = peak(ours, setup.device), peak(lambda: forward_backward(plain, ids), setup.device)
-    told = f"{min(a for a, _ in best):.2f} s against {min(b for _, b in best):.2f} s"
+    times = times[1:]  # the first round warms up
+    ratio = statistics.median(a / b for a, b in times)
+    whole = peak(ours, setup.device) - idle
+    alone = peak(lambda: forward_backward(plain, ids), setup.device) - idle
+    told = setup.footprint(setup.batch)
+    seen = f"{whole / 2**20:.0f} MB, {told.buffer / 2**20:.0f} MB of it buffer, against {alone / 2**20:.0f} MB"
     return [
-        Row(f"attribution / floor, {setup.name}", ratio, "x", time_bar, told),
-        Row(
-            f"peak memory / plain pass, {setup.name}",
-            ours_peak / plain_peak,
-            "x",
-            memory_bar,
-            f"{ours_peak / 2**20:.0f} MB against {plain_peak / 2**20:.0f} MB",
-        ),
+        Row(f"attribution / floor, {setup.name}", ratio, "x", bars.time, best(times)),
+        Row(f"peak memory / plain pass, {setup.name}", (whole - told.buffer) / alone, "x", bars.memory, seen),
+        Row(f"peak memory / told beforehand, {setup.name}", whole / told.peak, "x"),
     ]
+
+
+def best(times: Sequence[tuple[float, float]]) -> str:
+    return f"{min(a for a, _ in times):.2f} s against {min(b for _, b in times):.2f} s at best"
+
+
+def largest_batch(setup: Setup) -> int:
+    """Rows, by what attribution is told to hold: what a row adds, in what is left beside the weights."""
+    one, many = setup.footprint(100), setup.footprint(200)
+    row = (many.differences + many.sums + many.activations + many.logits) / 200
+    free = torch.cuda.mem_get_info()[0] if setup.device == "cuda" else cpu_memory()[1]
+    return max(1, int((0.85 * free - one.weights - one.scores) / row))
 
 
 def random_model(setup: Setup) -> Any:
     """A transformers model of the shape, built on its device."""
-    import transformers
-
-    shape = SHAPES[setup.shape]
-    config = getattr(transformers, f"{shape.family}Config")(
-        vocab_size=shape.vocab,
+    family, shape = SHAPES[setup.shape].family, SHAPES[setup.shape].shape
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=shape.vocabulary,
         hidden_size=shape.d_model,
-        intermediate_size=shape.d_mlp,
+        intermediate_size=shape.mlp,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.kv_heads,
@@ -136,7 +168,7 @@ def random_model(setup: Setup) -> Any:
 
 def random_passes(setup: Setup) -> list[Pass]:
     """Rows whose twin differs in one token of the prompt, read before the last token."""
-    rng, vocab = random.Random(0), SHAPES[setup.shape].vocab
+    rng, vocab = random.Random(0), SHAPES[setup.shape].shape.vocabulary
     found = []
     for example in range(setup.batch):
         clean = [rng.randrange(vocab) for _ in range(setup.tokens)]
@@ -169,30 +201,48 @@ def _wait(device: str) -> None:
 
 def peak(work: Callable[[], None], device: str) -> int:
     """Bytes: of tensors on a GPU; of the whole process on the CPU, as Linux counts its resident memory."""
-    gc.collect()
+    release()
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
         work()
         return torch.cuda.max_memory_allocated()
     Path("/proc/self/clear_refs").write_text("5")
     work()
-    line = next(one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM"))
+    return _told("VmHWM")
+
+
+def resident(device: str) -> int:
+    """Bytes held before a model is built."""
+    return torch.cuda.memory_allocated() if device != "cpu" else _told("VmRSS")
+
+
+def _told(name: str) -> int:
+    line = next(one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith(name))
     return int(line.split()[1]) * 1024
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=SHAPES, default=Setup.shape)
-    parser.add_argument("--device", default=Setup.device)
-    parser.add_argument("--dtype", default=Setup.dtype)
-    parser.add_argument("--batch", type=int, default=Setup.batch)
+    parser.add_argument("--shape", choices=SHAPES, help="left out with --device cuda: both 7B shapes")
+    parser.add_argument("--device", default=Setup.device, choices=("cpu", "cuda"))
+    parser.add_argument("--dtype", choices=BYTES, help="float32 on the CPU, bfloat16 on a GPU")
+    parser.add_argument("--batch", type=int, help="rows; 0, as many as fit, on a GPU")
     parser.add_argument("--tokens", type=int, default=Setup.tokens)
     parser.add_argument("--rounds", type=int, default=Setup.rounds)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    chosen = vars(parser.parse_args())
-    folder = chosen.pop("out")
-    found = measured(Setup(**chosen))
-    save(found, now(), folder)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results (JSON)")
+    chosen = parser.parse_args()
+    on_gpu = chosen.device == "cuda"
+    if on_gpu and not torch.cuda.is_available():
+        parser.error("there is no GPU here that torch can use")
+    if on_gpu and chosen.shape is None:
+        found = gpu_rows(chosen.tokens, chosen.rounds)
+    else:
+        dtype = chosen.dtype or ("bfloat16" if on_gpu else Setup.dtype)
+        batch = chosen.batch if chosen.batch is not None else 0 if on_gpu else Setup.batch
+        shape = chosen.shape or Setup.shape
+        setup = Setup(shape, chosen.device, dtype, batch, chosen.tokens, chosen.rounds)
+        found = measured(setup, GPU_BARS if on_gpu else Bars())
+    save(found, now(), chosen.out)
     print(shown(found))
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from torch.utils.hooks import RemovableHandle
 
-from engine.batching import in_batches, token_capacity
+from engine.batching import Capacity, in_batches, token_capacity
 from engine.contraction import contract
 from engine.metrics import at_sites, row_metrics
 from engine.models import Model
@@ -75,11 +75,11 @@ def attribute(
     points: int = 5,
     metric: str = "logit_diff",
     on_rows: Callable[[int], None] = lambda done: None,
-    buffer: int | None = None,
+    capacity: Capacity | None = None,
 ) -> Attribution:
     """Score every edge, separately per part and per block of examples, and every neuron.
 
-    `buffer` bytes are used for the contraction; left out, what suits the device.
+    `capacity` tokens run together; left out, as many as suit the device.
 
     Raises:
         UserError: an architecture that is not known, or a single row that does not fit in memory.
@@ -91,10 +91,10 @@ def attribute(
     blocks = torch.zeros(min(BLOCKS, n_examples), *shape, device=device)
     neurons = torch.zeros(2, graph.n_layers, blocks_of(model.plain)[0].n_neurons, device=device)
     clean_metric, corrupt_metric = torch.zeros(n_examples), torch.zeros(n_examples)
-    done, capacity = 0, token_capacity(model.plain)
+    done, capacity = 0, capacity or token_capacity(model.plain)
 
     def work(batch: Sequence[Row]) -> _BatchResult:
-        return _attribute_batch(model, batch, alphas, metric, len(blocks), buffer)
+        return _attribute_batch(model, batch, alphas, metric, len(blocks))
 
     for part, members in _by_part(rows):
         for batch, result in in_batches(members, lambda row: len(row.clean), capacity, work):
@@ -137,7 +137,7 @@ def padded(model: Model, inputs: Sequence[tuple[int, ...]]) -> tuple[Tensor, Ten
 
 
 def _attribute_batch(
-    model: Model, rows: Sequence[Row], alphas: Sequence[float], metric: str, n_blocks: int, buffer: int | None
+    model: Model, rows: Sequence[Row], alphas: Sequence[float], metric: str, n_blocks: int
 ) -> _BatchResult:
     example = torch.tensor([row.example for row in rows], device=model.device)
     plain, blocks = model.plain, blocks_of(model.plain)
@@ -171,7 +171,7 @@ def _attribute_batch(
     difference.neurons.clear()
     neurons = [path.neurons[layer].to(model.device) for layer in range(len(blocks))]
     return _BatchResult(
-        contract(model.graph, blocks, difference, path, example % BLOCKS, n_blocks, buffer).div_(len(alphas)),
+        contract(model.graph, blocks, difference, path, example % BLOCKS, n_blocks).div_(len(alphas)),
         torch.stack(neurons, 1) / len(alphas),
         row_metrics(metric, clean_logits, rows, clean_logits),
         row_metrics(metric, corrupt_logits, rows, clean_logits),

@@ -30,17 +30,16 @@ def contract(
     path: Path,
     group: Tensor,
     n_groups: int,
-    buffer: int | None = None,
 ) -> Tensor:
     """[group, source, destination] in fp32, summed over the rows of a group; `group` [row] says which row is in which.
 
-    Works in chunks of tokens whose expanded sides fit `buffer` bytes.
+    Works in chunks of tokens whose expanded sides fit the buffer.
     """
     embedding = difference.embedding
     rows, positions, d_model = embedding.shape
     dtype = embedding.dtype if embedding.is_cuda else torch.float32
     scores = torch.zeros(n_groups, graph.n_sources, graph.n_destinations, device=embedding.device)
-    tokens = (buffer or default_buffer(embedding.device)) // token_bytes(graph, d_model, dtype.itemsize)
+    tokens = buffer_on(embedding.device) // token_bytes(graph, d_model, dtype.itemsize)
     for chunk in _chunks(rows, positions, tokens):
         shape = embedding[chunk].shape
         delta = torch.empty(graph.n_sources, *shape, dtype=dtype, device=embedding.device)
@@ -62,7 +61,7 @@ def contract(
     return scores.mul_(torch.from_numpy(graph.legal).to(scores.device))
 
 
-def default_buffer(device: torch.device) -> int:
+def buffer_on(device: torch.device) -> int:
     """Bytes: as much as is useful, and no more than half of what a GPU has left."""
     return min(BUFFER["cuda"], free_bytes(device) // 2) if device.type == "cuda" else BUFFER["cpu"]
 

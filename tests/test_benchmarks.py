@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks.attribution import Bars, Setup, largest_batch, measured
 from benchmarks.table import Row, now, save, shown
 
 ROWS = [Row("time / floor", 1.5, "x", 1.2), Row("click", 90.0, "ms", 150.0, "embedded"), Row("size", 3.0, "MB")]
@@ -26,3 +30,19 @@ def test_results_are_kept_with_date_and_machine_and_a_run_keeps_one_file(tmp_pat
     assert [row["ratio"] for row in found["rows"]] == [1.25, 0.6, None]
     assert found["date"].startswith(f"{started:%Y-%m-%d}")
     assert found["machine"]["cores"] >= 1 and found["machine"]["torch"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_attribution_is_measured_against_the_plain_model() -> None:
+    found = {
+        row.figure.split(",")[0]: row for row in measured(Setup("tiny", batch=4, tokens=8, rounds=1), Bars(time=1.2))
+    }
+    assert [row.bar for row in found.values()] == [1.2, None, None]
+    assert all(row.figure.endswith("tiny, 4 x 8 tokens, float32, cpu") for row in found.values())
+    assert 0 < found["attribution / floor"].measured < 100
+
+
+def test_the_largest_batch_fills_what_the_footprint_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.attribution.cpu_memory", lambda: (0, 80 * 2**30))
+    setup = Setup("qwen2.5-7b", dtype="bfloat16")
+    assert 0.8 < setup.footprint(largest_batch(setup)).peak / (80 * 2**30) < 0.9

@@ -10,7 +10,7 @@ import torch
 from transformer_lens.tools.analysis.attribution_patching import EdgeAttributionConfig, Node, attribution_patch
 
 from engine.attribution import BLOCKS, attribute, integration_points
-from engine.footprint import token_bytes
+from engine.footprint import BUFFER, token_bytes
 from engine.metrics import at_sites, row_metrics
 from engine.models import Model
 from engine.sites import Row
@@ -147,7 +147,7 @@ def test_eap_equals_transformer_lens() -> None:
     assert relative_error(scores, expected) < 1e-5
 
 
-def test_batches_padding_and_chunks_change_nothing() -> None:
+def test_batches_padding_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny.model("qwen2", causal=False)
     rows = tiny.rows_of(model, tiny.random_examples(5, lengths=(5, 9, 7)))
     together = total(model, rows, 5)
@@ -155,7 +155,8 @@ def test_batches_padding_and_chunks_change_nothing() -> None:
     assert relative_error(together, one_by_one) < 1e-5
     token = token_bytes(model.graph, 32, 4)
     for tokens in (1, 7, 25, 40):  # less than a row of 12, two of its pieces, two rows, three rows
-        assert relative_error(total(model, rows, 5, buffer=tokens * token), together) < 1e-5
+        monkeypatch.setitem(BUFFER, "cpu", tokens * token)
+        assert relative_error(total(model, rows, 5), together) < 1e-5
 
 
 def test_illegal_edges_stay_zero_and_metrics_are_per_example() -> None:
