@@ -110,9 +110,9 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 def test_one_model_at_a_time(spec: RunSpec, alive: list[int]) -> None:
-    for model in ("arm", "mdm", "arm"):
+    for model in ("arm", "mdm"):
         computing.compute(RunSpec(**{**spec.as_dict(), "model": model, "task": "greater_than"}), lambda progress: None)
-    assert alive == [0, 0, 0]
+    assert alive == [0, 0]
 
 
 def test_a_run_that_fails_leaves_no_model_behind(spec: RunSpec, alive: list[int]) -> None:
