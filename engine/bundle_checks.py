@@ -148,11 +148,9 @@ def made_with(text: str | None, key: str, of: RunSpec) -> dict[str, Any]:
     found = json_of(text or "", "made_with")
     _refuse(not KEY.fullmatch(key), f"a run's key is {key[:40]!r}")
     _refuse(found.get("spec") != of.as_dict(), f"the run {key} was made with another spec than it says")
-    version = found.get("method_version")
-    _refuse(type(version) is not int, f"the run {key} does not say its method_version")
-    libraries = found.get("libraries")
-    if not isinstance(libraries, dict) or not all(type(one) is str for one in libraries.values()):
-        raise UserError(f"the run {key} does not say its libraries")
+    arm = type(None) if of.is_arm else str
+    for name, kind in (("method_version", int), ("weights", str), ("compared_with", arm), ("libraries", dict)):
+        _refuse(name not in found or type(found[name]) is not kind, f"the run {key} does not say its {name}")
     return found
 
 

@@ -456,7 +456,7 @@ def _run(row: RunRow) -> Run:
         created=row.created,
         seconds=row.seconds,
         imported=row.imported,
-        method_version=json.loads(row.made_with)["method_version"] if row.made_with else None,
+        made_with=json.loads(row.made_with or "{}"),
     )
 
 

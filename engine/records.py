@@ -60,7 +60,7 @@ accuracy_steps steps, correct, total int32: held-out problems solved in so many 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.graph import Graph, graph_of
@@ -91,6 +91,9 @@ TABLES = (
     "trajectories",
     "accuracy_steps",
 )
+
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,12 @@ class Run:
     created: str  # ISO 8601, UTC
     seconds: float  # what computing took
     imported: str | None = None  # when a bundle brought it, ISO 8601, UTC; None: computed here
-    method_version: int | None = None  # of the program that computed it (engine/pipeline.py); None: not kept
+    made_with: Json = field(default_factory=dict)  # what the key is the hash of (pipeline.made_with); empty: not kept
+
+    @property
+    def method_version(self) -> int | None:
+        """Of the program that computed it."""
+        return self.made_with.get("method_version")
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,3 @@ class Progress:
     @property
     def share(self) -> float:
         return self.done / self.total if self.total else 0.0
-
-
-Json = dict[str, Any]

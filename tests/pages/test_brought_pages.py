@@ -202,13 +202,18 @@ def test_the_runs_of_a_pair_can_be_downloaded_as_a_bundle(tmp_path: Path, monkey
 
 
 @pytest.mark.usefixtures("brought")
-def test_runs_of_different_methods_are_marked(tmp_path: Path) -> None:
-    said = "computed by different versions of the method"
+@pytest.mark.parametrize(
+    ("found", "other", "said"),
+    [
+        ('method_version": \\d+', 'method_version": 1', "computed by different versions of the method"),
+        ('"weights": "\\w+', '"weights": "another', "The MDM was compared with another ARM than this one"),
+    ],
+)
+def test_runs_that_do_not_belong_together_are_marked(tmp_path: Path, found: str, other: str, said: str) -> None:
     assert said not in texts(app("circuits", pair="mine", task="ioi"))
     arm = pipeline.find(replace(IOI, model="arm"))
     pipeline.close()
     with duckdb.connect(str(tmp_path / "circuits.duckdb")) as db:
-        older = """UPDATE runs SET made_with = regexp_replace(made_with, 'method_version": \\d+', 'method_version": 1')
-            WHERE key = ?"""
-        db.execute(older, [arm.key])
+        change = "UPDATE runs SET made_with = regexp_replace(made_with, ?, ?) WHERE key = ?"
+        db.execute(change, [found, other, arm.key])
     assert said in texts(app("circuits", pair="mine", task="ioi"))
