@@ -171,7 +171,7 @@ def _attribute_batch(
     difference.neurons.clear()
     neurons = [path.neurons[layer].to(model.device) for layer in range(len(blocks))]
     return _BatchResult(
-        contract(model.graph, blocks, difference, path, example % BLOCKS, n_blocks).div_(len(alphas)),
+        contract(model.graph, blocks, difference, path, example % BLOCKS, n_blocks).div_(len(alphas)).to(model.device),
         torch.stack(neurons, 1) / len(alphas),
         row_metrics(metric, clean_logits, rows, clean_logits),
         row_metrics(metric, corrupt_logits, rows, clean_logits),

@@ -57,7 +57,7 @@ def contract(
                 g[-1] = path.logits[0][chunk]
             known = graph.mlp(layers[-1]) + 1
             found = scores[:, :known, at.start : at.stop + last]
-            found.index_add_(0, group[chunk[0]], _products(delta[:known], g))
+            found.index_add_(0, group[chunk[0]].to(found.device), _products(delta[:known], g))
     return scores.mul_(torch.from_numpy(graph.legal).to(scores.device))
 
 

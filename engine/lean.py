@@ -21,6 +21,8 @@ def make_lean(model: nn.Module) -> None:
     """Replace norms and gated MLPs of a model, in place; whatever is not known stays as it is."""
     for module in list(model.modules()):
         for name, child in module.named_children():
+            if hasattr(child, "_hf_hook"):  # accelerate moves what it reads from device to device
+                continue
             if type(child).__name__.endswith("RMSNorm") and hasattr(child, "variance_epsilon"):
                 setattr(module, name, _norm_like(child))
             elif hasattr(child, "gate_proj") and type(getattr(child, "act_fn", None)).__name__ in SILU:

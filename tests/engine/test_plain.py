@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from accelerate import dispatch_model
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from engine.attribution import attribute, padded
 from engine.errors import UserError
-from engine.models import load_model
+from engine.models import load_model, wrap
 from engine.pairs import pair_named
 from engine.plain import blocks_of, embed, hidden, unembed
+from engine.tokenizer import MASK, build_tokenizer
 from tests import tiny
 
 
@@ -63,3 +65,19 @@ def test_half_precision_keeps_the_order_of_the_strongest_edges(side: str) -> Non
     strongest = exact.abs().topk(1000).indices
     ranks = torch.stack([one[strongest].argsort().argsort().float() for one in (exact, half)])
     assert float(torch.corrcoef(ranks)[0, 1]) >= 0.99
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_a_model_spread_by_accelerate_has_the_same_scores(architecture: str) -> None:
+    """Hooks that move tensors from device to device move with the twin; here there is one device to move them to."""
+    hf, model = tiny.hf_model(architecture), tiny.model(architecture, causal=True)
+    layers = "h" if architecture == "gpt2" else "layers"
+    prefix, base = hf.base_model_prefix, hf.base_model
+    places = {f"{prefix}.{name}" for name, _ in base.named_children() if name != layers} | {"lm_head"}
+    places |= {f"{prefix}.{layers}.{i}" for i in range(2)}
+    spread = dispatch_model(hf, dict.fromkeys(places, "cpu"), main_device="cpu", force_hooks=True)
+    assert any(hasattr(module, "_hf_hook") for module in spread.modules())
+    hooked = wrap(spread, build_tokenizer(), causal=True, mask_token=MASK)
+    rows = tiny.rows_of(model, tiny.random_examples(3))
+    assert torch.allclose(attribute(hooked, rows, 3).total, attribute(model, rows, 3).total, rtol=1e-5, atol=1e-7)
