@@ -203,7 +203,8 @@ def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str, look: Pal
     Edges whose middle lies on a node get none, as it would catch the clicks that are meant for the node.
     """
     x, y = (curves(graph, place, drawn.edge) * np.array([1, 3, 3, 1], np.float32)[:, None] / 8).sum(axis=1).T
-    clear = np.hypot(x[:, None] - place.x[None, :], y[:, None] - place.y[None, :]).min(axis=1, initial=9.0) > _CLEARANCE
+    away = (x[:, None] - place.x) ** 2 + (y[:, None] - place.y) ** 2  # [edge, node]
+    clear = away.min(axis=1, initial=9.0) > _CLEARANCE**2
     x, y, drawn = x[clear], y[clear], drawn.where(clear)
     names = [graph.edge_name(int(edge)).replace("<", "&lt;").replace(">", "&gt;") for edge in drawn.edge]
     groups = np.where(drawn.shared, "shared", f"{NAME[own]} only")
