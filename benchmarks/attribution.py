@@ -24,6 +24,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from benchmarks.peak import peak
 from benchmarks.table import RESULTS, Row, now, save, shown
 from engine.attribution import attribute
 from engine.batching import Capacity, release
@@ -107,7 +108,6 @@ def gpu_rows(tokens: int, rounds: int) -> list[Row]:
 def measured(setup: Setup, bars: Bars) -> list[Row]:
     release()  # what an earlier model held
     setup = replace(setup, batch=setup.batch or largest_batch(setup))
-    idle = resident(setup.device)
     plain = random_model(setup)
     model = wrap(twin_of(plain), build_tokenizer(), causal=True)
     passes = random_passes(setup)
@@ -125,8 +125,9 @@ def measured(setup: Setup, bars: Bars) -> list[Row]:
     times = [(seconds(ours, setup.device), seconds(floor, setup.device)) for _ in range(setup.rounds + 1)]
     times = times[1:]  # the first round warms up
     ratio = statistics.median(a / b for a, b in times)
-    whole = peak(ours, setup.device) - idle
-    alone = peak(lambda: forward_backward(plain, ids), setup.device) - idle
+    weights = list(plain.parameters())
+    whole = peak(ours, setup.device, weights)
+    alone = peak(lambda: forward_backward(plain, ids), setup.device, weights)
     told = setup.footprint(setup.batch)
     seen = f"{whole / 2**20:.0f} MB, {told.buffer / 2**20:.0f} MB of it buffer, against {alone / 2**20:.0f} MB"
     return [
@@ -197,28 +198,6 @@ def seconds(work: Callable[[], None], device: str) -> float:
 def _wait(device: str) -> None:
     if device != "cpu":
         torch.cuda.synchronize()
-
-
-def peak(work: Callable[[], None], device: str) -> int:
-    """Bytes: of tensors on a GPU; of the whole process on the CPU, as Linux counts its resident memory."""
-    release()
-    if device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
-        work()
-        return torch.cuda.max_memory_allocated()
-    Path("/proc/self/clear_refs").write_text("5")
-    work()
-    return _told("VmHWM")
-
-
-def resident(device: str) -> int:
-    """Bytes held before a model is built."""
-    return torch.cuda.memory_allocated() if device != "cpu" else _told("VmRSS")
-
-
-def _told(name: str) -> int:
-    line = next(one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith(name))
-    return int(line.split()[1]) * 1024
 
 
 def main() -> None:

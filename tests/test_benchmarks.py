@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.attribution import Bars, Setup, largest_batch, measured
+from benchmarks.peak import peak
 from benchmarks.table import Row, now, save, shown
 
 ROWS = [Row("time / floor", 1.5, "x", 1.2), Row("click", 90.0, "ms", 150.0, "embedded"), Row("size", 3.0, "MB")]
@@ -32,7 +33,6 @@ def test_results_are_kept_with_date_and_machine_and_a_run_keeps_one_file(tmp_pat
     assert found["machine"]["cores"] >= 1 and found["machine"]["torch"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_attribution_is_measured_against_the_plain_model() -> None:
     found = {
         row.figure.split(",")[0]: row for row in measured(Setup("tiny", batch=4, tokens=8, rounds=1), Bars(time=1.2))
@@ -40,6 +40,19 @@ def test_attribution_is_measured_against_the_plain_model() -> None:
     assert [row.bar for row in found.values()] == [1.2, None, None]
     assert all(row.figure.endswith("tiny, 4 x 8 tokens, float32, cpu") for row in found.values())
     assert 0 < found["attribution / floor"].measured < 100
+    assert 0.7 < found["peak memory / told beforehand"].measured < 1.3
+
+
+def test_a_peak_counts_what_is_held_at_once_and_the_weights() -> None:
+    weight = torch.ones(1000)
+
+    def work() -> None:
+        first = weight * 2
+        second = first.view(10, 100) + 1  # the view is no memory of its own
+        del first
+        torch.cat([second.flatten(), weight])  # beside `second`: twice as much
+
+    assert peak(work, "cpu", [weight]) == 4 * (1000 + 1000 + 2000)
 
 
 def test_the_largest_batch_fills_what_the_footprint_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
