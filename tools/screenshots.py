@@ -69,7 +69,7 @@ def opened(browser: Browser, address: str, theme: str, width: int) -> Page:
 
 
 def take_readme_picture(browser: Browser, address: str, file: Path) -> None:
-    context = browser.new_context(viewport={"width": 1440, "height": 1180}, color_scheme="light")
+    context = browser.new_context(viewport={"width": 1440, "height": 1330}, color_scheme="light")
     page = context.new_page()
     page.goto(address + README)
     wait_until_still(page)
