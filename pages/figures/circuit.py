@@ -341,7 +341,7 @@ def _frame(graph: Graph, own: str) -> Trace:
             "zeroline": False,
         },
         "height": max(500, _between(_ROOM[1] / (graph.n_layers + 2), _ROW) * (graph.n_layers + 2)),
-        "margin": {"l": 8, "r": 8, "t": 36, "b": 8},
+        "margin": {"l": 60, "r": 8, "t": 36, "b": 36, "autoexpand": False},  # else Plotly draws everything twice
         "legend": {
             "orientation": "h",
             "x": 0,
