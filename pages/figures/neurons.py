@@ -30,7 +30,7 @@ BAR_COLOURS = {
 }
 
 _FLOOR = 0.7  # of the histogram's axis: below one, so that a single count is seen
-_ROOM = 0.06  # around the points
+_ROOM = 0.12  # of the values' span, around them: the chosen neuron's name stands above it
 
 
 @dataclass(frozen=True)
