@@ -116,7 +116,11 @@ def chance(k: int, n: int) -> float:
 
 def chance_curve(n: int) -> NDArray[np.float64]:
     """[K - 1]: `chance` for K = 1 .. n."""
-    k = np.arange(1, n + 1)
+    return chance_at(np.arange(1, n + 1), n)
+
+
+def chance_at(k: Ints, n: int) -> NDArray[np.float64]:
+    """`chance` for every `k`, entry by entry."""
     return np.asarray(k / (2 * n - k), dtype=np.float64)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from engine.circuit import jaccard_at
+from engine.circuit import chance_at, jaccard_at
 from engine.pipeline import LayerLens, NodeLens, OverlapCurve
 from pages.figures.palette import NAME, Palette
 
@@ -107,7 +107,7 @@ def overlap_figure(curves: Sequence[Curve], n_edges: int, k: int, here: float, l
             "name": name,
             "hovertemplate": "K = %{x:,}: %{y:.3f}<extra>" + name + "</extra>",
         }
-        for name, style, x, values in [*lines, ("chance", "chance", ks, ks / (2 * n_edges - ks))]
+        for name, style, x, values in [*lines, ("chance", "chance", ks, chance_at(ks, n_edges))]
     ]
     mark = {
         "type": "scatter",
