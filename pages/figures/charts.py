@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from engine.circuit import chance_at, jaccard_at
 from engine.pipeline import LayerLens, NodeLens, OverlapCurve
 from pages.figures.palette import NAME, Palette
+from pages.figures.unchecked import unchecked_figure
 
 _TOKENS = 8  # rows on either side of a lens
 _LONGEST = 18  # characters of a token in a figure
@@ -130,14 +131,14 @@ def overlap_figure(curves: Sequence[Curve], n_edges: int, k: int, here: float, l
         "shapes": [{"type": "line", "x0": k, "x1": k, "yref": "y domain", "y0": 0, "y1": 1, "line": at_k}],
         "xaxis": {
             "type": "log",
-            "title": "K, the strongest edges of each model",
+            "title": {"text": "K, the strongest edges of each model"},
             "range": [0, np.log10(n_edges) + 0.02],
             "tickvals": decades,
             "ticktext": [f"{tick:,}" for tick in decades],
         },
-        "yaxis": {"title": "overlap (Jaccard)", "range": [-0.02, 1.08], "tickformat": ".1f"},
+        "yaxis": {"title": {"text": "overlap (Jaccard)"}, "range": [-0.02, 1.08], "tickformat": ".1f"},
     }
-    return go.Figure(data=[*traces, mark], layout=frame)
+    return unchecked_figure([*traces, mark], frame)
 
 
 def profile_figure(arm: NDArray[np.float64], mdm: NDArray[np.float64], early: int, look: Palette) -> go.Figure:
@@ -165,10 +166,10 @@ def profile_figure(arm: NDArray[np.float64], mdm: NDArray[np.float64], early: in
         "annotations": [
             {**word, "x": early - 0.5, "y": 1, "yref": "y domain", "xanchor": "right", "yanchor": "top"},
         ],
-        "xaxis": {"title": "layer", "tickvals": layers[:: max(1, len(arm) // 12)]},
-        "yaxis": {"title": "share of importance", "tickformat": ".0%", "range": [0, highest]},
+        "xaxis": {"title": {"text": "layer"}, "tickvals": layers[:: max(1, len(arm) // 12)]},
+        "yaxis": {"title": {"text": "share of importance"}, "tickformat": ".0%", "range": [0, highest]},
     }
-    return go.Figure(data=bars, layout=frame)
+    return unchecked_figure(bars, frame)
 
 
 def lens_figure(lens: NodeLens, answer: str, foil: str, look: Palette) -> go.Figure:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from engine.circuit import importance, prune
 from engine.graph import Graph
 from pages.figures.palette import DASH, NAME, SYMBOL, Palette
+from pages.figures.unchecked import unchecked_figure
 
 KINDS = ("q", "k", "v", "MLP", "logits")  # what an edge is read by, in the order of Graph.destination_kind
 SIGNS = ("both", "positive", "negative")
@@ -121,8 +122,8 @@ def circuit_figure(
         _ring(graph, place, selected, look),
     ]
     lines = [line for group, colour in colours.items() for line in _lines(graph, place, drawn, group, colour, selected)]
-    frame = _frame(graph, own) | {"annotations": _label(graph, place, selected, look), "shapes": lines}
-    return go.Figure(data=traces, layout=frame)  # at once: a trace that is added later is checked twice
+    frame = _frame(graph, own) | _label(graph, place, selected, look) | {"shapes": lines}
+    return unchecked_figure(traces, frame)
 
 
 def nodes_in(graph: Graph, edges: Edges) -> NDArray[np.bool_]:
@@ -219,7 +220,7 @@ def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str, look: Pal
         "mode": "lines",
         "line": {"width": 0, "color": look.of(own)},
         "hovertemplate": "%{text}<extra></extra>",
-        "text": text,
+        "text": np.array(text),
         "showlegend": False,
         "name": "edges",
     }
@@ -245,15 +246,15 @@ def _nodes(graph: Graph, place: Layout, edges: Edges, in_other: NDArray[np.bool_
         "mode": "markers",
         "marker": {
             "size": size,
-            "symbol": _symbols(graph),
+            "symbol": np.array(_symbols(graph)),
             "opacity": 1,
             **_coloured(standing, (look.background, look.of(own), look.shared)),
             "line": {"width": 1, **_coloured(standing, (look.neutral, look.background, look.background))},
         },
         "selected": {"marker": {"opacity": 1}},
         "unselected": {"marker": {"opacity": 1}},
-        "customdata": graph.node_names,
-        "text": text,
+        "customdata": np.array(graph.node_names),
+        "text": np.array(text),
         "hovertemplate": "%{text}<extra></extra>",
         "showlegend": False,
         "name": NODE_TRACE,
@@ -302,23 +303,22 @@ def _ring(graph: Graph, place: Layout, selected: str | None, look: Palette) -> T
     }
 
 
-def _label(graph: Graph, place: Layout, selected: str | None, look: Palette) -> list[Trace]:
-    """The selected node's name above it."""
+def _label(graph: Graph, place: Layout, selected: str | None, look: Palette) -> Trace:
+    """The selected node's name above it, as a part of the layout; nothing where none is selected."""
     if selected not in graph.node_names:
-        return []
+        return {}
     node = graph.node_names.index(selected)
-    return [
-        {
-            "x": float(place.x[node]),
-            "y": float(place.y[node]),
-            "yshift": 28,
-            "text": selected,
-            "showarrow": False,
-            "bgcolor": look.background,
-            "opacity": 0.9,
-            "font": {"color": look.text, "size": 13},
-        }
-    ]
+    name = {
+        "x": float(place.x[node]),
+        "y": float(place.y[node]),
+        "yshift": 28,
+        "text": selected,
+        "showarrow": False,
+        "bgcolor": look.background,
+        "opacity": 0.9,
+        "font": {"color": look.text, "size": 13},
+    }
+    return {"annotations": [name]}
 
 
 def _frame(graph: Graph, own: str) -> Trace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 
@@ -306,3 +307,23 @@ def test_every_colour_can_be_seen_on_its_background(look: palette.Palette) -> No
     for colour, least in ((look.shared, 3), (look.arm, 3), (look.mdm, 3), (look.neutral, 4.5), (look.text, 7)):
         light, dark = sorted((luminance(colour), ground), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= least
+
+
+def drawn_at_every_k() -> dict[str, go.Figure]:
+    """The figures that skip Plotly's checks."""
+    sizes = circuit.curve_sizes(GRAPH.n_edges)
+    curve = charts.Curve("ARM with MDM", OverlapCurve(sizes, (sizes / 2).astype(np.int32)), "pair")
+    shares = np.array([0.5, 0.25, 0.25])
+    return {
+        "circuit": figure(both(20)[0], selected="a1.h0"),
+        "no edge": figure(both(0)[0]),
+        "overlap": charts.overlap_figure([curve], GRAPH.n_edges, 12, 0.5, LOOK),
+        "layers": charts.profile_figure(shares, shares, 1, LOOK),
+    }
+
+
+@pytest.mark.parametrize("name", drawn_at_every_k())
+def test_a_figure_without_plotlys_checks_is_what_plotly_would_have_made_of_it(name: str) -> None:
+    unchecked = drawn_at_every_k()[name]
+    checked = go.Figure(json.loads(unchecked.to_json()))  # raises for what Plotly does not know
+    assert json.loads(checked.to_json()) == json.loads(unchecked.to_json())
