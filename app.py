@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.parts import resources, state
+from pages.parts import state
 from pages.parts.entry import THROUGH_APP
 
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
@@ -28,4 +28,3 @@ page = st.navigation(
 )
 state.carry_over(page.url_path)
 page.run()
-resources.settle(page.url_path)

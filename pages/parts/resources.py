@@ -5,8 +5,6 @@ A key stands for numbers that never change, so nothing here expires; sizes are b
 
 from __future__ import annotations
 
-import atexit
-import gc
 import math
 import tomllib
 from typing import Any
@@ -14,7 +12,6 @@ from typing import Any
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
-from streamlit import runtime
 
 from engine import circuit, export, pipeline, settings
 from engine.graph import Graph
@@ -49,19 +46,6 @@ PUBLISHED = settings.ROOT / "assets" / "published.toml"
 def job_queue() -> JobQueue:
     """The one queue of this process: closing a tab leaves its jobs running."""
     return JobQueue()
-
-
-@st.cache_resource(show_spinner=False)
-def settle(page: str) -> None:
-    """Leave what a page has loaded out of garbage collection, once a process and page.
-
-    Streamlit collects all garbage at the end of every run, before the last of it is sent: a tenth of a second that
-    goes into looking at libraries again and again.
-    """
-    if runtime.exists():
-        gc.collect()
-        gc.freeze()
-        atexit.register(gc.unfreeze)  # else libraries take what is left at the end for a leak
 
 
 def found(spec: RunSpec) -> Run | None:

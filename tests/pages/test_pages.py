@@ -337,17 +337,3 @@ def test_what_a_model_sees_is_shown_as_text() -> None:
     assert "&lt;b&gt;x&lt;/b&gt;" in strip.proto.body
     assert "<b>" not in strip.proto.body
     assert "⏎" in strip.proto.body
-
-
-def test_what_a_page_has_loaded_leaves_garbage_collection_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    frozen: list[str] = []
-    monkeypatch.setattr(resources.gc, "freeze", lambda: frozen.append("now"))
-    resources.settle.clear()
-    resources.settle("circuits")  # no app is running: the process is someone else's
-    assert frozen == []
-    resources.settle.clear()
-    monkeypatch.setattr(resources.runtime, "exists", lambda: True)
-    for page in ("circuits", "circuits", "neurons"):
-        resources.settle(page)
-    resources.settle.clear()
-    assert len(frozen) == 2
