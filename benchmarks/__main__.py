@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.table import RESULTS, Row, now, save, shown
 
-MODULES = ("attribution", "explorer", "stored_size")
+MODULES = ("attribution", "explorer", "load", "stored_size")
 
 
 def main() -> None:

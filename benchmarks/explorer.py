@@ -68,9 +68,9 @@ def _of_pair(name: str) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         environment = {"CIRCUITS_DB": f"{folder}/circuits.duckdb", "CIRCUITS_PAIRS": f"{folder}/pairs.toml"}
         began = time.perf_counter()
-        _python(environment, "-m", "benchmarks.large", name, folder, TASK)
+        python(environment, "-m", "benchmarks.large", name, folder, TASK)
         yield Row(f"two runs made and stored, {size}", time.perf_counter() - began, "s")
-        curve = float(_python(environment, "-c", CURVE))
+        curve = float(python(environment, "-c", CURVE))
         yield Row(f"overlap curve, not kept yet, {size}", 1000 * curve, "ms", SERVER)
         began = time.perf_counter()
         query = f"pair={name}&task={TASK}"
@@ -86,7 +86,7 @@ def _server(reader: Session, n_edges: int, size: str) -> Iterator[Row]:
     few = [k for k in options if k <= MOST]
     random.Random(0).shuffle(few)
     spent = [1000 * reader.slide(SLIDER, str(k)) for k in 2 * few]
-    yield Row(f"slide K in 10 .. {MOST:,}, server, p95, {size}", _p95(spent), "ms", SERVER, _told(spent))
+    yield Row(f"slide K in 10 .. {MOST:,}, server, p95, {size}", p95(spent), "ms", SERVER, _told(spent))
     many = [1000 * reader.slide(SLIDER, str(k)) for k in options[len(few) :: 4]]
     yield Row(f"slide K above {MOST:,}, server, slowest, {size}", max(many), "ms")
     yield Row(f"K = all, server, {size}", 1000 * reader.slide(SLIDER, str(n_edges)), "ms")
@@ -106,7 +106,7 @@ def _browser(address: str, n_edges: int, size: str) -> Iterator[Row]:
         options = k_options(n_edges)
         few = [k for k in options if k <= MOST]
         spent = list(_moved(page, options, [*few[::3], *few[1::4][::-1]]))
-        yield Row(f"slide K in 10 .. {MOST:,}, browser, p95, {size}", _p95(spent), "ms", BROWSER, _told(spent))
+        yield Row(f"slide K in 10 .. {MOST:,}, browser, p95, {size}", p95(spent), "ms", BROWSER, _told(spent))
         everything = list(_moved(page, options, [options[-4], options[-1]]))
         yield Row(f"K = all, browser, {size}", everything[-1], "ms")
         browser.close()
@@ -129,14 +129,14 @@ def _moved(page: Page, options: Sequence[int], wanted: Sequence[int]) -> Iterato
         wait_until_still(page)
 
 
-def _python(environment: dict[str, str], *arguments: str) -> str:
+def python(environment: dict[str, str], *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, check=True
     )
     return done.stdout.decode().strip()
 
 
-def _p95(values: Sequence[float]) -> float:
+def p95(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=20)[-1]
 
 

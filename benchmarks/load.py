@@ -1,0 +1,93 @@
+"""Many readers at once: 32 sessions that slide K without a pause, and the memory of a server that is slid for long.
+
+    python -m benchmarks --only load
+
+On synthetic runs of the size of Qwen2.5-7B (benchmarks/large.py), in sessions without a browser. Readers share two
+cores with the server, and each waits for its own answer, so the time of a slide grows with their number.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+
+from benchmarks.explorer import MOST, SLIDER, TASK, p95, python
+from benchmarks.large import PAIRS
+from benchmarks.session import session
+from benchmarks.table import Row
+from engine.graph import Graph
+from pages.parts.state import k_options
+from tests.browser.app import running_app
+
+PAIR = "qwen"
+READERS, SLIDES = 32, 16  # SLIDES by each reader
+LONG = 2_000  # slides by one reader
+AT_ONCE, GROWTH = 2_800.0, 60.0  # bars: milliseconds, MB
+QUERY = f"pair={PAIR}&task={TASK}"
+
+
+def rows() -> list[Row]:
+    return list(_measured())
+
+
+def _measured() -> Iterator[Row]:
+    shape = PAIRS[PAIR]
+    sizes = [k for k in k_options(Graph(shape.layers, shape.heads).n_edges) if k <= MOST]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {"CIRCUITS_DB": f"{folder}/circuits.duckdb", "CIRCUITS_PAIRS": f"{folder}/pairs.toml"}
+        python(environment, "-m", "benchmarks.large", PAIR, folder, TASK)
+        with running_app(environment) as address:
+            server = psutil.Process().children()[-1]
+            yield from _at_once(address, server, sizes)
+        with running_app(environment) as address:
+            yield _growth(address, psutil.Process().children()[-1], sizes)
+
+
+def _at_once(address: str, server: psutil.Process, sizes: list[int]) -> Iterator[Row]:
+    spent: list[float] = []
+    ready = threading.Barrier(READERS + 1)
+
+    def read(seed: int) -> None:
+        choose = random.Random(seed).choice
+        with session(address, "circuits", QUERY) as reader:
+            reader.open()
+            ready.wait()
+            spent.extend(1000 * reader.slide(SLIDER, str(choose(sizes))) for _ in range(SLIDES))
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(READERS)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    began, used = time.perf_counter(), _seconds(server)
+    for thread in threads:
+        thread.join()
+    took, used = time.perf_counter() - began, _seconds(server) - used
+    note = f"median {statistics.median(spent):.0f} ms, {len(spent) / took:.1f} slides a second"
+    yield Row(f"{READERS} readers slide K at once, p95", p95(spent), "ms", AT_ONCE, note)
+    yield Row("processor time of the server for a slide", 1000 * used / len(spent), "ms")
+
+
+def _growth(address: str, server: psutil.Process, sizes: list[int]) -> Row:
+    """Memory that the server has taken after many slides, beyond what it had when the page was first shown."""
+    choose, held = random.Random(0).choice, []
+    with session(address, "circuits", QUERY) as reader:
+        reader.open()
+        for slide in range(LONG + 1):
+            if slide % (LONG // 4) == 0:
+                held.append(server.memory_info().rss / 1e6)
+            reader.slide(SLIDER, str(choose(sizes)))
+    along = ", ".join(f"{memory:.0f}" for memory in held)
+    return Row(
+        f"memory after {LONG:,} slides, more than before", held[-1] - held[0], "MB", GROWTH, f"MB along: {along}"
+    )
+
+
+def _seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
