@@ -35,6 +35,7 @@ MOST_LAYERS = MOST_HEADS = 512
 MOST_EDGES = 10_000_000
 MOST_NEURONS = 1_000_000  # of an MLP
 MOST_PARTS = 1000
+MOST_REMARKS = 20
 MOST_COUNT = 10_000_000  # of tokens, positions, steps, ranks
 LONGEST_TEXT = 1000  # characters of a token or a name
 LONGEST_JSON = 20_000_000  # characters
@@ -138,9 +139,12 @@ def meta(text: str) -> RunMeta:
     for part in parts:
         _refuse(type(part) is not str or not PART.fullmatch(part), f"meta has a part {str(part)[:40]!r}")
     _refuse(len(versions) > 100 or any(type(v) is not str for v in versions.values()), "meta's versions are no texts")
-    for one in (values["device"], values["architecture"], *versions, *versions.values()):
+    remarks = values.get("remarks", [])
+    sentences = len(remarks) <= MOST_REMARKS and all(type(one) is str for one in remarks)
+    _refuse(not sentences, f"meta's remarks are no texts, or more than {MOST_REMARKS}")
+    for one in (*remarks, values["device"], values["architecture"], *versions, *versions.values()):
         _refuse(len(one) > LONGEST_TEXT, "meta has a very long text")
-    return RunMeta(**{**values, "parts": tuple(parts)})
+    return RunMeta.of(values)
 
 
 def made_with(text: str | None, key: str, of: RunSpec) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def run(spec: RunSpec, models: Sequence[str], compute: pipeline.Compute | None =
         if pipeline.find(one) is None:
             pipeline.key_of(one)
     for one in specs:
-        yield describe(_ready(one, compute))
+        yield from told(_ready(one, compute))
 
 
 def compare(
@@ -54,8 +54,8 @@ def compare(
     yield "chance: two random circuits of K edges; halves: a model with itself, even against odd examples;"
     yield "early: share of component importance in the first third of the layers; ratio: MDM / ARM;"
     yield "comps: effective number of components"
-    yield f"ARM: {describe(arm)}"
-    yield f"MDM: {describe(mdm)}"
+    yield from told(arm, "ARM: ")
+    yield from told(mdm, "MDM: ")
     if with_steps:
         yield from _along_training(pair, spec, arm, sizes, compute)
 
@@ -130,7 +130,7 @@ def _content(file: str, most: int) -> bytes:
 def list_runs() -> Iterator[str]:
     """The cache's runs, newest first."""
     for found in pipeline.list_runs():
-        yield f"{describe(found)}  {found.created}"
+        yield from told(found, after=f"  {found.created}")
     said = pipeline.notice()
     if said:
         yield said
@@ -178,6 +178,13 @@ def describe(found: Run) -> str:
     accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} {measured_on(spec.task)}"
     brought = "  imported" if found.imported else ""
     return f"{found.key}  {spec.pair} / {spec.model} / {spec.task}  n={spec.n} seed={spec.seed}  {accuracy}{brought}"
+
+
+def told(found: Run, before: str = "", after: str = "") -> Iterator[str]:
+    """A run in a line, and what is to be said of it in lines below."""
+    yield f"{before}{describe(found)}{after}"
+    for remark in found.meta.remarks:
+        yield f"  ! {remark}"
 
 
 @contextmanager

@@ -448,11 +448,10 @@ def _compute() -> Compute:
 
 
 def _run(row: RunRow) -> Run:
-    meta = json.loads(row.meta)
     return Run(
         key=row.key,
         spec=RunSpec(**json.loads(row.spec)),
-        meta=RunMeta(**{**meta, "parts": tuple(meta["parts"])}),
+        meta=RunMeta.of(json.loads(row.meta)),
         created=row.created,
         seconds=row.seconds,
         imported=row.imported,

@@ -113,6 +113,13 @@ class RunMeta:
     versions: dict[str, str]
     n_neurons: int = 0  # of each MLP
     stored_bytes: int = 0  # of the tables, before the database compresses them
+    remarks: tuple[str, ...] = ()  # what to know before the run's numbers are believed, in sentences
+
+    @classmethod
+    def of(cls, fields: Json) -> RunMeta:
+        """From its fields as JSON has them."""
+        tuples = {name: tuple(fields[name]) for name in ("parts", "remarks") if name in fields}
+        return cls(**{**fields, **tuples})
 
     @property
     def graph(self) -> Graph:

@@ -125,7 +125,7 @@ class Worker:
             if "cancelled" in message or cancel.is_set():
                 raise Cancelled
             if "meta" in message:
-                return RunTables(_meta(message["meta"]), tables)
+                return RunTables(RunMeta.of(message["meta"]), tables)
             raise UserError(message.get("refused") or message["failed"])
 
 
@@ -139,10 +139,6 @@ def _ends(process: subprocess.Popen[bytes]) -> tuple[Connection, Connection]:
 
 def _send(connection: Connection, message: dict[str, Any]) -> None:
     connection.send_bytes(json.dumps(message).encode())
-
-
-def _meta(fields: dict[str, Any]) -> RunMeta:
-    return RunMeta(**{**fields, "parts": tuple(fields["parts"])})
 
 
 def _table(stream: bytes) -> pa.Table:

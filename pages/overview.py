@@ -170,7 +170,7 @@ def show_pair(pair: Pair, cells: list[Cell], k: int) -> None:
         figure, f"overview {pair.name}", f"Overlap of ARM and MDM by task at K = {k}", f"overview-{pair.name}"
     )
     show_table(findings)
-    for said in unable(findings):
+    for said in [*unable(findings), *remarks(findings)]:
         st.warning(said, icon=":material/report:")
     links([cell for cell in cells if (cell.arm and cell.mdm) or not cell.problem], k)
     lines = {widgets.provenance(f"{f.cell.task.title}, {name}", run) for f in findings for name, run in _sides(f)}
@@ -214,6 +214,16 @@ def unable(findings: list[Finding]) -> list[str]:
         for f in findings
         for name, run in _sides(f)
         if not (ability := can_do(f.cell.task, run.meta)).can
+    ]
+
+
+def remarks(findings: list[Finding]) -> list[str]:
+    """What is to be said of the runs (Markdown)."""
+    return [
+        f"**{widgets.plain(f.cell.task.title)}, {name}:** {widgets.plain(remark)}"
+        for f in findings
+        for name, run in _sides(f)
+        for remark in run.meta.remarks
     ]
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,15 @@ steps_dir = "steps"
 def tiny_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
     """`fake_compute` on a graph of 2 layers x 2 heads, for tests that only need some run."""
     return fake_compute(spec, on_progress, Graph(2, 2))
+
+
+REMARK = "All scores are *exactly* zero."
+
+
+def remarked_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+    """`tiny_compute` with something to be said of the run."""
+    made = tiny_compute(spec, on_progress)
+    return RunTables(replace(made.meta, remarks=(REMARK, "And another.")), made.tables)
 
 
 def slow_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:

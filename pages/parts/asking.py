@@ -169,6 +169,8 @@ def marks(runs: dict[str, Run], pair: Pair) -> None:
         if not ability.can:
             said = f"**The {NAME[model]} cannot do this task.** " + widgets.plain(ability.reason)
             st.warning(said, icon=":material/report:")
+        for remark in run.meta.remarks:
+            st.warning(f"**{NAME[model]}:** {widgets.plain(remark)}", icon=":material/report:")
     if len({run.method_version for run in runs.values()}) > 1:
         st.warning(
             "The two were computed by different versions of the method: they may differ for that reason alone.",

@@ -90,6 +90,12 @@ def test_a_bundle_opens_where_there_is_no_model(made: Path) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
+def test_remarks_come_along(changed: Callable[..., Path]) -> None:
+    bundle.take(changed("UPDATE runs SET meta = replace(meta, 'remarks\": []', 'remarks\": [\"All zero.\"]')"))
+    assert {run.meta.remarks for run in pipeline.list_runs()} == {("All zero.",)}
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_own_prompts_come_along(made: Path) -> None:
     bundle.take(made)
     (kept,) = own.saved_sets()
@@ -204,6 +210,15 @@ TAMPERED = {
     "edges": ("UPDATE runs SET meta = regexp_replace(meta, '(n_layers|n_heads)\": 2', '\\1\": 500', 'g')", "edges"),
     "no layers": ("UPDATE runs SET meta = replace(meta, 'n_layers\": 2', 'n_layers\": 0')", "n_layers = 0"),
     "accuracy": ("UPDATE runs SET meta = replace(meta, 'accuracy\": 0', 'accuracy\": 7')", "accuracy = 7"),
+    "remarks": ("UPDATE runs SET meta = replace(meta, 'remarks\": []', 'remarks\": [3]')", "remarks are no texts"),
+    "remark": (
+        "UPDATE runs SET meta = replace(meta, 'remarks\": []', 'remarks\": [\"' || repeat('x', 2000) || '\"]')",
+        "meta has a very long text",
+    ),
+    "many remarks": (
+        "UPDATE runs SET meta = replace(meta, 'remarks\": []', 'remarks\": [\"x\"' || repeat(', \"x\"', 30) || ']')",
+        "or more than 20",
+    ),
     "part": ("UPDATE runs SET meta = replace(meta, 'site-00', 'site-<b>')", "a part 'site-<b>'"),
     "key": ("UPDATE runs SET key = reverse(key)", "is not that of what it was made with"),
     "made with": ("UPDATE runs SET made_with = NULL", "made_with is not valid JSON"),

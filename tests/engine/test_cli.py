@@ -18,7 +18,7 @@ from engine.records import Run
 from engine.spec import RunSpec
 from engine.tasks import ProblemFile, own, task_named
 from engine.tasks.own import PromptRow
-from tests.fakes import fake_compute, tiny_compute
+from tests.fakes import REMARK, fake_compute, remarked_compute, tiny_compute
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_TORCH = """
@@ -103,6 +103,18 @@ def test_run_computes_and_list_shows(capsys: pytest.CaptureFixture[str]) -> None
     listed = capsys.readouterr().out
     for run in pipeline.list_runs():
         assert run.key in printed and run.key in listed and run.created in listed
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("command", ["run", "compare", "list"])
+def test_what_is_to_be_said_of_a_run_stands_below_it(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline.run(RunSpec(n=4, model="arm"), compute=tiny_compute)
+    mdm = pipeline.run(RunSpec(n=4), compute=remarked_compute)
+    assert main([command, *(["--n", "4"] if command != "list" else []), *(["--k", "5"] * (command == "compare"))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (place,) = (number for number, line in enumerate(lines) if mdm.key in line)
+    assert lines[place + 1 : place + 3] == [f"  ! {REMARK}", "  ! And another."]
+    assert sum(REMARK in line for line in lines) == 1
 
 
 @pytest.mark.parametrize("format", ["json", "graphml", "parquet", "csv"])

@@ -18,6 +18,7 @@ from engine.errors import UserError
 from engine.jobs import JobQueue, JobView, time_left
 from engine.records import Progress
 from engine.spec import RunSpec
+from tests.fakes import REMARK
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = RunSpec(n=4)
@@ -76,6 +77,12 @@ def test_what_the_process_computes_equals_what_this_one_would(queue_of: Callable
         pipeline.edge_table(run.key).edge.tolist()
         == made.tables["edges"]["edge"].to_pylist()[: made.meta.graph.n_edges]
     )
+
+
+def test_remarks_come_through_the_process(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("remarked_compute")
+    finished(queue, queue.submit([SPEC], "one"))
+    assert pipeline.list_runs()[0].meta.remarks == (REMARK, "And another.")
 
 
 def test_progress_is_seen_and_cancel_works_midway(queue_of: Callable[..., JobQueue]) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import duckdb
@@ -17,9 +17,9 @@ import pytest
 
 from engine import circuit, memory, pipeline
 from engine.errors import Cancelled, UserError
-from engine.records import Progress, RunTables
+from engine.records import Progress, RunMeta, RunTables
 from engine.spec import RunSpec
-from tests.fakes import HOSTILE, tiny_compute
+from tests.fakes import HOSTILE, REMARK, remarked_compute, tiny_compute
 
 SPEC = RunSpec(n=4)
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +114,15 @@ def test_what_is_stored_is_what_was_computed() -> None:
         assert table.score.tolist() == [row["score"] for row in expected]
     assert table.edge.dtype == np.int32 and table.score.dtype == np.float32
     assert pipeline.edge_table(run.key, limit=5).edge.tolist() == pipeline.edge_table(run.key).edge[:5].tolist()
+
+
+@pytest.mark.usefixtures("workspace")
+def test_remarks_are_kept_with_a_run_and_a_run_from_before_has_none() -> None:
+    run = pipeline.run(SPEC, compute=remarked_compute)
+    assert pipeline.get(run.key).meta.remarks == (REMARK, "And another.")
+    fields = asdict(run.meta)
+    del fields["remarks"]
+    assert RunMeta.of(fields) == replace(run.meta, remarks=())
 
 
 @pytest.mark.usefixtures("workspace")

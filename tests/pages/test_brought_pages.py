@@ -14,7 +14,7 @@ from engine.jobs import JobQueue
 from engine.records import Progress, RunTables
 from engine.spec import RunSpec
 from pages.parts import state
-from tests.fakes import fake_compute, register_fake_pair
+from tests.fakes import REMARK, fake_compute, register_fake_pair
 from tests.pages.test_pages import app, figures, overlap, texts
 
 IOI = RunSpec(pair="mine", dtype="bfloat16")
@@ -22,10 +22,10 @@ COUNTDOWN = replace(IOI, task="countdown", n=8, seed=3)
 
 
 def compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-    """`fake_compute`, where the ARM cannot do COUNTDOWN."""
+    """`fake_compute`, where the ARM cannot do COUNTDOWN, and something is to be said of its run."""
     made = fake_compute(spec, on_progress)
     unable = spec.is_arm and spec.task == "countdown"
-    return RunTables(replace(made.meta, accuracy=0.02) if unable else made.meta, made.tables)
+    return RunTables(replace(made.meta, accuracy=0.02, remarks=(REMARK,)) if unable else made.meta, made.tables)
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +105,12 @@ def test_other_settings_that_are_stored_are_one_click_away() -> None:
     keys = [pipeline.find(replace(COUNTDOWN, model=model)).key for model in ("arm", "mdm")]
     assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 200), abs=5e-4)
     assert "The ARM cannot do this task." in texts(page) and "The MDM cannot" not in texts(page)
+    assert f"**ARM:** {REMARK}" in texts(page) and "**MDM:**" not in texts(page)
+
+
+@pytest.mark.usefixtures("brought")
+def test_the_overview_says_what_is_to_be_said_of_a_run() -> None:
+    assert f"COUNTDOWN, ARM:** {REMARK}" in texts(app())
 
 
 @pytest.mark.usefixtures("brought")
