@@ -118,7 +118,7 @@ class RunMeta:
     @classmethod
     def of(cls, fields: Json) -> RunMeta:
         """From its fields as JSON has them."""
-        tuples = {name: tuple(fields[name]) for name in ("parts", "remarks") if name in fields}
+        tuples: Json = {name: tuple(fields[name]) for name in ("parts", "remarks") if name in fields}
         return cls(**{**fields, **tuples})
 
     @property
