@@ -6,6 +6,9 @@ the model's own confidence order on the clean prompt, with the clean tokens reve
 
 Whatever denoises is built of four parts: `masked` inputs, of which `predict` says what the model would put where,
 a choice of positions such as `most_confident`, and `reveal`, which puts tokens there.
+
+A probability near 1 is the same float32 number for many positions, so confidence is compared as log odds in double
+precision, which keep them apart; what is truly equal goes from left to right (METHOD, "Denoising").
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ R = TypeVar("R")
 MOST_INPUTS = 256  # denoised together
 MOST_TOKENS = 2**14  # of all of them
 MOST_LOGITS = 2**27  # numbers in the logits of all of them: half a GiB in float32
+DOUBLES = 2**23  # logits in double precision at once
 
 
 def step_sizes(length: int, steps: int) -> list[int]:
@@ -68,10 +72,15 @@ def reveal_order(model: Model, examples: Sequence[Encoded], order: str, steps: i
 class Prediction:
     """What a model would put at every answer position."""
 
-    probabilities: Tensor  # [batch, answer, vocab]; 0 for the mask, which a model never reveals
-    top: Tensor  # [batch, answer] the largest of them
-    best: Tensor  # [batch, answer] its token
+    logits: Tensor  # [batch, answer, vocab]; -inf for the mask, which a model never reveals
+    best: Tensor  # [batch, answer] the most probable token, the first of equals
+    log_odds: Tensor  # [batch, answer] log p / (1 - p) of its probability p, in double precision
     hidden: Tensor  # [batch, answer] whether the position is still masked
+
+    @property
+    def top(self) -> Tensor:
+        """[batch, answer]: the largest probability."""
+        return self.log_odds.sigmoid().float()
 
 
 def masked(model: Model, prompts: Tensor, length: int) -> Tensor:
@@ -85,15 +94,32 @@ def predict(model: Model, ids: Tensor, start: int) -> Prediction:
     read = [model.read_position(position) for position in range(start, ids.shape[1])]
     logits = model.logits(ids, at=read).float()
     logits[..., model.mask_id] = -torch.inf
-    probabilities = logits.softmax(-1)
-    top, best = probabilities.max(-1)
-    return Prediction(probabilities, top, best, torch.eq(ids[:, start:], model.mask_id))  # type: ignore[arg-type]
+    best = logits.argmax(-1)
+    return Prediction(logits, best, log_odds(logits, best), torch.eq(ids[:, start:], model.mask_id))  # type: ignore[arg-type]
+
+
+def log_odds(logits: Tensor, tokens: Tensor) -> Tensor:
+    """[...]: log p / (1 - p) of the probability p of `tokens` [...] in the softmax of `logits` [..., vocab].
+
+    In double precision, from the sum of all other tokens, so that nothing is lost where p is near 1.
+    """
+    size, found = max(1, DOUBLES // logits.shape[-1]), []
+    for part, own in zip(logits.flatten(0, -2).split(size), tokens.reshape(-1, 1).split(size), strict=True):
+        doubles = part.to(torch.float64, copy=True)
+        said = doubles.gather(-1, own)[:, 0]
+        found.append(said - doubles.scatter_(-1, own, -torch.inf).logsumexp(-1))
+    return torch.cat(found).view(tokens.shape)
 
 
 def most_confident(seen: Prediction, size: int) -> Tensor:
     """[batch, answer]: the `size` hidden positions of every row whose top token has the highest probability."""
-    picked = seen.top.masked_fill(~seen.hidden, -torch.inf).topk(size, dim=1).indices
-    return torch.zeros_like(seen.hidden).scatter_(1, picked, value=True)
+    return surest(seen.log_odds, seen.hidden, size)
+
+
+def surest(scores: Tensor, hidden: Tensor, count: int) -> Tensor:
+    """[..., answer]: the `count` hidden positions with the largest scores; of equals the leftmost, on every device."""
+    order = scores.masked_fill(~hidden, -torch.inf).argsort(dim=-1, descending=True, stable=True)
+    return torch.zeros_like(hidden).scatter_(-1, order[..., :count], value=True)
 
 
 def reveal(ids: Tensor, picked: Tensor, tokens: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ __all__ = [
     "TrajectoryStep",
 ]
 
-METHOD_VERSION = 2  # raised by every change of code that changes a number
+METHOD_VERSION = 3  # raised by every change of code that changes a number
 LIBRARIES = ("torch", "transformers", "transformer-lens")
 
 OnProgress = Callable[[Progress], None]

@@ -1,7 +1,8 @@
 """How an MDM fills in an answer, step by step, under the samplers that are in use.
 
 A sampler says which masked positions each step reveals. It sees how sure the model is of every position, the step's
-number and a seeded generator; the tokens themselves are always the model's most probable ones (temperature 0).
+number and a seeded generator; the tokens themselves are always the model's most probable ones (temperature 0). What
+is equally sure goes from left to right; scores are in double precision, as many probabilities near 1 are equal in less.
 
 confidence      one token a step, the position whose top token has the highest probability
 left-to-right   one token a step
@@ -26,9 +27,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from engine.accuracy import solves, tokens_of
-from engine.denoise import Order, Prediction, grouped, masked, predict, reveal
+from engine.denoise import Order, Prediction, grouped, masked, predict, reveal, surest
 from engine.encoding import Encoded
 from engine.models import Model
 from engine.records import Json
@@ -38,29 +40,31 @@ TRAJECTORY_EXAMPLES = 6
 LAST_TIME = 1e-3  # Dream's last timestep
 
 Score = Callable[[Prediction], Tensor]
-"""[batch, answer]: how sure the model is of every position; the larger the surer."""
+"""[batch, answer]: how sure the model is of every position, in any unit; the larger the surer."""
 
 Choose = Callable[[Tensor, Tensor, int, torch.Generator], Tensor]
 """(scores, hidden, step, generator) -> revealed, all [answer]. `hidden` and the result are bool."""
 
 
 def top_probability(seen: Prediction) -> Tensor:
-    return seen.top
+    return seen.log_odds
 
 
 def margin(seen: Prediction) -> Tensor:
-    first, second = seen.probabilities.topk(2).values.unbind(-1)
-    return first - second
+    """Less 1: what all but the top token have, and the second once more, which are exact where the margin is near 1."""
+    return -((-seen.log_odds).sigmoid() + torch.stack([others.amax(-1) for others in _others(seen)]))
 
 
 def negative_entropy(seen: Prediction) -> Tensor:
-    return -torch.special.entr(seen.probabilities).sum(-1)
+    top = seen.log_odds.sigmoid() * logsigmoid(seen.log_odds)  # p log p of the top token
+    return top - torch.stack([torch.special.entr(others).sum(-1) for others in _others(seen)])
 
 
-def surest(scores: Tensor, hidden: Tensor, count: int) -> Tensor:
-    """The `count` hidden positions with the largest scores."""
-    picked = scores.masked_fill(~hidden, -torch.inf).topk(count).indices
-    return torch.zeros_like(hidden).scatter_(0, picked, value=True)
+def _others(seen: Prediction) -> Iterator[Tensor]:
+    """Row by row [answer, vocab]: the probabilities of all but the top token, in double precision; 0 for that."""
+    for logits, best, odds in zip(seen.logits, seen.best, seen.log_odds, strict=True):
+        total = logits.gather(-1, best[:, None]).double() - logsigmoid(odds)[:, None]
+        yield (logits.double() - total).exp_().scatter_(-1, best[:, None], 0.0)
 
 
 def one_surest(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:
