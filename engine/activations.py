@@ -22,6 +22,7 @@ from engine.survey import Batch, Input
 from engine.tape import Tape
 
 REGIONS = ("prompt", "answer", "readout")
+VARIES = 1e-7  # variance by mean square, from which kurtosis is exact to a few per cent in double precision
 POWERS = 4  # of raw moments: mean, variance, skewness and kurtosis need no more
 
 
@@ -80,18 +81,21 @@ class Histograms:
                 "n": n,
                 "mean": mean.astype(np.float32),
                 "std": np.sqrt(variance).astype(np.float32),
-                "kurtosis": kurtosis.astype(np.float32),
+                "kurtosis": pa.array(kurtosis.astype(np.float32), mask=np.isnan(kurtosis)),
                 "active": active.astype(np.float32),
             }
         )
 
 
 def _central(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, variance and excess kurtosis from raw moments [row, POWERS]; kurtosis is 0 where nothing varies."""
+    """Mean, variance and excess kurtosis from raw moments [row, POWERS].
+
+    Kurtosis is nan where values vary so little that the fourth moment's rounding is all that is left of it.
+    """
     m1, m2, m3, m4 = raw.T
     variance = np.maximum(m2 - m1**2, 0.0)
     fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
-    excess = np.divide(fourth, variance**2, out=np.full_like(fourth, 3.0), where=variance > 0) - 3.0
+    excess = np.divide(fourth, variance**2, out=np.full_like(fourth, np.nan), where=variance > VARIES * m2) - 3.0
     return m1, variance, excess
 
 

@@ -33,6 +33,7 @@ from engine.models import Model
 from engine.path import Difference, Path
 from engine.plain import Sink, blocks_of, embed, hidden, hooked, unembed
 from engine.sites import Row
+from engine.soundness import refuse_unsound
 
 BLOCKS = 32  # example i belongs to block i % BLOCKS; even, so that blocks split into even and odd examples
 
@@ -83,6 +84,7 @@ def attribute(
 
     Raises:
         UserError: an architecture that is not known, or a single row that does not fit in memory.
+        Unsound: logits, metrics or scores that are no numbers.
     """
     alphas = integration_points(method, points)
     graph, device = model.graph, model.device
@@ -166,13 +168,19 @@ def _attribute_batch(
         if alpha == 0:
             corrupt_logits = logits.detach()
     path.finish()
+    refuse_unsound(clean_logits, "its logits on clean prompts")
+    refuse_unsound(corrupt_logits, "its logits on corrupted prompts")
 
     # 3. Contract
     difference.neurons.clear()
     neurons = [path.neurons[layer].to(model.device) for layer in range(len(blocks))]
-    return _BatchResult(
+    found = _BatchResult(
         contract(model.graph, blocks, difference, path, example % BLOCKS, n_blocks).div_(len(alphas)).to(model.device),
         torch.stack(neurons, 1) / len(alphas),
         row_metrics(metric, clean_logits, rows, clean_logits),
         row_metrics(metric, corrupt_logits, rows, clean_logits),
     )
+    for name, what in (("scores", "edge scores"), ("neurons", "neuron scores"), ("metric_clean", "metrics"),
+                       ("metric_corrupt", "metrics on corrupted prompts")):  # fmt: skip
+        refuse_unsound(getattr(found, name), f"its {what}")
+    return found

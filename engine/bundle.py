@@ -205,7 +205,7 @@ def _is_there(task: str) -> bool:
 def _work_out_curves(runs: Sequence[Run]) -> None:
     """Keep the curves that pages ask for first: the ARM with each MDM of the same settings, each run with itself."""
     for run in runs:
-        if run.spec.n > 1:
+        if run.has_halves:
             pipeline.overlap_curve(run.key, run.key, "half-a", "half-b")
         for arm in runs:
             if arm.spec.is_arm and not run.spec.is_arm and replace(run.spec, model="arm") == arm.spec:

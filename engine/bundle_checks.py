@@ -54,7 +54,13 @@ BELOW = {
 }
 WITH_EMBEDDING = ("residual_lens", "residual_norms", "position_lens")  # whose layer 0 is the embedding
 MAY_BE_NEGATIVE = {("residual_norms", "offset")}
-MAY_BE_MISSING = {("neurons", "cos_in"), ("neurons", "cos_gate"), ("neurons", "cos_out")}
+MAY_BE_MISSING = {
+    ("neurons", "cos_in"),
+    ("neurons", "cos_gate"),
+    ("neurons", "cos_out"),
+    ("heads", "copying"),
+    ("activation_histograms", "kurtosis"),
+}
 # Tables that have a row for everything there is, by the columns that number the rows.
 WHOLE = {
     "examples": {"example": "n"},

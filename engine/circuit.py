@@ -9,7 +9,7 @@ against a slow, literal reading of METHOD.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isnan
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,9 +39,9 @@ class RankedEdges(Protocol):
 class Specialisation:
     """How one model's circuit is spread over layers and components (heads and MLPs)."""
 
-    early_share: float  # of the importance, in the early layers; 0 .. 1
-    effective_number: float  # of components; 1 .. their number
-    gini: float  # of the components' importance; 0 = all alike
+    early_share: float  # of the importance, in the early layers; 0 .. 1; nan without any component
+    effective_number: float  # of components; 1 .. their number; 0 without any
+    gini: float  # of the components' importance; 0 = all alike; nan without any component
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,12 @@ class Comparison:
     chance: float  # the Jaccard of two random sets of K edges
     arm: Specialisation
     mdm: Specialisation
-    early_ratio: float  # MDM / ARM; nan when the ARM has no early share
+    early_ratio: float  # MDM / ARM; nan where the ARM's early share is 0 or one has none
+
+
+def written(value: float, form: str) -> str:
+    """A number in a format such as ".2f"; "none" where there is none (nan)."""
+    return "none" if isnan(value) else f"{value:{form}}"
 
 
 def order_of(scores: Floats) -> NDArray[np.int32]:
@@ -166,16 +171,17 @@ def early_share(profile: Floats, boundary: int | None = None) -> float:
 
 
 def early_shares(profiles: Floats, boundary: int | None = None) -> NDArray[np.float64]:
-    """`early_share` of each of [..., layer]."""
+    """`early_share` of each of [..., layer]; nan where nothing lies in any layer."""
     layers = profiles.shape[-1]
     chosen = early_boundary(layers) if boundary is None else boundary
     if not 1 <= chosen <= layers:
         raise UserError(f"The early boundary is {boundary}. Choose a number of layers from 1 to {layers}.")
-    return np.asarray(profiles[..., :chosen].sum(axis=-1), dtype=np.float64)
+    found = profiles[..., :chosen].sum(axis=-1)
+    return np.asarray(np.where(profiles.any(axis=-1), found, np.nan), dtype=np.float64)
 
 
 def early_ratio(mdm: float, arm: float) -> float:
-    """The MDM's early share as a multiple of the ARM's; nan when the ARM has none."""
+    """The MDM's early share as a multiple of the ARM's; nan where that is 0 or there is none."""
     return mdm / arm if arm else float("nan")
 
 
@@ -192,14 +198,18 @@ def effective_numbers(shares: Floats) -> NDArray[np.float64]:
 
 
 def gini(shares: Floats) -> float:
-    """The Gini coefficient over all of `shares`, zeros too: 0 for equal shares, 1 - 1/n for a single one of n."""
+    """The Gini coefficient over all of `shares`, zeros too: 0 for equal ones, 1 - 1/n for a single one of n.
+
+    nan where all are 0: nothing is shared out.
+    """
     return float(ginis(shares))
 
 
 def ginis(shares: Floats) -> NDArray[np.float64]:
     """`gini` of each of [..., share]."""
     n = shares.shape[-1]
-    return np.asarray(np.sort(_shares(shares), axis=-1) @ (2 * np.arange(1, n + 1) - n - 1) / n, dtype=np.float64)
+    found = np.sort(_shares(shares), axis=-1) @ (2 * np.arange(1, n + 1) - n - 1) / n
+    return np.asarray(np.where(shares.any(axis=-1), found, np.nan), dtype=np.float64)
 
 
 def prune(graph: Graph, edges: Ints) -> NDArray[np.bool_]:

@@ -218,16 +218,17 @@ def _comparison(arm: Run, mdm: Run, size: int) -> str:
     """One line of the table, under TITLES."""
     of_arm, of_mdm = (pipeline.edge_table(one.key, limit=size) for one in (arm, mdm))
     found = circuit.compare(arm.meta.graph, of_arm, of_mdm, size)
-    halves = [_with_itself(one, size) for one in (arm, mdm)]
-    overlap = f"{found.jaccard:7.3f}  {found.chance:7.4f}  {halves[0]:10.3f}  {halves[1]:10.3f}"
-    early = f"{found.arm.early_share:9.3f}  {found.mdm.early_share:9.3f}  {found.early_ratio:6.2f}"
+    halves = [f"{_with_itself(one, size):>10}" for one in (arm, mdm)]
+    overlap = f"{found.jaccard:7.3f}  {found.chance:7.4f}  {halves[0]}  {halves[1]}"
+    shares = [f"{circuit.written(side.early_share, '.3f'):>9}" for side in (found.arm, found.mdm)]
+    early = f"{shares[0]}  {shares[1]}  {circuit.written(found.early_ratio, '.2f'):>6}"
     spread = f"{found.arm.effective_number:9.1f}  {found.mdm.effective_number:9.1f}"
     return f"{size:6d}  {overlap}  {early}  {spread}"
 
 
-def _with_itself(run: Run, size: int) -> float:
-    """Overlap of a model's circuits on the two halves of the examples."""
-    return pipeline.overlap(run.key, run.key, size, "half-a", "half-b")
+def _with_itself(run: Run, size: int) -> str:
+    """Overlap of a model's circuits on the two halves of the examples; "none" of one example."""
+    return f"{pipeline.overlap(run.key, run.key, size, 'half-a', 'half-b'):.3f}" if run.has_halves else "none"
 
 
 def _along_training(
@@ -239,5 +240,5 @@ def _along_training(
     for step in pair.steps:
         found = _ready(replace(spec, model=f"step:{step}"), compute)
         overlaps = [(pipeline.overlap(arm.key, found.key, size), _with_itself(found, size)) for size in sizes]
-        cells = "".join(f"  {overlap:7.3f} ({itself:.3f})" for overlap, itself in overlaps)
+        cells = "".join(f"  {overlap:7.3f} ({itself})" for overlap, itself in overlaps)
         yield f"{step:8d}{cells}  {found.meta.accuracy:8.1%}  {found.key}"

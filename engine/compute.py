@@ -35,8 +35,10 @@ from engine.models import Model, load
 from engine.neurons import Activity, Strongest, Traces, detail_table, detailed, neuron_table
 from engine.pairs import pair_named
 from engine.records import Progress, RunMeta, RunTables
+from engine.remarks import refuse_unranked, remarks
 from engine.samplers import reveal_table, trajectory_table
 from engine.sites import Row, arm_rows, mdm_rows
+from engine.soundness import blamed, refuse_unsound, refuse_unsound_tables
 from engine.spec import RunSpec
 from engine.survey import input_table, inputs_of, kept, survey
 from engine.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
@@ -75,7 +77,8 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
     """Compute a run. `on_progress` may raise to stop it; nothing is left behind, the model's memory included.
 
     Raises:
-        UserError: unknown pair, task or checkpoint, a model that does not load, or misaligned examples.
+        UserError: unknown pair, task or checkpoint, a model that does not load, misaligned examples, or numbers that
+            are none or rank nothing; the text names the model.
     """
     try:
         return _tables(spec, on_progress)
@@ -85,10 +88,16 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
 
 def _tables(spec: RunSpec, on_progress: Report) -> RunTables:
     asked, model = task_named(spec.task), loaded(spec, on_progress)
+    with blamed(spec, model):
+        return _tables_of(spec, asked, model, on_progress)
+
+
+def _tables_of(spec: RunSpec, asked: Task, model: Model, on_progress: Report) -> RunTables:
     task = spoken(asked, pair_named(spec.pair).prompts, model.tokenizer)
     drawn = examples(task, spec.n, spec.seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]
     _refuse_masked(model, drawn, encoded)
+    _refuse_unsound_logits(model, encoded[0])
     torch.manual_seed(spec.seed)
 
     on_progress(Progress("measuring accuracy", 0, 0))
@@ -109,6 +118,7 @@ def _tables(spec: RunSpec, on_progress: Report) -> RunTables:
         on_rows=lambda done: on_progress(Progress("edge scores", done, len(rows))),
     )
     parts = _part_scores(attribution, study.n)
+    refuse_unranked(spec, model, rows, parts["total"])
     readouts = sorted(readouts_of(rows, LENS_EXAMPLES), key=lambda r: (r.row.example, r.row.part, r.site.target))
     found = _lenses(model, readouts, on_progress)
 
@@ -122,6 +132,7 @@ def _tables(spec: RunSpec, on_progress: Report) -> RunTables:
         **_survey_tables(study, attribution),
         **_denoising_tables(study),
     }
+    refuse_unsound_tables(tables)
     meta = RunMeta(
         n_layers=model.graph.n_layers,
         n_heads=model.graph.n_heads,
@@ -135,6 +146,7 @@ def _tables(spec: RunSpec, on_progress: Report) -> RunTables:
         architecture=model.architecture,
         versions={name: version(name) for name in ("torch", "transformers", "transformer-lens")},
         n_neurons=attribution.neurons.shape[-1],
+        remarks=remarks(attribution, parts, rows),
     )
     return RunTables(meta, tables)
 
@@ -160,6 +172,13 @@ def _refuse_masked(model: Model, drawn: Sequence[Example], encoded: Sequence[Enc
                 f"The prompt {example.prompt!r} or its answer contains token {model.mask_id}, which this model reads "
                 "as masked. Choose another seed, or other prompts."
             )
+
+
+@torch.no_grad()
+def _refuse_unsound_logits(model: Model, encoded: Encoded) -> None:
+    """Of one example, before time is spent on more."""
+    ids = torch.tensor([encoded.prompt + encoded.answer], device=model.device)
+    refuse_unsound(model.logits(ids, at=[ids.shape[1] - 1]), "its logits")
 
 
 def _orders(spec: RunSpec, model: Model, task: Task, encoded: Sequence[Encoded]) -> list[Order]:

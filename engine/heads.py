@@ -24,6 +24,7 @@ from engine.activations import REGIONS, regions
 from engine.columns import ragged
 from engine.encoding import Encoded, Span, spell
 from engine.models import Model
+from engine.soundness import refuse_unsound
 from engine.survey import Batch, Input
 from engine.tape import Tape, recording
 from engine.tasks import Example, Task
@@ -134,8 +135,15 @@ class Heads:
         columns |= repeated_scores(self.model, seed)
         columns["copying"] = copying_scores(self.model)
         nodes = [graph.head(layer, head) for layer in range(graph.n_layers) for head in range(graph.n_heads)]
-        values = {name: pa.array(value.flatten().tolist(), pa.float32()) for name, value in columns.items()}
-        return pa.table({"node": pa.array(nodes, pa.int32()), **values})
+        values = {name: value.flatten().float().cpu().numpy() for name, value in columns.items()}
+        copying = values.pop("copying")
+        return pa.table(
+            {
+                "node": pa.array(nodes, pa.int32()),
+                **{name: pa.array(value) for name, value in values.items()},
+                "copying": pa.array(copying, mask=np.isnan(copying)),
+            }
+        )
 
     def role_table(self) -> pa.Table:
         """`attention_roles` of engine/records.py: every head's mean attention between the roles that occur."""
@@ -255,7 +263,12 @@ def copying_scores(model: Model) -> Tensor:
 
 
 def positive_share(matrices: Tensor) -> Tensor:
-    """[...]: sum of the eigenvalues of matrices [..., n, n] over the sum of their absolute values."""
+    """[...]: sum of the eigenvalues of matrices [..., n, n] over the sum of their absolute values; nan where all are 0.
+
+    Raises:
+        Unsound: a matrix holds NaN or infinite numbers, on which LAPACK would end the process.
+    """
+    refuse_unsound(matrices, "the products of embedding, head and unembedding weights")
     eigenvalues = torch.linalg.eigvals(matrices.double().cpu())
     return (eigenvalues.sum(-1).real / eigenvalues.abs().sum(-1)).float()
 

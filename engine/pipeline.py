@@ -182,8 +182,8 @@ def keep(spec: RunSpec, tables: RunTables, seconds: float) -> Run:
 
 
 def list_runs() -> list[Run]:
-    """Every stored run, newest first."""
-    return [_run(row) for row in store().runs()]
+    """Every stored run, newest first; without those whose settings are refused by now, of which `notice` tells."""
+    return [_run(row) for row in store().runs() if not _refused(row)]
 
 
 def get(key: str) -> Run:
@@ -232,12 +232,18 @@ def is_key_of(key: str, description: Mapping[str, Any]) -> bool:
 
 def delete(key: str) -> None:
     """Remove a run, its tables and its comparisons from the cache."""
-    get(key)
+    if store().run(key) is None:
+        get(key)  # says so
     store().delete_run(key)
 
 
 def edge_table(key: str, part: str = "total", limit: int | None = None) -> EdgeTable:
-    """The `limit` strongest edges of a part (all: None), strongest first. Reads a prefix of a sorted table."""
+    """The `limit` strongest edges of a part (all: None), strongest first. Reads a prefix of a sorted table.
+
+    Raises:
+        UserError: there is no such run or part; a run of one example has no second half.
+    """
+    _refuse_no_half(key, part)
     table = store().edges(Side(key, part), limit)
     if not table.num_rows and limit != 0:
         raise _no_part(key, part)
@@ -253,9 +259,14 @@ def edges_among(key: str, part: str, edges: NDArray[np.int32]) -> RankedEdges:
 
 
 def overlap_curve(key_a: str, key_b: str, part_a: str = "total", part_b: str = "total") -> OverlapCurve:
-    """How much the top K of both have in common at every K of circuit.curve_sizes; computed once, then kept."""
+    """How much the top K of both have in common at every K of circuit.curve_sizes; computed once, then kept.
+
+    Raises like `edge_table`.
+    """
     from engine import circuit
 
+    for key, part in ((key_a, part_a), (key_b, part_b)):
+        _refuse_no_half(key, part)
     a, b = Side(key_a, part_a), Side(key_b, part_b)
     kept = store().overlap(a, b)
     if not kept.num_rows:
@@ -424,7 +435,13 @@ def store() -> Store:
 def notice() -> str | None:
     """A sentence about the cache that the user has to know, or None."""
     moved = store().set_aside
-    return f"The cache could not be read. It was set aside as {moved} and a new one was begun." if moved else None
+    if moved:
+        return f"The cache could not be read. It was set aside as {moved} and a new one was begun."
+    refused = [(row, why) for row in store().runs() if (why := _refused(row))]
+    if refused:
+        row, why = refused[0]
+        return f"Runs of an earlier version that are left out: {len(refused)}. {row.key}: {why}"
+    return None
 
 
 def close() -> None:
@@ -459,6 +476,15 @@ def _run(row: RunRow) -> Run:
     )
 
 
+def _refused(row: RunRow) -> str | None:
+    """Why a run with the settings of a stored one is refused by now; None where it is not."""
+    try:
+        RunSpec(**json.loads(row.spec))
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def _rows_of(spec: RunSpec) -> list[RunRow]:
     return store().runs_of(json.dumps(spec.as_dict()))
 
@@ -471,6 +497,12 @@ def _same_models(row: RunRow, wanted: dict[str, Any]) -> bool:
 
 def _array(table: pa.Table, column: str) -> Any:
     return table[column].combine_chunks().to_numpy(zero_copy_only=False)
+
+
+def _refuse_no_half(key: str, part: str) -> None:
+    """What is stored as the second half of one example is zeros."""
+    if part == "half-b" and not get(key).has_halves:
+        raise UserError(f"The run {key} is of one example, so that it has no second half to compare with.")
 
 
 def _no_part(key: str, part: str) -> UserError:

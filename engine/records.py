@@ -40,10 +40,10 @@ neuron_tokens  input, layer, neuron int32, activations, gates, ups list<float32>
                gated). For the neurons of neuron_detail.
 activation_histograms
                layer int32, region string ("prompt", "answer", "readout"), counts list<int64>, n int64, mean, std,
-               kurtosis (excess), active float32
+               kurtosis (excess; null where nothing varies), active float32
 residual_norms layer int32 (0 = embedding), offset int32 (position - start of the answer), mean, std float32, n int32
 heads          node int32, norm_prompt, norm_answer, norm_readout (mean norm of what it writes), previous_token,
-               duplicate_token, induction, copying float32
+               duplicate_token, induction, copying (null where a head writes nothing) float32
 attention_roles
                node int32, query, key string (roles), weight float32, queries int32
 attention_patterns
@@ -145,6 +145,11 @@ class Run:
     seconds: float  # what computing took
     imported: str | None = None  # when a bundle brought it, ISO 8601, UTC; None: computed here
     made_with: Json = field(default_factory=dict)  # what the key is the hash of (pipeline.made_with); empty: not kept
+
+    @property
+    def has_halves(self) -> bool:
+        """Whether there are even and odd examples, whose circuits can be compared."""
+        return self.spec.n > 1
 
     @property
     def method_version(self) -> int | None:

@@ -177,7 +177,7 @@ class LayerHistogram:
     n: int
     mean: float
     std: float
-    kurtosis: float  # excess
+    kurtosis: float | None  # excess; None where nothing varies
     active: float
 
 
@@ -192,7 +192,7 @@ class Head:
     previous_token: float
     duplicate_token: float
     induction: float
-    copying: float
+    copying: float | None  # None where it writes nothing, whatever it attends to
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,12 @@ class RunSpec:
             raise UserError(f"model is {self.model!r}. Choose arm, mdm or step:N, as in step:300.")
         if not 1 <= self.n <= 10_000:
             raise UserError(f"n is {self.n}. Choose a number of examples from 1 to 10000.")
+        if self.method == "eap" and self.metric == "kl":
+            raise UserError(
+                "eap takes gradients at the clean input only, where the metric kl has its maximum and its gradient is "
+                "exactly zero: all scores would be rounding errors. Choose the method eap-ig, or the metric "
+                "logit_diff or log_prob."
+            )
         if not 1 <= self.points <= 1000:
             raise UserError(f"points is {self.points}. Choose a number of integration points from 1 to 1000.")
 

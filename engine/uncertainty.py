@@ -47,9 +47,12 @@ class Scored:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its 95 % interval over examples; None and None where there are too few of them."""
+    """A number and its 95 % interval over examples.
 
-    value: float
+    None and None where there are too few examples, or where some draws of them have no such number.
+    """
+
+    value: float  # nan where there is none
     low: float | None
     high: float | None
 
@@ -90,7 +93,9 @@ class BandContrast:
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share measured on `n` problems (Wilson 1927)."""
+    """The 95 % interval of a share measured on `n` problems (Wilson 1927); of none, anything from 0 to 1."""
+    if n == 0:
+        return 0.0, 1.0
     z2 = Z95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
@@ -194,7 +199,7 @@ def _contrast(arm: NDArray[np.float64], mdm: NDArray[np.float64]) -> Contrast:
 def _estimate(values: NDArray[np.float64]) -> Estimate:
     """From the point's value and the draws' values behind it."""
     point = float(values[0])
-    if len(values) == 1:
+    if len(values) == 1 or not np.isfinite(values).all():
         return Estimate(point, None, None)
     low, high = _reflected(values[0], values[1:])
     return Estimate(point, float(low), float(high))

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from engine import bins, circuit, uncertainty
+from engine.circuit import written
 from engine.pipeline import LayerHistogram
 from engine.records import Run
 from engine.uncertainty import BandContrast, Contrast, Estimate
@@ -163,8 +164,8 @@ def histogram(asked: Asked, region: str, layer: int, bin_index: int | None, shar
         f"activations-{asked.question.task}-layer-{layer}-{region}",
     )  # fmt: skip
     st.markdown(
-        f"**Active**: ARM {arm.active:.1%}, MDM {mdm.active:.1%}. **Excess kurtosis**: ARM {arm.kurtosis:.1f}, MDM "
-        f"{mdm.kurtosis:.1f}."
+        f"**Active**: ARM {arm.active:.1%}, MDM {mdm.active:.1%}. **Excess kurtosis**: ARM {kurtosis(arm)}, MDM "
+        f"{kurtosis(mdm)}."
     )
     st.caption(
         f"Every neuron of the layer at every {region} token of the clean inputs: ARM {arm.n:,}, MDM {mdm.n:,} values, "
@@ -355,14 +356,18 @@ def intervals_note(asked: Asked) -> str:
     return said
 
 
+def kurtosis(row: LayerHistogram) -> str:
+    return "none, as nothing varies" if row.kurtosis is None else f"{row.kurtosis:.1f}"
+
+
 def percent(found: Estimate) -> str:
     if found.low is None or found.high is None:
-        return f"{found.value:.1%}"
+        return written(found.value, ".1%")
     return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
 
 
 def number(found: Estimate, digits: int) -> str:
-    value = f"{found.value:.{digits}f}"
+    value = written(found.value, f".{digits}f")
     if found.low is None or found.high is None:
         return value
     return f"{value} ({found.low:.{digits}f} to {found.high:.{digits}f})"
@@ -378,7 +383,7 @@ def halves_row(
 ) -> dict[str, str]:
     """Of all, even and odd examples."""
     difference = tuple(a - b for a, b in zip(arm, mdm, strict=True))
-    told = (f"{own[0]:{form}} ({own[1]:{form}} / {own[2]:{form}})" for own in (arm, mdm, difference))
+    told = ("{} ({} / {})".format(*(written(value, form) for value in own)) for own in (arm, mdm, difference))
     return dict(zip(COLUMNS, (what, *told), strict=True))
 
 

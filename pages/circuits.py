@@ -135,8 +135,8 @@ def numbers(sides: Sides) -> None:
         ),
         (
             "Early share, ratio",
-            f"{at.early_ratio:.2f}",
-            f"MDM {at.mdm.early_share:.0%}, ARM {at.arm.early_share:.0%}",
+            circuit.written(at.early_ratio, ".2f"),
+            f"MDM {circuit.written(at.mdm.early_share, '.0%')}, ARM {circuit.written(at.arm.early_share, '.0%')}",
             "Share of component importance in the first third of the layers, MDM / ARM.",
         ),
         (
@@ -231,9 +231,9 @@ def curves(sides: Sides) -> None:
         widgets.chart(figure, "profile", "Share of importance by layer, ARM and MDM", f"layers-{arm.run.spec.task}")
         at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
         st.caption(
-            f"At K = {sides.k:,}. Early share: ARM {at.arm.early_share:.1%}, MDM {at.mdm.early_share:.1%}, ratio "
-            f"{at.early_ratio:.2f}. Effective number of components: ARM {at.arm.effective_number:.1f}, MDM "
-            f"{at.mdm.effective_number:.1f}."
+            f"At K = {sides.k:,}. Early share: ARM {circuit.written(at.arm.early_share, '.1%')}, MDM "
+            f"{circuit.written(at.mdm.early_share, '.1%')}, ratio {circuit.written(at.early_ratio, '.2f')}. Effective "
+            f"number of components: ARM {at.arm.effective_number:.1f}, MDM {at.mdm.effective_number:.1f}."
         )
 
 

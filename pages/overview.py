@@ -241,9 +241,10 @@ def answers(findings: list[Finding], k: int) -> list[str]:
             f"**Tasks that need only what came before keep {local:.2f} of the circuit, tasks with global constraints "
             f"{world:.2f}** (mean overlap of the {k:,} strongest edges; {direction(local, world)})."
         )
-        ratio = _mean([f.at.early_ratio for f in groups["globally constrained"]])
+        ratios = [f.at.early_ratio for f in groups["globally constrained"]]
+        told = circuit.written(_mean([ratio for ratio in ratios if not math.isnan(ratio)]), ".2f")
         sentences.append(
-            f"On global tasks the MDM puts **{ratio:.2f} times** the ARM's share of importance into the first third of "
+            f"On global tasks the MDM puts **{told} times** the ARM's share of importance into the first third of "
             "the layers (published: more than 2)."
         )
     lowest, highest = (
@@ -339,7 +340,8 @@ def _sides(finding: Finding) -> list[tuple[str, Run]]:
 
 
 def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+    """nan of none."""
+    return sum(values) / len(values) if values else math.nan
 
 
 show(page)

@@ -67,7 +67,7 @@ def score_figure(heads: Mapping[str, Sequence[Head]], node: int, look: Palette) 
     figure = go.Figure()
     sides = (("arm", -0.17, "circle"), ("mdm", 0.17, "square"))
     for model, shift, _ in sides:
-        x = np.array([getattr(head, field) for field in SCORES for head in heads[model]])
+        x = np.array([getattr(head, field) for field in SCORES for head in heads[model]], dtype=float)  # None: no mark
         y = np.repeat(np.arange(len(SCORES)) + shift, len(heads[model]))
         mark = {"symbol": "line-ns-open", "size": 11, "color": blend(look.background, look.of(model), 0.45)}
         figure.add_trace(
@@ -104,8 +104,11 @@ def verdict(head: Head) -> str | None:
 
 
 def _standing(own: Head, field: str, heads: Sequence[Head]) -> str:
-    above = sum(getattr(head, field) > getattr(own, field) for head in heads)
-    return f"rank {above + 1} of {len(heads)} heads"
+    known = [value for head in heads if (value := getattr(head, field)) is not None]
+    if getattr(own, field) is None:
+        return "no such score"
+    above = sum(value > getattr(own, field) for value in known)
+    return f"rank {above + 1} of {len(known)} heads"
 
 
 def _weights_told(labels: Sequence[str], pattern: NDArray[np.floating]) -> list[list[str]]:

@@ -119,6 +119,8 @@ def _said(head: Head) -> str:
 
 
 def _copies(head: Head) -> str:
+    if head.copying is None:
+        return "it writes nothing, whatever it attends to"
     if abs(head.copying) <= drawing.CLEAR:
         return f"what it attends to is neither copied nor suppressed ({head.copying:+.2f})"
     return f"it {'copies' if head.copying > 0 else 'suppresses'} what it attends to ({head.copying:+.2f})"

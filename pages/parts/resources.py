@@ -101,7 +101,7 @@ def halves(key: str) -> OverlapCurve:
 
 def self_overlap(run: Run, k: int) -> float:
     """A model's overlap with itself on other prompts, at K; nan where a run has one prompt only."""
-    return overlap(run.key, run.key, "half-a", "half-b", k) if run.spec.n > 1 else math.nan
+    return overlap(run.key, run.key, "half-a", "half-b", k) if run.has_halves else math.nan
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
