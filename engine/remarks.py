@@ -55,7 +55,7 @@ def remarks(attribution: Attribution, parts: Mapping[str, Tensor], rows: Sequenc
         _close_metrics(attribution),
         _small_scores(attribution, parts["total"]),
         _cancelled_scores(attribution),
-        _empty_parts(attribution, parts),
+        _unranked_parts(attribution, parts),
     ]
     return tuple(remark for remark in found if remark)
 
@@ -111,13 +111,16 @@ def _cancelled_scores(attribution: Attribution) -> str | None:
     )
 
 
-def _empty_parts(attribution: Attribution, parts: Mapping[str, Tensor]) -> str | None:
-    one = len(attribution.metric_clean) == 1
-    empty = [name for name, scores in parts.items() if not bool(scores.any()) and not (one and name == SECOND_HALF)]
-    if not empty:
+def _unranked_parts(attribution: Attribution, parts: Mapping[str, Tensor]) -> str | None:
+    level = rounding_level(attribution)
+    told = {"total"} | ({SECOND_HALF} if len(attribution.metric_clean) == 1 else set())
+    found = [name for name, scores in parts.items() if name not in told and float(scores.abs().max()) <= level]
+    if not found or float(parts["total"].abs().max()) <= level:
         return None
-    named = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-    return f"All scores of these parts are exactly zero, so that they have no order of edges: {named}."
+    named = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    return (
+        f"Scores of these parts are zero or no larger than rounding errors, so that their order means nothing: {named}."
+    )
 
 
 def _why_zero(model: Model, rows: Sequence[Row]) -> str:

@@ -63,11 +63,15 @@ def start() -> None:
                 dtype = dtypes[pair]
             chosen = {"method": method, "seed": int(seed), "points": int(points), "metric": metric}
             counts = {task: available(task_named(task), int(n)) for task in tasks}
-            specs = [
-                RunSpec(pair=pair, model=model, task=task, n=counts[task], order=order, dtype=dtype, **chosen)  # type: ignore[arg-type]
-                for task in tasks
-                for model in models
-            ]
+            try:
+                specs = [
+                    RunSpec(pair=pair, model=model, task=task, n=counts[task], order=order, dtype=dtype, **chosen)  # type: ignore[arg-type]
+                    for task in tasks
+                    for model in models
+                ]
+            except UserError as error:
+                st.error(widgets.plain(str(error)), icon=":material/error:")
+                return
             widgets.submit(specs, f"{len(specs)} runs: {', '.join(tasks)}")
             st.rerun()
 
@@ -223,7 +227,8 @@ def download(run: Run) -> None:
     n_edges = run.meta.graph.n_edges
     with st.container(horizontal=True, vertical_alignment="bottom"):
         k = int(st.number_input("Edges in the circuit", 1, n_edges, min(200, n_edges), key="export k", width=180))
-        part = str(st.selectbox("Part", ["total", "half-a", "half-b", *run.meta.parts], key="export part", width=180))
+        halves = ("half-a", "half-b") if run.has_halves else ()
+        part = str(st.selectbox("Part", ["total", *halves, *run.meta.parts], key="export part", width=180))
         for kind in FORMATS:
             st.download_button(
                 kind,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from engine import circuit
 from engine.errors import UserError
 from engine.graph import Graph
+from engine.rows import EdgeTable
 
 GRAPH = Graph(n_layers=3, n_heads=2)
 
@@ -148,7 +149,31 @@ def test_effective_number_and_gini_of_known_shapes() -> None:
     assert circuit.effective_number(np.ones(500)) == pytest.approx(500)
     assert circuit.gini(even) == pytest.approx(0)
     assert circuit.gini(single) == pytest.approx(1 - 1 / 8)
-    assert circuit.effective_number(np.zeros(8)) == circuit.gini(np.zeros(8)) == 0
+    assert circuit.effective_number(np.zeros(8)) == 0
+    assert np.isnan(circuit.gini(np.zeros(8)))
+    assert np.isnan(circuit.ginis(np.stack([even, np.zeros(8)]))).tolist() == [False, True]
+
+
+def test_a_circuit_without_heads_and_mlps_has_no_early_share() -> None:
+    """Of `input->logits` alone nothing lies in any layer."""
+    graph = Graph(3, 2)
+    (edge,) = np.flatnonzero(
+        (graph.edge_source == 0) & (graph.destination_node[graph.edge_destination] == graph.logits)
+    )
+    alone = EdgeTable(np.array([edge], np.int32), np.array([1.0], np.float32))
+    other = EdgeTable(np.array([0], np.int32), np.array([1.0], np.float32))
+    for arm, mdm in ((alone, alone), (alone, other), (other, alone)):
+        found = circuit.compare(graph, arm, mdm, 1)
+        for side, table in ((found.arm, arm), (found.mdm, mdm)):
+            assert np.isnan([side.early_share, side.gini]).tolist() == [table is alone] * 2
+            assert (side.effective_number == 0) == (table is alone)
+        assert np.isnan(found.early_ratio)
+    assert not np.isnan(circuit.compare(graph, other, other, 1).early_ratio)
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.256, "0.26"), (0.0, "0.00"), (float("nan"), "none")])
+def test_a_number_that_is_none_is_written_as_such(value: float, said: str) -> None:
+    assert circuit.written(value, ".2f") == said
 
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=20).filter(lambda values: sum(values) > 1e-3))

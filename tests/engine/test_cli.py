@@ -93,6 +93,29 @@ def test_compare_follows_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.usefixtures("workspace")
+def test_one_example_has_no_halves_to_compare(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--n", "1", "--k", "5,50", "--steps"], fake_compute) == 0
+    printed = capsys.readouterr().out
+    rows = [line.split() for line in printed.splitlines() if line.strip()[:1].isdecimal()]
+    assert [row[3:5] for row in rows if row[0] in ("5", "50")] == [["none", "none"]] * 2
+    assert [row.count("(none)") for row in rows if row[0] in ("0", "100")] == [2, 2]
+    arm = pipeline.find(RunSpec(n=1, model="arm"))
+    assert arm and main(["export", arm.key, "--part", "half-b"]) == 2
+    assert "is of one example, so that it has no second half" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_a_metric_without_a_gradient_where_the_method_looks_is_refused(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--method", "eap", "--metric", "kl"], fake_compute) == 2
+    said = capsys.readouterr().err
+    assert "eap takes gradients at the clean input only" in said and "Choose the method eap-ig" in said
+    assert pipeline.list_runs() == []
+
+
+@pytest.mark.usefixtures("workspace")
 def test_run_computes_and_list_shows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--task", "sudoku", "--n", "3", "--model", "arm,step:100"], tiny_compute) == 0
     printed = capsys.readouterr().out

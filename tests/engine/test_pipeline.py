@@ -327,6 +327,34 @@ def test_what_does_not_fit_cannot_be_computed(workspace: Path, monkeypatch: pyte
     assert pipeline.obstacle(SPEC) is None
 
 
+def test_stored_runs_whose_settings_are_refused_by_now_are_left_out_with_a_word(workspace: Path) -> None:
+    kept, old = (pipeline.run(replace(SPEC, method=method), compute=tiny_compute) for method in ("eap-ig", "eap"))
+    pipeline.close()
+    with duckdb.connect(str(workspace / "circuits.duckdb")) as db:
+        db.execute("UPDATE runs SET spec = replace(spec, 'logit_diff', 'kl') WHERE key = ?", [old.key])
+    assert [run.key for run in pipeline.list_runs()] == [kept.key]
+    said = pipeline.notice()
+    assert said and f"left out: 1. {old.key}: eap takes gradients at the clean input only" in said
+    pipeline.delete(old.key)
+    assert pipeline.notice() is None
+
+
+@pytest.mark.usefixtures("workspace")
+def test_one_example_has_no_second_half() -> None:
+    one, two = (pipeline.run(replace(SPEC, n=n), compute=tiny_compute) for n in (1, 2))
+    assert (one.has_halves, two.has_halves) == (False, True)
+    pipeline.edge_table(two.key, "half-b")
+    pipeline.edge_table(one.key, "half-a")
+    for read in (
+        lambda: pipeline.edge_table(one.key, "half-b"),
+        lambda: pipeline.overlap(one.key, one.key, 5, "half-a", "half-b"),
+        lambda: pipeline.overlap_curve(one.key, one.key, "half-a", "half-b"),
+        lambda: pipeline.overlap_curve(one.key, two.key, "half-b", "half-b"),
+    ):
+        with pytest.raises(UserError, match="is of one example, so that it has no second half"):
+            read()
+
+
 def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

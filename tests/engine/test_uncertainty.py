@@ -124,6 +124,33 @@ def test_few_examples_give_a_value_and_no_interval(n: int) -> None:
     assert (bands.value, bands.low, bands.high) == ((n - 1) / 2, None, None)
 
 
+def test_shares_of_nothing_are_none_and_have_no_interval() -> None:
+    """Scores that are all zero, and circuits without heads and MLPs."""
+    sound, zeros = scored(drawn_examples(3)), scored(np.zeros((64, GRAPH.n_edges)))
+    for arm, mdm in ((zeros, sound), (sound, zeros), (zeros, zeros)):
+        found = uncertainty.specialisation(GRAPH, arm, mdm, 64)
+        assert (found.early_ratio.low, found.early_ratio.high) == (None, None) and np.isnan(found.early_ratio.value)
+        for side, of_early, of_gini in ((arm, found.early.arm, found.gini.arm), (mdm, found.early.mdm, found.gini.mdm)):
+            for estimate in (of_early, of_gini):
+                assert np.isnan(estimate.value) == (estimate.low is None) == (side is zeros)
+        assert found.early.difference.low is None and np.isnan(found.early.difference.value)
+        number = found.effective_number
+        assert [one.value == 0 for one in (number.arm, number.mdm)] == [arm is zeros, mdm is zeros]
+
+
+def test_where_some_draws_have_nothing_to_share_there_is_no_interval() -> None:
+    """One block of 32 has all the scores, and a third of the draws leave it out."""
+    examples = np.zeros((64, GRAPH.n_edges))
+    examples[::32] = truth(1)
+    found = uncertainty.specialisation(GRAPH, scored(examples), scored(drawn_examples(3)), 64)
+    assert np.isfinite(found.early.arm.value) and found.early.arm.low is None and found.early.mdm.low is not None
+    assert found.early_ratio.low is None and np.isfinite(found.early_ratio.value)
+
+
+def test_the_interval_of_a_share_of_no_problems_is_everything() -> None:
+    assert uncertainty.wilson(0.0, 0) == (0.0, 1.0)
+
+
 def test_a_circuit_larger_than_what_has_blocks_keeps_the_rest_of_its_scores() -> None:
     examples = drawn_examples(3, noise=2.0)
     few, all_of_them = (

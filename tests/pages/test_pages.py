@@ -20,6 +20,7 @@ from engine.spec import RunSpec
 from engine.tasks import TASKS
 from pages.parts import resources, state
 from pages.parts.watching import overall, time_left
+from tests.fakes import REMARK, remarked_compute
 
 APP = str(settings.ROOT / "app.py")
 TIMEOUT = 30
@@ -54,6 +55,16 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < limit, "it did not happen"
         time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("page", ["circuits", "activations", "neurons", "denoising"])
+def test_a_method_and_a_metric_that_give_rounding_errors_are_answered_with_a_sentence(page: str) -> None:
+    shown = app(page, method="eap", metric="kl")
+    assert "Choose the method eap-ig, or the metric logit_diff or log_prob." in texts(shown)
+    assert not [button for button in shown.button if str(button.key).startswith("compute")]
+    shown.selectbox(key=state.METHOD).set_value("eap-ig").run()
+    assert not shown.exception and "rounding errors" not in texts(shown)
 
 
 @pytest.mark.usefixtures("pair", "queue_of")
@@ -277,6 +288,26 @@ def test_runs_starts_what_the_form_asks_for(queue_of: Callable[[str], JobQueue])
         ("mdm", 7, 4),
     }
     assert set(app("runs").dataframe[0].value["Seed"]) == {7}
+
+
+@pytest.mark.usefixtures("pair")
+def test_runs_refuses_a_method_and_a_metric_that_give_rounding_errors(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("tiny_compute")
+    page = app("runs")
+    page.selectbox(key="start method").set_value("eap")
+    page.selectbox(key="start metric").set_value("kl")
+    page.button(key="start run").click().run()
+    assert not page.exception and queue.jobs() == []
+    assert "Choose the method eap-ig, or the metric logit_diff or log_prob." in texts(page)
+
+
+@pytest.mark.usefixtures("pair")
+def test_one_example_is_shown_without_halves_and_with_what_is_to_be_said() -> None:
+    for model in ("arm", "mdm"):
+        pipeline.run(RunSpec(model=model, n=1), compute=remarked_compute)
+    page = app("circuits", n="1")
+    assert texts(page).count(REMARK) == 2
+    assert next(metric.value for metric in page.metric if metric.label.startswith("Each with itself")) == "none"
 
 
 @pytest.mark.usefixtures("pair")
