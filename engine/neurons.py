@@ -40,7 +40,8 @@ def detailed(attribution: Attribution) -> Tensor:
     """[layer, k]: the neurons of each layer with the largest |attribution|, in ascending order."""
     scores = attribution.neurons.sum(0)  # [layer, neuron]
     k = min(scores.shape[1], max(DETAILED_OF_LAYER, DETAILED // len(scores)))
-    return scores.abs().topk(k, dim=1).indices.sort(1).values
+    order = scores.abs().sort(dim=1, descending=True, stable=True).indices  # of equals the first, on every device
+    return order[:, :k].sort(1).values
 
 
 class Activity:

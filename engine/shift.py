@@ -18,6 +18,7 @@ from engine.encoding import Encoded, encode
 from engine.models import Model
 from engine.pairs import pair_named
 from engine.pipeline import ignore
+from engine.soundness import blamed, refuse_unsound
 from engine.spec import RunSpec
 from engine.tasks import available, examples, spoken, task_named
 
@@ -42,14 +43,15 @@ def readings(pair: str, task: str, dtype: str) -> Readings:
     """How well the MDM of a pair predicts a task's answers under both readings.
 
     Raises:
-        UserError: it does not load, or its tokenizer cannot speak the task.
+        UserError: it does not load, its tokenizer cannot speak the task, or its logits are no numbers.
     """
     spec = RunSpec(pair=pair, model="mdm", task=task, dtype=dtype)
     model = loaded(spec, ignore)
     asked = spoken(task_named(task), pair_named(pair).prompts, model.tokenizer)
     drawn = examples(asked, available(asked, PROBLEMS), spec.seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]
-    before, there = (_log_probability(replace(model, shifted=shifted), encoded) for shifted in (True, False))
+    with blamed(spec, model):
+        before, there = (_log_probability(replace(model, shifted=shifted), encoded) for shifted in (True, False))
     return Readings(before, there)
 
 
@@ -61,6 +63,7 @@ def _log_probability(model: Model, encoded: Sequence[Encoded]) -> float:
         ids = masked(model, torch.tensor([e.prompt], device=model.device), len(e.answer))
         read = [model.read_position(e.start + t) for t in range(len(e.answer))]
         logits = model.logits(ids, at=read)[0].float()  # [answer, vocab]
+        refuse_unsound(logits, "its logits")
         right = torch.tensor(e.answer, device=logits.device)
         found.append(logits.log_softmax(-1).gather(1, right[:, None])[:, 0])
     return float(torch.cat(found).mean())

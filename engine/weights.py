@@ -44,7 +44,7 @@ def neuron_cosines(source: str, other: str, device: torch.device | str = "cpu") 
     `device` is where they are multiplied.
 
     Raises:
-        UserError: no weights there, no MLP among them, or the two are not of one architecture.
+        UserError: no weights there, no MLP among them, some that are no numbers, or two architectures.
     """
     with ExitStack() as stack:
         here, there = _Weights.open(source, stack), _Weights.open(other, stack)
@@ -62,6 +62,12 @@ def neuron_cosines(source: str, other: str, device: torch.device | str = "cpu") 
 def _cosine(here: _Weights, there: _Weights, layer: int, role: str, device: torch.device | str) -> NDArray[np.float32]:
     """[neuron]"""
     a, b = (weights.matrix(layer, role).to(device) for weights in (here, there))
+    for weights, matrix in ((here, a), (there, b)):
+        if not bool(torch.isfinite(matrix).all()):
+            raise UserError(
+                f"The weights {weights.keys[layer, role][1]} of {weights.source} hold NaN or infinite numbers: get its "
+                "files again, or name another model."
+            )
     return cosine_similarity(a.float(), b.float(), dim=1).cpu().numpy()
 
 
@@ -69,6 +75,7 @@ def _cosine(here: _Weights, there: _Weights, layer: int, role: str, device: torc
 class _Weights:
     """A model's MLP matrices by layer and role, in open files."""
 
+    source: str
     keys: dict[tuple[int, str], tuple[Any, str]]  # the file and its key
 
     @classmethod
@@ -92,7 +99,7 @@ class _Weights:
                 f"{files[0]} has no MLP weights of a Llama, Qwen or GPT-2 for every layer, as in "
                 f"model.layers.0.mlp.up_proj.weight. It has: {', '.join(sorted(names)[:6]) or 'nothing'}."
             )
-        return cls(keys)
+        return cls(source, keys)
 
     def shapes(self) -> dict[tuple[int, str], tuple[int, int]]:
         """[neuron, d_model] by layer and role."""

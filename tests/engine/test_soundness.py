@@ -20,6 +20,7 @@ from engine.jobs import JobQueue
 from engine.models import Model
 from engine.pairs import Pair
 from engine.records import Progress, RunTables
+from engine.shift import readings
 from engine.soundness import Unsound, blamed, refuse_unsound, refuse_unsound_tables
 from engine.spec import RunSpec
 from engine.training import TrainSpec
@@ -149,7 +150,7 @@ def test_a_job_says_it_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     queue = JobQueue("tests.engine.test_soundness:planted")
     try:
         job = queue.submit([SPEC], "one")
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + 180
         while queue.job(job).is_open and time.monotonic() < limit:
             time.sleep(0.1)
         assert "lm_head.weight holds NaN" in str(queue.job(job).error)
@@ -167,6 +168,12 @@ def planted(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables
 
     compute.load = load  # type: ignore[attr-defined]
     return compute.compute(spec, on_progress)
+
+
+def test_no_reading_is_taken_from_logits_that_are_none(plant: Plant) -> None:
+    plant("lm_head.weight", NAN)
+    with pytest.raises(UserError, match="The MDM of the pair small gives no sound numbers: its logits hold NaN"):
+        readings("small", "ioi", "float32")
 
 
 def test_matrices_for_lapack_are_looked_at_first() -> None:

@@ -159,6 +159,17 @@ def test_names_that_fit_nothing_are_refused_by_name(tmp_path: Path) -> None:
         neuron_cosines(folder(tmp_path / "lacking", lacking), a)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=str)
+@pytest.mark.parametrize("side", [0, 1])
+def test_weights_that_are_no_numbers_are_named_with_their_model(tmp_path: Path, side: int, value: float) -> None:
+    sides = [llama(0), llama(1)]
+    sides[side]["model.layers.1.mlp.down_proj.weight"][2, 3] = value
+    sources = [folder(tmp_path / name, weights) for name, weights in zip(("here", "there"), sides, strict=True)]
+    with pytest.raises(UserError) as error:
+        neuron_cosines(*sources)
+    assert f"model.layers.1.mlp.down_proj.weight of {sources[side]} hold NaN or infinite" in str(error.value)
+
+
 def test_models_of_other_sizes_are_refused(tmp_path: Path) -> None:
     a = folder(tmp_path / "a", llama(0))
     narrow = {key: value[: NEURONS - 1] if "up_proj" in key else value for key, value in llama(0).items()}
