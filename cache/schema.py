@@ -135,6 +135,12 @@ def m007_thin_overlap_curves(db: DuckDBPyConnection) -> None:
     db.execute("DELETE FROM overlap_curves")
 
 
+def m008_numbers_that_may_be_none(db: DuckDBPyConnection) -> None:
+    """Kurtosis where nothing varies, copying where a head writes nothing."""
+    db.execute("ALTER TABLE activation_histograms ALTER COLUMN kurtosis DROP NOT NULL")
+    db.execute("ALTER TABLE heads ALTER COLUMN copying DROP NOT NULL")
+
+
 MIGRATIONS = (
     m001_runs,
     m002_edges,
@@ -143,6 +149,7 @@ MIGRATIONS = (
     m005_what_components_do,
     m006_where_runs_come_from,
     m007_thin_overlap_curves,
+    m008_numbers_that_may_be_none,
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from cache import schema
 from cache.store import Store, StoreError
+from engine.bundle_checks import MAY_BE_MISSING
 
 
 def test_every_migration_is_recorded_once() -> None:
@@ -29,6 +30,17 @@ def test_an_older_database_gets_only_what_it_lacks(monkeypatch: pytest.MonkeyPat
     schema.migrate(db)
     assert db.execute("SELECT key FROM runs").fetchall() == [("k",)]
     assert db.execute("SELECT count(*) FROM edges").fetchall() == [(0,)]
+
+
+def test_what_may_be_missing_can_be_stored_and_nothing_else_in_those_tables() -> None:
+    """The columns that a bundle's checks and the engine's know as such; of rows from before, too."""
+    db = duckdb.connect()
+    schema.migrate(db)
+    nullable = db.execute(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE is_nullable = 'YES' "
+        "AND data_type LIKE 'FLOAT%'"
+    ).fetchall()
+    assert set(nullable) == MAY_BE_MISSING
 
 
 def test_a_failing_migration_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from engine import compute, models, pipeline, training
+from engine import bundle, compute, models, pipeline, training
 from engine.bundle_checks import MAY_BE_MISSING
 from engine.errors import UserError
 from engine.heads import Heads, copying_scores, positive_share
@@ -191,6 +191,27 @@ def test_a_head_that_writes_nothing_copies_nothing_and_has_no_score() -> None:
     assert found[0, 0].isnan() and found.isnan().sum() == 1
     table = Heads(model, [], [], []).head_table().to_pylist()
     assert [row["node"] for row in table if row["copying"] is None] == [model.graph.head(0, 0)]
+
+
+def test_heads_that_write_nothing_are_stored_without_a_score_and_travel(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant("layers.0.self_attn.o_proj.weight", None)
+    run = pipeline.run(SPEC)
+    assert [head.copying is None for head in pipeline.heads(run.key)] == [True, True, False, False]
+    bundle.write(tmp_path / "small.duckdb", "small")
+    pipeline.close()
+    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "elsewhere" / "circuits.duckdb"))
+    assert bundle.take(tmp_path / "small.duckdb").added == 1
+    assert [head.copying is None for head in pipeline.heads(run.key)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "embed_tokens.weight"])
+def test_weights_of_zeros_are_refused_by_name(plant: Plant, name: str) -> None:
+    plant(name, None)
+    said = refused(SPEC)
+    assert said.startswith("All edge scores of the MDM of the pair small on ioi are exactly zero")
+    assert f"Its weight model.{name} is all zeros" in said or f"Its weight {name} is all zeros" in said
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -19,7 +20,7 @@ from engine import bins, circuit, pipeline, uncertainty
 from engine.graph import Graph
 from engine.jobs import JobQueue
 from engine.pairs import pair_named
-from engine.records import Run, RunTables
+from engine.records import Progress, Run, RunTables
 from engine.spec import RunSpec
 from engine.uncertainty import Scored
 from pages.figures.activations import TARGETS
@@ -320,3 +321,35 @@ def test_an_unreadable_cache_is_a_sentence(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "folder").mkdir()
     monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "folder"))
     assert "is not a file that can be written" in app("activations").error[0].value.replace("\\", "")
+
+
+@pytest.mark.usefixtures("pair")
+def test_numbers_that_are_none_are_called_so() -> None:
+    """Activations that do not vary have no kurtosis, scores of zero no shares and no intervals."""
+
+    def empty(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+        found = fake_compute(spec, on_progress)
+        tables = found.tables
+        zeros = {
+            "edges": ("score", pa.array(np.zeros(tables["edges"].num_rows, np.float32))),
+            "activation_histograms": ("kurtosis", pa.nulls(tables["activation_histograms"].num_rows, pa.float32())),
+            "edge_blocks": (
+                "scores",
+                pa.array([[0.0] * min(32, spec.n)] * tables["edge_blocks"].num_rows, pa.list_(pa.float32())),
+            ),
+        }
+        for name, (column, values) in zeros.items():
+            place = tables[name].schema.get_field_index(column)
+            tables[name] = tables[name].set_column(place, column, values)
+        return found
+
+    for model in ("arm", "mdm"):
+        pipeline.run(RunSpec(model=model), compute=empty)
+    page = app("activations")
+    said = texts(page)
+    assert "Excess kurtosis: ARM none, as nothing varies, MDM none, as nothing varies." in said.replace("**", "")
+    assert "ARM none, MDM none. Ratio MDM / ARM: none." in said.replace("**", "")
+    assert not re.search(r"\bnan\b", said)
+    circuits = app("circuits")
+    assert next(metric.value for metric in circuits.metric if metric.label == "Early share, ratio") == "none"
+    assert not re.search(r"\bnan\b", texts(circuits) + texts(app("overview")))

@@ -83,6 +83,19 @@ def test_a_head_stands_among_all_heads_of_its_model() -> None:
     assert own["ARM, this head"].marker.symbol != own["MDM, this head"].marker.symbol
 
 
+def test_a_head_without_a_copying_score_has_no_mark_and_no_rank() -> None:
+    heads = {
+        "arm": [replace(head(1), copying=None), head(2, copying=0.5), head(3, copying=0.7)],
+        "mdm": [head(1), head(2), replace(head(3), copying=None)],
+    }
+    for node, said in ((1, "no such score"), (2, "rank 2 of 2 heads")):
+        drawn = drawing.score_figure(heads, node, LOOK)
+        own = next(trace for trace in drawn.data if trace.name == "ARM, this head")
+        assert own.customdata[3] == said and (own.x[3] is None) == (node == 1)
+        every = next(trace for trace in drawn.data if trace.name == "ARM, every head")
+        assert np.isnan(every.x).sum() == 1
+
+
 @pytest.mark.parametrize(
     ("scores", "said"),
     [

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -137,3 +138,17 @@ def test_runs_whose_inputs_were_too_long_say_so_and_keep_roles_and_scores() -> N
     page = opened(node=2, n=8)
     assert "No attention pattern is kept" in texts(page)
     assert len(figures(page)) == 3
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_head_that_writes_nothing_is_said_to() -> None:
+    def without(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+        found = tiny_compute(spec, on_progress)
+        heads = found.tables["heads"]
+        place = heads.schema.get_field_index("copying")
+        found.tables["heads"] = heads.set_column(place, "copying", pa.nulls(heads.num_rows, pa.float32()))
+        return found
+
+    for model in ("arm", "mdm"):
+        pipeline.run(RunSpec(task="countdown", model=model, n=8), compute=without)
+    assert texts(opened(node=2, n=8)).count("it writes nothing, whatever it attends to") == 2
