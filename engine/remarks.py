@@ -131,7 +131,10 @@ def _why_zero(model: Model, rows: Sequence[Row]) -> str:
     empty = next((name for name, weight in weights if weight.ndim > 1 and not weight.any()), None)
     if empty:
         return f"Its weight {empty} is all zeros: get its files again, or name another model."
-    return "Its metric does not depend on what differs between the clean and the corrupted inputs."
+    return (
+        "Its metric does not depend on what differs between the clean and the corrupted inputs, or less than its "
+        "precision can tell."
+    )
 
 
 def _inside(title: str) -> str:
