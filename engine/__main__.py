@@ -10,10 +10,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from engine import commands, doctor, pipeline
-from engine.errors import UserError
+from engine.errors import UserError, cut, shortened
 from engine.export import FORMATS
 from engine.memory import fitting_dtype
 from engine.pairs import keep, pair_named, pair_of_two
@@ -68,7 +68,7 @@ def _training(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="python -m engine", description=__doc__, allow_abbrev=False)
+    top = _Parser(prog="python -m engine", description=__doc__, allow_abbrev=False)
     add = top.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
 
     run = add("run", help="compute circuits, or find them in the cache", allow_abbrev=False)
@@ -116,12 +116,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors stay readable, whatever value they quote."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(cut(message))
+
+
 def _add_spec(command: argparse.ArgumentParser) -> None:
     _add_pair(command)
     command.add_argument(
         "--task", help=f"{', '.join(TASKS)}, or kept ones (own-..., countdown-...); default {DEFAULTS.task}"
     )
-    command.add_argument("--prompts", metavar="FILE.csv", help="own prompts instead of a task; all rows are used")
+    command.add_argument(
+        "--prompts", metavar="FILE.csv", help="own prompts instead of a task; --n takes the first rows"
+    )
     command.add_argument("--problems", metavar="FILE.jsonl", help="COUNTDOWN problems in the published format")
     command.add_argument("--n", type=_number, help=f"examples; default {DEFAULTS.n}, of own prompts all rows")
     command.add_argument("--seed", type=int, default=DEFAULTS.seed, help=f"of the examples; default {DEFAULTS.seed}")
@@ -156,16 +165,16 @@ def _spec(given: argparse.Namespace) -> RunSpec:
     dtype = given.dtype or fitting_dtype(pair_named(pair))
     spec = RunSpec(**chosen, pair=pair, dtype=dtype, n=given.n or DEFAULTS.n)  # refuses before prompts are saved
     task = _task(given, spec.pair)
-    n = given.n or (len(task) if isinstance(task, OwnPrompts) else available(task, DEFAULTS.n))
+    asked = None if given.prompts is not None else given.n  # of a file's rows: those that are kept, each once
+    n = asked or (len(task) if isinstance(task, OwnPrompts) else available(task, DEFAULTS.n))
     if isinstance(task, Listed):
         task.refuse_more(n)
     return replace(spec, task=task.name, n=n)
 
 
 def _refuse_together(given: argparse.Namespace) -> None:
-    if given.prompts is not None and (given.task is not None or given.n is not None):
-        flag = "--task" if given.task is not None else "--n"
-        raise UserError(f"--prompts cannot go with {flag}: the file's rows, all of them, are the task.")
+    if given.prompts is not None and given.task is not None:
+        raise UserError("--prompts cannot go with --task: the file's rows are the task.")
     if given.problems is not None and (given.task is not None or given.prompts is not None):
         flag = "--task" if given.task is not None else "--prompts"
         raise UserError(f"--problems cannot go with {flag}: the file's problems are the task.")
@@ -173,7 +182,10 @@ def _refuse_together(given: argparse.Namespace) -> None:
 
 def _task(given: argparse.Namespace, pair: str) -> Task:
     if given.prompts is not None:
-        return commands.save_prompts(given.prompts, pair)
+        own, notes = commands.save_prompts(given.prompts, pair, given.n)
+        for note in notes:
+            print(note, file=sys.stderr)
+        return own
     if given.problems is not None:
         kept = commands.save_problems(given.problems)
         if kept.left_out:
@@ -202,14 +214,14 @@ def _words(text: str) -> list[str]:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    if not text.isdecimal() or len(text) > 18 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{shortened(text)} is not a whole number from 1 up")
     return int(text)
 
 
 def _id(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a token's number")
+    if not text.isdecimal() or len(text) > 18:
+        raise argparse.ArgumentTypeError(f"{shortened(text)} is not a token's number")
     return int(text)
 
 

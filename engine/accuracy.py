@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.denoise import batches, decode, grouped, masked, most_confident, predict, reveal, step_sizes, worked
 from engine.encoding import Encoded, encode
 from engine.models import Model
-from engine.tasks import Example, Task, examples
+from engine.tasks import Example, OwnPrompts, Task, examples
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -41,7 +41,14 @@ def tokens_of(model: Model, ids: Sequence[int]) -> list[str]:
 
 
 def solves(task: Task, example: Example, answer: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether tokens solve a problem, spelled out as their tokenizer does."""
+    """Whether tokens solve a problem, spelled out as their tokenizer does.
+
+    Own prompts are solved by the very tokens that are measured: the same word without its space is another answer.
+    """
+    if isinstance(task, OwnPrompts):
+        measured = encode(example, tokenizer)
+        right = [[one] for one in measured.right] or [list(measured.answer)]
+        return any(tokenizer.convert_ids_to_tokens(ids) == list(answer) for ids in right)
     return task.check(example.prompt, tokenizer.convert_tokens_to_string(list(answer)).strip())
 
 

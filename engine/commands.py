@@ -21,6 +21,7 @@ from engine.prompt_csv import MOST_BYTES, checked_csv
 from engine.records import Progress, Run
 from engine.spec import RunSpec
 from engine.tasks import OwnPrompts, ProblemFile, countdown_file, measured_on, own, task_named
+from engine.tasks.own import LONGEST_TITLE
 
 TITLES = "     K  overlap   chance  ARM halves  MDM halves  early ARM  early MDM   ratio  comps ARM  comps MDM"
 
@@ -89,13 +90,15 @@ def _tried(name: str, shifted: str, task: str, dtype: str) -> tuple[str, str]:
     )
 
 
-def save_prompts(file: str, pair: str) -> OwnPrompts:
-    """Keep the rows of a CSV file as a task.
+def save_prompts(file: str, pair: str, n: int | None = None) -> tuple[OwnPrompts, tuple[str, ...]]:
+    """Keep the rows of a CSV file, or its first `n`, as a task; with it what to know of how they were read.
 
     Raises:
         UserError: the file cannot be read, or what is wrong in which row.
     """
-    return own.save(checked_csv(_content(file, MOST_BYTES), pair_named(pair)), Path(file).stem, pair)
+    read = checked_csv(_content(file, MOST_BYTES), pair_named(pair), n)
+    title = Path(file).stem if n is None else f"{Path(file).stem[: LONGEST_TITLE - 20]}, first {n} rows"
+    return own.save(read.rows, title, pair, read.repeated), read.notes
 
 
 def save_problems(file: str) -> ProblemFile:

@@ -3,6 +3,11 @@
 Where a task says that prompt and answer are one text (`Example.join`), they are tokenised together, because BPE and
 SentencePiece cut a word differently after a space. The answer then begins with the first token that holds one of its
 characters; a space that is a token of its own belongs to the prompt.
+
+Where it does not, as in own prompts, each is tokenised by itself and the two follow each other as a text would:
+nothing that a tokenizer puts behind a text stands between them, a sign that it puts before one (BOS) and that was
+written by hand as well stands there once, and where it puts a space before every text, that is the space with which
+an answer begins.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 Ids = tuple[int, ...]
 Span = tuple[int, int]  # characters of a text, from the first to behind the last
 LONGEST_QUOTE = 120  # characters of a text that an error shows
+LISTED = 5  # unknown words that an error shows
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,8 @@ class Spelled:
     """A prompt and its answer in tokens, each with the characters of its own text that it covers."""
 
     prompt: Ids
-    answer: Ids
     prompt_spans: tuple[Span, ...]
+    answer: Ids
     answer_spans: tuple[Span, ...]
 
 
@@ -64,15 +70,9 @@ def encode(example: Example, tokenizer: PreTrainedTokenizerBase) -> Encoded:
     """
     clean = spell(example.prompt, example.answer, example.join, tokenizer)
     twin = spell(example.corrupt_prompt, example.corrupt_answer, example.join, tokenizer)
+    _refuse_unknown(example, clean, twin, tokenizer.unk_token_id)
     _refuse_misaligned("prompt", example.prompt, clean.prompt, example.corrupt_prompt, twin.prompt)
     _refuse_misaligned("answer", example.answer, clean.answer, example.corrupt_answer, twin.answer)
-    unknown = tokenizer.unk_token_id
-    for text, ids in (
-        (f"{_shown(example.prompt)} {example.answer!r}", clean.prompt + clean.answer),
-        (f"{_shown(example.corrupt_prompt)} {example.corrupt_answer!r}", twin.prompt + twin.answer),
-    ):
-        if unknown is not None and unknown in ids:
-            raise UserError(f"The tokenizer does not know every word of {text}.")
     right, wrong = _candidates(example, tokenizer, clean)
     encoded = Encoded(clean.prompt, clean.answer, twin.prompt, twin.answer, right, wrong)
     if not encoded.contrasts:
@@ -94,13 +94,11 @@ def spell(prompt: str, answer: str, join: str | None, tokenizer: PreTrainedToken
         UserError: the prompt's tokens, as a model would be given them, do not begin those of the whole text.
     """
     if join is None:
-        ids, spans = _tokens(prompt, tokenizer)
-        answer_ids, answer_spans = _tokens(answer, tokenizer, special=False)
-        return Spelled(ids, answer_ids, spans, answer_spans)
+        return Spelled(*_prompt(prompt, tokenizer), *_answer(answer, tokenizer))
     start = len(prompt) + len(join)
-    ids, spans = _without_end(*_tokens(prompt + join + answer, tokenizer))
+    ids, spans = _prompt(prompt + join + answer, tokenizer)
     first = next((i for i, (_, end) in enumerate(spans) if end > start), len(ids))
-    alone = [_without_end(*_tokens(text, tokenizer))[0] for text in (prompt, prompt + join)]
+    alone = [_prompt(text, tokenizer)[0] for text in (prompt, prompt + join)]
     if ids[:first] not in alone:
         shown = "".join(tokenizer.convert_ids_to_tokens(list(ids[max(0, first - 1) : first + 1])))
         raise UserError(
@@ -108,18 +106,37 @@ def spell(prompt: str, answer: str, join: str | None, tokenizer: PreTrainedToken
             f"{shown!r}), so that there is no place where the model is asked for it."
         )
     answer_spans = tuple((max(0, begin - start), end - start) for begin, end in spans[first:])
-    return Spelled(ids[:first], ids[first:], spans[:first], answer_spans)
+    return Spelled(ids[:first], spans[:first], ids[first:], answer_spans)
 
 
-def _tokens(text: str, tokenizer: PreTrainedTokenizerBase, special: bool = True) -> tuple[Ids, tuple[Span, ...]]:
-    found = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
-    return tuple(found.input_ids), tuple(map(tuple, found.offset_mapping))
+def kept(ids: Sequence[int], added: Sequence[int]) -> list[int]:
+    """The places of a prompt's tokens that a model is given; `added`: 1 for what the tokenizer put around the text.
+
+    Nothing that was put behind the text, and what was put before it not a second time where the text has it as well.
+    """
+    end = max((place for place, one in enumerate(added, 1) if not one), default=0)
+    before = next((place for place, one in enumerate(added) if not one), 0)
+    twice = before > 0 and list(ids[before : 2 * before]) == list(ids[:before])
+    return [place for place in range(end) if not (twice and before <= place < 2 * before)]
 
 
-def _without_end(ids: Ids, spans: tuple[Span, ...]) -> tuple[Ids, tuple[Span, ...]]:
-    """Tokens without those that the tokenizer puts behind a text."""
-    last = max((i for i, span in enumerate(spans, 1) if span != (0, 0)), default=0)
-    return ids[:last], spans[:last]
+def puts_space(first_token: str | None) -> bool:
+    """Whether a tokenizer puts a space before a text, told by the first token of "a" as its vocabulary spells it."""
+    return first_token is not None and first_token[:1] in ("▁", "Ġ")
+
+
+def _prompt(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[Ids, tuple[Span, ...]]:
+    found = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+    places = kept(found.input_ids, found.special_tokens_mask)
+    return tuple(found.input_ids[i] for i in places), tuple(tuple(found.offset_mapping[i]) for i in places)
+
+
+def _answer(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[Ids, tuple[Span, ...]]:
+    space = 0
+    if text[:1] == " ":
+        space = int(puts_space(next(iter(tokenizer.tokenize("a")), None)))
+    found = tokenizer(text[space:], add_special_tokens=False, return_offsets_mapping=True)
+    return tuple(found.input_ids), tuple((begin + space, end + space) for begin, end in found.offset_mapping)
 
 
 def _candidates(example: Example, tokenizer: PreTrainedTokenizerBase, clean: Spelled) -> tuple[Ids, Ids]:
@@ -152,13 +169,30 @@ def _firsts(words: Sequence[str], example: Example, tokenizer: PreTrainedTokeniz
 
 
 def _singles(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Ids:
-    return tuple(_single(word, _tokens(word, tokenizer, special=False)[0]) for word in words)
+    return tuple(_single(word, _answer(word, tokenizer)[0]) for word in words)
 
 
 def _single(word: str, ids: Ids) -> int:
     if len(ids) != 1:
         raise UserError(f"The candidate answer {word!r} is {len(ids)} tokens in this tokenizer; it must be one.")
     return ids[0]
+
+
+def _refuse_unknown(example: Example, clean: Spelled, twin: Spelled, unknown: int | None) -> None:
+    """Told before lengths are compared: words that a tokenizer doesn't know are all the same token to it."""
+    parts = (
+        (example.prompt, clean.prompt, clean.prompt_spans),
+        (example.answer, clean.answer, clean.answer_spans),
+        (example.corrupt_prompt, twin.prompt, twin.prompt_spans),
+        (example.corrupt_answer, twin.answer, twin.answer_spans),
+    )
+    for text, ids, spans in parts:
+        unread = (text[slice(*span)] for one, span in zip(ids, spans, strict=True) if one == unknown)
+        words = dict.fromkeys(word for word in unread if word)  # none: a BOS that is the same token
+        if words:
+            listed = ", ".join(repr(word) for word in list(words)[:LISTED])
+            more = f" and {len(words) - LISTED} more" if len(words) > LISTED else ""
+            raise UserError(f"The tokenizer does not know {listed}{more} in {_shown(text)}.")
 
 
 def _refuse_misaligned(what: str, text: str, ids: Ids, twin_text: str, twin_ids: Ids) -> None:

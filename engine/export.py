@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import pipeline
+from engine.csv_text import csv_of_table
 from engine.errors import UserError
 from engine.graph import QKV, Graph
 from engine.hub import snapshot
@@ -121,11 +122,7 @@ def to_parquet(circuit: Circuit) -> bytes:
 
 
 def to_csv(circuit: Circuit) -> bytes:
-    import pyarrow.csv
-
-    file = io.BytesIO()
-    pyarrow.csv.write_csv(edge_rows(circuit), file)
-    return file.getvalue()
+    return csv_of_table(edge_rows(circuit))
 
 
 FORMATS: dict[str, Callable[[Circuit], bytes]] = {

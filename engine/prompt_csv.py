@@ -1,8 +1,9 @@
 """Own prompts from and to CSV, in the format of EAP-IG (Hanna et al. 2024).
 
-Columns, in any order: clean, corrupted, and the answers either as text (answer and foil, or correct and incorrect) or
-as token ids (correct_idx and incorrect_idx, a number or a list). Several right or wrong answers are a list: [3, 5] of
-ids, ["33", "34"] of texts. A column without a name and corrupted_hard, which EAP-IG's files have, are passed over.
+Columns, in any order: clean, corrupted, and right and wrong answers, each as text (answer, foil) or as token ids
+(correct_idx, incorrect_idx: a number or a list). Several right or wrong answers are a list: [3, 5] of ids,
+["33", "34"] of texts. Ids are checked against texts where a file has both. A file of years (greater-than) has the
+last two digits of the year as label, or as correct_idx alone: later years are right. Other columns are passed over.
 Cells are text and nothing else. Rows are counted as a spreadsheet counts them: the header is row 1.
 """
 
@@ -11,29 +12,56 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from engine.errors import UserError
+from engine.csv_text import as_written, csv_of
+from engine.errors import UserError, shortened
 from engine.pairs import Pair
-from engine.prompts import MOST_ROWS, check, row_problem
+from engine.prompt_answers import IDS, TEXTS, AnswerReader, Cells, asks_for_later_year, of_texts
+from engine.prompts import MOST_ROWS, CheckedRow, check, distinct, row_problem
 from engine.tasks.own import PromptRow
 from engine.tokens import Words, words_of
 
 MOST_BYTES = 1_000_000
 PROMPTS = ("clean", "corrupted")
-TEXTS = ("answer", "foil")
-IDS = ("correct_idx", "incorrect_idx")
-ALIASES = {"corrupt": "corrupted", "correct": "answer", "incorrect": "foil"}
-PASSED_OVER = ("", "corrupted_hard")
-KNOWN = (*PROMPTS, *TEXTS, *IDS)
+LABEL = "label"
+KNOWN = (*PROMPTS, *TEXTS, *IDS, LABEL)
+ALIASES = {  # EAP-IG's other files call right and wrong ids by what they are about
+    "corrupt": "corrupted",
+    "correct": "answer",
+    "incorrect": "foil",
+    "country_idx": "correct_idx",
+    "corrupted_country_idx": "incorrect_idx",
+    "clean_answer_idx": "correct_idx",
+    "corrupted_answer_idx": "incorrect_idx",
+    "answers_idx": "correct_idx",
+    "corrupted_answers_idx": "incorrect_idx",
+}
+PASSED_OVER = ("", "corrupted_hard")  # without a word
+LISTED = 3  # rows, columns or remarks that a note names
 
-_ID = re.compile(r"\s*(-?[0-9]{1,12})\s*")
-_ID_LIST = re.compile(r"\s*\[([-0-9,\s]*)\]\s*")
+
+@dataclass(frozen=True)
+class PromptFile:
+    """Rows of a file by their number in it, what to know of how they were read, and how many rows the file has."""
+
+    rows: dict[int, PromptRow]
+    notes: tuple[str, ...]
+    of: int
 
 
-def read_csv(data: bytes, pair: Pair) -> dict[int, PromptRow]:
-    """The rows of a file by their row number; token ids are read with the pair's tokenizer.
+@dataclass(frozen=True)
+class CheckedFile:
+    """Rows that can be run, each once; how many more said the same; what to know of them."""
+
+    rows: list[PromptRow]
+    repeated: int
+    notes: tuple[str, ...]
+
+
+def read_csv(data: bytes, pair: Pair, n: int | None = None, first: int = 1) -> PromptFile:
+    """At most `n` rows of a file from its `first` on (all if not given); token ids are read with the pair's tokenizer.
 
     Raises:
         UserError: what is wrong, in which row.
@@ -42,38 +70,64 @@ def read_csv(data: bytes, pair: Pair) -> dict[int, PromptRow]:
     if not records:
         raise UserError(f"The file is empty. Its first row must name the columns {', '.join((*PROMPTS, *TEXTS))}.")
     number, header = next(iter(records.items()))
-    columns = _columns(header, number)
-    words = words_of(pair.tokenizer("arm")) if IDS[0] in columns else None
-    cells = {n: _cells(n, fields, columns) for n, fields in records.items() if n != number}
-    if len(cells) > MOST_ROWS:
-        raise UserError(f"The file has {len(cells)} rows. {MOST_ROWS} are the most.")
-    rows = {n: _row_of_ids(n, found, words) if words else row_of_texts(n, found) for n, found in cells.items()}
-    if not rows:
-        raise UserError("The file has a header but no rows.")
-    return rows
+    columns, unused = _columns(header, number)
+    below = {at: fields for at, fields in records.items() if at != number}
+    _refuse_without_prompts(header, columns, number)
+    chosen = _chosen(below, n, first)
+    cells = {at: _cells(at, fields, columns) for at, fields in chosen.items()}
+    label = _label_of(header, columns, number, list(cells.values()))
+    unused += [LABEL] if LABEL in columns and label is None else []
+    notes = [f"Columns that are not used: {_some(unused)}."] if unused else []
+    if label is None and not any(name in columns for name in IDS):
+        answers = {at: of_texts(at, found) for at, found in cells.items()}
+    else:
+        reader = AnswerReader(pair, words_of(pair.tokenizer("arm")))
+        answers = {
+            at: reader.later_years(at, found, label) if label else reader.of_ids(at, found)
+            for at, found in cells.items()
+        }
+        if label is None:
+            notes.append(reader.shown(answers, cells))
+    rows = {at: PromptRow(cells[at]["clean"], cells[at]["corrupted"], *found) for at, found in answers.items()}
+    return PromptFile(rows, tuple(notes), len(below))
 
 
-def checked_csv(data: bytes, pair: Pair) -> list[PromptRow]:
-    """The rows of a file that can be run.
+def checked_csv(data: bytes, pair: Pair, n: int | None = None) -> CheckedFile:
+    """The rows of a file that can be run, or its first `n`.
 
     Raises:
         UserError: what is wrong, in which row: of the file, or of its prompts for this pair.
     """
-    rows = read_csv(data, pair)
-    for number, checked in zip(rows, check(list(rows.values()), pair), strict=True):
-        if checked.problems:
-            raise UserError(row_problem(number, checked.problems[0]))
-    return list(rows.values())
+    file = read_csv(data, pair, n)
+    if n is not None and n > file.of:
+        rows = f"{file.of} row" + ("s" if file.of != 1 else "")
+        raise UserError(f"The file has {rows}, but {n} were asked for. Ask for {file.of}.")
+    numbers = list(file.rows)
+    checked = check(list(file.rows.values()), pair, numbers)
+    for number, row in zip(numbers, checked, strict=True):
+        if row.problems:
+            raise UserError(row_problem(number, row.problems[0]))
+    rows = distinct(checked)
+    return CheckedFile(rows, len(checked) - len(rows), (*file.notes, *_remarks(numbers, checked)))
 
 
-def row_of_texts(number: int, cells: Mapping[str, str]) -> PromptRow:
+def _remarks(numbers: Sequence[int], checked: Sequence[CheckedRow]) -> Iterator[str]:
+    again = [f"{at} (as {row.repeats})" for at, row in zip(numbers, checked, strict=True) if row.repeats is not None]
+    if again:
+        yield f"Rows that say the same as another count once: {_some(again)}."
+    found = [row_problem(at, said) for at, row in zip(numbers, checked, strict=True) for said in row.warnings]
+    yield from found[:LISTED]
+    if len(found) > LISTED:
+        yield f"And {len(found) - LISTED} more remarks of this kind."
+
+
+def row_of_texts(number: int, cells: Cells) -> PromptRow:
     """A row from its cells by column; an answer or a foil may be a list of texts, as write_csv writes it.
 
     Raises:
         UserError: a cell begins like a list but is none.
     """
-    answers, foils = (_texts(number, name, cells[name]) for name in TEXTS)
-    return PromptRow(cells["clean"], cells["corrupted"], answers, foils)
+    return PromptRow(cells["clean"], cells["corrupted"], *of_texts(number, cells))
 
 
 def cells_of(row: PromptRow) -> dict[str, str]:
@@ -84,7 +138,7 @@ def cells_of(row: PromptRow) -> dict[str, str]:
 
 def write_csv(rows: Sequence[PromptRow]) -> bytes:
     """Rows with their answers as text."""
-    return _written(TEXTS, [list(cells_of(row).values()) for row in rows])
+    return csv_of((*PROMPTS, *TEXTS), [list(cells_of(row).values()) for row in rows])
 
 
 def write_id_csv(rows: Sequence[PromptRow], pair: Pair) -> bytes:
@@ -94,7 +148,8 @@ def write_id_csv(rows: Sequence[PromptRow], pair: Pair) -> bytes:
         UserError: an answer is not one token of the pair's tokenizer.
     """
     words = words_of(pair.tokenizer("arm"))
-    return _written(IDS, [(r.clean, r.corrupted, _as_ids(r.answers, words), _as_ids(r.foils, words)) for r in rows])
+    cells = [(r.clean, r.corrupted, _as_ids(r.answers, words), _as_ids(r.foils, words)) for r in rows]
+    return csv_of((*PROMPTS, *IDS), cells)
 
 
 def _text(data: bytes) -> str:
@@ -136,106 +191,91 @@ def _unreadable(number: int, said: str) -> str:
     return f"Row {number} cannot be read as CSV: {said}."
 
 
-def _columns(header: Sequence[str], number: int) -> list[str]:
-    """The header's columns by their own names; "" for what is passed over."""
+def _columns(header: Sequence[str], number: int) -> tuple[list[str], list[str]]:
+    """The header's columns by our names, "" for what is passed over; and what is so although somebody may miss it."""
     if len(header) == 1:
         for sign, name in ((";", "semicolons"), ("\t", "tabs")):
             if sign in header[0]:
                 raise UserError(f"The columns are separated by {name}. Save the file with commas.")
-    columns = []
+    columns: list[str] = []
+    unused: list[str] = []
     for given in header:
-        name = given.strip().lower()
+        name = as_written(given).strip().lower()
         name = ALIASES.get(name, name)
-        if name not in (*KNOWN, *PASSED_OVER):
-            raise UserError(f"Row {number} names a column {given!r}. Known columns: {', '.join(KNOWN)}.")
         if name in KNOWN and name in columns:
             raise UserError(f"Row {number} names the column {name} twice.")
+        if name not in (*KNOWN, *PASSED_OVER):
+            unused.append(shortened(given.strip(), 40))
         columns.append(name if name in KNOWN else "")
-    _refuse_incomplete(columns, number)
-    return columns
+    return columns, unused
 
 
-def _refuse_incomplete(columns: Sequence[str], number: int) -> None:
-    for name in PROMPTS:
-        if name not in columns:
-            raise UserError(f"Row {number} names no column {name}. Needed: {', '.join(PROMPTS)} and the answers.")
-    texts, ids = ([name for name in names if name in columns] for names in (TEXTS, IDS))
-    if texts and ids:
-        raise UserError(f"Row {number} names both {texts[0]} and {ids[0]}. Give the answers as text or as token ids.")
-    if not texts and not ids:
-        raise UserError(
-            f"Row {number} names no column with the answers. "
-            f"Add {' and '.join(TEXTS)} (text), or {' and '.join(IDS)} (token ids)."
-        )
-    for names, found in ((TEXTS, texts), (IDS, ids)):
-        if len(found) == 1:
-            (lacking,) = set(names) - set(found)
-            raise UserError(f"Row {number} names the column {found[0]} but not {lacking}.")
+def _refuse_without_prompts(header: Sequence[str], columns: Sequence[str], number: int) -> None:
+    lacking = next((name for name in PROMPTS if name not in columns), None)
+    if lacking:
+        raise UserError(f"Row {number} names no column {lacking}, only {_named(header)}. {_would_do()}")
 
 
-def _cells(number: int, fields: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+def _named(header: Sequence[str]) -> str:
+    return _some([shortened(name.strip(), 40) for name in header if name.strip()], len(KNOWN))
+
+
+def _chosen(records: Mapping[int, list[str]], n: int | None, first: int) -> dict[int, list[str]]:
+    if not records:
+        raise UserError("The file has a header but no rows.")
+    of = f"The file has {len(records)} row" + ("s" if len(records) != 1 else "")
+    if n is None and len(records) - first + 1 > MOST_ROWS:
+        raise UserError(f"{of}. {MOST_ROWS} are the most: choose how many of them (--n {MOST_ROWS} for the first).")
+    if n is not None and n > MOST_ROWS:
+        raise UserError(f"{n} rows were asked for. {MOST_ROWS} are the most.")
+    if first > len(records):
+        raise UserError(f"{of}, so none from row {first} on.")
+    return dict(list(records.items())[first - 1 : None if n is None else first - 1 + n])
+
+
+def _label_of(header: Sequence[str], columns: Sequence[str], number: int, cells: Sequence[Cells]) -> str | None:
+    """The column that stands for all later years; None where answers are given as texts or ids.
+
+    Raises:
+        UserError: a column is missing; it says which, and shows lines that would do.
+    """
+    named = _named(header)
+    roles = [[name for name in names if name in columns] for names in zip(TEXTS, IDS, strict=True)]
+    if all(roles):
+        return None
+    label = LABEL if LABEL in columns and not any(roles) else IDS[0] if roles == [[IDS[0]], []] else None
+    if label and all(asks_for_later_year(row["clean"]) for row in cells):
+        return label
+    lacking = [
+        f"{of[0]} (or {of[1]})" for of, given in zip(zip(TEXTS, IDS, strict=True), roles, strict=True) if not given
+    ]
+    raise UserError(f"Row {number} names no column {' and no column '.join(lacking)}, only {named}. {_would_do(cells)}")
+
+
+def _would_do(cells: Sequence[Cells] = ()) -> str:
+    """Lines that would do, with the prompts of the file's own first row where they are not too long to show."""
+    own = [row[name] for row in cells[:1] for name in PROMPTS]
+    fits = bool(own) and all(len(text) <= 100 and text.isprintable() for text in own)
+    prompts = own if fits else ["The capital of France is", "The capital of Italy is"]
+    answers = ["...", "..."] if fits else [" Paris", " Rome"]
+    header, line = csv_of((*PROMPTS, *TEXTS), [(*prompts, *answers)]).decode().splitlines()
+    return f"Lines that would do: {header} and below it {line}"
+
+
+def _cells(number: int, fields: Sequence[str], columns: Sequence[str]) -> Cells:
     if len(fields) != len(columns):
         cells = f"{len(fields)} cell" + ("s" if len(fields) != 1 else "")
         raise UserError(f'Row {number} has {cells}, the header {len(columns)}. Put a text with commas in "quotes".')
-    found = {name: cell for name, cell in zip(columns, fields, strict=True) if name}
+    found = {name: as_written(cell) for name, cell in zip(columns, fields, strict=True) if name}
     for name, cell in found.items():
         if not cell.strip():
             raise UserError(f"Row {number} has an empty cell in the column {name}.")
     return found
 
 
-def _texts(number: int, name: str, cell: str) -> tuple[str, ...]:
-    """One text, or those of a list in JSON."""
-    if not cell.lstrip().startswith('["'):
-        return (cell,)
-    try:
-        found = json.loads(cell)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, list) or not all(isinstance(text, str) and text.strip() for text in found):
-        raise UserError(
-            f'Row {number}: {name} begins like a list but is none. Write ["33", "34"] with straight quotation marks.'
-        )
-    return tuple(found)
-
-
-def _row_of_ids(number: int, cells: Mapping[str, str], words: Words) -> PromptRow:
-    answers, foils = (_texts_of_ids(number, name, cells[name], words) for name in IDS)
-    return PromptRow(cells["clean"], cells["corrupted"], answers, foils)
-
-
-def _texts_of_ids(number: int, name: str, cell: str, words: Words) -> tuple[str, ...]:
-    return tuple(_text_of_id(number, name, token, words) for token in _ids(number, name, cell))
-
-
-def _ids(number: int, name: str, cell: str) -> Iterator[int]:
-    listed = _ID_LIST.fullmatch(cell)
-    parts = listed[1].split(",") if listed else [cell]
-    if listed and not listed[1].strip():
-        raise UserError(f"Row {number}: {name} is an empty list. Give at least one token id.")
-    for part in parts:
-        found = _ID.fullmatch(part)
-        if not found:
-            shown = cell if len(cell) <= 40 else cell[:39] + "…"
-            raise UserError(
-                f"Row {number}: {name} is {shown!r}, which is no token id. Write a whole number, as 57, or a list, "
-                "as [57, 58]."
-            )
-        yield int(found[1])
-
-
-def _text_of_id(number: int, name: str, id: int, words: Words) -> str:
-    if id < 0 or not words.knows(id):
-        raise UserError(
-            f"Row {number}: {name} has the token id {id}. The tokenizer has ids from 0 to {words.size - 1}."
-        )
-    text = words.text_of(id)
-    if text is None or not text.strip():
-        raise UserError(
-            f"Row {number}: {name} has the token id {id} ({words.shown(id)!r}), which no text of its own stands for. "
-            "Choose another token."
-        )
-    return text
+def _some(names: Sequence[str], most: int = LISTED) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _as_text(texts: Sequence[str]) -> str:
@@ -251,11 +291,3 @@ def _as_ids(texts: Sequence[str], words: Words) -> str:
             raise UserError(f"The answer {text!r} is {len(found)} tokens, so it cannot be written as a token id.")
         ids.append(found[0])
     return str(ids[0]) if len(ids) == 1 else json.dumps(ids)
-
-
-def _written(answers: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow([*PROMPTS, *answers])
-    writer.writerows(rows)
-    return out.getvalue().encode()

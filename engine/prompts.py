@@ -6,19 +6,24 @@ What passes here is what engine/encoding.py takes, for both models of the pair; 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Literal
 
-from engine.errors import UserError
+from engine import row_conflicts
+from engine.errors import UserError, shortened
 from engine.pairs import Pair
 from engine.tasks.own import PromptRow
 from engine.tokens import Token, Words, words_of
+from engine.whole_text import remarks
 
 MOST_ROWS = 200
 LONGEST_PROMPT = 256  # tokens
 LONGEST_ANSWER = 16  # tokens
+LONGEST_TEXT = 20_000  # characters, so that a page of a book is refused before it is tokenised
+MOST_CANDIDATES = 500  # right or wrong answers of a row
+LISTED = 5  # unknown words that a sentence shows
 
 Kind = Literal["same", "changed", "alone"]
 
@@ -34,21 +39,30 @@ class Column:
     def kind(self) -> Kind:
         if self.clean is None or self.corrupted is None:
             return "alone"
-        return "same" if self.clean.id == self.corrupted.id else "changed"
+        unknown = not (self.clean.known and self.corrupted.known)  # all unknown words are one token
+        same = self.clean.id == self.corrupted.id and (not unknown or self.clean.text == self.corrupted.text)
+        return "same" if same else "changed"
 
 
 @dataclass(frozen=True)
 class CheckedRow:
-    """A row, its prompts and its answers aligned token by token, and a sentence for everything to be put right."""
+    """A row, its prompts and its answers aligned token by token; a sentence for everything to be put right
+    (`problems`), and for everything to be known (`warnings`). `repeats`: the number of an earlier row that says the
+    same.
+    """
 
     row: PromptRow
     prompt: tuple[Column, ...]
     answer: tuple[Column, ...]
     problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    repeats: int | None = None
 
 
-def check(rows: Sequence[PromptRow], pair: Pair) -> list[CheckedRow]:
+def check(rows: Sequence[PromptRow], pair: Pair, numbers: Sequence[int] = ()) -> list[CheckedRow]:
     """Every row with its tokens (the ARM's) and what is wrong with it for either model.
+
+    `numbers`: what rows are called where a sentence names another row; counted from 1 if not given.
 
     Raises:
         UserError: there are too many rows, or the pair's tokenizers are not here.
@@ -62,14 +76,65 @@ def check(rows: Sequence[PromptRow], pair: Pair) -> list[CheckedRow]:
         found = [reader.checked(row) for reader in readers]
         uneven = (_uneven(of[0], of[index]) for of in lengths)
         problems = dict.fromkeys(p for each in (*(one.problems for one in found), *uneven) for p in each)
-        checked.append(CheckedRow(row, found[0].prompt, found[0].answer, tuple(problems)))
-    return checked
+        warnings = dict.fromkeys(warning for one in found for warning in one.warnings)
+        checked.append(CheckedRow(row, found[0].prompt, found[0].answer, tuple(problems), tuple(warnings)))
+    return _compared(checked, readers[0].words, numbers or range(1, len(rows) + 1))
+
+
+def distinct(checked: Sequence[CheckedRow]) -> list[PromptRow]:
+    """The rows without those that repeat another."""
+    return [one.row for one in checked if one.repeats is None]
+
+
+@dataclass(frozen=True)
+class _InTokens:
+    """What a row says to a model, as engine/row_conflicts.py compares it."""
+
+    clean: tuple[int, ...]
+    corrupted: tuple[int, ...]
+    answers: tuple[tuple[int, ...], ...]
+    foils: tuple[tuple[int, ...], ...]
+
+
+def _compared(checked: Sequence[CheckedRow], words: Words, numbers: Sequence[int]) -> list[CheckedRow]:
+    """The rows with what is to be said of two of them: those that can be read, as what is unknown is all one token."""
+    places = [place for place, one in enumerate(checked) if not one.problems]
+    said = [_in_tokens(checked[place].row, words) for place in places]
+    again, against = row_conflicts.repeats(said), row_conflicts.contradictions(said)
+    other = row_conflicts.other_answers(said)
+    found = list(checked)
+    for i, place in enumerate(places):
+        one = found[place]
+        before = again[i]
+        if before is not None:
+            found[place] = replace(one, repeats=numbers[places[before]])
+        elif i in against:
+            row, why = against[i]
+            problem = (
+                f"It contradicts row {numbers[places[row]]}: {why}, so that what one adds to a score the other takes "
+                "away. Remove one of the two."
+            )
+            found[place] = replace(one, problems=(problem,))
+        elif i in other:
+            warning = (
+                f"Row {numbers[places[other[i]]]} gives the same clean prompt another answer: no more than one of the "
+                "two can be solved. Answers that are all right are one row's list."
+            )
+            found[place] = replace(one, warnings=(*one.warnings, warning))
+    return found
+
+
+def _in_tokens(row: PromptRow, words: Words) -> _InTokens:
+    answers, foils = (tuple(words.ids(text) for text in texts) for texts in (row.answers, row.foils))
+    return _InTokens(words.prompt_ids(row.clean), words.prompt_ids(row.corrupted), answers, foils)
 
 
 def align(clean: Sequence[Token], corrupted: Sequence[Token]) -> tuple[Column, ...]:
     """Token by token when there are as many; else the longest common runs, with what has no counterpart alone."""
     if len(clean) == len(corrupted):
         return tuple(map(Column, clean, corrupted))
+    if max(len(clean), len(corrupted)) > 2 * LONGEST_PROMPT:  # refused anyway; runs take the square of the length
+        return tuple(Column(*both) for both in zip_longest(clean, corrupted))
     matcher = SequenceMatcher(a=[t.id for t in clean], b=[t.id for t in corrupted], autojunk=False)
     columns: list[Column] = []
     for _, a, a_end, b, b_end in matcher.get_opcodes():
@@ -89,34 +154,42 @@ class _Reader:
     pair: Pair
 
     def checked(self, row: PromptRow) -> CheckedRow:
-        texts = (row.clean, row.corrupted, *row.answers, *row.foils)
-        if any(not _is_text(text) for text in texts):
-            return CheckedRow(row, (), (), ("It holds a NUL or half a character, which is no text.",))
-        sides = ((row.clean, row.corrupted), (row.answers[0], row.foils[0]))
-        prompt, answer = (align(self.words.tokens(clean), self.words.tokens(other)) for clean, other in sides)
+        unreadable = tuple(_unreadable(row))
+        if unreadable:
+            return CheckedRow(row, (), (), unreadable)
+        prompt = align(self.words.prompt_tokens(row.clean), self.words.prompt_tokens(row.corrupted))
+        answer = align(self.words.tokens(row.answers[0]), self.words.tokens(row.foils[0]))
         problems = list(_empty(row))
-        if not problems:
-            problems += self._unknown(row)
-            problems += _unaligned(prompt, answer)
-            problems += self._too_long(row)
-            problems += self._candidates(row)
-            problems += self._masked(row)
-        return CheckedRow(row, prompt, answer, tuple(problems))
+        if problems:
+            return CheckedRow(row, prompt, answer, tuple(problems))
+        problems += self._unknown(row)
+        problems += _unaligned(prompt, answer)
+        problems += self._too_long(row)
+        problems += self._candidates(row)
+        problems += self._masked(row)
+        return CheckedRow(row, prompt, answer, tuple(problems), tuple(remarks(row, self.words)))
 
     def _unknown(self, row: PromptRow) -> Iterator[str]:
-        named = [("the clean prompt", row.clean), ("the corrupted prompt", row.corrupted)]
-        named += [("the answer", text) for text in row.answers] + [("the foil", text) for text in row.foils]
-        for what, text in named:
-            found = [(place, t.text) for place, t in enumerate(self.words.tokens(text), 1) if not t.known]
-            if found:
-                (place, word), more = found[0], len(found) - 1
-                rest = f" and {more} more of its tokens" if more else ""
-                where = f"(token {place} of {what})"
-                yield f"The tokenizer of the pair {self.pair.name} doesn't know {word!r} {where}{rest}."
+        prompts = [("the clean prompt", row.clean), ("the corrupted prompt", row.corrupted)]
+        named = [(what, self._own(text)) for what, text in prompts]
+        named += [("the answer", self.words.tokens(text)) for text in row.answers]
+        named += [("the foil", self.words.tokens(text)) for text in row.foils]
+        for what, tokens in named:
+            unknown = [(place, token.text) for place, token in enumerate(tokens, 1) if not token.known]
+            if unknown:
+                place, word = unknown[0]
+                listed = [f"{shortened(word)} (token {place} of {what})"]
+                listed += [f"{shortened(word)} (token {place})" for place, word in unknown[1:LISTED]]
+                more = f" and {len(unknown) - LISTED} more of its tokens" if len(unknown) > LISTED else ""
+                yield f"The tokenizer of the pair {self.pair.name} doesn't know {', '.join(listed)}{more}."
+
+    def _own(self, prompt: str) -> list[Token]:
+        """A prompt's tokens but those that the tokenizer put before them."""
+        return [token for token in self.words.prompt_tokens(prompt) if not token.added]
 
     def _too_long(self, row: PromptRow) -> Iterator[str]:
         for what, text in (("clean", row.clean), ("corrupted", row.corrupted)):
-            length = len(self.words.tokens(text))
+            length = len(self._own(text))
             if length > LONGEST_PROMPT:
                 yield f"The {what} prompt has {length} tokens. {LONGEST_PROMPT} are the most."
         for what, texts in (("answer", row.answers), ("foil", row.foils)):
@@ -137,22 +210,40 @@ class _Reader:
         for text in (*row.answers, *row.foils):
             length = len(self.words.ids(text))
             if length != 1:
-                yield f"Where several answers are right or wrong, each must be one token. {text!r} is {length}."
+                several = "Where several answers are right or wrong, each must be one token."
+                yield f"{several} {shortened(text)} is {length}."
+                return
         right, wrong = ([self.words.ids(text) for text in texts] for texts in (row.answers, row.foils))
+        wrong_ids = set(wrong)
         for text, ids in zip(row.answers, right, strict=True):
-            if ids in wrong:
+            if ids in wrong_ids:
                 yield f"{text!r} is both right and wrong."
         for what, texts, found in (("right", row.answers, right), ("wrong", row.foils, wrong)):
-            twice = next((text for i, text in enumerate(texts) if found[i] in found[:i]), None)
+            first = {ids: place for place, ids in reversed(list(enumerate(found)))}
+            twice = next((text for place, text in enumerate(texts) if first[found[place]] != place), None)
             if twice is not None:
                 yield f"{twice!r} is listed twice among the {what} answers."
 
     def _masked(self, row: PromptRow) -> Iterator[str]:
         named = self.pair.mask
         mask = self.words.id_of(named) if isinstance(named, str) else named
-        for what, texts in (("answer", row.answers), ("foil", row.foils)):
+        sides = (("clean prompt", (row.clean,)), ("corrupted prompt", (row.corrupted,)))
+        for what, texts in (*sides, ("answer", row.answers), ("foil", row.foils)):
             if any(mask in self.words.ids(text) for text in texts):
                 yield f"The {what} contains the mask {named!r}, which stands for what is not known yet."
+
+
+def _unreadable(row: PromptRow) -> Iterator[str]:
+    """What keeps a row from being tokenised at all."""
+    texts = (row.clean, row.corrupted, *row.answers, *row.foils)
+    if any(not _is_text(text) for text in texts):
+        yield "It holds a NUL or half a character, which is no text."
+    longest = max(map(len, texts))
+    if longest > LONGEST_TEXT:
+        yield f"It holds a text of {longest} characters. {LONGEST_TEXT} are the most."
+    most = max(len(row.answers), len(row.foils))
+    if most > MOST_CANDIDATES:
+        yield f"It lists {most} right or wrong answers. {MOST_CANDIDATES} are the most."
 
 
 def _is_text(text: str) -> bool:
@@ -172,7 +263,9 @@ def _empty(row: PromptRow) -> Iterator[str]:
 
 def _unaligned(prompt: Sequence[Column], answer: Sequence[Column]) -> Iterator[str]:
     for names, columns in ((("clean prompt", "corrupted prompt"), prompt), (("answer", "foil"), answer)):
-        clean, corrupted = ([t for t in side if t is not None] for side in zip(*_sides(columns), strict=True))
+        clean, corrupted = (
+            [t for t in side if t is not None and not t.added] for side in zip(*_sides(columns), strict=True)
+        )
         if len(clean) != len(corrupted):
             yield _lonely(names, columns, (len(clean), len(corrupted)))
         elif all(column.kind == "same" for column in columns):
@@ -190,19 +283,19 @@ def _lonely(names: tuple[str, str], columns: Sequence[Column], lengths: tuple[in
     place, lonely = 0, []
     for column in columns:
         token, other = (column.clean, column.corrupted)[:: 1 - 2 * longer]
-        place += token is not None
+        place += token is not None and not token.added
         if token is not None and other is None:
             lonely.append((place, token.text))
     first, more = lonely[0], len(lonely) - 1
     others = f" and {more} more have" if more else " has"
     return (
         f"The {names[longer]} has {lengths[longer]} tokens, the {names[1 - longer]} {lengths[1 - longer]}: "
-        f"token {first[0]} of the {names[longer]}, {first[1]!r},{others} no counterpart."
+        f"token {first[0]} of the {names[longer]}, {shortened(first[1])},{others} no counterpart."
     )
 
 
 def _answer_length(row: PromptRow, words: Words) -> int:
-    return len(words.ids(row.answers[0])) if _is_text(row.answers[0]) else 0
+    return 0 if any(_unreadable(row)) else len(words.ids(row.answers[0]))
 
 
 def _uneven(first: int, own: int) -> Iterator[str]:

@@ -2,17 +2,19 @@
 
 `Words` reads tokenizer.json with the `tokenizers` library and then does what transformers' TokenizersBackend does to
 it: no truncation, no padding, and the tokens that tokenizer_config.json adds.
-tests/engine/test_prompts.py proves that both give the same ids.
+tests/engine/test_prompts.py proves that both give the same ids, and that a prompt and its answer are read as
+engine/encoding.py reads own prompts.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.encoding import kept, puts_space
 from engine.errors import UserError
 from engine.hub import snapshot
 
@@ -25,13 +27,19 @@ POSITIONS = ("max_position_embeddings", "n_positions")
 UNKNOWN_OF_CLASS = {"GPT2Tokenizer": "<|endoftext|>", "Qwen2Tokenizer": "<|endoftext|>", "LlamaTokenizer": "<unk>"}
 
 
+MOST_IDS = 2**31  # above any vocabulary; the library takes no greater number
+
+
 @dataclass(frozen=True)
 class Token:
-    """A token of a text; `text` is what a person sees of it, `known` is False for what the tokenizer can't say."""
+    """A token of a text; `text` is what a person sees of it, `known` is False for what the tokenizer can't say, `added`
+    is True for what the tokenizer itself put before the text.
+    """
 
     id: int
     text: str
     known: bool = True
+    added: bool = False
 
 
 class Words:
@@ -48,20 +56,40 @@ class Words:
         return self._core.get_vocab_size(with_added_tokens=True)
 
     def ids(self, text: str) -> tuple[int, ...]:
-        """The ids of an answer: nothing is put before or after it."""
-        return tuple(self._core.encode(text, add_special_tokens=False).ids)
+        """The ids of an answer."""
+        return tuple(token.id for token in self.tokens(text))
 
     def prompt_ids(self, text: str) -> tuple[int, ...]:
-        """The ids of a prompt, with what the tokenizer puts before and after."""
-        return tuple(self._core.encode(text).ids)
+        """The ids of a prompt, as a model gets them."""
+        return tuple(token.id for token in self.prompt_tokens(text))
 
     def tokens(self, text: str) -> list[Token]:
-        """The tokens of a text, without what the tokenizer puts before and after."""
+        """The tokens of an answer: nothing is put before or after it but a space, where a tokenizer does so."""
+        if text[:1] == " " and self.puts_space:
+            text = text[1:]
         found = self._core.encode(text, add_special_tokens=False)
+        return [self._token(one, text[start:end]) for one, (start, end) in zip(found.ids, found.offsets, strict=True)]
+
+    def prompt_tokens(self, text: str) -> list[Token]:
+        """The tokens of a prompt with what the tokenizer puts before it: all that a model gets before its answer."""
+        found = self._core.encode(text)
+        places = kept(found.ids, found.special_tokens_mask)
         return [
-            Token(one, text[start:end], known=False) if one == self._unknown else Token(one, self.shown(one))
-            for one, (start, end) in zip(found.ids, found.offsets, strict=True)
+            Token(found.ids[i], self.shown(found.ids[i]), added=True)
+            if found.special_tokens_mask[i]
+            else self._token(found.ids[i], text[slice(*found.offsets[i])])
+            for i in places
         ]
+
+    def _token(self, id: int, text: str) -> Token:
+        return Token(id, text, known=False) if id == self._unknown else Token(id, self.shown(id))
+
+    def repeats_start(self, text: str) -> str | None:
+        """The sign with which a prompt begins although the tokenizer puts it there itself; None where it does not."""
+        found = self._core.encode(text)
+        places = kept(found.ids, found.special_tokens_mask)
+        is_twice = bool(places) and places != list(range(places[-1] + 1))
+        return self.shown(found.ids[0]) if is_twice else None
 
     def shown(self, id: int) -> str:
         """A token as a person sees it: with its leading space, where the tokenizer keeps one."""
@@ -73,22 +101,29 @@ class Words:
 
     def text_of(self, id: int) -> str | None:
         """A text that is this token alone, as an answer is read; None where there is none."""
-        if self._core.id_to_token(id) is None:
+        if not self.knows(id):
             return None
-        texts = (self._core.decode([id], skip_special_tokens=False), self.shown(id))
+        texts = (self.shown(id), self._core.decode([id], skip_special_tokens=False))
         return next((text for text in texts if self.ids(text) == (id,)), None)
 
     def knows(self, id: int) -> bool:
-        return self._core.id_to_token(id) is not None
+        return 0 <= id < MOST_IDS and self._core.id_to_token(id) is not None
 
     def id_of(self, token: str) -> int | None:
         """The id of a token as the vocabulary spells it."""
         return self._core.token_to_id(token)
 
-    @property
-    def keeps_spaces(self) -> bool:
-        """Whether " a" and "a" are different tokens, as in byte-level tokenizers."""
-        return self.ids(" a") != self.ids("a")
+    @cached_property
+    def puts_space(self) -> bool:
+        """Whether a space is put before every text, as SentencePiece does."""
+        return puts_space(next(iter(self._core.encode("a", add_special_tokens=False).tokens), None))
+
+    @cached_property
+    def knows_words_only(self) -> bool:
+        """Whether a token is a whole word, so that spaces are nothing but what is between two of them."""
+        from tokenizers.models import WordLevel
+
+        return isinstance(self._core.model, WordLevel)
 
 
 def words_of(source: str) -> Words:

@@ -465,7 +465,7 @@ def downloads(look: Look) -> None:
     asked, task = look.asked, look.asked.question.task
     st.header("Download", divider="gray")
     st.caption("The camera on every figure saves it as an SVG picture.")
-    tables: list[tuple[str, str, Callable[[], str]]] = [
+    tables: list[tuple[str, str, Callable[[], bytes]]] = [
         ("Trajectories of this example (CSV)", f"trajectories-{task}-{look.example}", lambda: walks.walks_csv(look)),
         ("Lens of this example (CSV)", f"lens-{task}-{look.example}", lambda: walks.lens_csv(look)),
         ("Overlaps of the steps (CSV)", f"steps-{task}-{asked.k}", lambda: walks.steps_csv(asked)),

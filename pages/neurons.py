@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -10,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
-from pyarrow import csv
 
+from engine.csv_text import csv_of_table
 from pages.figures import circuit as drawing
 from pages.figures.charts import visible
 from pages.figures.neurons import Points, scatter_figure
@@ -366,14 +365,9 @@ def selectable(
 
 
 def download(made: Callable[[], pa.Table], name: str) -> None:
-    def data() -> bytes:
-        buffer = io.BytesIO()
-        csv.write_csv(made(), buffer)
-        return buffer.getvalue()
-
     st.download_button(
-        "CSV", data, file_name=f"{name}.csv", mime="text/csv", key=f"download {name}", icon=":material/download:",
-        on_click="ignore",
+        "CSV", lambda: csv_of_table(made()), file_name=f"{name}.csv", mime="text/csv", key=f"download {name}",
+        icon=":material/download:", on_click="ignore",
     )  # fmt: skip
 
 

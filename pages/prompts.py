@@ -11,7 +11,7 @@ import streamlit as st
 from engine import pipeline, prompt_csv
 from engine.errors import UserError
 from engine.pairs import Pair, pair_named, pairs
-from engine.prompts import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS, CheckedRow, check
+from engine.prompts import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS, CheckedRow, check, distinct
 from engine.spec import RunSpec
 from engine.tasks import TASKS, OwnPrompts, examples, own
 from engine.tasks.own import LONGEST_TITLE, PromptRow
@@ -26,6 +26,7 @@ SHOWN = 20  # rows whose tokens are drawn
 # In the session only: the table as it was last filled, as it is now, and how often it was filled.
 FILLED, NOW, TIMES = "prompts filled", "prompts now", "prompts filled times"
 UPLOAD, REFUSED, TITLE, SAVED = "prompts upload", "prompts refused", "prompts title", "prompts saved"
+READ, FIRST, MANY = "prompts read", "prompts first", "prompts many"  # what to know of the file; which of its rows
 
 
 def page() -> None:
@@ -58,13 +59,30 @@ def write() -> None:
         "Fill the table from a CSV file", "csv", key=UPLOAD, on_change=take_upload, args=(pair,),
         max_upload_size=1,
         help="Columns clean, corrupted, and answer and foil (text) or correct_idx and incorrect_idx (token ids, as "
-        "EAP-IG has them). Several right or wrong answers are a list: [\"33\", \"34\"] or [57, 58].",
+        "EAP-IG has them); for years clean, corrupted and label. Several right or wrong answers are a list: "
+        "[\"33\", \"34\"] or [57, 58].",
     )  # fmt: skip
+    with columns[1]:
+        row_choice(pair)
     if st.session_state.get(REFUSED):
         st.error(widgets.plain(st.session_state[REFUSED]), icon=":material/error:")
-    st.caption(table_note(words.positions) + (spaces_note() if words.keeps_spaces else ""))
-    rows, problems = table(" " if words.keeps_spaces else "")
-    save_box(pair, rows, judge(pair, rows, problems))
+    for note in st.session_state.get(READ) or ():
+        st.info(widgets.plain(note), icon=":material/info:")
+    st.caption(table_note(words.positions) + ("" if words.knows_words_only else spaces_note()))
+    rows, problems = table("" if words.knows_words_only else " ")
+    save_box(pair, *judge(pair, rows, problems))
+
+
+def row_choice(pair: Pair) -> None:
+    """Which rows of the chosen file come into the table."""
+    if st.session_state.get(UPLOAD) is None:
+        return
+    with st.container(horizontal=True):
+        for label, key, most, value in (("From row", FIRST, None, 1), ("Rows at most", MANY, MOST_ROWS, MOST_ROWS)):
+            st.number_input(
+                label, 1, most, value, key=key, width=160, on_change=take_upload, args=(pair,),
+                help="Rows are counted below the header." if key == FIRST else None,
+            )  # fmt: skip
 
 
 def table_note(positions: int | None) -> str:
@@ -77,7 +95,10 @@ def table_note(positions: int | None) -> str:
 
 
 def spaces_note() -> str:
-    return " In this tokenizer a word within a sentence begins with a space: write the answer as “ Mary”."
+    return (
+        " In this tokenizer a word within a sentence begins with a space: write the answer as “ Mary”. Only the tokens "
+        "shown for an answer are measured and count as solved."
+    )
 
 
 def table(space: str) -> tuple[dict[int, PromptRow], list[str]]:
@@ -130,16 +151,20 @@ def read(records: Sequence[dict[str, str]]) -> tuple[dict[int, PromptRow], list[
 
 def take_upload(pair: Pair) -> None:
     """Fill the table from the file, or keep the sentence why not."""
-    st.session_state[REFUSED] = None
-    file = st.session_state[UPLOAD]
+    st.session_state[REFUSED] = st.session_state[READ] = None
+    file = st.session_state.get(UPLOAD)
     if file is None:
         return
+    first, most = int(st.session_state.get(FIRST) or 1), int(st.session_state.get(MANY) or MOST_ROWS)
     try:
-        rows = prompt_csv.read_csv(file.getvalue(), pair)
+        read = prompt_csv.read_csv(file.getvalue(), pair, most, first)
     except UserError as error:
         st.session_state[REFUSED] = f"{file.name}: {error}"
         return
-    fill(list(rows.values()))
+    fill(list(read.rows.values()))
+    last = first + len(read.rows) - 1
+    part = [f"In the table: rows {first} to {last} of the file's {read.of}."] if len(read.rows) < read.of else []
+    st.session_state[READ] = [*part, *read.notes]
     st.session_state[TITLE] = file.name.rpartition(".")[0][:LONGEST_TITLE]
 
 
@@ -148,25 +173,26 @@ def fill(rows: Sequence[PromptRow]) -> None:
     st.session_state[TIMES] = st.session_state.get(TIMES, 0) + 1
 
 
-def judge(pair: Pair, rows: dict[int, PromptRow], problems: list[str]) -> bool:
-    """Show every row's tokens and what is wrong; whether nothing is."""
+def judge(pair: Pair, rows: dict[int, PromptRow], problems: list[str]) -> tuple[list[CheckedRow], bool]:
+    """Show every row's tokens and what is wrong; the rows, and whether nothing is."""
     st.header("What the models read", divider="gray")
     for problem in problems:
         st.error(widgets.plain(problem), icon=":material/error:")
     if not rows:
         st.info("Write a row in the table above, or fill it from a file.", icon=":material/edit_note:")
-        return False
+        return [], False
     try:
-        checked = dict(zip(rows, check(list(rows.values()), pair), strict=True))
+        checked = dict(zip(rows, check(list(rows.values()), pair, list(rows)), strict=True))
     except UserError as error:
         st.error(widgets.plain(str(error)), icon=":material/error:")
-        return False
+        return [], False
     wrong = [number for number, row in checked.items() if row.problems]
+    noted = [number for number, row in checked.items() if row.warnings or row.repeats is not None]
     tell(len(checked), len(wrong))
-    first = [*wrong, *(number for number in checked if number not in wrong)][:SHOWN]
-    for number in sorted(first):
+    first = [*wrong, *noted, *checked]
+    for number in sorted(list(dict.fromkeys(first))[:SHOWN]):
         show_row(number, checked[number])
-    return not wrong and not problems
+    return list(checked.values()), not wrong and not problems
 
 
 def tell(rows: int, wrong: int) -> None:
@@ -178,7 +204,8 @@ def tell(rows: int, wrong: int) -> None:
     left_out = f" Shown: {SHOWN} of {rows} rows, those to be put right first." if rows > SHOWN else ""
     st.caption(
         "Bold and underlined: the prompts differ here. In a dashed frame, opposite a ✕: no counterpart. With a ?: "
-        "unknown to the tokenizer. ␣ is a space." + left_out
+        "unknown to the tokenizer. ␣ is a space. A sign that the tokenizer puts before a prompt is shown with it."
+        + left_out
     )
 
 
@@ -191,11 +218,16 @@ def show_row(number: int, checked: CheckedRow) -> None:
         for what, texts in (("right", checked.row.answers), ("wrong", checked.row.foils)):
             if len(texts) > 1:
                 st.caption(widgets.plain(f"Also {what}: {', '.join(map(repr, texts[1:]))}"))
+        if checked.repeats is not None:
+            said = f"It says the same as row {checked.repeats} and is left out: each counts once."
+            st.info(said, icon=":material/content_copy:")
+        if checked.warnings:
+            st.warning("\n\n".join(map(widgets.plain, checked.warnings)), icon=":material/warning:")
         if checked.problems:
             st.error("\n\n".join(map(widgets.plain, checked.problems)), icon=":material/error:")
 
 
-def save_box(pair: Pair, rows: dict[int, PromptRow], ready: bool) -> None:
+def save_box(pair: Pair, checked: list[CheckedRow], ready: bool) -> None:
     st.header("Compute", divider="gray")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input("Name", max_chars=LONGEST_TITLE, key=TITLE, placeholder="Own prompts", width=320)
@@ -206,21 +238,21 @@ def save_box(pair: Pair, rows: dict[int, PromptRow], ready: bool) -> None:
             key="save prompts",
             disabled=not ready,
             on_click=save_and_compute,
-            args=(pair, list(rows.values())),
+            args=(pair, distinct(checked), sum(row.repeats is not None for row in checked)),
         )
     if not ready:
         st.caption("Every row has to be right first.")
 
 
-def save_and_compute(pair: Pair, rows: list[PromptRow]) -> None:
+def save_and_compute(pair: Pair, rows: list[PromptRow], repeated: int) -> None:
     try:
-        kept = own.save(rows, st.session_state.get(TITLE) or "", pair.name)
+        kept = own.save(rows, st.session_state.get(TITLE) or "", pair.name, repeated)
     except UserError as error:
         st.session_state["submit error"] = str(error)
         return
     st.session_state[SAVED] = kept.name
     dtype = standing.dtype_of(pair, pipeline.list_runs())
-    specs = [RunSpec(pair=pair.name, model=m, task=kept.name, n=len(rows), dtype=dtype) for m in ("arm", "mdm")]
+    specs = [RunSpec(pair=pair.name, model=m, task=kept.name, n=len(kept), dtype=dtype) for m in ("arm", "mdm")]
     widgets.submit(specs, f"{pair.title}, {kept.title}")
 
 
@@ -234,7 +266,7 @@ def saved_note() -> None:
 
 
 def link(kept: OwnPrompts, label: str) -> None:
-    chosen = {state.PAIR: kept.pair, state.TASK: kept.name, state.N: str(len(kept.rows))}
+    chosen = {state.PAIR: kept.pair, state.TASK: kept.name, state.N: str(len(kept))}
     st.page_link("pages/circuits.py", label=label, icon=":material/hub:", query_params=chosen)
 
 
@@ -250,9 +282,8 @@ def saved() -> None:
 
 
 def show_saved(kept: OwnPrompts) -> None:
-    about = (
-        f"{len(kept.rows)} row{'s' if len(kept.rows) != 1 else ''}, {kept.pair}, {kept.saved[:16].replace('T', ' ')}"
-    )
+    count = f"{len(kept)} row" + ("s" if len(kept) != 1 else "")
+    about = " ".join((f"{count}, {kept.pair}, {kept.saved[:16].replace('T', ' ')}.", *kept.remarks))
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{widgets.plain(kept.title)}**  \n:gray[{widgets.plain(about)}]", width="stretch")
         link(kept, "Circuits")
@@ -279,7 +310,7 @@ def downloads(kept: OwnPrompts) -> None:
 def edit(kept: OwnPrompts) -> None:
     """Put a saved set into the table."""
     fill(kept.rows)
-    changed: dict[str, Any] = {TITLE: kept.title, REFUSED: None, SAVED: None}
+    changed: dict[str, Any] = {TITLE: kept.title, REFUSED: None, READ: None, SAVED: None}
     if kept.pair in pairs():
         changed[state.PAIR] = kept.pair
     st.session_state.update(changed)

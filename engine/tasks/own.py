@@ -1,7 +1,8 @@
 """A reader's own prompts as a task: rows of a clean and a corrupted prompt with answer and foil, kept in a file.
 
 A set is `<digest>.json` in settings.prompts_dir(). The digest is of the rows alone, so the task's name
-"own-<digest>" stands for the numbers that come of it, whatever the set is called.
+"own-<digest>" stands for the numbers that come of it, whatever the set is called. A row that is there twice counts
+once; rows that contradict each other are no task (engine/row_conflicts.py).
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from typing import TYPE_CHECKING
 
 from engine import settings
 from engine.errors import UserError
+from engine.row_conflicts import contradictions, repeats
 from engine.tasks.base import END, OTHER, WORD, Example, Family, Listed, Split
+from engine.text_files import read_json, read_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -58,21 +61,40 @@ class PromptRow:
 
 
 class OwnPrompts(Listed):
-    """A saved set. `pair`: whose tokenizer it was checked for; `saved`: when, in ISO 8601."""
+    """A saved set. `pair`: whose tokenizer it was checked for; `saved`: when, in ISO 8601; `repeated`: how many rows
+    said the same as others, beside those that are there.
+    """
 
     family: Family = "own prompts"
     parallel = False
     guess = 0.0
     piece = WORD
 
-    def __init__(self, rows: Sequence[PromptRow], title: str, pair: str, saved: str) -> None:
-        self.rows = tuple(rows)
-        self.name = PREFIX + digest_of(self.rows)
+    def __init__(self, rows: Sequence[PromptRow], title: str, pair: str, saved: str, repeated: int = 0) -> None:
+        self.name = PREFIX + digest_of(rows)
+        self.rows = _distinct(rows)
         self.title = title
         self.pair = pair
         self.saved = saved
+        self.repeated = repeated + len(rows) - len(self.rows)
         count = f"{len(self.rows)} row" + ("s" if len(self.rows) != 1 else "")
-        self.blurb = f"Own prompts, {count}, written for the pair {pair}."
+        self.blurb = " ".join((f"Own prompts, {count}, written for the pair {pair}.", *self.remarks))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to know of numbers that come of these rows."""
+        if not self.repeated:
+            return ()
+        rows, others = ("row", "another") if self.repeated == 1 else ("rows", "others")
+        return (f"{self.repeated} more {rows} said the same as {others} and counted once.",)
+
+    def first(self, n: int) -> list[Example]:
+        found = contradictions(self.rows[:n])
+        for row, (other, why) in found.items():
+            raise UserError(
+                f"Rows {other + 1} and {row + 1} of {self.title} contradict each other: {why}. Remove one of them."
+            )
+        return super().first(n)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -106,14 +128,18 @@ class OwnPrompts(Listed):
         return list(dict.fromkeys(word for text in texts for word in text.split()))
 
 
+def _distinct(rows: Sequence[PromptRow]) -> tuple[PromptRow, ...]:
+    return tuple(row for row, before in zip(rows, repeats(rows), strict=True) if before is None)
+
+
 def digest_of(rows: Sequence[PromptRow]) -> str:
     """12 hex digits that stand for the rows and their order."""
     text = json.dumps([asdict(row) for row in rows], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def save(rows: Sequence[PromptRow], title: str, pair: str) -> OwnPrompts:
-    """Keep a set; the same rows again only get the new title.
+def save(rows: Sequence[PromptRow], title: str, pair: str, repeated: int = 0) -> OwnPrompts:
+    """Keep a set; the same rows again only get the new title. `repeated`: see OwnPrompts.
 
     Raises:
         UserError: there are no rows, or the folder cannot be written.
@@ -121,8 +147,11 @@ def save(rows: Sequence[PromptRow], title: str, pair: str) -> OwnPrompts:
     if not rows:
         raise UserError("There are no prompts to save. Write at least one row.")
     shown = " ".join(title.split())[:LONGEST_TITLE] or "Own prompts"
-    found = OwnPrompts(rows, shown, pair, datetime.now(UTC).isoformat(timespec="seconds"))
-    content = {"title": shown, "pair": pair, "saved": found.saved, "rows": [asdict(row) for row in rows]}
+    once = _distinct(rows)
+    repeated += len(rows) - len(once)
+    found = OwnPrompts(once, shown, pair, datetime.now(UTC).isoformat(timespec="seconds"), repeated)
+    told = {"title": shown, "pair": pair, "saved": found.saved, "repeated": repeated}
+    content = {**told, "rows": [asdict(row) for row in once]}
     file = _file(found.name)
     try:
         write_whole(file, json.dumps(content, ensure_ascii=False, indent=1))
@@ -186,13 +215,14 @@ def _file(name: str) -> Path:
 def _read(file: Path, size: int, modified: int) -> OwnPrompts:
     """A set's file, read again only when its size or time of change is another."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(read_text(file, str(file)), str(file))
         rows = [
             PromptRow(str(r["clean"]), str(r["corrupted"]), tuple(map(str, r["answers"])), tuple(map(str, r["foils"])))
             for r in content["rows"]
         ]
-        found = OwnPrompts(rows, str(content["title"]), str(content["pair"]), str(content["saved"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        title, pair, saved = (str(content[name]) for name in ("title", "pair", "saved"))
+        found = OwnPrompts(rows, title, pair, saved, int(content.get("repeated", 0)))
+    except (UserError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"The own prompts in {file} cannot be read. Delete the file and save them again.") from error
     if _file(found.name) != file or not rows:
         raise UserError(f"The own prompts in {file} were changed. Delete the file and save them again.")

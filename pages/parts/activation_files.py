@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 
 from engine import bins
+from engine.csv_text import csv_of
 from pages.parts import activation_data as data
 from pages.parts import resources
 from pages.parts.asking import Asked
@@ -20,11 +19,8 @@ Row = dict[str, object]
 
 def as_csv(rows: Sequence[Mapping[str, object]]) -> bytes:
     """Rows of the same columns as a CSV file."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [])
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    names = list(rows[0]) if rows else []
+    return csv_of(names, [[row[name] for name in names] for row in rows])
 
 
 def profile_rows(asked: Asked) -> list[Row]:

@@ -25,8 +25,10 @@ def aligned(columns: Sequence[Column], names: tuple[str, str], look: Palette) ->
     for column in columns:
         shown = []
         for side, token in enumerate((column.clean, column.corrupted)):
-            places[side] += token is not None
-            shown.append(_cell(token, column.kind, f"{names[side]}, token {places[side]}", look))
+            added = token is not None and token.added
+            places[side] += token is not None and not added
+            where = "put before it by the tokenizer" if added else f"token {places[side]}"
+            shown.append(_cell(token, column.kind, f"{names[side]}, {where}", look))
         cells.append(_stack(*shown))
     label = html.escape(f"Tokens: {names[0]} above, {names[1]} below")
     return (

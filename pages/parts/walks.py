@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +9,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from engine.csv_text import csv_of
 from engine.pipeline import ExampleRow, TrajectoryStep
 from engine.records import Run
 from pages.figures import denoising as drawing
@@ -74,7 +73,7 @@ def overlaps(key: str, other: str, parts: tuple[str, ...], others: tuple[str, ..
     return drawing.jaccard_matrix(sets[0], sets[1], resources.graph_of(key).n_edges)
 
 
-def walks_csv(look: Look) -> str:
+def walks_csv(look: Look) -> bytes:
     rows: list[Sequence[object]] = []
     for sampler in SAMPLERS:
         for row in resources.trajectories(look.asked.mdm.key, sampler, look.example):
@@ -82,46 +81,38 @@ def walks_csv(look: Look) -> str:
                 (sampler, row.step, t, token, row.confidences[t], _state_of(row, t), row.correct)
                 for t, token in enumerate(row.tokens)
             ]
-    return _csv(("sampler", "step", "position", "token", "confidence", "state", "solved"), rows)
+    return csv_of(("sampler", "step", "position", "token", "confidence", "state", "solved"), rows)
 
 
-def lens_csv(look: Look) -> str:
+def lens_csv(look: Look) -> bytes:
     rows: list[Sequence[object]] = []
     for side in look.asked.sides:
         for (step, t), lens in lenses(side.run.key, look.example).items():
             for layer, token in enumerate(lens.tokens):
                 right = (look.answer[t], lens.answer[layer], lens.rank[layer] + 1)
                 rows.append((side.model, step, t, drawing.layer_name(layer), token, lens.probability[layer], *right))
-    return _csv(
+    return csv_of(
         ("model", "step", "position", "after_layer", "top_token", "probability", "answer", "answer_probability",
          "answer_rank"), rows,
     )  # fmt: skip
 
 
-def steps_csv(asked: Asked) -> str:
+def steps_csv(asked: Asked) -> bytes:
     parts, sites = asked.mdm.meta.parts, asked.arm.meta.parts
     rows: list[Sequence[object]] = []
     for model, key, others in (("mdm", asked.mdm.key, parts), ("arm", asked.arm.key, sites)):
         values = overlaps(asked.mdm.key, key, parts, others, asked.k)
         for part, line in zip(parts, values.tolist(), strict=True):
             rows += [(asked.k, part, model, other, value) for other, value in zip(others, line, strict=True)]
-    return _csv(("k", "step", "model", "part", "jaccard"), rows)
+    return csv_of(("k", "step", "model", "part", "jaccard"), rows)
 
 
-def accuracy_csv(mdm: Run) -> str:
+def accuracy_csv(mdm: Run) -> bytes:
     rows = [
         (row.steps, row.correct, row.total, *drawing.wilson(row.correct, row.total))
         for row in resources.accuracy_steps(mdm.key)
     ]
-    return _csv(("steps", "correct", "total", "low", "high"), rows)
-
-
-def _csv(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(names)
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_of(("steps", "correct", "total", "low", "high"), rows)
 
 
 def _state_of(row: TrajectoryStep, t: int) -> str:

@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerFast
 
 from engine import prompt_csv
 from engine.compute import compute
-from engine.encoding import encode
+from engine.encoding import Ids, encode, spell
 from engine.errors import UserError
 from engine.models import load_tokenizer
 from engine.pairs import Pair, pair_named
@@ -137,8 +137,7 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_both_ways_of_reading_a_tokenizer_give_the_same_tokens(source: Path) -> None:
     theirs, ours = load_tokenizer(str(source)), words_of(str(source))
     for text in TEXTS:
-        assert ours.prompt_ids(text) == tuple(theirs(text).input_ids), text
-        assert ours.ids(text) == tuple(theirs(text, add_special_tokens=False).input_ids), text
+        assert (ours.prompt_ids(text), ours.ids(text)) == read_by_the_engine(text, theirs), text
         assert [token.id for token in ours.tokens(text)] == list(ours.ids(text))
         unknown = [token for token in ours.tokens(text) if not token.known]
         assert len(unknown) == (ours.ids(text).count(theirs.unk_token_id) if theirs.unk_token_id is not None else 0)
@@ -149,7 +148,13 @@ def test_both_ways_of_reading_a_tokenizer_give_the_same_tokens(source: Path) -> 
 @given(text=st.text(st.sampled_from("aMry John to1732,.<|>é🙂\n"), max_size=30))
 def test_any_text_gives_the_same_tokens(source: Path, text: str) -> None:
     theirs, ours = load_tokenizer_once(str(source)), words_of(str(source))
-    assert ours.prompt_ids(text) == tuple(theirs(text).input_ids)
+    assert (ours.prompt_ids(text), ours.ids(text)) == read_by_the_engine(text, theirs)
+
+
+def read_by_the_engine(text: str, tokenizer: Any) -> tuple[Ids, Ids]:
+    """A text as a prompt and as an answer."""
+    found = spell(text, text, None, tokenizer)
+    return found.prompt, found.answer
 
 
 LOADED: dict[str, Any] = {}
@@ -170,7 +175,7 @@ def test_a_token_is_shown_as_text_and_found_by_it(source: Path) -> None:
 def test_tokens_keep_their_leading_space(tmp_path: Path) -> None:
     words = words_of(str(saved(byte_level(), tmp_path, **NAMES)))
     assert [token.text for token in words.tokens("John gave to Mary")] == ["John", " gave", " to", " Mary"]
-    assert words.keeps_spaces and not words_of(EMBEDDED.folder("arm")).keeps_spaces
+    assert not words.knows_words_only and words_of(EMBEDDED.folder("arm")).knows_words_only
     llama = words_of(str(saved(metaspace(), tmp_path / "llama", **LLAMA)))
     assert [token.text for token in llama.tokens("John gave")] == [" John", " gave"]
     (half, *_) = words.tokens("🙂")
@@ -209,7 +214,7 @@ def test_what_passes_can_be_encoded_and_what_cannot_be_is_told(byte_pair: Pair, 
     if not checked.problems:
         assert encoded.contrasts
         assert bool(encoded.right) == bool(encoded.wrong) == row.has_candidates
-        assert len(checked.prompt) <= len(encoded.prompt) and len(checked.answer) == len(encoded.answer)
+        assert len(checked.prompt) == len(encoded.prompt) and len(checked.answer) == len(encoded.answer)
 
 
 @settings(max_examples=200, deadline=None)
@@ -228,8 +233,9 @@ def test_a_good_row_is_aligned_and_its_change_marked() -> None:
     (checked,) = check([ROW], EMBEDDED)
     assert checked.problems == ()
     kinds = [column.kind for column in checked.prompt]
-    assert kinds == ["changed" if i == 9 else "same" for i in range(14)]
-    assert [column.clean.text for column in checked.prompt if column.clean] == CLEAN.split()
+    assert kinds == ["changed" if i == 10 else "same" for i in range(15)]
+    assert [column.clean.text for column in checked.prompt if column.clean] == ["<bos>", *CLEAN.split()]
+    assert [column.clean.added for column in checked.prompt if column.clean] == [True] + [False] * 14
     assert [column.kind for column in checked.answer] == ["changed"]
 
 
@@ -254,7 +260,7 @@ TOLD = [
         "The tokenizer of the pair embedded doesn't know 'Zebra' (token 4 of the clean prompt).",
     ]),
     (replace(ROW, corrupted=CORRUPTED.replace("and John went", "Zebra 'x' went")), [
-        "The tokenizer of the pair embedded doesn't know 'Zebra' (token 3 of the corrupted prompt) and 1 more of its tokens.",
+        "The tokenizer of the pair embedded doesn't know 'Zebra' (token 3 of the corrupted prompt), \"'x'\" (token 4).",
     ]),
     (replace(ROW, answers=("Zebra",)), ["The tokenizer of the pair embedded doesn't know 'Zebra' (token 1 of the answer)."]),
     (replace(ROW, foils=("<b>x</b>",)), ["The tokenizer of the pair embedded doesn't know '<b>x</b>' (token 1 of the foil)."]),
@@ -367,7 +373,7 @@ def test_checking_needs_neither_torch_nor_transformers() -> None:
         "from engine.pairs import pair_named\n"
         "from engine.prompt_csv import checked_csv, write_id_csv\n"
         "pair = pair_named('embedded')\n"
-        "rows = checked_csv(b'clean,corrupted,answer,foil\\na to,the to,Mary,John\\n', pair)\n"
+        "rows = checked_csv(b'clean,corrupted,answer,foil\\na to,the to,Mary,John\\n', pair).rows\n"
         "write_id_csv(rows, pair)\n"
         "print(*sorted({'torch', 'transformers'} & set(sys.modules)))\n"
     )
@@ -384,6 +390,8 @@ GOOD = f'"{CLEAN}","{CORRUPTED}",Mary,John'
 IDS = "clean,corrupted,correct_idx,incorrect_idx"
 PAIR_OF = f'"{CLEAN}","{CORRUPTED}"'
 NOT_AN_ID = "which is no token id. Write a whole number, as 57, or a list, as [57, 58]."
+WOULD_DO = "Lines that would do: clean,corrupted,answer,foil and below it The capital of France is,The capital of Italy is, Paris, Rome"
+OWN_LINE = "Lines that would do: clean,corrupted,answer,foil and below it a,b,...,..."
 MARY, JOHN = words_of(EMBEDDED.folder("arm")).ids("Mary John")
 
 REFUSED = {
@@ -397,20 +405,20 @@ REFUSED = {
     "NUL": (csv_of(HEAD, "a\0,b,c,d"), "The file holds a NUL character, so it is not a CSV file."),
     "semicolons": (csv_of(HEAD.replace(",", ";"), "a;b;c;d"), "The columns are separated by semicolons. Save the file with commas."),
     "tabs": (csv_of(HEAD.replace(",", "\t"), "a\tb\tc\td"), "The columns are separated by tabs. Save the file with commas."),
-    "unknown column": (csv_of("clean,corupted,answer,foil", GOOD), "Row 1 names a column 'corupted'. Known columns: clean, corrupted, answer, foil, correct_idx, incorrect_idx."),
-    "no header": (csv_of(GOOD), f"Row 1 names a column {CLEAN!r}. Known columns: clean, corrupted, answer, foil, correct_idx, incorrect_idx."),
-    "HTML for a column": (csv_of("clean,corrupted,<b>x</b>", GOOD), "Row 1 names a column '<b>x</b>'. Known columns: clean, corrupted, answer, foil, correct_idx, incorrect_idx."),
+    "unknown column": (csv_of("clean,corupted,answer,foil", GOOD), f"Row 1 names no column corrupted, only 'clean', 'corupted', 'answer', 'foil'. {WOULD_DO}"),
+    "no header": (csv_of(GOOD), f"Row 1 names no column clean, only 'When Mary and John w'...'a drink to', 'When Mary and John w'...'a drink to', 'Mary', 'John'. {WOULD_DO}"),
+    "HTML for a column": (csv_of("clean,corrupted,<b>x</b>", "a,b,c"), f"Row 1 names no column answer (or correct_idx) and no column foil (or incorrect_idx), only 'clean', 'corrupted', '<b>x</b>'. {OWN_LINE}"),
     "duplicate column": (csv_of("clean,corrupted,answer,foil,Answer", GOOD), "Row 1 names the column answer twice."),
     "duplicate by another name": (csv_of("clean,corrupted,answer,foil,correct", GOOD), "Row 1 names the column answer twice."),
-    "no clean": (csv_of("corrupted,answer,foil", "a,b,c"), "Row 1 names no column clean. Needed: clean, corrupted and the answers."),
-    "no corrupted": (csv_of("clean,answer,foil", "a,b,c"), "Row 1 names no column corrupted. Needed: clean, corrupted and the answers."),
-    "no answers": (csv_of("clean,corrupted", "a,b"), "Row 1 names no column with the answers. Add answer and foil (text), or correct_idx and incorrect_idx (token ids)."),
-    "no foil": (csv_of("clean,corrupted,answer", "a,b,c"), "Row 1 names the column answer but not foil."),
-    "no answer": (csv_of("clean,corrupted,foil", "a,b,c"), "Row 1 names the column foil but not answer."),
-    "no incorrect_idx": (csv_of("clean,corrupted,correct_idx", "a,b,4"), "Row 1 names the column correct_idx but not incorrect_idx."),
-    "text and ids": (csv_of("clean,corrupted,answer,foil,correct_idx", "a,b,c,d,4"), "Row 1 names both answer and correct_idx. Give the answers as text or as token ids."),
-    "text of one and id of the other": (csv_of("clean,corrupted,answer,incorrect_idx", "a,b,c,4"), "Row 1 names both answer and incorrect_idx. Give the answers as text or as token ids."),
-    "header after a blank line": (csv_of("", "clean,answer,foil", "a,b,c"), "Row 2 names no column corrupted. Needed: clean, corrupted and the answers."),
+    "no clean": (csv_of("corrupted,answer,foil", "a,b,c"), f"Row 1 names no column clean, only 'corrupted', 'answer', 'foil'. {WOULD_DO}"),
+    "no corrupted": (csv_of("clean,answer,foil", "a,b,c"), f"Row 1 names no column corrupted, only 'clean', 'answer', 'foil'. {WOULD_DO}"),
+    "no answers": (csv_of("clean,corrupted", "a,b"), f"Row 1 names no column answer (or correct_idx) and no column foil (or incorrect_idx), only 'clean', 'corrupted'. {OWN_LINE}"),
+    "no foil": (csv_of("clean,corrupted,answer", "a,b,c"), f"Row 1 names no column foil (or incorrect_idx), only 'clean', 'corrupted', 'answer'. {OWN_LINE}"),
+    "no answer": (csv_of("clean,corrupted,foil", "a,b,c"), f"Row 1 names no column answer (or correct_idx), only 'clean', 'corrupted', 'foil'. {OWN_LINE}"),
+    "no incorrect_idx": (csv_of("clean,corrupted,correct_idx", "a,b,4"), f"Row 1 names no column foil (or incorrect_idx), only 'clean', 'corrupted', 'correct_idx'. {OWN_LINE}"),
+    "ids that are not the texts": (csv_of("clean,corrupted,answer,foil,correct_idx", f"{PAIR_OF},Mary,John,{JOHN}"), f"Row 2: correct_idx {JOHN} is 'John' to the tokenizer of the pair embedded, but answer is 'Mary': the ids belong to another tokenizer. Give the answers as text, in the columns answer and foil alone."),
+    "ids that are not the names": (csv_of(IDS, f"{PAIR_OF},4,5"), "Row 2: correct_idx 4 is 'When' to the tokenizer of the pair embedded, but the prompt asks for 'Mary or John': the ids belong to another tokenizer. Give the answers as text, in the columns answer and foil alone."),
+    "header after a blank line": (csv_of("", "clean,answer,foil", "a,b,c"), f"Row 2 names no column corrupted, only 'clean', 'answer', 'foil'. {WOULD_DO}"),
     "too few cells in row 3": (csv_of(HEAD, GOOD, "a,b,c"), 'Row 3 has 3 cells, the header 4. Put a text with commas in "quotes".'),
     "too many cells": (csv_of(HEAD, CLEAN + ",a,b,c,d"), 'Row 2 has 6 cells, the header 4. Put a text with commas in "quotes".'),
     "one cell": (csv_of(HEAD, "a"), 'Row 2 has 1 cell, the header 4. Put a text with commas in "quotes".'),
@@ -421,12 +429,12 @@ REFUSED = {
     "blank cell": (csv_of(HEAD, 'a,b," ",d'), "Row 2 has an empty cell in the column answer."),
     "row after a cell of two lines": (csv_of(HEAD, '"a\nb",c,d,e', "f,g,h,"), "Row 3 has an empty cell in the column foil."),
     "id is a word": (csv_of(IDS, f"{PAIR_OF},Mary,4"), f"Row 2: correct_idx is 'Mary', {NOT_AN_ID}"),
-    "id is a fraction": (csv_of(IDS, f"{PAIR_OF},4,4.0"), f"Row 2: incorrect_idx is '4.0', {NOT_AN_ID}"),
+    "id is a fraction": (csv_of(IDS, f"{PAIR_OF},{MARY},4.0"), f"Row 2: incorrect_idx is '4.0', {NOT_AN_ID}"),
     "id is a formula": (csv_of(IDS, f"{PAIR_OF},=1+3,4"), f"Row 2: correct_idx is '=1+3', {NOT_AN_ID}"),
-    "id is endless": (csv_of(IDS, f"{PAIR_OF},{'9' * 5000},4"), f"Row 2: correct_idx is '{'9' * 39}…', {NOT_AN_ID}"),
+    "id is endless": (csv_of(IDS, f"{PAIR_OF},{'9' * 5000},4"), f"Row 2: correct_idx is '{'9' * 20}'...'{'9' * 10}', {NOT_AN_ID}"),
     "id in other digits": (csv_of(IDS, f"{PAIR_OF},٣٣,4"), f"Row 2: correct_idx is '٣٣', {NOT_AN_ID}"),
     "id out of the vocabulary": (csv_of(IDS, f"{PAIR_OF},239,4"), "Row 2: correct_idx has the token id 239. The tokenizer has ids from 0 to 238."),
-    "id is negative": (csv_of(IDS, f"{PAIR_OF},4,-1"), "Row 2: incorrect_idx has the token id -1. The tokenizer has ids from 0 to 238."),
+    "id is negative": (csv_of(IDS, f"{PAIR_OF},{MARY},-1"), "Row 2: incorrect_idx has the token id -1. The tokenizer has ids from 0 to 238."),
     "empty list of ids": (csv_of(IDS, f"{PAIR_OF},[],4"), "Row 2: correct_idx is an empty list. Give at least one token id."),
     "list with a gap": (csv_of(IDS, f'{PAIR_OF},"[4,,5]",6'), f"Row 2: correct_idx is '[4,,5]', {NOT_AN_ID}"),
     "list of words": (csv_of(IDS, f'{PAIR_OF},"[Mary, John]",4'), f"Row 2: correct_idx is '[Mary, John]', {NOT_AN_ID}"),
@@ -434,18 +442,18 @@ REFUSED = {
     "list never closed": (csv_of(IDS, f'{PAIR_OF},"[4, 5",4'), f"Row 2: correct_idx is '[4, 5', {NOT_AN_ID}"),
     "list of texts is broken": (csv_of(HEAD, f'{PAIR_OF},"[""33"", 34]",30'), 'Row 2: answer begins like a list but is none. Write ["33", "34"] with straight quotation marks.'),
     "list of texts is endless": (csv_of(HEAD, f'{PAIR_OF},John,"[""a"",{"[" * 50_000}"'), 'Row 2: foil begins like a list but is none. Write ["33", "34"] with straight quotation marks.'),
-    "too many rows": (csv_of(HEAD, *[GOOD] * 201), "The file has 201 rows. 200 are the most."),
+    "too many rows": (csv_of(HEAD, *[GOOD] * 201), "The file has 201 rows. 200 are the most: choose how many of them (--n 200 for the first)."),
     # What the file says is clear, but the prompts cannot be run.
     "misaligned": (csv_of(HEAD, GOOD, f'"{CLEAN}","{CORRUPTED} the",Mary,John'), "Row 3: The corrupted prompt has 15 tokens, the clean prompt 14: token 15 of the corrupted prompt, 'the', has no counterpart."),
     "unknown word": (csv_of(HEAD, f"{PAIR_OF},Zebra,John"), "Row 2: The tokenizer of the pair embedded doesn't know 'Zebra' (token 1 of the answer)."),
     "equal answers": (csv_of(HEAD, f"{PAIR_OF},John,John"), "Row 2: The answer and the foil are the same: there is nothing to compare."),
-    "equal ids": (csv_of(IDS, f"{PAIR_OF},5,5"), "Row 2: The answer and the foil are the same: there is nothing to compare."),
+    "equal ids": (csv_of(IDS, f"{PAIR_OF},{MARY},{MARY}"), "Row 2: The answer and the foil are the same: there is nothing to compare."),
     "id right and wrong": (csv_of(IDS, f'{PAIR_OF},"[{MARY}, {JOHN}]",{JOHN}'), "Row 2: 'John' is both right and wrong."),
     "id twice": (csv_of(IDS, f'{PAIR_OF},"[{MARY}, {MARY}]",{JOHN}'), "Row 2: 'Mary' is listed twice among the right answers."),
     "too long a prompt": (csv_of(HEAD, GOOD, f"{'the ' * 257},{'the ' * 256}a,Mary,John"), "Row 3: The clean prompt has 257 tokens. 256 are the most."),
     "too long an answer": (csv_of(HEAD, f"{PAIR_OF},Mary{MANY},John{MANY}"), "Row 2: The answer has 18 tokens. 16 are the most."),
     "a formula is text": (csv_of(HEAD, f"{PAIR_OF},=SUM(A1:A9),John"), "Row 2: The tokenizer of the pair embedded doesn't know '=SUM(A1:A9)' (token 1 of the answer)."),
-    "HTML is text": (csv_of(HEAD, f"{PAIR_OF},Mary,<img src=x onerror=alert(1)>"), "Row 2: The tokenizer of the pair embedded doesn't know '<img' (token 1 of the foil) and 2 more of its tokens."),
+    "HTML is text": (csv_of(HEAD, f"{PAIR_OF},Mary,<img src=x onerror=alert(1)>"), "Row 2: The tokenizer of the pair embedded doesn't know '<img' (token 1 of the foil), 'src=x' (token 2), 'onerror=alert(1)>' (token 3)."),
 }  # fmt: skip
 
 
@@ -466,7 +474,7 @@ def test_columns_come_in_any_order_and_by_their_other_names() -> None:
         csv_of(IDS, f"{PAIR_OF},{MARY},{JOHN}"),
         csv_of(IDS, f'{PAIR_OF},"[{MARY}]",[ {JOHN} ]'),
     ):
-        assert checked_csv(data, EMBEDDED) == [ROW]
+        assert checked_csv(data, EMBEDDED).rows == [ROW]
 
 
 def test_a_file_of_eap_ig_is_read() -> None:
@@ -475,16 +483,16 @@ def test_a_file_of_eap_ig_is_read() -> None:
         ",clean,corrupted,corrupted_hard,correct_idx,incorrect_idx",
         f'470,"{CLEAN}","{CORRUPTED}","{CORRUPTED}",{MARY},{JOHN}',
     )
-    assert read_csv(data, EMBEDDED) == {2: ROW}
+    assert read_csv(data, EMBEDDED).rows == {2: ROW}
 
 
 def test_rows_are_counted_as_in_the_file() -> None:
-    assert list(read_csv(csv_of(HEAD, "", GOOD, ",,,", GOOD), EMBEDDED)) == [3, 5]
+    assert list(read_csv(csv_of(HEAD, "", GOOD, ",,,", GOOD), EMBEDDED).rows) == [3, 5]
 
 
 def test_cells_are_text_whatever_they_look_like(tmp_path: Path) -> None:
     data = csv_of(HEAD, '=1+1,@cmd,"<script>alert(1)</script>","a ""quoted"", word"')
-    (row,) = read_csv(data, EMBEDDED).values()
+    (row,) = read_csv(data, EMBEDDED).rows.values()
     assert row == PromptRow("=1+1", "@cmd", ("<script>alert(1)</script>",), ('a "quoted", word',))
 
 
@@ -496,13 +504,13 @@ cells = st.lists(filled, min_size=1, max_size=3).map(tuple)
 @settings(max_examples=300, deadline=None)
 @given(rows=st.lists(st.builds(PromptRow, filled, filled, cells, cells), min_size=1, max_size=4))
 def test_text_goes_there_and_back(rows: list[PromptRow]) -> None:
-    assert list(read_csv(write_csv(rows), EMBEDDED).values()) == rows
+    assert list(read_csv(write_csv(rows), EMBEDDED).rows.values()) == rows
     assert [prompt_csv.row_of_texts(1, prompt_csv.cells_of(row)) for row in rows] == rows
 
 
 def test_a_single_answer_that_looks_like_a_list_stays_one() -> None:
     row = replace(ROW, answers=('["33", "34"]',), foils=("[33]",))
-    assert list(read_csv(write_csv([row]), EMBEDDED).values()) == [row]
+    assert list(read_csv(write_csv([row]), EMBEDDED).rows.values()) == [row]
 
 
 def one_token(words: Any) -> Iterator[str]:
@@ -521,7 +529,7 @@ def test_token_ids_go_there_and_back(which: str, byte_pair: Pair) -> None:
     assert len(rows) > 20
     data = write_id_csv(rows, pair)
     assert data.splitlines()[0] == IDS.encode()
-    assert list(read_csv(data, pair).values()) == rows
+    assert list(read_csv(data, pair).rows.values()) == rows
 
 
 def test_an_answer_of_two_tokens_has_no_id() -> None:
