@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from engine import commands, doctor, pipeline
-from engine.errors import UserError, cut, shortened
+from engine.errors import UserError, cut
 from engine.export import FORMATS
 from engine.memory import fitting_dtype
 from engine.pairs import keep, pair_named, pair_of_two
@@ -188,6 +188,8 @@ def _task(given: argparse.Namespace, pair: str) -> Task:
         return own
     if given.problems is not None:
         kept = commands.save_problems(given.problems)
+        for remark in kept.remarks:
+            print(remark, file=sys.stderr)
         if kept.left_out:
             without = f"{kept.left_out} of {len(kept) + kept.left_out} problems were left out"
             print(f"{without}: nothing else of the same shape can be reached with their numbers.", file=sys.stderr)
@@ -214,14 +216,14 @@ def _words(text: str) -> list[str]:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal() or len(text) > 18 or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{shortened(text)} is not a whole number from 1 up")
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
 
 
 def _id(text: str) -> int:
-    if not text.isdecimal() or len(text) > 18:
-        raise argparse.ArgumentTypeError(f"{shortened(text)} is not a token's number")
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a token's number")
     return int(text)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -18,6 +17,7 @@ from engine.digests import digest_of
 from engine.errors import UserError
 from engine.pair import NAME, Pair, pair_of, toml_of
 from engine.shape import read_config
+from engine.text_files import MOST_TOML, read_text, read_toml
 
 __all__ = ["Pair", "forget", "keep", "pair_named", "pair_of_two", "pairs", "weights_id"]
 
@@ -137,10 +137,8 @@ def _read(file: Path, base: Path) -> dict[str, Pair]:
 @lru_cache(maxsize=256)
 def _parsed(file: Path, base: Path, size: int, modified: int) -> dict[str, Pair]:
     """A file's pairs, read again only when its size or time of change is another: pages ask many times."""
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"The pairs file {file} is not valid TOML: {error}.") from error
+    what = f"The pairs file {file}"
+    tables = read_toml(read_text(file, what, MOST_TOML), what)
     return {name: pair_of(name, table, base, file) for name, table in tables.items()}
 
 

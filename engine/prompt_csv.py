@@ -100,8 +100,8 @@ def checked_csv(data: bytes, pair: Pair, n: int | None = None) -> CheckedFile:
     """
     file = read_csv(data, pair, n)
     if n is not None and n > file.of:
-        rows = f"{file.of} row" + ("s" if file.of != 1 else "")
-        raise UserError(f"The file has {rows}, but {n} were asked for. Ask for {file.of}.")
+        count = f"{file.of} row" + ("s" if file.of != 1 else "")
+        raise UserError(f"The file has {count}, but {n} were asked for. Ask for {file.of}.")
     numbers = list(file.rows)
     checked = check(list(file.rows.values()), pair, numbers)
     for number, row in zip(numbers, checked, strict=True):

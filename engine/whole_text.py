@@ -55,6 +55,8 @@ def _advice(what: str, prompt: str, answer: str, words: Words) -> str:
     own = words.tokens(spaced)
     if answer[:1].isspace() or _ids(words.prompt_tokens(prompt + spaced)) != [*words.prompt_ids(prompt), *_ids(own)]:
         return ""
+    if _ids(own) == _ids(words.tokens(answer)):
+        return f" This tokenizer puts a space before it. If that is meant, write it: {shortened(spaced)}."
     return f" If a new word is meant, begin the {what} with a space: {shortened(spaced)} is {_listed(own)}."
 
 

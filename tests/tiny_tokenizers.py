@@ -111,3 +111,33 @@ def _llama(lines: Sequence[str]) -> PreTrainedTokenizerFast:
     strip = decoders.Strip(" ", 1, 0)
     core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), strip])
     return PreTrainedTokenizerFast(tokenizer_object=core, bos_token=BOS, eos_token=EOS, unk_token=UNKNOWN)
+
+
+def t5_like() -> PreTrainedTokenizerFast:
+    """A sign for spaces, one put in front where there is none, and a token of its own behind every text."""
+    core = Tokenizer(models.BPE(unk_token=UNKNOWN, byte_fallback=True))
+    core.pre_tokenizer = pre_tokenizers.Metaspace()
+    core.decoder = decoders.Metaspace()
+    core.train_from_iterator(corpus(), _trainer(2000, [UNKNOWN, BOS, EOS, *BYTES]))
+    core.post_processor = processors.TemplateProcessing(single=f"$A {EOS}", special_tokens=[(EOS, 2)])
+    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token=EOS, unk_token=UNKNOWN)
+
+
+def llama_with_end() -> PreTrainedTokenizerFast:
+    """Llama's, with a token behind every text as well as before it."""
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(tokenizer_like("llama").backend_tokenizer.to_str()),
+        bos_token=BOS, eos_token=EOS, unk_token=UNKNOWN,
+    )  # fmt: skip
+    made.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A {EOS}", special_tokens=[(BOS, 1), (EOS, 2)]
+    )
+    return made
+
+
+def capitals() -> PreTrainedTokenizerFast:
+    """Byte-level, with capitals that are a token with their space and without it."""
+    core = _byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False))
+    lines = [f"{one} The capital of {land} is {one}" for one, land in (("Paris", "France"), ("Rome", "Italy"))]
+    core.train_from_iterator([*lines, "straw strawberry", "berry", "raspberry"] * 9, _trainer(600))
+    return PreTrainedTokenizerFast(tokenizer_object=core)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST = 2, 40  # operands
 TARGETS = range(10, 100)
 LARGEST = 99  # any number written in an answer
+LONGEST_NUMBER = 9  # digits of a number in an answer that is read at all
 OPERATORS = ("+", "*", "-", "/")
 
 
@@ -128,7 +129,7 @@ def words_prompt(operands: Sequence[int], target: int) -> str:
 
 
 def _are_numbers(*words: str) -> bool:
-    return all(word.isdecimal() for word in words)
+    return all(word.isdecimal() and len(word) <= LONGEST_NUMBER for word in words)
 
 
 def _solutions(operands: tuple[int, int, int]) -> dict[int, str]:

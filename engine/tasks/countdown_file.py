@@ -36,14 +36,17 @@ from engine.tasks.countdown_text import (
     is_solved,
     twin_of,
 )
-from engine.tasks.own import LONGEST_TITLE, write_whole
+from engine.tasks.own import LONGEST_TITLE, repeats_told, write_whole
+from engine.text_files import read_json, read_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PREFIX = "countdown-"
 NAME = re.compile(r"countdown-[0-9a-f]{12}")
-NUMBERS = re.compile(r"\d{1,3}(,\d{1,3})+")
+NUMBERS = re.compile(r"[0-9]{1,3}(,[0-9]{1,3})+")
+LEADING_ZERO = re.compile(r"(?<![0-9])0[0-9]")
+LINE_END = re.compile(r"\r\n|\r|\n")  # a text in JSON may hold the other signs that Python takes for one
 MOST_ROWS = 10_000
 MOST_BYTES = 4_000_000
 TWIN_TRIES = 1500  # for every number of equations that a twin may begin with
@@ -51,17 +54,26 @@ LISTED = 5  # wrong lines that an error names
 
 
 class ProblemFile(Listed, Countdown):
-    """A kept file. `saved`: when, in ISO 8601; `left_out`: how many of its problems have no twin."""
+    """A kept file. `saved`: when, in ISO 8601; `left_out`: how many of its problems have no twin; `repeated`: how many
+    asked the same as others, beside those that are there.
+    """
 
     unit = "problem"
 
-    def __init__(self, rows: Sequence[Row], title: str, saved: str = "", left_out: int = 0) -> None:
+    def __init__(self, rows: Sequence[Row], title: str, saved: str = "", left_out: int = 0, repeated: int = 0) -> None:
         self.rows = tuple(rows)
         self.name = PREFIX + digest_of(self.rows)
         self.title = " ".join(title.split())[:LONGEST_TITLE] or self.title
         self.saved = saved
         self.left_out = left_out
-        self.blurb = f"COUNTDOWN with {self.count} operands, {len(self.rows)} problems of a file."
+        self.repeated = repeated
+        about = f"COUNTDOWN with {self.count} operands, {len(self.rows)} problems of a file."
+        self.blurb = " ".join((about, *self.remarks))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to know of numbers that come of these problems."""
+        return repeats_told(self.repeated, "problem")
 
     @property
     def count(self) -> int:
@@ -104,7 +116,7 @@ class ProblemFile(Listed, Countdown):
 
 class _FewShotFile(FewShotCountdown, ProblemFile):
     def __init__(self, file: ProblemFile, tokenizer: PreTrainedTokenizerBase) -> None:
-        ProblemFile.__init__(self, file.rows, file.title, file.saved, file.left_out)
+        ProblemFile.__init__(self, file.rows, file.title, file.saved, file.left_out, file.repeated)
         self.tokenizer = tokenizer
 
     def example(self, row: int) -> Example:
@@ -149,7 +161,7 @@ def read(data: bytes, name: str) -> list[Row]:
     if len(data) > MOST_BYTES:
         raise UserError(f"{name} has more than {MOST_BYTES // 10**6} MB, which is too much.")
     try:
-        lines = data.decode("utf-8-sig").splitlines()
+        lines = LINE_END.split(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"{name} is not UTF-8 text.") from error
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -169,23 +181,27 @@ def read(data: bytes, name: str) -> list[Row]:
 
 
 def save(rows: Sequence[Row], title: str) -> ProblemFile:
-    """Keep the rows that have a twin; the same rows again only get the new title.
+    """Keep the rows that have a twin, each problem once; the same rows again only get the new title.
 
     Raises:
         UserError: none of them has one, or the folder cannot be written.
     """
-    paired = [row for row in rows if find_twin(random.Random(f"{row.content}/0"), row) is not None]
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row.input, row)
+    once = list(first.values())
+    paired = [row for row in once if find_twin(random.Random(f"{row.content}/0"), row) is not None]
     if not paired:
         raise UserError(
-            f"None of the {len(rows)} problems has a twin: another target with an answer of the same shape."
+            f"None of the {len(once)} problems has a twin: another target with an answer of the same shape."
         )
     saved = datetime.now(UTC).isoformat(timespec="seconds")
-    return keep(ProblemFile(paired, title, saved, len(rows) - len(paired)))
+    return keep(ProblemFile(paired, title, saved, len(once) - len(paired), len(rows) - len(once)))
 
 
 def keep(problems: ProblemFile) -> ProblemFile:
     """Write problems that have twins to where they are found again."""
-    kept = _Kept(problems.title, problems.saved, problems.left_out, written(problems.rows))
+    kept = _Kept(problems.title, problems.saved, problems.left_out, written(problems.rows), problems.repeated)
     file = _file(problems.name)
     try:
         write_whole(file, json.dumps(asdict(kept)))
@@ -240,14 +256,15 @@ class _Kept:
     saved: str
     left_out: int
     problems: str
+    repeated: int = 0
 
 
 def _row(line: str, first: Row | None) -> Row:
     """A line's problem, of as many operands as the first one's; UserError with what is wrong with it."""
     try:
-        content = json.loads(line)
-    except ValueError as error:
-        raise UserError("it is not JSON.") from error
+        content = read_json(line, "it")
+    except UserError as error:  # where in the line helps nobody; that it is too deep or a number too long does
+        raise UserError("it is not JSON.") if isinstance(error.__cause__, json.JSONDecodeError) else error from None
     if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in ("input", "output")):
         raise UserError('it is not {"input": "...", "output": "..."}.')
     asked, output = (re.sub(r"\s", "", content[name]) for name in ("input", "output"))
@@ -262,6 +279,8 @@ def _row(line: str, first: Row | None) -> Row:
         raise UserError(f"in {asked!r} not every operand is from 1 to 99 or the target not from 10 to 99.")
     if not is_solved(operands, target, output):
         raise UserError(f"the output {output[:60]!r} does not reach {target} with every number used once.")
+    if LEADING_ZERO.search(output):
+        raise UserError(f"the output {output[:60]!r} has a number that begins with 0, which would be asked of a model.")
     return Row(tuple(operands), target, output)
 
 
@@ -279,11 +298,15 @@ def _file(name: str) -> Path:
 def _load(file: Path, size: int, modified: int) -> ProblemFile:
     """Kept problems, read again only when the file's size or time of change is another."""
     try:
-        kept = _Kept(**json.loads(file.read_text(encoding="utf-8")))
+        kept = _Kept(**read_json(read_text(file, str(file)), str(file)))
         found = ProblemFile(
-            read(kept.problems.encode(), file.name), str(kept.title), str(kept.saved), int(kept.left_out)
+            read(kept.problems.encode(), file.name),
+            str(kept.title),
+            str(kept.saved),
+            int(kept.left_out),
+            int(kept.repeated),
         )
-    except (OSError, ValueError, TypeError, AttributeError, UserError) as error:
+    except (ValueError, OverflowError, TypeError, AttributeError, UserError) as error:
         raise UserError(f"The problems in {file} cannot be read. Delete the file and give them again.") from error
     if _file(found.name) != file:
         raise UserError(f"The problems in {file} were changed. Delete the file and give them again.")

@@ -30,7 +30,7 @@ INSTRUCTIONS = {
     4: "Given 5 numbers, use +-*/ to operate over the first four numbers to achieve the fifth number.",
     5: "Given 6 numbers, use +-*/ to operate over the first five numbers to achieve the last number.",
 }
-EQUATION = re.compile(r"(\d+)([-+*/])(\d+)(=)(\d+)")
+EQUATION = re.compile(r"([0-9]+)([-+*/])([0-9]+)(=)([0-9]+)")
 
 
 @dataclass(frozen=True)

@@ -83,10 +83,7 @@ class OwnPrompts(Listed):
     @property
     def remarks(self) -> tuple[str, ...]:
         """What to know of numbers that come of these rows."""
-        if not self.repeated:
-            return ()
-        rows, others = ("row", "another") if self.repeated == 1 else ("rows", "others")
-        return (f"{self.repeated} more {rows} said the same as {others} and counted once.",)
+        return repeats_told(self.repeated, "row")
 
     def first(self, n: int) -> list[Example]:
         found = contradictions(self.rows[:n])
@@ -190,6 +187,14 @@ def saved_sets() -> list[OwnPrompts]:
             except UserError:
                 continue  # a damaged file does not hide the others; asked for by name, it says what it is
     return sorted(found, key=lambda one: (one.saved, one.name))
+
+
+def repeats_told(repeated: int, unit: str) -> tuple[str, ...]:
+    """That rows or problems of a file were there more than once, as what is counted is another number than theirs."""
+    if not repeated:
+        return ()
+    rows, others = (unit, "another") if repeated == 1 else (f"{unit}s", "others")
+    return (f"{repeated} more {rows} said the same as {others}: each counts once.",)
 
 
 def is_own(name: str) -> bool:

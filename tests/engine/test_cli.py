@@ -13,11 +13,12 @@ import pytest
 
 from engine import circuit, pipeline
 from engine.__main__ import main
-from engine.pairs import pairs
+from engine.pairs import pair_named, pairs
 from engine.records import Run
 from engine.spec import RunSpec
 from engine.tasks import ProblemFile, own, task_named
 from engine.tasks.own import PromptRow
+from engine.tokens import words_of
 from tests.fakes import REMARK, fake_compute, remarked_compute, tiny_compute
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -254,8 +255,9 @@ def test_one_row_is_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "flags", "said"),
     [
-        (ROWS, ["--task", "ioi"], "--prompts cannot go with --task: the file's rows, all of them, are the task."),
-        (ROWS, ["--n", "2"], "--prompts cannot go with --n: the file's rows, all of them, are the task."),
+        (ROWS, ["--task", "ioi"], "--prompts cannot go with --task: the file's rows are the task."),
+        (ROWS, ["--n", "3"], "The file has 2 rows, but 3 were asked for. Ask for 2."),
+        (ROWS, ["--n", "201"], "201 rows were asked for. 200 are the most."),
         (ROWS, ["--pair", "nobody"], f"There is no pair called 'nobody'. Choose one of: {', '.join(pairs())}."),
         (ROWS, ["--points", "1001"], "points is 1001. Choose a number of integration points from 1 to 1000."),
         (None, [], "{file} cannot be read: No such file or directory."),
@@ -278,6 +280,54 @@ def test_bad_prompts_are_the_pages_sentences_and_nothing_is_saved(
     assert main(["run", "--prompts", str(file), *flags], tiny_compute) == 2
     assert capsys.readouterr().err == f"error: {said.format(file=file)}\n"
     assert own.saved_sets() == [] and pipeline.list_runs() == []
+
+
+OPPOSED = "to Mary and,to John and,Mary,John\n"
+
+
+def test_rows_that_contradict_each_other_are_refused_by_their_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS + OPPOSED)
+    assert main(["run", "--prompts", str(tmp_path / "rows.csv")], tiny_compute) == 2
+    assert capsys.readouterr().err.startswith("error: Row 4: It contradicts row 2: after the same clean prompt")
+    assert own.saved_sets() == [] and pipeline.list_runs() == []
+
+
+def test_the_first_rows_of_a_file_are_taken_and_repeats_count_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row, other = ROWS.splitlines()[1:]
+    (tmp_path / "rows.csv").write_text("\n".join([ROWS.splitlines()[0], *[row] * 3, other, *[OPPOSED] * 300]))
+    assert main(["run", "--prompts", str(tmp_path / "rows.csv"), "--n", "4", "--model", "arm"], tiny_compute) == 0
+    said = capsys.readouterr()
+    assert said.err == "Rows that say the same as another count once: 3 (as 2), 4 (as 2).\n"
+    assert " n=2 " in said.out and [run.spec.n for run in pipeline.list_runs()] == [2]
+    (kept,) = own.saved_sets()
+    assert (len(kept), kept.repeated, kept.title) == (2, 2, "rows, first 4 rows")
+    assert kept.blurb.endswith("2 more rows said the same as others: each counts once.")
+
+
+def test_token_ids_are_shown_before_anything_is_computed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mary, john = words_of(pair_named("embedded").folder("arm")).ids("Mary John")
+    (tmp_path / "ids.csv").write_text(
+        f",clean,corrupted,correct_idx,incorrect_idx\n7,to Mary and,to John and,{john},{mary}\n"
+    )
+    assert main(["run", "--prompts", str(tmp_path / "ids.csv"), "--points", "1001"], tiny_compute) == 2
+    assert main(["run", "--prompts", str(tmp_path / "ids.csv"), "--model", "arm"], tiny_compute) == 0
+    told = f"Token ids as the pair embedded reads them: row 2: '{john}' is 'John', '{mary}' is 'Mary'.\n"
+    assert capsys.readouterr().err.endswith(told)
+
+
+@pytest.mark.parametrize("flag", ["--n", "--metric", "--pair", "--task", "--nothing"])
+def test_a_value_of_any_size_leaves_errors_readable(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    codes = []
+    try:
+        codes.append(main(["run", flag, "x" * 100_000]))
+    except SystemExit as refused:
+        codes.append(refused.code)
+    said = capsys.readouterr().err
+    assert codes == [2] and "x" * 20 in said and len(said) < 3000
 
 
 def test_more_examples_than_own_rows_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,15 @@ def test_unknown_pair_is_refused_with_the_names(own_file: Path) -> None:
         (PAIR.replace('arm = "arm"\n', ""), "lacks the field 'arm'"),
         ("mine = 3\n", "mine.*not a table"),
         ("[mine", "not valid TOML"),
+        (PAIR + "steps = " + "[" * 100_000 + "]" * 100_000, "lists or tables more than 100 deep"),
+        (PAIR + "mdm_keys = " + "{a = " * 30_000 + "1" + "}" * 30_000, "lists or tables more than 100 deep"),
+        (PAIR + "mask_id = " + "9" * 5_000, "a number of more than 100 digits"),
+        (".".join("a" * 20_000) + " = 1", "more than 1000 dots in line 1"),
+        (PAIR + f"note = '{'x' * 250_000}'", "250000 are the most"),
+        (PAIR + f"prompts = '{'x' * 100_000}'", "prompts of the pair mine.*characters left out.*words, natural"),
+        ("\0", "not valid TOML"),
     ],
+    ids=count(),
 )
 def test_a_wrong_file_is_refused_by_name(own_file: Path, text: str, said: str) -> None:
     own_file.write_text(text)

@@ -8,6 +8,7 @@ import re
 from ast import literal_eval
 from collections import Counter
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,17 @@ def test_the_published_line_is_read_and_written() -> None:
         ('{"input": "86,28,18,96", "output": "86+10=96"}', "the output .* does not reach 96"),
         ('{"input": "86,28,18,96", "output": "86+28=114 114-18=96"}', "the output .* does not reach 96"),
         ('{"input": "86,28,18,96", "output": "__import__"}', "the output '__import__' does not reach 96"),
+        ("[" * 100_000, "it has lists or tables more than 100 deep"),
+        ('{"input": ' + "9" * 5_000 + "}", "it has a number of more than 100 digits"),
+        ('{"input": "' + "9" * 5_000 + '", "output": ""}', "the input '9{40}' is not a list of numbers"),
+        ('{"input": "1,2,13,16", "output": "1+2=' + "9" * 5_000 + '"}', "the output .* does not reach 16"),
+        ('{"input": "86,28,18,96", "output": "\\ud800"}', "it has half a character"),
+        ('{"input": "86,28,18,96", "output": "86+28=١١٤,114-18=96"}', "the output .* does not reach 96"),
+        ('{"input": "٨٦,28,18,96", "output": "86+28=114,114-18=96"}', "is not a list of numbers"),
+        ('{"input": "86,28,18,96", "output": "86+028=114,114-18=96"}', "has a number that begins with 0"),
+        ("NaN", 'it is not {"input"'),
     ],
+    ids=count(),
 )
 def test_a_wrong_line_is_refused_by_its_number_and_reason(line: str, said: str) -> None:
     with pytest.raises(UserError, match=rf"^bad\.jsonl cannot be used\. line 3: .*{said}"):
@@ -129,6 +140,18 @@ def test_problems_without_a_twin_are_left_out_and_counted() -> None:
     assert task_named(made.name).left_out == 1
     with pytest.raises(UserError, match=r"^None of the 1 problems has a twin"):
         save([alone], "Mine")
+
+
+def test_problems_that_are_there_twice_count_once() -> None:
+    rows = [row for row in drawn(3, 9, 0) if find_twin(random.Random(f"{row.content}/0"), row)]
+    made = save([rows[0], *rows, rows[1]], "Mine")
+    assert made.name == save(rows, "Mine").name
+    made = save([rows[0], *rows, rows[1]], "Mine")
+    found = task_named(made.name)
+    assert isinstance(found, ProblemFile)
+    assert (found.rows, found.left_out, found.repeated) == (tuple(rows), 0, 2)
+    assert found.remarks == ("2 more problems said the same as others: each counts once.",)
+    assert found.blurb.endswith(found.remarks[0])
 
 
 def test_what_was_kept_is_a_task_of_its_name() -> None:

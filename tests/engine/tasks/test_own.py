@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,34 @@ def test_words_are_those_of_all_texts_once() -> None:
     assert {"Mary", "John", ",", "gave", "01", "34", "30", "d"} <= set(words)
 
 
+def test_rows_that_say_the_same_count_once() -> None:
+    kept = own.save([*ROWS, ROWS[1], replace(ROWS[1], answers=ROWS[1].answers[::-1])], "Mine", "embedded", repeated=1)
+    found = own.load(kept.name)
+    assert kept.name == own.save(ROWS, "Mine", "embedded").name
+    assert (found.rows, len(found), found.repeated) == (ROWS, 3, 3)
+    assert found.remarks == ("3 more rows said the same as others: each counts once.",)
+    assert found.blurb == f"Own prompts, 3 rows, written for the pair embedded. {found.remarks[0]}"
+    assert own.OwnPrompts(ROWS, "Mine", "embedded", "").remarks == ()
+
+
+def test_a_set_of_before_with_a_row_twice_has_it_once() -> None:
+    rows = (*ROWS, ROWS[0])
+    content = {"title": "Mine", "pair": "embedded", "saved": "s", "rows": [asdict(row) for row in rows]}
+    name = f"own-{own.digest_of(rows)}"
+    settings.prompts_dir().mkdir()
+    file_of(name).write_text(json.dumps(content))
+    found = own.load(name)
+    assert (found.name, found.rows, found.repeated) == (name, ROWS, 1)
+
+
+def test_rows_that_contradict_each_other_are_no_examples() -> None:
+    against = replace(ROWS[0], answers=ROWS[0].foils, foils=ROWS[0].answers)
+    task = own.save([*ROWS, against], "Mine", "embedded")
+    assert examples(task, 3, seed=0) == [row.example() for row in ROWS]
+    with pytest.raises(UserError, match=r"^Rows 1 and 4 of Mine contradict each other: after the same clean prompt"):
+        examples(task, 4, seed=0)
+
+
 def test_a_set_that_is_gone_is_a_sentence() -> None:
     kept = own.save(ROWS, "Mine", "embedded")
     own.delete(kept.name)
@@ -156,10 +185,15 @@ def test_a_set_that_is_gone_is_a_sentence() -> None:
     [
         ("", "cannot be read"),
         ("[]", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ("9" * 5_000, "cannot be read"),
+        ('{"title": "x", "pair": "p", "saved": "s", "repeated": 1e999, "rows": []}', "cannot be read"),
+        ('{"title": "\\ud800", "pair": "p", "saved": "s", "rows": []}', "cannot be read"),
         ('{"title": "x", "pair": "p", "saved": "s", "rows": [{"clean": "a"}]}', "cannot be read"),
         ('{"title": "x", "pair": "p", "saved": "s", "rows": []}', "were changed"),
         (ANOTHER, "were changed"),
     ],
+    ids=count(),
 )
 def test_a_damaged_file_is_told_by_name_and_hides_no_other(content: str, said: str) -> None:
     kept, other = own.save(ROWS, "Mine", "embedded"), own.save(ROWS[:1], "Other", "embedded")
