@@ -49,6 +49,8 @@ class Words:
         self._core = core
         self._unknown = None if unknown is None else core.token_to_id(unknown)
         self.positions = positions
+        self._encoded = lru_cache(maxsize=64)(core.encode)  # a row is read several times, one row after the other
+        self._shown: dict[int, str] = {}
 
     @property
     def size(self) -> int:
@@ -67,12 +69,12 @@ class Words:
         """The tokens of an answer: nothing is put before or after it but a space, where a tokenizer does so."""
         if text[:1] == " " and self.puts_space:
             text = text[1:]
-        found = self._core.encode(text, add_special_tokens=False)
+        found = self._encoded(text, add_special_tokens=False)
         return [self._token(one, text[start:end]) for one, (start, end) in zip(found.ids, found.offsets, strict=True)]
 
     def prompt_tokens(self, text: str) -> list[Token]:
         """The tokens of a prompt with what the tokenizer puts before it: all that a model gets before its answer."""
-        found = self._core.encode(text)
+        found = self._encoded(text)
         places = kept(found.ids, found.special_tokens_mask)
         return [
             Token(found.ids[i], self.shown(found.ids[i]), added=True)
@@ -86,13 +88,18 @@ class Words:
 
     def repeats_start(self, text: str) -> str | None:
         """The sign with which a prompt begins although the tokenizer puts it there itself; None where it does not."""
-        found = self._core.encode(text)
+        found = self._encoded(text)
         places = kept(found.ids, found.special_tokens_mask)
         is_twice = bool(places) and places != list(range(places[-1] + 1))
         return self.shown(found.ids[0]) if is_twice else None
 
     def shown(self, id: int) -> str:
         """A token as a person sees it: with its leading space, where the tokenizer keeps one."""
+        if id not in self._shown:
+            self._shown[id] = self._spelled(id)
+        return self._shown[id]
+
+    def _spelled(self, id: int) -> str:
         raw = self._core.id_to_token(id) or ""
         if "▁" in raw:
             return raw.replace("▁", " ")
@@ -116,7 +123,7 @@ class Words:
     @cached_property
     def puts_space(self) -> bool:
         """Whether a space is put before every text, as SentencePiece does."""
-        return puts_space(next(iter(self._core.encode("a", add_special_tokens=False).tokens), None))
+        return puts_space(next(iter(self._encoded("a", add_special_tokens=False).tokens), None))
 
     @cached_property
     def knows_words_only(self) -> bool:

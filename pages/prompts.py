@@ -56,7 +56,7 @@ def write() -> None:
         st.warning(widgets.plain(str(error)), icon=":material/warning:")
         return
     columns[1].file_uploader(
-        "Fill the table from a CSV file", "csv", key=UPLOAD, on_change=take_upload, args=(pair,),
+        "Fill the table from a CSV file", "csv", key=UPLOAD, on_change=take_new_upload, args=(pair,),
         max_upload_size=1,
         help="Columns clean, corrupted, and answer and foil (text) or correct_idx and incorrect_idx (token ids, as "
         "EAP-IG has them); for years clean, corrupted and label. Several right or wrong answers are a list: "
@@ -78,9 +78,9 @@ def row_choice(pair: Pair) -> None:
     if st.session_state.get(UPLOAD) is None:
         return
     with st.container(horizontal=True):
-        for label, key, most, value in (("From row", FIRST, None, 1), ("Rows at most", MANY, MOST_ROWS, MOST_ROWS)):
+        for label, key, most in (("From row", FIRST, None), ("Rows at most", MANY, MOST_ROWS)):
             st.number_input(
-                label, 1, most, value, key=key, width=160, on_change=take_upload, args=(pair,),
+                label, 1, most, key=key, width=160, on_change=take_upload, args=(pair,),
                 help="Rows are counted below the header." if key == FIRST else None,
             )  # fmt: skip
 
@@ -147,6 +147,11 @@ def read(records: Sequence[dict[str, str]]) -> tuple[dict[int, PromptRow], list[
             except UserError as error:
                 problems.append(str(error))
     return rows, problems
+
+
+def take_new_upload(pair: Pair) -> None:
+    st.session_state[FIRST], st.session_state[MANY] = 1, MOST_ROWS
+    take_upload(pair)
 
 
 def take_upload(pair: Pair) -> None:

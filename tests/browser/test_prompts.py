@@ -54,7 +54,7 @@ def test_a_misaligned_file_is_told_put_right_in_the_table_saved_and_deleted(prom
 
     _upload(prompts, tmp_path, "gifts.csv", GOOD, LONGER)
     expect(prompts.get_by_text(TOLD)).to_be_visible()
-    assert _tokens(prompts, 0)[2::2] == CLEAN.split()
+    assert _tokens(prompts, 0)[2::2] == ["<bos>", *CLEAN.split()]
     assert _tokens(prompts, 2)[-2:] == ["✕", "the"]
     expect(save).to_be_disabled()
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_csv_of_prompts_is_a_sentence(prompts: Page, tmp_path:
 
 def test_a_hostile_token_is_text(prompts: Page, tmp_path: Path) -> None:
     _upload(prompts, tmp_path, "hostile.csv", PromptRow(f"{HOSTILE} to", f"the {HOSTILE}", (HOSTILE,), ("`x`",)))
-    assert _tokens(prompts, 0) == ["clean", "corrupted", f"{HOSTILE}?", "the", "to", f"{HOSTILE}?"]
+    assert _tokens(prompts, 0) == ["clean", "corrupted", "<bos>", "<bos>", f"{HOSTILE}?", "the", "to", f"{HOSTILE}?"]
     expect(prompts.get_by_text(f"doesn't know '{HOSTILE}' (token 1 of the answer)")).to_be_visible()
     assert prompts.evaluate("[...document.querySelectorAll('b')].filter(tag => tag.textContent === 'x').length") == 0
 
@@ -110,3 +110,15 @@ def test_what_was_saved_can_be_downloaded_both_ways(prompts: Page, tmp_path: Pat
         with prompts.expect_download() as waiting:
             prompts.get_by_role("button", name=button).click()
         assert waiting.value.path().read_bytes().startswith(b"clean,corrupted," + header)
+
+
+def test_rows_of_a_long_file_are_chosen(prompts: Page, tmp_path: Path) -> None:
+    rows = [
+        PromptRow(f"{'a ' * (i % 40)}to Mary", f"{'a ' * (i % 40)}to John", ("John",), ("Mary",)) for i in range(300)
+    ]
+    _upload(prompts, tmp_path, "long.csv", *rows)
+    expect(prompts.get_by_text("In the table: rows 1 to 200 of the file's 300.")).to_be_visible()
+    first = prompts.get_by_label("From row")
+    first.fill("299")
+    first.press("Enter")
+    expect(prompts.get_by_text("In the table: rows 299 to 300 of the file's 300.")).to_be_visible()

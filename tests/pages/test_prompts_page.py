@@ -76,9 +76,9 @@ def test_the_page_begins_with_a_worked_example() -> None:
     assert list(table.value.columns) == ["Clean prompt", "Corrupted prompt", "Answer", "Foil"]
     (row,) = prompt_csv.read_csv(
         table.value.to_csv(index=False, header=prompt_csv.KNOWN[:4]).encode(), EMBEDDED
-    ).values()
+    ).rows.values()
     assert check([row], EMBEDDED)[0].problems == ()
-    assert shown_tokens(drawn(page)[0])[2::2] == row.clean.split()
+    assert shown_tokens(drawn(page)[0])[2::2] == ["<bos>", *row.clean.split()]
     assert can_save(page)
     assert "No prompts are saved yet." in texts(page)
     assert "At most 200 rows, 256 tokens in a prompt, 16 in an answer and 1 MB in a file." in texts(page)
@@ -96,8 +96,10 @@ def test_good_rows_show_their_tokens_and_can_be_saved() -> None:
     page = typed(GOOD, PromptRow("", "", ("",), ("",)), YEARS)
     prompts, answers = drawn(page)[0], drawn(page)[1]
     assert shown_tokens(prompts)[:2] == ["clean", "corrupted"]
-    assert shown_tokens(prompts)[2::2] == CLEAN.split()
-    assert shown_tokens(prompts)[3::2] == CORRUPTED.split()
+    assert shown_tokens(prompts)[2::2] == ["<bos>", *CLEAN.split()]  # all that the model gets
+    assert shown_tokens(prompts)[3::2] == ["<bos>", *CORRUPTED.split()]
+    assert 'title="clean, put before it by the tokenizer: in both"' in prompts
+    assert 'title="clean, token 1: in both"' in prompts
     assert shown_tokens(answers) == ["answer", "foil", "Mary", "John"]
     assert [m.value for m in page.markdown if m.value.startswith("**Row")] == ["**Row 1**", "**Row 3**"]
     assert "Also right: '34'" in texts(page) and "Also wrong: '03'" in texts(page)
@@ -110,7 +112,7 @@ def test_a_misaligned_row_says_which_token_and_cannot_be_saved() -> None:
     assert [error.value.replace("\\", "") for error in page.error] == [said + "counterpart."]
     assert "1 of 2 rows cannot be computed yet" in texts(page)
     cells = shown_tokens(drawn(page)[2])
-    assert cells[2::2][10] == "✕" and cells[3::2][10] == "and"
+    assert cells[2::2][11] == "✕" and cells[3::2][11] == "and"
     assert not can_save(page)
 
 
@@ -132,7 +134,7 @@ def test_too_many_rows_are_told() -> None:
 def test_of_many_rows_those_to_be_put_right_are_shown() -> None:
     page = typed(*[GOOD] * 40, LONGER)
     rows = [m.value for m in page.markdown if m.value.startswith("**Row")]
-    assert rows == [*(f"**Row {number}**" for number in range(1, 20)), "**Row 41**"]
+    assert rows == [*(f"**Row {number}**" for number in range(2, 21)), "**Row 41**"]  # then those with a remark
     assert "Shown: 20 of 41 rows, those to be put right first." in texts(page)
 
 
@@ -181,11 +183,88 @@ def test_a_file_fills_the_table() -> None:
     assert can_save(page) and not page.error
 
 
+def test_a_row_that_is_there_again_is_said_and_saved_once(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("tiny_compute")
+    page = typed(GOOD, YEARS, GOOD)
+    said = "It says the same as row 1 and is left out: each counts once."
+    assert [note.value for note in page.info if "row 1" in note.value] == [said]
+    page.button(key="save prompts").click().run()
+    (kept,) = own.saved_sets()
+    assert (kept.rows, kept.repeated) == ((GOOD, YEARS), 1)
+    assert {spec.n for job in queue.jobs() for spec in job.specs} == {2} and links(page)[0].endswith("&n=2")
+    assert "1 more row said the same as another: each counts once." in texts(page)
+
+
+def test_rows_that_contradict_each_other_cannot_be_saved() -> None:
+    page = typed(GOOD, YEARS, PromptRow(CLEAN, CORRUPTED, GOOD.foils, GOOD.answers))
+    (error,) = page.error
+    assert error.value.replace("\\", "").startswith(
+        "It contradicts row 1: after the same clean prompt one calls right what the other"
+    )
+    assert not can_save(page)
+
+
+def test_words_that_the_pair_does_not_know_are_named_and_not_the_same() -> None:
+    page = typed(PromptRow("from 1732 to", "from 1701 to", ("33",), ("02",)))
+    assert page.error[0].value.replace("\\", "").split("\n\n") == [
+        f"The tokenizer of the pair embedded doesn't know '{year}' (token 2 of the {what} prompt)."
+        for year, what in (("1732", "clean"), ("1701", "corrupted"))
+    ]
+    assert drawn(page)[0].count("font-weight:700") == 2  # they differ
+
+
+def test_rows_of_a_long_file_are_chosen() -> None:
+    rows = [
+        PromptRow(f"{'a ' * (i % 40)}to Mary", f"{'a ' * (i % 40)}to John", ("John",), ("Mary",)) for i in range(300)
+    ]
+    page = upload(app("prompts"), "long.csv", prompt_csv.write_csv(rows))
+    assert len(page.dataframe[0].value) == 200
+    assert "In the table: rows 1 to 200 of the file's 300." in texts(page)
+    page.number_input(key="prompts first").set_value(299).run()
+    assert list(page.dataframe[0].value["Clean prompt"]) == [row.clean for row in rows[298:]]
+    page.number_input(key="prompts many").set_value(1).run()
+    assert list(page.dataframe[0].value["Clean prompt"]) == [rows[298].clean]
+    upload(page, "short.csv", prompt_csv.write_csv(rows[:3]))
+    assert len(page.dataframe[0].value) == 3 and not page.error
+    upload(page, "long.csv", prompt_csv.write_csv(rows))
+    page.number_input(key="prompts first").set_value(301).run()
+    assert page.error[0].value.replace("\\", "") == "long.csv: The file has 300 rows, so none from row 301 on."
+    assert len(page.dataframe[0].value) == 200
+
+
+def test_what_token_ids_mean_here_is_shown() -> None:
+    page = upload(app("prompts"), "ids.csv", prompt_csv.write_id_csv([GOOD], EMBEDDED))
+    assert "Token ids as the pair embedded reads them: row 2:" in texts(page).replace("\\", "")
+
+
+LARGE = {
+    "brackets": ("[" * 100_000, "to"),
+    "an open list": ('["' + "a" * 100_000, "to"),
+    "a nested list": ('["a", ' + "[" * 90_000, "to"),
+    "a long word": ("Mary", "x" * 300_000),
+    "many words": ("Mary", "to " * 99_000),
+}
+
+
+@pytest.mark.parametrize(("answer", "clean"), LARGE.values(), ids=LARGE)
+def test_cells_of_any_size_are_a_sentence(answer: str, clean: str) -> None:
+    page = typed(GOOD)
+    cells = {**prompt_csv.cells_of(GOOD), "answer": answer, "clean": clean}
+    page.session_state["prompts now"] = [cells]
+    page.session_state["prompts filled times"] = 1
+    page.run()
+    assert not page.exception and page.error and all(len(error.value) < 2000 for error in page.error)
+    assert not can_save(page)
+
+
 def test_a_file_that_cannot_be_read_says_why_and_leaves_the_table() -> None:
     page = typed(YEARS)
     upload(page, "<b>bad</b>.csv", b"clean,corrupted,answer\na,b,c\n")
     (error,) = page.error
-    assert error.value.replace("\\", "") == "<b>bad</b>.csv: Row 1 names the column answer but not foil."
+    assert error.value.replace("\\", "") == (
+        "<b>bad</b>.csv: Row 1 names no column foil (or incorrect_idx), only 'clean', 'corrupted', 'answer'. Lines "
+        "that would do: clean,corrupted,answer,foil and below it a,b,...,..."
+    )
     assert "<b>" not in error.value
     assert list(page.dataframe[0].value["Clean prompt"]) == [YEARS.clean]
     upload(page, "good.csv", prompt_csv.write_csv([GOOD]))
