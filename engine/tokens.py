@@ -49,7 +49,8 @@ class Words:
         self._core = core
         self._unknown = None if unknown is None else core.token_to_id(unknown)
         self.positions = positions
-        self._encoded = lru_cache(maxsize=64)(core.encode)  # a row is read several times, one row after the other
+        self._read_prompt = lru_cache(maxsize=64)(self._prompt_read)  # a row is read several times in a row
+        self._read_answer = lru_cache(maxsize=2048)(self._answer_read)  # the same candidates in many rows
         self._shown: dict[int, str] = {}
 
     @property
@@ -67,31 +68,37 @@ class Words:
 
     def tokens(self, text: str) -> list[Token]:
         """The tokens of an answer: nothing is put before or after it but a space, where a tokenizer does so."""
+        return list(self._read_answer(text))
+
+    def _answer_read(self, text: str) -> tuple[Token, ...]:
         if text[:1] == " " and self.puts_space:
             text = text[1:]
-        found = self._encoded(text, add_special_tokens=False)
-        return [self._token(one, text[start:end]) for one, (start, end) in zip(found.ids, found.offsets, strict=True)]
+        found = self._core.encode(text, add_special_tokens=False)
+        spans = zip(found.ids, found.offsets, strict=True)
+        return tuple(self._token(one, text[start:end]) for one, (start, end) in spans)
 
     def prompt_tokens(self, text: str) -> list[Token]:
         """The tokens of a prompt with what the tokenizer puts before it: all that a model gets before its answer."""
-        found = self._encoded(text)
-        places = kept(found.ids, found.special_tokens_mask)
-        return [
-            Token(found.ids[i], self.shown(found.ids[i]), added=True)
-            if found.special_tokens_mask[i]
-            else self._token(found.ids[i], text[slice(*found.offsets[i])])
-            for i in places
-        ]
-
-    def _token(self, id: int, text: str) -> Token:
-        return Token(id, text, known=False) if id == self._unknown else Token(id, self.shown(id))
+        return list(self._read_prompt(text)[0])
 
     def repeats_start(self, text: str) -> str | None:
         """The sign with which a prompt begins although the tokenizer puts it there itself; None where it does not."""
-        found = self._encoded(text)
-        places = kept(found.ids, found.special_tokens_mask)
-        is_twice = bool(places) and places != list(range(places[-1] + 1))
-        return self.shown(found.ids[0]) if is_twice else None
+        tokens, is_twice = self._read_prompt(text)
+        return tokens[0].text if is_twice else None
+
+    def _prompt_read(self, text: str) -> tuple[tuple[Token, ...], bool]:
+        """A prompt's tokens, and whether one was left out that stood at its beginning twice."""
+        found = self._core.encode(text)
+        ids, added, spans = found.ids, found.special_tokens_mask, found.offsets
+        places = kept(ids, added)
+        tokens = (
+            Token(ids[i], self.shown(ids[i]), added=True) if added[i] else self._token(ids[i], text[slice(*spans[i])])
+            for i in places
+        )
+        return tuple(tokens), bool(places) and places != list(range(places[-1] + 1))
+
+    def _token(self, id: int, text: str) -> Token:
+        return Token(id, text, known=False) if id == self._unknown else Token(id, self.shown(id))
 
     def shown(self, id: int) -> str:
         """A token as a person sees it: with its leading space, where the tokenizer keeps one."""
@@ -123,7 +130,7 @@ class Words:
     @cached_property
     def puts_space(self) -> bool:
         """Whether a space is put before every text, as SentencePiece does."""
-        return puts_space(next(iter(self._encoded("a", add_special_tokens=False).tokens), None))
+        return puts_space(next(iter(self._core.encode("a", add_special_tokens=False).tokens), None))
 
     @cached_property
     def knows_words_only(self) -> bool:
