@@ -169,6 +169,8 @@ def _spec(given: argparse.Namespace) -> RunSpec:
     n = asked or (len(task) if isinstance(task, OwnPrompts) else available(task, DEFAULTS.n))
     if isinstance(task, Listed):
         task.refuse_more(n)
+        for remark in task.remarks if given.prompts is None else ():  # of a file more was told when it was read
+            print(remark, file=sys.stderr)
     return replace(spec, task=task.name, n=n)
 
 
@@ -188,8 +190,6 @@ def _task(given: argparse.Namespace, pair: str) -> Task:
         return own
     if given.problems is not None:
         kept = commands.save_problems(given.problems)
-        for remark in kept.remarks:
-            print(remark, file=sys.stderr)
         if kept.left_out:
             without = f"{kept.left_out} of {len(kept) + kept.left_out} problems were left out"
             print(f"{without}: nothing else of the same shape can be reached with their numbers.", file=sys.stderr)

@@ -98,6 +98,11 @@ class Listed:
     title: str
     unit = "row"  # what an example is called
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to know of numbers that come of these rows, in sentences."""
+        return ()
+
     def example(self, row: int) -> Example:
         raise NotImplementedError
 

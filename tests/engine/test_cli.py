@@ -306,6 +306,8 @@ def test_the_first_rows_of_a_file_are_taken_and_repeats_count_once(
     (kept,) = own.saved_sets()
     assert (len(kept), kept.repeated, kept.title) == (2, 2, "rows, first 4 rows")
     assert kept.blurb.endswith("2 more rows said the same as others: each counts once.")
+    assert main(["run", "--task", kept.name, "--model", "arm"]) == 0
+    assert capsys.readouterr().err == f"{kept.remarks[0]}\n"
 
 
 def test_token_ids_are_shown_before_anything_is_computed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -246,18 +246,18 @@ def test_the_downloads_hold_what_the_run_holds() -> None:
     arm, mdm = runs()
     row = pipeline.examples(mdm.key)[1]
     look = walks.Look(Asked(None, None, arm, mdm, 50), 1, row, 11)  # type: ignore[arg-type]
-    walked = list(csv.DictReader(io.StringIO(walks.walks_csv(look))))
+    walked = list(csv.DictReader(io.StringIO(walks.walks_csv(look).decode())))
     assert len(walked) == len(FAKE_SAMPLERS) * 11 * 11
     assert sum(cell["state"] == "revealed" for cell in walked) == len(FAKE_SAMPLERS) * 11
-    lens = list(csv.DictReader(io.StringIO(walks.lens_csv(look))))
+    lens = list(csv.DictReader(io.StringIO(walks.lens_csv(look).decode())))
     assert len(lens) == sum(pipeline.position_lens(run.key, 1).num_rows for run in (arm, mdm))
     assert {cell["answer"] for cell in lens if cell["position"] == "1"} == {row.answer[1]}
-    steps = list(csv.DictReader(io.StringIO(walks.steps_csv(look.asked))))
+    steps = list(csv.DictReader(io.StringIO(walks.steps_csv(look.asked).decode())))
     assert len(steps) == len(mdm.meta.parts) * (len(mdm.meta.parts) + len(arm.meta.parts))
     expected = pipeline.overlap(mdm.key, arm.key, 50, "step-01", "site-04")
     found = next(r for r in steps if (r["step"], r["model"], r["part"]) == ("step-01", "arm", "site-04"))
     assert float(found["jaccard"]) == pytest.approx(expected)
-    solved = list(csv.DictReader(io.StringIO(walks.accuracy_csv(mdm))))
+    solved = list(csv.DictReader(io.StringIO(walks.accuracy_csv(mdm).decode())))
     assert [int(r["steps"]) for r in solved] == [1, 2, 4, 11]
     assert all(float(r["low"]) - 1e-9 <= int(r["correct"]) / 200 <= float(r["high"]) + 1e-9 for r in solved)
 
