@@ -118,7 +118,7 @@ def test_rows_of_a_long_file_are_chosen(prompts: Page, tmp_path: Path) -> None:
     ]
     _upload(prompts, tmp_path, "long.csv", *rows)
     expect(prompts.get_by_text("In the table: rows 1 to 200 of the file's 300.")).to_be_visible()
-    first = prompts.get_by_label("From row")
+    first = prompts.get_by_role("spinbutton", name="From row")
     first.fill("299")
     first.press("Enter")
     expect(prompts.get_by_text("In the table: rows 299 to 300 of the file's 300.")).to_be_visible()
