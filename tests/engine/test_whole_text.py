@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from functools import partial
 
@@ -152,3 +153,42 @@ def test_what_cannot_be_seen_is_told(text: str, code: str, pair_of: Callable[[st
 @pytest.mark.parametrize("text", ["👩‍🔬 to", "naïve café", "日本語", "नमस्ते", "a\nb\tc"])
 def test_what_can_be_seen_is_not(text: str, pair_of: Callable[[str], Pair]) -> None:
     assert checked(PromptRow(text, "to", (" Mark",), (" John",)), pair_of("gpt2")).warnings == ()
+
+
+PIECES = [
+    "<s>",
+    "</s>",
+    "<|endoftext|>",
+    " ",
+    "  ",
+    "\n",
+    "Mary",
+    " Mary",
+    "17",
+    "1732",
+    "é",
+    "👩‍🔬",
+    "\u202e",
+    "▁",
+    "Ġ",
+]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_tokens_that_are_not_those_of_the_text_are_never_without_a_word(
+    kind: str, pair_of: Callable[[str], Pair]
+) -> None:
+    rng, pair, tokenizer, passed = random.Random(kind), pair_of(kind), MAKERS[kind](), 0
+    for _ in range(60):
+        prompt, answer = ("".join(rng.choices(PIECES, k=rng.randrange(4))) + end for end in (" to Mary", " Mary"))
+        answer = answer[rng.randrange(2) :]
+        row = PromptRow(prompt, prompt.replace("Mary", "John"), (answer,), (answer.replace("Mary", "John"),))
+        found = checked(row, pair)
+        if found.problems:
+            continue
+        passed += 1
+        encoded, whole = encode(row.example(), tokenizer), tuple(tokenizer(prompt + answer).input_ids)
+        assert [c.clean.id for c in found.prompt if c.clean] == list(encoded.prompt)
+        if encoded.prompt + encoded.answer != (whole[:-1] if kind in ENDS else whole):
+            assert found.warnings, row
+    assert passed > 20
