@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.parts import state
+from pages.parts import address
 from pages.parts.entry import THROUGH_APP
 
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
@@ -26,5 +26,10 @@ page = st.navigation(
     ],
     position="top",
 )
-state.carry_over(page.url_path)
-page.run()
+address.arrive(page)
+above = st.container()
+try:
+    page.run()
+finally:  # a page may stop early
+    with above:
+        address.tell()

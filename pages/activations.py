@@ -17,22 +17,14 @@ from pages.figures import activations as drawing
 from pages.figures.palette import Palette
 from pages.parts import activation_data as data
 from pages.parts import activation_files as files
-from pages.parts import asking, resources, state, widgets
+from pages.parts import address, asking, resources, state, widgets
 from pages.parts.asking import Asked
 from pages.parts.entry import show
 from pages.parts.layer_neurons import neuron_panel
-from pages.parts.state import TOTAL
+from pages.parts.state import COUNTS, GROUPED, MIRRORED, SHARES, TOTAL
 
-REGIONS = ("prompt", "answer", "readout")
-MIRRORED, GROUPED = "mirrored", "grouped"
-COUNTS, SHARES = "counts", "shares"
 COLUMNS = ("What", "ARM", "MDM", "ARM - MDM")
-MEASURES = {
-    "Residual: entropy": "residual_entropy",
-    "Residual: top-1": "residual_top",
-    "Components: entropy": "node_entropy",
-    "Components: top-1": "node_top",
-}
+MEASURES = dict(zip(state.MEASURES, ("residual_entropy", "residual_top", "node_entropy", "node_top"), strict=True))
 SHORT = {
     "residual_entropy": "Residual lens: entropy, nats",
     "residual_top": "Residual lens: top-1 probability",
@@ -74,8 +66,8 @@ def choose_region() -> str:
     return str(
         st.segmented_control(
             "Tokens that are looked at",
-            REGIONS,
-            default=REGIONS[0],
+            state.REGIONS,
+            default=state.REGIONS[0],
             required=True,
             key=state.REGION,
             bind=state.URL,
@@ -104,6 +96,7 @@ def choose(asked: Asked) -> tuple[int, int | None, int, bool, bool]:
     """Layer, bin, early boundary and how to draw; the first two follow clicks too."""
     n_layers = asked.graph.n_layers
     for key, options in ((state.LAYER, range(n_layers)), (state.EARLY, range(1, n_layers + 1))):
+        address.check(key, options)
         if st.session_state.get(key) not in options:
             st.session_state.pop(key, None)
     early = circuit.early_boundary(n_layers)
@@ -239,7 +232,7 @@ def spread_rows(asked: Asked) -> list[dict[str, str]]:
 def lens(asked: Asked) -> None:
     st.subheader("What the logit lens says, by layer")
     measure = st.segmented_control(
-        "Measure", tuple(MEASURES), default="Residual: entropy", required=True, key=state.MEASURE, bind=state.URL,
+        "Measure", state.MEASURES, default=state.MEASURES[0], required=True, key=state.MEASURE, bind=state.URL,
         help="Residual: the stream after a layer, read as logits. Components: a layer's heads and MLP, each alone.",
     )  # fmt: skip
     name = MEASURES[str(measure)]

@@ -16,7 +16,7 @@ from engine.records import Run
 from engine.tasks import measured_on, task_named
 from pages.figures import charts
 from pages.figures import circuit as drawing
-from pages.parts import asking, resources, state, widgets
+from pages.parts import address, asking, resources, state, widgets
 from pages.parts.asking import Asked
 from pages.parts.entry import show
 from pages.parts.node import node_panel
@@ -63,6 +63,7 @@ def explore(asked: Asked) -> None:
 def graphs_and_node(sides: Sides, filters: Filters) -> None:
     """Both graphs and what the chosen node does: all that a click changes, so that nothing else runs again."""
     with widgets.user_errors():
+        address.check(state.NODE, sides.graph.node_names)
         st.selectbox(
             "Node",
             sides.graph.node_names,
@@ -102,6 +103,7 @@ def choose_filters(arm: Run, mdm: Run) -> tuple[tuple[str, str], Filters]:
 
 
 def part_box(label: str, run: Run, key: str) -> str:
+    address.check(key, (TOTAL, *run.meta.parts))
     return str(
         st.selectbox(
             label, [TOTAL, *run.meta.parts], format_func=str, key=key, bind=state.URL,

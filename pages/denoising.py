@@ -12,7 +12,7 @@ from pages.figures import circuit as graph_drawing
 from pages.figures import denoising as drawing
 from pages.figures.charts import visible
 from pages.figures.denoising import LensAt
-from pages.parts import asking, resources, state, walks, widgets
+from pages.parts import address, asking, resources, state, walks, widgets
 from pages.parts.asking import Asked
 from pages.parts.entry import show
 from pages.parts.state import TOTAL
@@ -42,6 +42,7 @@ def explore(asked: Asked) -> None:
         st.info("This run keeps no trajectories. Compute it again on the Runs page to see how it denoises.")
         return
     rows = {row.example: row for row in resources.examples(asked.mdm.key)}
+    address.check(state.EXAMPLE, kept)
     example = st.selectbox(
         "Example",
         kept,
@@ -73,6 +74,7 @@ def trajectory(look: Look, kept: Sequence[int]) -> None:
         return
     key = look.asked.mdm.key
     known = [sampler for sampler in SAMPLERS if resources.trajectories(key, sampler, look.example)]
+    address.check(state.SAMPLER, known)
     sampler = st.selectbox(
         "Sampler: which masked positions a step reveals", known, format_func=str, key=state.SAMPLER, bind=state.URL
     )
@@ -195,6 +197,7 @@ def start_with(key: str, value: int) -> None:
 def choose_step(look: Look) -> int:
     """The step looked at; 0 where there is only one."""
     st.header("One step", divider="gray")
+    address.check(state.AT, range(look.steps))
     if look.steps == 1:
         return 0
     parts = look.asked.mdm.meta.parts
@@ -305,6 +308,7 @@ def lens_section(look: Look, step: int) -> None:
 
 def choose_position(look: Look) -> int:
     """An answer position: clicked in a map, or chosen here."""
+    address.check(state.POSITION, range(len(look.answer)))
     if len(look.answer) == 1:
         return 0
     options = list(range(len(look.answer)))

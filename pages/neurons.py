@@ -15,14 +15,13 @@ from pages.figures import circuit as drawing
 from pages.figures.charts import visible
 from pages.figures.neurons import Points, scatter_figure
 from pages.figures.palette import NAME
-from pages.parts import asking, neuron, neuron_data, state, widgets
+from pages.parts import address, asking, neuron, neuron_data, state, widgets
 from pages.parts.asking import Asked
 from pages.parts.entry import show
 from pages.parts.neuron import name_of
 from pages.parts.neuron_data import MODELS, Layer, Promoter, Spot
 
 MOST_ROWS = 1000  # of the layer's table on the page; the download has all
-ORDERS = ("either", "ARM", "MDM", "difference")
 TILE = 240  # pixels: four in a row of a wide window, two of a narrow one
 TOKENS_SHOWN = 5
 
@@ -63,6 +62,8 @@ def choosers(asked: Asked) -> tuple[int, int | None]:
     n_layers, n_neurons = asked.graph.n_layers, asked.arm.meta.n_neurons
     strongest = strongest_layer(asked)
     session = st.session_state
+    address.check(state.LAYER, range(n_layers))
+    address.check(state.NEURON, range(n_neurons))
     if session.get(state.LAYER) not in range(n_layers):
         session.pop(state.LAYER, None)
         if state.LAYER not in st.query_params:
@@ -165,8 +166,9 @@ def all_neurons(asked: Asked, neurons: Layer, chosen: int | None) -> None:
     with right:
         st.subheader("Ranked")
         order = st.segmented_control(
-            "Order by the largest |attribution| of", ORDERS, default=ORDERS[0], required=True, key=state.SORT,
-            bind=state.URL, help="either: of the two models; difference: MDM minus ARM. A column's head sorts too.",
+            "Order by the largest |attribution| of", state.NEURON_ORDERS, default=state.NEURON_ORDERS[0],
+            required=True, key=state.SORT, bind=state.URL,
+            help="either: of the two models; difference: MDM minus ARM. A column's head sorts too.",
         )  # fmt: skip
         layer_table(asked, neurons, ordered(neurons, str(order)), chosen)
 
@@ -187,7 +189,7 @@ def scatter(asked: Asked, neurons: Layer, chosen: int | None) -> None:
 
 
 def ordered(neurons: Layer, order: str) -> NDArray[np.int_]:
-    """The layer's neurons, the strongest by an order of ORDERS first; ties by number."""
+    """The layer's neurons, the strongest by an order of state.NEURON_ORDERS first; ties by number."""
     arm, mdm = (neurons.attribution[model] for model in MODELS)
     strength = {
         "either": np.maximum(np.abs(arm), np.abs(mdm)),
@@ -308,6 +310,8 @@ def pinned(asked: Asked) -> None:
     if len(there) < len(spots):
         gone = ", ".join(name_of(spot) for spot in spots if spot not in there)
         st.caption(f"Not in these models: {gone}.")
+    if unread := neuron.unread_pins():
+        st.caption(widgets.plain(f"Not read as neurons: {', '.join(map(address.quoted, unread))}. Write 3:117, 3:5."))
     if not there:
         st.info("Pin neurons in their panel, or type them at the top, to compare them here.", icon=":material/keep:")
         return

@@ -16,6 +16,7 @@ from engine.tasks import TASKS
 from engine.tasks.base import Task
 from pages.figures import charts
 from pages.parts import resources, standing, state, widgets
+from pages.parts.choose_k import choose_k
 from pages.parts.entry import show
 from pages.parts.state import DEFAULT_K, TOTAL, Question
 from pages.parts.watching import watch_jobs
@@ -144,7 +145,7 @@ def offer(cells: list[Cell]) -> None:
 
 def chosen_k(cells: list[Cell]) -> int:
     sizes = [cell.arm.meta.graph.n_edges for cell in cells if cell.arm and cell.mdm]
-    return widgets.k_slider(min(sizes)) if sizes else DEFAULT_K
+    return choose_k(min(sizes)) if sizes else DEFAULT_K
 
 
 def find(cell: Cell, k: int) -> Finding:

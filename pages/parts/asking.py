@@ -14,7 +14,8 @@ from engine.records import Run
 from engine.spec import RunSpec
 from engine.tasks import available, task_named, task_names
 from pages.figures.palette import NAME
-from pages.parts import resources, standing, state, widgets
+from pages.parts import address, resources, standing, state, widgets
+from pages.parts.choose_k import choose_k
 from pages.parts.sides import Side, Sides
 from pages.parts.state import FINAL, TOTAL, Question
 from pages.parts.watching import watch_jobs
@@ -42,15 +43,16 @@ class Asked:
         return Sides(self.graph, self.k, Side("arm", self.arm, TOTAL), Side("mdm", self.mdm, TOTAL))
 
 
-def both_runs(with_k: bool = True) -> Asked | None:
+def both_runs() -> Asked | None:
     """The two runs that the reader asks for; where one is missing, offer to compute it and return None.
 
-    Call it first on a page, inside widgets.user_errors(). Without K (`with_k` False) `k` is what the reader chose
-    elsewhere.
+    Call it first on a page, inside widgets.user_errors().
     """
+    if address.absent():
+        return None
     question = ask()
     pair = pair_named(question.pair)
-    k_place, step_place = st.columns([3, 2], gap="large") if with_k else (st.container(), st.container())
+    k_place, step_place = st.columns([3, 2], gap="large")
     with step_place:
         step = checkpoint(pair)
     specs = [question.spec("arm"), question.spec("mdm" if step == FINAL else f"step:{step}")]
@@ -62,7 +64,7 @@ def both_runs(with_k: bool = True) -> Asked | None:
         return None
     n_edges = arm.meta.graph.n_edges
     with k_place:
-        k = widgets.k_slider(n_edges) if with_k else state.chosen_k(n_edges)
+        k = choose_k(n_edges)
     marks({"arm": arm, "mdm": mdm}, pair)
     return Asked(question, pair, arm, mdm, k)
 
@@ -84,11 +86,15 @@ def ask() -> Question:
     about = task_named(task)
     st.caption(widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"))
     question = Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
-    return replace(question, n=available(about, question.n))
+    rows = available(about, question.n)
+    if rows < question.n != RunSpec.n:
+        st.caption(widgets.plain(f"{about.title} has {rows} rows, so n = {rows} instead of {question.n:,}."))
+    return replace(question, n=rows)
 
 
 def checkpoint(pair: Pair) -> str:
     """Which state of post-training stands for the MDM; the final one where there is no choice."""
+    address.check(state.STEP, (*pair.steps, FINAL))
     if not pair.steps:
         return FINAL
     return str(

@@ -6,7 +6,7 @@ import streamlit as st
 
 from engine.pipeline import Head, KeptInput
 from pages.figures import attention as drawing
-from pages.parts import resources, state, widgets
+from pages.parts import address, resources, state, widgets
 from pages.parts.sides import Side, Sides
 
 ROLES_NOTE = "Each row sums to 1: how a token of that role spreads its attention, averaged over every input."
@@ -53,6 +53,7 @@ def choose_inputs(sides: Sides, node: int) -> dict[str, KeptInput] | None:
     examples = sorted({kept.example for kept in by_side["arm"]} & {kept.example for kept in by_side["mdm"]})
     if not examples:
         return None
+    address.check(state.INPUT, examples)
     example_place, step_place = st.columns([3, 2], vertical_alignment="bottom")
     with example_place:
         example = st.selectbox(
@@ -65,6 +66,7 @@ def choose_inputs(sides: Sides, node: int) -> dict[str, KeptInput] | None:
         )
     arm = next(kept for kept in by_side["arm"] if kept.example == example)
     steps = {kept.part: kept for kept in by_side["mdm"] if kept.example == example}
+    address.check(state.INPUT_STEP, steps)
     if len(steps) == 1:
         return {"arm": arm, "mdm": next(iter(steps.values()))}
     with step_place:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import streamlit as st
 
 from engine import bins
@@ -12,7 +10,6 @@ from pages.parts import activation_data as data
 from pages.parts import state
 from pages.parts.activation_data import Behind
 from pages.parts.asking import Asked
-from pages.parts.state import Question
 
 MOST = 10  # neurons a table
 
@@ -71,10 +68,6 @@ def neuron_links(asked: Asked, layer: int, found: list[Behind]) -> None:
 
 def neuron_address(asked: Asked, layer: int, neuron: int) -> dict[str, str]:
     """What the address of a neuron's page says: the neuron, and all that was chosen here."""
-    default = asdict(Question(pair=asked.question.pair, task=asked.question.task))
-    chosen = asdict(asked.question)
-    told = {name: str(value) for name, value in chosen.items() if name in ("pair", "task") or value != default[name]}
+    told = {**asked.question.address, state.K: str(asked.k), state.LAYER: str(layer), state.NEURON: str(neuron)}
     step = asked.mdm.spec.model.partition(":")[2]
-    if step:
-        told[state.STEP] = step
-    return {**told, state.K: str(asked.k), state.LAYER: str(layer), state.NEURON: str(neuron)}
+    return told | ({state.STEP: step} if step else {})

@@ -13,11 +13,10 @@ import streamlit as st
 from engine.pipeline import ExampleRow, KeptInput, Neuron, NeuronDetail, NeuronTokens
 from pages.figures import neurons as drawing
 from pages.figures.palette import NAME
-from pages.parts import neuron_data, resources, state, widgets
+from pages.parts import address, neuron_data, resources, state, widgets
 from pages.parts.neuron_data import Kept, Layer, Spot
 from pages.parts.sides import Side, Sides
 
-QUANTITIES = ("activation", "gate", "up")
 MASK = "<mask>"  # how an answer token that an MDM does not see yet is shown
 MOST_PINS = 20
 
@@ -74,9 +73,18 @@ def take_click(chart: str, layer: int) -> None:
 
 def pins() -> list[Spot]:
     """The pinned neurons, as the address holds them ("3:117,3:5"); what is no neuron's place is left out."""
-    texts = str(st.session_state.get(state.PINS) or "").replace(";", ",").split(",")
-    found = [spot for text in texts if (spot := neuron_data.spot_of(text))]
+    found = [spot for text in _pin_texts() if (spot := neuron_data.spot_of(text))]
     return list(dict.fromkeys(found))[:MOST_PINS]
+
+
+def unread_pins() -> list[str]:
+    """What was written among the pins and is not pinned: no neuron's place, or one too many."""
+    pinned = pins()
+    return [text.strip() for text in _pin_texts() if text.strip() and neuron_data.spot_of(text) not in pinned]
+
+
+def _pin_texts() -> list[str]:
+    return str(st.session_state.get(state.PINS) or "").replace(";", ",").split(",")
 
 
 def toggle_pin(spot: Spot) -> None:
@@ -159,6 +167,7 @@ def choose_look(sides: Sides, shown: Sequence[Shown]) -> Look | None:
     if not pairs:
         st.info("These two runs keep no example in common, so activations cannot be shown token by token.")
         return None
+    address.check(state.INPUT, pairs)
     boxes = st.columns(3, vertical_alignment="bottom")
     with boxes[0]:
         example = st.selectbox(
@@ -169,11 +178,12 @@ def choose_look(sides: Sides, shown: Sequence[Shown]) -> Look | None:
     with boxes[1]:
         at = _choose_step(kept)
     with boxes[2]:
-        offered = QUANTITIES if any(one.gated for one in shown) else QUANTITIES[:2]
-        if st.session_state.get(state.QUANTITY, QUANTITIES[0]) not in offered:
-            st.session_state[state.QUANTITY] = QUANTITIES[0]
+        offered = state.QUANTITIES if any(one.gated for one in shown) else state.QUANTITIES[:2]
+        address.check(state.QUANTITY, offered)
+        if st.session_state.get(state.QUANTITY, state.QUANTITIES[0]) not in offered:
+            st.session_state[state.QUANTITY] = state.QUANTITIES[0]
         quantity = st.segmented_control(
-            "Shown", offered, default=QUANTITIES[0], required=True, key=state.QUANTITY, bind=state.URL,
+            "Shown", offered, default=state.QUANTITIES[0], required=True, key=state.QUANTITY, bind=state.URL,
             help="activation: what the neuron writes with. gate: what goes into the non-linearity. up: what the "
             "gated value is multiplied with, where the MLP is gated.",
         )  # fmt: skip
@@ -207,6 +217,7 @@ def histograms(shown: Sequence[Shown], spot: Spot) -> None:
 
 def _choose_step(kept: Kept) -> KeptInput:
     steps = {one.part: one for one in kept.mdm}
+    address.check(state.INPUT_STEP, steps)
     if len(steps) == 1:
         st.selectbox("MDM: denoising step", list(steps), key="only step", disabled=True)
         return kept.mdm[0]

@@ -13,9 +13,10 @@ from engine.pipeline import RankedEdges, Readout
 from pages.figures import charts
 from pages.figures.charts import visible
 from pages.figures.palette import NAME
-from pages.parts import resources, state, widgets
+from pages.parts import address, resources, state, widgets
 from pages.parts.attention import attention_panel
 from pages.parts.sides import Sides
+from pages.parts.state import Question
 
 MOST_EDGES = 12  # rows a table
 
@@ -58,12 +59,13 @@ def node_panel(sides: Sides) -> None:
 
 def neurons_link(sides: Sides, node: int) -> None:
     """The way down to an MLP's neurons."""
-    spec, layer = sides.arm.run.spec, sides.graph.node_layer[node]
+    step = sides.mdm.run.spec.model.partition(":")[2]
+    told = {state.K: str(sides.k), state.LAYER: str(sides.graph.node_layer[node])}
     st.page_link(
         "pages/neurons.py",
         label=f"Go down to the neurons of {sides.graph.node_names[node]}",
         icon=":material/scatter_plot:",
-        query_params={state.PAIR: spec.pair, state.TASK: spec.task, state.K: str(sides.k), state.LAYER: str(layer)},
+        query_params=Question.of(sides.arm.run.spec).address | told | ({state.STEP: step} if step else {}),
     )
 
 
@@ -85,6 +87,7 @@ def choose_place(sides: Sides) -> dict[str, Readout] | None:
         st.info("These two runs looked through the lens at different tokens, so there is nothing to compare.")
         return None
     labels = {place.label: place for place in places}
+    address.check(state.READOUT, labels)
     chosen = st.selectbox(
         "Where to look: an example and the token that is predicted",
         list(labels),

@@ -4,7 +4,7 @@ being computed here."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import streamlit as st
 
@@ -30,8 +30,11 @@ def stored_questions(pair: str, task: str, runs: Sequence[Run]) -> list[Question
     arms = {spec for spec in of_task if spec.is_arm}
     both = dict.fromkeys(replace(spec, model="arm") for spec in of_task if spec.model == "mdm")
     answered = [spec for spec in both if spec in arms]
-    questions = [Question(**{one.name: getattr(spec, one.name) for one in fields(Question)}) for spec in answered]
-    return [question for question in questions if all(pipeline.find(question.spec(m)) for m in ("arm", "mdm"))]
+    return [
+        question
+        for question in map(Question.of, answered)
+        if all(pipeline.find(question.spec(m)) for m in ("arm", "mdm"))
+    ]
 
 
 def brought(runs: Sequence[Run], pair: Pair) -> str:

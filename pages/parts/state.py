@@ -6,7 +6,7 @@ choice for the reader (a click on a node) writes to st.session_state under the k
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 import streamlit as st
@@ -33,12 +33,17 @@ TOTAL = "total"
 AUTO = "auto"  # a precision: that in which the pair is stored, else its own
 URL: Literal["query-params"] = "query-params"  # what `bind` of a widget wants
 DEFAULT_K = 200
+REGIONS = ("prompt", "answer", "readout")
+VIEWS = MIRRORED, GROUPED = "mirrored", "grouped"
+HEIGHTS_SHOWN = COUNTS, SHARES = "counts", "shares"
+MEASURES = ("Residual: entropy", "Residual: top-1", "Components: entropy", "Components: top-1")
+NEURON_ORDERS = ("either", "ARM", "MDM", "difference")
+QUANTITIES = ("activation", "gate", "up")
 PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
 # What goes along from page to page.
 SHARED = (PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, STEP, K, NODE, LAYER, NEURON, PINS)
 
-_PAGE = "page"  # session only: the page that was shown last
 _CLICKED = "last clicked in "  # session only: a chart's key -> the node last clicked in it
 
 
@@ -55,6 +60,11 @@ class Question:
     metric: str = RunSpec.metric
     order: str = RunSpec.order
     dtype: str = RunSpec.dtype
+
+    @classmethod
+    def of(cls, spec: RunSpec) -> Question:
+        """What a run is an answer to."""
+        return cls(**{one.name: getattr(spec, one.name) for one in fields(cls)})
 
     @property
     def address(self) -> dict[str, str]:
@@ -79,37 +89,13 @@ class Question:
 
 
 def k_options(n_edges: int) -> list[int]:
-    """K from 10 to all edges, evenly on a logarithmic scale, with the round numbers that people quote."""
+    """Stops for K from 10 to all edges, evenly on a logarithmic scale, with the round numbers that people quote."""
     steps = [step * 10**power for power in range(len(str(n_edges))) for step in PER_DECADE]
     return [*(k for k in steps if k < n_edges), n_edges]
 
 
 def default_k(n_edges: int) -> int:
     return min(DEFAULT_K, n_edges)
-
-
-def chosen_k(n_edges: int) -> int:
-    """The K that was chosen on any page; the default where none was, or where this graph has no such circuit."""
-    found = st.session_state.get(K)
-    return found if isinstance(found, int) and found in k_options(n_edges) else default_k(n_edges)
-
-
-def carry_over(page: str) -> None:
-    """Keep the choices, and the address, when the reader comes from another page; called before the page runs.
-
-    Streamlit tells apart the widgets of two pages though they have the same key, and gives the second one its default
-    when one page is seen right after the other. A value assigned before the widget is made stays; what a link says
-    about the page goes first.
-    """
-    before = st.session_state.get(_PAGE, page)
-    st.session_state[_PAGE] = page
-    if before == page:
-        return
-    told = st.query_params.to_dict()
-    kept = {key: st.session_state[key] for key in SHARED if st.session_state.get(key) is not None and key not in told}
-    for key, value in kept.items():
-        st.session_state[key] = value
-    st.query_params.update({key: str(value) for key, value in kept.items()})
 
 
 def chosen_node() -> str | None:

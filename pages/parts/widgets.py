@@ -104,19 +104,6 @@ def method_box() -> str:
     )
 
 
-def k_slider(n_edges: int, label: str = "K, the strongest edges of each model") -> int:
-    return int(
-        st.select_slider(
-            label,
-            state.k_options(n_edges),
-            state.default_k(n_edges),
-            key=state.K,
-            bind=state.URL,
-            help=f"A circuit is a model's K edges with the largest |score|, of {n_edges:,}.",
-        )
-    )
-
-
 def chart(figure: go.Figure, key: str, alt: str, name: str) -> None:
     st.plotly_chart(figure, width="stretch", key=key, alt=alt, config=chart_config(name))
 

@@ -263,12 +263,6 @@ def test_a_model_of_one_layer_has_a_page_too() -> None:
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
-def test_nonsense_in_the_address_is_ignored() -> None:
-    page = app("activations", layer="77", bin="x", early="99", region="y", view="z", heights="", measure="w", k="3")
-    assert texts(page) == texts(app("activations"))
-
-
-@pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
     page = app("activations", step="100")
     assert "MDM after 100 steps" in texts(page)

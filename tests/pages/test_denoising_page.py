@@ -234,14 +234,6 @@ def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
-def test_nonsense_in_the_address_is_ignored() -> None:
-    page = app("denoising", task="countdown", at="99", position="x", example="-1", sampler="none")
-    assert page.selectbox(key=state.SAMPLER).value == "confidence"
-    assert page.selectbox(key=state.EXAMPLE).value == 0
-    assert page.select_slider(key=state.AT).value in range(11)
-
-
-@pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_downloads_hold_what_the_run_holds() -> None:
     arm, mdm = runs()
     row = pipeline.examples(mdm.key)[1]

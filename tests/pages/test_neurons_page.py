@@ -418,6 +418,7 @@ def test_a_search_without_result_says_so_and_what_is_alike() -> None:
 def test_pins_are_compared_and_taken_off() -> None:
     page = opened(neuron=str(NEURON), pins="3:5,0:2,9:9,nonsense,3:5")
     assert "Not in these models: m9.9." in texts(page)
+    assert "Not read as neurons: “nonsense”." in texts(page)
     page.button(key="pin neuron").click().run()
     assert page.text_input(key=state.PINS).value == "3:5,0:2,9:9,3:11"
     shown = table(page, "neuron pins")
@@ -440,16 +441,6 @@ def test_another_layer_lets_the_neuron_go() -> None:
     page.selectbox(key=state.LAYER).set_value(1).run()
     assert page.number_input(key=state.NEURON).value is None
     assert "Click a dot, tick a row" in texts(page)
-
-
-@pytest.mark.usefixtures("seeded", "queue_of")
-def test_nonsense_in_the_address_is_ignored() -> None:
-    page = app(
-        "neurons", layer="77", neuron="99999", sort="x", quantity="y", input="z", input_step="q", pins="<b>", k="1e9"
-    )
-    assert not page.error
-    assert page.number_input(key=state.NEURON).value is None
-    assert len(table(page)) == 24
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")

@@ -19,6 +19,7 @@ from engine.records import Progress
 from engine.spec import RunSpec
 from engine.tasks import TASKS
 from pages.parts import resources, state
+from pages.parts.choose_k import SLIDER
 from pages.parts.watching import overall, time_left
 from tests.fakes import REMARK, remarked_compute
 
@@ -173,7 +174,7 @@ def test_circuits_shows_the_overlap_at_the_chosen_k() -> None:
     page = app("circuits", task="countdown", k="100")
     keys = [pipeline.find(RunSpec(task="countdown", model=model)).key for model in ("arm", "mdm")]
     assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 100), abs=5e-4)
-    page.select_slider(key=state.K).set_value(1000).run()
+    page.select_slider(key=SLIDER).set_value(1000).run()
     assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 1000), abs=5e-4)
     for key in keys:
         assert key[:10] in texts(page)
@@ -193,9 +194,9 @@ def test_moving_k_reads_no_edges_within_the_prefix_that_is_kept(monkeypatch: pyt
     page = app("circuits", k="100")
     before = set(asked)
     assert {limit for _, _, limit in asked} == {500} and len(asked) == len(before)
-    page.select_slider(key=state.K).set_value(500).run()
+    page.select_slider(key=SLIDER).set_value(500).run()
     assert set(asked) == before and overlap(page) < 1
-    page.select_slider(key=state.K).set_value(600).run()
+    page.select_slider(key=SLIDER).set_value(600).run()
     assert {limit for _, _, limit in set(asked) - before} == {2**31 - 1}
 
 
@@ -231,12 +232,6 @@ def test_the_node_panel_tells_rank_and_score_in_both_models() -> None:
             rank = order.index(graph.edge_named(row["Edge"]))
             assert row[f"{name} rank"] == rank + 1
             assert row[f"{name} score"] == pytest.approx(table.score[rank])
-
-
-@pytest.mark.usefixtures("seeded", "queue_of")
-def test_nonsense_in_the_address_is_ignored() -> None:
-    page = app("circuits", k="12345678", node="a99.h99", task="<b>x</b>", pair="none", kinds="z", step="7", readout="x")
-    assert overlap(page) == overlap(app("circuits"))
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
