@@ -11,7 +11,6 @@ from pages.parts.entry import THROUGH_APP
 
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
 
-st.session_state[THROUGH_APP] = True
 st.set_page_config(page_title="Circuit explorer", page_icon=str(LOGO), layout="wide")
 st.logo(str(LOGO), size="large")
 page = st.navigation(
@@ -28,6 +27,7 @@ page = st.navigation(
 )
 address.arrive(page)
 above = st.container()
+st.session_state[THROUGH_APP] = True
 try:
     page.run()
 finally:  # a page may stop early

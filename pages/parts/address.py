@@ -143,20 +143,18 @@ def arrive(page: st.Page) -> None:
         _note_unknown(asked)
     for key, said in faults.items():
         note(key, said)
-    if faults and before == name:
-        _take_out(faults)
-    elif faults or any(key not in st.query_params for key in wanted):
+    if faults or any(key not in st.query_params for key in wanted):
+        _let_go([*faults, *wanted])
         st.switch_page(page, query_params=wanted)
 
 
-def _take_out(keys: Collection[str]) -> None:
-    """Begin anew without some keys of the address. Widgets hold them already, so st.query_params lets go of none."""
+def _let_go(keys: Collection[str]) -> None:
+    """Let the address be changed though widgets, of the page before or of this one, hold keys of it."""
     context = get_script_run_ctx()
     if context:
         with context.session_state.query_params() as told:
-            for key in keys:
-                told.remove_param(key)
-    st.rerun()
+            for held in filter(None, map(told.get_binding_for_param, keys)):
+                told.unbind_widget(held.widget_id)
 
 
 def _forget_choices(asked: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -180,6 +178,7 @@ def _carry_over(asked: dict[str, list[str]]) -> dict[str, list[str]]:
     kept = {key: session[key] for key in SHARED if session.get(key) is not None}
     for key, value in kept.items():
         session[key] = value
+    _let_go(kept)
     st.query_params.update({key: str(value) for key, value in kept.items()})
     pending = {key: texts for key, texts in session.get(_ASKED, {}).items() if key in SHARED and key not in told}
     return {**pending, **{key: [str(value)] for key, value in kept.items()}, **asked}
@@ -193,7 +192,9 @@ def fault(key: str, texts: Sequence[str], page: str = "") -> str | None:
     if len(set(texts)) > 1 and not known.several:
         return f"The link names {known.words} more than once: {', '.join(map(quoted, texts))}."
     for text in texts:
-        if not text and key not in MAY_BE_EMPTY:
+        if not text and key in MAY_BE_EMPTY:
+            continue
+        if not text:
             return f"The link says “{key}=” and then nothing."
         if key in NEEDED:
             try:

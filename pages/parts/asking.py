@@ -88,7 +88,11 @@ def ask() -> Question:
     question = Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
     rows = available(about, question.n)
     if rows < question.n != RunSpec.n:
-        st.caption(widgets.plain(f"{about.title} has {rows} rows, so n = {rows} instead of {question.n:,}."))
+        st.caption(
+            widgets.plain(
+                f"{about.title} has {rows} example{'s' * (rows > 1)}, so n = {rows} instead of {question.n:,}."
+            )
+        )
     return replace(question, n=rows)
 
 

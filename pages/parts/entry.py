@@ -14,11 +14,11 @@ import streamlit as st
 
 from engine.settings import ROOT
 
-THROUGH_APP = "through app"  # in the session, set by app.py
+THROUGH_APP = "through app"  # in the session: app.py sets it for the page that it runs
 
 
 def show(page: Callable[[], None]) -> None:
-    if st.session_state.get(THROUGH_APP):
+    if st.session_state.pop(THROUGH_APP, False):
         page()
     else:
         runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
