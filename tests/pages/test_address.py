@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine import pipeline
+from engine.graph import Graph
 from engine.prompts import PromptRow
 from engine.spec import RunSpec
 from engine.tasks import own
 from pages.parts import address, state
 from pages.parts.choose_k import SLIDER
-from tests.fakes import GRAPH
+from tests.fakes import GRAPH, fake_compute, tiny_compute
 from tests.pages.test_pages import app, overlap, texts
 
 PAGES = ("overview", "circuits", "activations", "neurons", "denoising", "prompts", "runs")
@@ -179,6 +183,21 @@ def test_own_prompts_that_are_deleted_while_they_are_looked_at_are_said_to_be_go
     assert kept.name in notes(opened.run())
 
 
+@pytest.mark.usefixtures("queue_of")
+def test_a_pair_that_is_removed_while_it_is_looked_at_is_said_to_be_gone(
+    pair_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = pair_file.with_name("more.toml")
+    more.write_text(pair_file.read_text() + '\n[brief]\ntitle = "Brief pair"\narm = "gone/arm"\nmdm = "gone/mdm"\n')
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(more))
+    opened = open_link("circuits", {"pair": "brief"})
+    assert "Brief pair" in texts(opened) and not notes(opened)
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(pair_file))
+    assert "There is no pair called 'brief'" in notes(opened.run())
+    opened.switch_page("pages/neurons.py").run()
+    assert "There is no pair called 'brief'" in notes(opened)
+
+
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_settings_that_are_none_of_ours_are_named() -> None:
     opened = open_link("circuits", {"tsk": "sudoku", "K": "50", "embed": "true"})
@@ -276,6 +295,30 @@ def test_field_slider_and_address_hold_one_k() -> None:
     opened.select_slider(key=SLIDER).set_value(200).run()
     assert opened.number_input(key=state.K).value == 200
     assert overlap(opened) == pytest.approx(pipeline.overlap(*keys_of(), 200), abs=5e-4)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_k_that_a_smaller_model_does_not_have_is_said() -> None:
+    for model in ("arm", "mdm"):
+        pipeline.run(RunSpec(model=model, task="sudoku"), compute=tiny_compute)
+    opened = open_link("circuits", {"k": "3000"})
+    opened.selectbox(key=state.TASK).set_value("sudoku").run()
+    n_edges = Graph(2, 2).n_edges
+    assert f"K = 3,000 is more than all {n_edges} edges" in "".join(w.value.replace("\\", "") for w in opened.warning)
+    assert opened.metric[0].label == f"Overlap at K = {n_edges}"
+    assert opened.number_input(key=state.K).value == opened.select_slider(key=SLIDER).value == n_edges
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_link_to_an_mlps_neurons_asks_the_same_question() -> None:
+    chosen = {"task": "ioi", "n": "8", "seed": "3", "method": "eap", "metric": "log_prob", "dtype": "bfloat16"}
+    spec = RunSpec(n=8, seed=3, method="eap", metric="log_prob", dtype="bfloat16")
+    for model in ("arm", "step:100"):
+        pipeline.run(replace(spec, model=model), compute=fake_compute)
+    opened = open_link("circuits", {**chosen, "k": "123", "node": "m2", "step": "100"})
+    (query,) = [parse_qs(link.proto.query_string) for link in opened.get("page_link")]
+    told = {"pair": "embedded", **chosen, "k": "123", "layer": "2", "step": "100"}
+    assert query == {key: [text] for key, text in told.items()}
 
 
 @pytest.mark.parametrize(
