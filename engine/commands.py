@@ -16,7 +16,7 @@ from engine import circuit, pipeline
 from engine import export as exports
 from engine.errors import UserError
 from engine.memory import fitting_dtype
-from engine.pairs import Pair, forget, keep, pair_named, pair_of_two
+from engine.pairs import Pair, forget, keep, pair_named, pair_of_two, same_weights
 from engine.prompt_csv import MOST_BYTES, checked_csv
 from engine.records import Progress, Run
 from engine.spec import RunSpec
@@ -34,6 +34,8 @@ def run(spec: RunSpec, models: Sequence[str], compute: pipeline.Compute | None =
             pipeline.key_of(one)
     for one in specs:
         yield from told(_ready(one, compute))
+    if said := same_weights(pair_named(spec.pair)):
+        yield said
 
 
 def compare(
@@ -57,6 +59,8 @@ def compare(
     yield "comps: effective number of components"
     yield from told(arm, "ARM: ")
     yield from told(mdm, "MDM: ")
+    if said := same_weights(pair):
+        yield said
     if with_steps:
         yield from _along_training(pair, spec, arm, sizes, compute)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from engine import memory, pipeline, settings
 from engine.encoding import encode
 from engine.errors import UserError
 from engine.graph import Graph
 from engine.hub import snapshot, weight_files
-from engine.pairs import Pair, pair_named, pairs, weights_id
+from engine.pairs import Pair, pair_named, pairs, same_weights, weights_id
+from engine.scorable import mask_of, refuse_unscorable
 from engine.shape import Shape
 from engine.spec import DTYPES
 from engine.tasks import TASKS, examples, spoken
@@ -47,15 +49,32 @@ def pair(name: str) -> Iterator[str]:
         yield f"            {asked.note}"
     for model in ("arm", "mdm"):
         yield f"{model:<12}{_model(asked, model)}"
+    if said := same_weights(asked):
+        yield f"            {said}"
     yield f"mask        {_mask(asked)}, {'shifted' if asked.shifted else 'not shifted'}"
     if asked.licence:
         yield f"licence     accepted at {asked.licence}"
+    refused = list(_refused(asked))
+    yield from refused
+    if refused:
+        return
     yield from _tasks(asked)
     shape = memory.shape_of(asked)
     if shape is None:
         yield "memory      unknown: no config.json is here, and the pair's table has no shape"
         return
     yield from _needs(asked, shape)
+
+
+def _refused(asked: Pair) -> Iterator[str]:
+    """Why models that are here can't be scored."""
+    for model in ("arm", "mdm", *(f"step:{step}" for step in asked.steps)):
+        with suppress(UserError):
+            weights_id(asked.folder(model))
+            try:
+                refuse_unscorable(asked, model)
+            except UserError as error:
+                yield f"refused     {error}"
 
 
 def _needs(asked: Pair, shape: Shape) -> Iterator[str]:
@@ -115,16 +134,23 @@ def _model(asked: Pair, model: str) -> str:
 
 def _mask(asked: Pair) -> str:
     """The mask as the pair names it, with its number or its text where the tokenizer is here."""
-    if asked.mask is None:
-        return "what the MDM's files say"
+    try:
+        mask = mask_of(asked, snapshot(asked.folder("mdm")))
+    except UserError:
+        if asked.mask is None:
+            return "what the MDM's files say"
+        mask = asked.mask
     try:
         words = words_of(asked.tokenizer("mdm"))
     except UserError:
-        return f"token {asked.mask!r}"
-    if isinstance(asked.mask, str):
-        number = words.id_of(asked.mask)
-        return f"token {asked.mask!r}" + (" (the tokenizer does not have it)" if number is None else f" ({number})")
-    return f"token {asked.mask}" + (f" ({words.shown(asked.mask)!r})" if words.knows(asked.mask) else "")
+        return f"token {mask!r}"
+    if isinstance(mask, str):
+        number = words.id_of(mask)
+        return f"token {mask!r}" + (" (the tokenizer does not have it)" if number is None else f" ({number})")
+    if not words.knows(mask):
+        return f"token {mask}"
+    ordinary = "" if words.is_special(mask) else ", an ordinary token: prompts that hold it are refused"
+    return f"token {mask} ({words.shown(mask)!r}{ordinary})"
 
 
 def _cache_lines() -> Iterator[str]:
@@ -144,9 +170,15 @@ def _found(asked: Pair) -> str:
     parts = []
     for model in ("arm", "mdm", *(f"step:{step}" for step in asked.steps)):
         try:
-            parts.append(f"{model} {weights_id(asked.folder(model)).rpartition('@')[2][:8]}")
+            known = weights_id(asked.folder(model)).rpartition("@")[2][:8]
         except UserError:
             parts.append(f"{model} missing")
+            continue
+        try:
+            refuse_unscorable(asked, model)
+            parts.append(f"{model} {known}")
+        except UserError:
+            parts.append(f"{model} refused")
     return ", ".join(parts)
 
 

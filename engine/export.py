@@ -184,4 +184,4 @@ def _width(run: Run) -> int | None:
     except UserError:
         return None
     width = config.get("hidden_size", config.get("n_embd"))
-    return int(width) if width else None
+    return width if type(width) is int else None

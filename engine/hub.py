@@ -6,12 +6,12 @@ The cache is the one that HF_HOME and HF_HUB_CACHE name; `hf download` fills it,
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
 
 from engine.errors import UserError
+from engine.model_files import is_folder, is_there, read_table, refuse_irregular
 
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w.-]+))?")
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -25,7 +25,7 @@ def snapshot(source: str) -> Path:
         UserError: there is no such folder, or the hub model was not downloaded; the text says how to get it.
     """
     folder = Path(source)
-    if folder.is_dir():
+    if is_folder(folder):
         return folder
     match = HUB_ID.fullmatch(source)
     if not match:
@@ -45,7 +45,7 @@ def weights_id(source: str) -> str | None:
     Raises:
         UserError: there is nothing of that name, or its weights were not downloaded with it.
     """
-    if Path(source).is_dir():
+    if is_folder(Path(source)):
         return None
     found = snapshot(source)
     weight_files(found)
@@ -59,10 +59,10 @@ def weight_files(folder: Path) -> list[Path]:
         UserError: there are none, only pickled ones, or some are missing.
     """
     single, index = folder / SINGLE, folder / INDEX
-    if single.is_file():
-        return [single]
-    if index.is_file():
-        return _shards(index)
+    for file in (single, index):
+        if is_there(file):
+            refuse_irregular(file)
+            return [single] if file == single else _shards(index)
     pickled = sorted(file.name for kind in PICKLED for file in folder.glob(kind))
     if pickled:
         raise UserError(
@@ -106,15 +106,18 @@ def _advice(source: str, name: str, revision: str | None) -> str:
 
 def _shards(index: Path) -> list[Path]:
     try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        told = read_table(index)
+        names = set(told["weight_map"].values())
+    except (KeyError, AttributeError, TypeError) as error:
         raise UserError(f"{index} is not an index of safetensors files: it needs a weight_map.") from error
     foreign = sorted(str(name) for name in names if not re.fullmatch(r"[\w.-]+\.safetensors", str(name)))
     if foreign:
         raise UserError(f"{index} names {foreign[0]!r}, which is no safetensors file beside it.")
-    missing = sorted(name for name in names if not (index.parent / name).is_file())
+    missing = sorted(name for name in names if not is_there(index.parent / name))
     if missing or not names:
         raise UserError(
             f"{index} names {', '.join(missing) or 'no file'}: the weights are not complete. Download again."
         )
+    if not isinstance(told.get("metadata"), dict):
+        raise UserError(f'{index} has no metadata, which transformers wants there. Add "metadata": {{}} to it.')
     return [index.parent / name for name in sorted(names)]

@@ -1,9 +1,10 @@
 """The weights of a model's folder in a plain transformers class, whatever its config calls itself.
 
-1. The class is the one that is asked for, else the one that config.json names; never code that comes with the model.
-2. Its config is built from config.json, without what only such code would read.
+1. Class, config and sizes are checked before anything is built (engine/architecture.py).
+2. The class's config is built from config.json, without what only code that comes with the model would read.
 3. Safetensors are loaded under their names, those that begin differently renamed. Whatever is missing, left over or of
    another size is an error that lists it: a model that is half random answers too.
+4. Every weight is looked at once, in the number format of the run.
 """
 
 from __future__ import annotations
@@ -16,16 +17,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
+from engine.architecture import Checked, check
 from engine.errors import UserError
 from engine.hub import weight_files
+from engine.model_files import CONFIG, cut, header_of
 from engine.shape import read_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-FOREIGN = ("model_type", "auto_map", "architectures", "transformers_version", "_name_or_path", "torch_dtype", "dtype")
+# What only code of its own reads, and the padding: its number changes nothing here and may be none that a model has.
+FOREIGN = (
+    "model_type", "auto_map", "architectures", "transformers_version", "_name_or_path", "torch_dtype", "dtype",
+    "pad_token_id", "quantization_config",
+)  # fmt: skip
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight")
+NEVER_ZERO = (*EMBEDDINGS, "lm_head.weight", "model.norm.weight", "ln_f.weight")
+CHUNK = 2**24  # numbers looked at together
 MOST_KEYS = 8  # shown of a list of keys
 FAULTS = {"missing_keys": "missing keys", "unexpected_keys": "unexpected keys", "mismatched_keys": "mismatched keys"}
 
@@ -36,6 +46,7 @@ def load_weights(
     keys: Mapping[str, str] | None = None,
     dtype: str = "float32",
     device: str | None = None,
+    whose: str = "",
 ) -> PreTrainedModel:
     """The model in a folder, in eval mode and without gradients for its parameters.
 
@@ -46,16 +57,18 @@ def load_weights(
         UserError: no weights, pickled or incomplete ones, an unknown class, or keys that are missing, unexpected or of
             another size.
     """
-    config = read_config(folder)
-    if "quantization_config" in config:
-        raise UserError(f"The weights in {folder} are quantised. Gradients need plain ones: fp32, bf16 or fp16.")
+    import transformers
+
+    read_config(folder)  # which is missed first where there is no model at all
     files = weight_files(folder)
-    chosen = model_class(folder, config, architecture)
-    ours = chosen.config_class.from_dict({key: value for key, value in config.items() if key not in FOREIGN})
-    ours.vocab_size = max(ours.vocab_size, _embedding_rows(files))
+    checked = check(folder, files, architecture, keys)
+    _refuse_other_type(folder, checked)
+    chosen = getattr(transformers, checked.name)
     renaming = {rf"^{re.escape(old)}": new for old, new in (keys or {}).items()}
     with _quiet():
         try:
+            ours = chosen.config_class.from_dict({k: v for k, v in checked.config.items() if k not in FOREIGN})
+            ours.vocab_size = max(ours.vocab_size, _embedding_rows(files))
             model, info = chosen.from_pretrained(
                 str(folder),
                 config=ours,
@@ -67,49 +80,50 @@ def load_weights(
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"The model in {folder} could not be loaded: {error}") from error
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever the library raises on files that it can't read
+            raise UserError(f"The model in {folder} could not be loaded: {cut(error)}") from error
     _refuse_faults(folder, info, bool(keys))
+    refuse_unusable(model, whose or f"the model in {folder}", dtype)
     return model.eval().requires_grad_(False)
 
 
-def model_class(folder: Path, config: Mapping[str, Any], architecture: str | None = None) -> Any:
-    """The transformers class that loads a folder.
+def refuse_unusable(model: nn.Module, whose: str, dtype: str) -> None:
+    """Weights that no number can come of, looked at once: NaN and infinity anywhere, nothing but zeros where a token
+    is read or written.
 
     Raises:
-        UserError: transformers has no such class for causal language models.
+        UserError: it names the first such tensor.
     """
-    import transformers
+    for name, parameter in model.named_parameters():
+        extremes = [part.aminmax() for part in parameter.detach().flatten().split(CHUNK)]  # NaN spreads to both
+        low, high = (torch.stack(ends) for ends in zip(*extremes, strict=True))
+        if not bool(low.isfinite().all() & high.isfinite().all()):
+            raise UserError(
+                f"The weights of {whose} can't be used: {name} holds NaN or infinity, read as {dtype}. Get the file "
+                "again, or the checkpoint before it."
+            )
+        if name.endswith(NEVER_ZERO) and not bool(low.any() | high.any()):
+            raise UserError(f"The weights of {whose} can't be used: {name} is zero everywhere. Get the file again.")
+
+
+def _refuse_other_type(folder: Path, checked: Checked) -> None:
+    """A model of another kind, though its weights may have the same names and sizes: Gemma's norms add one."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as BY_TYPE
 
-    known = {str(name) for name in BY_TYPE.values()}
-    told = config.get("architectures") or [None]
-    names = [architecture] if architecture else [*told, BY_TYPE.get(str(config.get("model_type")))]
-    name = next((str(one) for one in names if one in known), None)
-    if name is None:
-        what = architecture or told[0] or config.get("model_type")
+    kind = checked.config.get("model_type")
+    other = BY_TYPE.get(kind) if isinstance(kind, str) else None
+    if other not in (None, checked.name):
         raise UserError(
-            f"transformers has no language model {what!r}, which {folder / 'config.json'} names, and code that comes "
-            "with a model is never run. Name the class that fits in a pairs file, as in architecture = "
-            '"Qwen2ForCausalLM".'
+            f"{folder / CONFIG} says model_type {kind!r}, which is a {other}, but it is to be read as a {checked.name}."
         )
-    return getattr(transformers, name)
 
 
 def _embedding_rows(files: list[Path]) -> int:
     """Rows of the embedding as it is stored: models get tokens that their config does not count. 0: not found."""
-    from safetensors import SafetensorError, safe_open
-
-    rows = 0
-    for path in files:
-        try:
-            with safe_open(path, "pt") as file:
-                for key in file.keys():  # noqa: SIM118 - not a dictionary
-                    if key.endswith(EMBEDDINGS):
-                        rows = max(rows, file.get_slice(key).get_shape()[0])
-        except SafetensorError as error:
-            raise UserError(f"{path} cannot be read as safetensors: {error}. Download it again.") from error
-    return rows
+    found = [one.shape[0] for key, one in header_of(files).items() if key.endswith(EMBEDDINGS) and one.shape]
+    return max(found, default=0)
 
 
 def _refuse_faults(folder: Path, info: Mapping[str, Any], renamed: bool) -> None:

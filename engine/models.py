@@ -20,11 +20,13 @@ from engine.batching import release
 from engine.errors import UserError
 from engine.graph import Graph
 from engine.hub import snapshot
-from engine.loading import load_weights, model_class
+from engine.loading import load_weights
+from engine.model_files import cut, read_table, refuse_irregular_in
 from engine.pair import TOKENIZER, Pair
-from engine.plain import twin_of
-from engine.shape import read_config, read_json
+from engine.plain import blocks_of, twin_of
+from engine.scorable import architecture_of, keys_of, mask_of, refuse_mask_beyond, refuse_unscorable
 from engine.tokenizer import MASK
+from engine.windows import narrow, refuse_beyond, windows_of
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -43,6 +45,7 @@ class Model:
     mask_id: int | None
     graph: Graph
     architecture: str
+    windows: tuple[int | None, ...] = ()  # of attention, by layer; None: a layer sees everything
 
     @property
     def device(self) -> torch.device:
@@ -50,11 +53,20 @@ class Model:
 
     @property
     def pad_id(self) -> int:
-        """Any token will do for padding: it is hidden from attention and never read."""
-        return self.tokenizer.pad_token_id or 0
+        """Any token with an embedding will do for padding: it is hidden from attention and never read."""
+        found = self.tokenizer.pad_token_id
+        return found if isinstance(found, int) and 0 <= found < len(self.bridge.W_E) else 0
 
     def attention_bias(self, real: Tensor) -> Tensor:
-        """The additive 4D mask [batch, 1, pos, pos] for `real` [batch, pos] (False: padding)."""
+        """The additive 4D mask [batch, 1, pos, pos] for `real` [batch, pos] (False: padding).
+
+        Layers with a sliding window narrow it themselves (engine/windows.py).
+
+        Raises:
+            UserError: an MDM's input is longer than its window.
+        """
+        if not self.causal:
+            refuse_beyond(self.windows, real.shape[1])
         keep = real[:, None, None, :].expand(-1, 1, real.shape[1], -1)
         if self.causal:
             keep = keep & torch.ones(real.shape[1], real.shape[1], device=real.device).tril().bool()
@@ -97,9 +109,11 @@ def load(pair: Pair, model: str, dtype: str = "float32", device: str | None = No
     """
     release()
     folder, causal = snapshot(pair.folder(model)), model == "arm"
-    hf_model = load_weights(folder, _architecture(pair), {} if causal else pair.mdm_keys, dtype, _place(device))
+    refuse_unscorable(pair, model)
+    whose, keys = f"{pair.name}, {model} ({folder})", keys_of(pair, model)
+    hf_model = load_weights(folder, architecture_of(pair), keys, dtype, _place(device), whose)
     hf_model.config.is_causal = causal
-    tokenizer, mask = _tokenizer_in(Path(pair.tokenizer(model))), None if causal else _mask_of(pair, folder)
+    tokenizer, mask = _tokenizer_in(Path(pair.tokenizer(model))), None if causal else mask_of(pair, folder)
     _refuse_unembedded(tokenizer, hf_model.config.vocab_size, folder)
     return wrap(hf_model, tokenizer, causal=causal, shifted=pair.shifted, mask_token=mask)
 
@@ -143,7 +157,11 @@ def wrap(
     bridge.requires_grad_(False)
     graph = Graph(bridge.cfg.n_layers, bridge.cfg.n_heads)
     mask_id = _mask_id(tokenizer, mask_token, len(bridge.W_E))
-    return Model(bridge, plain, tokenizer, causal, shifted, mask_id, graph, architecture)
+    windows = windows_of(hf_model.config, graph.n_layers)
+    if causal:
+        narrow((block.attn for block in bridge.blocks), windows)
+        narrow((block.attention for block in blocks_of(plain)), windows)
+    return Model(bridge, plain, tokenizer, causal, shifted, mask_id, graph, architecture, tuple(windows))
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
@@ -163,27 +181,20 @@ def _place(device: str | None) -> str | None:
     return None if device == "cpu" or default_device() == "cpu" else device or default_device()
 
 
-def _architecture(pair: Pair) -> str:
-    """The class of both models of a pair: an MDM's config may name one of its authors' own."""
-    if pair.architecture:
-        return pair.architecture
-    folder = snapshot(pair.folder("arm"))
-    return str(model_class(folder, read_config(folder)).__name__)
-
-
 def _tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
     """A folder's tokenizer, of the class that it names; where that is code of its own, what tokenizer.json says."""
     import transformers
 
-    told, config = read_json(folder / "tokenizer_config.json"), read_json(folder / "config.json")
+    refuse_irregular_in(folder)
+    told, config = read_table(folder / "tokenizer_config.json"), read_table(folder / "config.json")
     named: Any = getattr(transformers, str(told.get("tokenizer_class")), None)
     if not (isinstance(named, type) and issubclass(named, transformers.PreTrainedTokenizerBase)):
         # AutoTokenizer goes by the model's type, and would ask on the terminal whether code of a folder may be run.
         named = transformers.PreTrainedTokenizerFast if "auto_map" in told | config else transformers.AutoTokenizer
     try:
         return named.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"The tokenizer in {folder} could not be loaded: {error}") from error
+    except Exception as error:  # whatever the library raises on files that it can't read
+        raise UserError(f"The tokenizer in {folder} could not be loaded: {cut(error)}") from error
 
 
 def _refuse_unembedded(tokenizer: PreTrainedTokenizerBase, rows: int, folder: Path) -> None:
@@ -192,32 +203,19 @@ def _refuse_unembedded(tokenizer: PreTrainedTokenizerBase, rows: int, folder: Pa
             f"The tokenizer has {tokenizer.vocab_size} tokens, but the model in {folder} has embeddings for {rows}. "
             "They do not belong together."
         )
-
-
-def _mask_of(pair: Pair, folder: Path) -> str | int:
-    """The mask of a pair's MDM: what the pair says, else what the MDM's files say."""
-    if pair.mask is not None:
-        return pair.mask
-    named = read_json(folder / "tokenizer_config.json").get("mask_token")
-    found = named.get("content") if isinstance(named, dict) else named
-    if found is None:
-        found = read_config(folder).get("mask_token_id")
-    if not isinstance(found, str | int):
+    beyond = [token for token in tokenizer("").input_ids if token >= rows]
+    if beyond:
         raise UserError(
-            f"Nothing says which token masks what the model in {folder} does not know yet. Name it: mask_token or "
-            "mask_id in a pairs file, --mask-token or --mask-id on the command line."
+            f"The tokenizer puts token {beyond[0]} around every prompt, but the model in {folder} has embeddings for "
+            f"tokens 0 to {rows - 1}. They do not belong together."
         )
-    return found
 
 
 def _mask_id(tokenizer: PreTrainedTokenizerBase, mask: str | int | None, rows: int) -> int | None:
     if mask is None:
         return None
-    if isinstance(mask, int):
-        if not 0 <= mask < rows:
-            raise UserError(f"The mask is token {mask}, but the model has embeddings for tokens 0 to {rows - 1}.")
-        return mask
-    mask_id = tokenizer.convert_tokens_to_ids(mask)
-    if not isinstance(mask_id, int) or mask_id == tokenizer.unk_token_id:
+    mask_id = mask if isinstance(mask, int) else tokenizer.convert_tokens_to_ids(mask)
+    if not isinstance(mask_id, int) or (mask_id == tokenizer.unk_token_id and mask != mask_id):
         raise UserError(f"The tokenizer has no mask token {mask!r}. Name the pair's real one in pairs.toml.")
+    refuse_mask_beyond(mask_id, rows)
     return mask_id

@@ -12,6 +12,7 @@ from typing import Any
 from engine import settings
 from engine.errors import UserError
 from engine.hub import HUB_ID, snapshot
+from engine.model_files import is_folder
 from engine.shape import Shape
 from engine.spec import DTYPES
 
@@ -110,7 +111,7 @@ class Pair:
 
     def _resolve(self, source: str, revision: str | None) -> str:
         folder = self._folder(source)
-        is_hub_id = HUB_ID.fullmatch(source) and not folder.is_dir()
+        is_hub_id = HUB_ID.fullmatch(source) and not is_folder(folder)
         if not is_hub_id:
             return str(folder)
         return f"{source}@{revision}" if revision else source

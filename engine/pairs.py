@@ -13,13 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine import hub, settings
-from engine.digests import digest_of
+from engine.digests import digest_of, same_content
 from engine.errors import UserError
+from engine.model_files import is_there, refuse_irregular
 from engine.pair import NAME, Pair, pair_of, toml_of
 from engine.shape import read_config
 from engine.text_files import MOST_TOML, read_text, read_toml
 
-__all__ = ["Pair", "forget", "keep", "pair_named", "pair_of_two", "pairs", "weights_id"]
+__all__ = ["Pair", "forget", "keep", "pair_named", "pair_of_two", "pairs", "same_weights", "weights_id"]
 
 LONGEST_NAME = 30  # characters of a folder's name in a pair's
 SHIFTED = ("Dream", "DreamModel", "DiscreteDiffusionModel")  # how Dream's and DiffuLLaMA's families call themselves
@@ -105,12 +106,27 @@ def weights_id(source: str) -> str:
         return commit
     folder = Path(source)
     files = sorted([*folder.glob("*.safetensors"), *folder.glob("config.json"), *folder.glob("tokenizer*.json")])
-    if not any(file.suffix == ".safetensors" for file in files) or not (folder / "config.json").exists():
+    if not any(file.suffix == ".safetensors" for file in files) or not is_there(folder / "config.json"):
         raise UserError(f"There is no model in {source}: it needs config.json and weights in *.safetensors.")
     digest = hashlib.sha256()
     for file in files:
+        refuse_irregular(file)
         digest.update(f"{file.name} {digest_of(file)}\n".encode())
     return digest.hexdigest()
+
+
+def same_weights(pair: Pair) -> str | None:
+    """A sentence where both models of a pair are here and hold the same weights, byte by byte; None otherwise."""
+    try:
+        arm, mdm = (hub.weight_files(hub.snapshot(pair.folder(model))) for model in ("arm", "mdm"))
+        if not (arm == mdm or (len(arm) == len(mdm) and all(map(same_content, arm, mdm)))):
+            return None
+    except UserError:
+        return None
+    return (
+        "Both models of this pair hold the same weights: whatever differs between their circuits comes from how they "
+        "are read (masks, both directions), not from post-training."
+    )
 
 
 def _kept() -> dict[str, Pair]:

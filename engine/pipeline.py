@@ -50,6 +50,7 @@ from engine.rows import (
     TrajectoryStep,
     read_rows,
 )
+from engine.scorable import refuse_unscorable
 from engine.spec import RunSpec
 from engine.tasks import task_named
 
@@ -114,10 +115,14 @@ def made_with(spec: RunSpec) -> dict[str, Any]:
 
 
 def obstacle(spec: RunSpec) -> str | None:
-    """Why a spec cannot be computed here, in a sentence: its weights are not here, or too large. None where it can."""
+    """Why a spec cannot be computed here, in a sentence: its weights are not here, can't be scored or are too large.
+
+    None where it can.
+    """
     try:
         made_with(spec)
         pair = pair_named(spec.pair)
+        refuse_unscorable(pair, spec.model)
         shape = memory.shape_of(pair)
         if shape is not None:
             memory.refuse_too_large(memory.plan(shape, (spec.dtype,)), pair.folder(spec.model))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from engine.config_fields import GPT2_LIKE, LLAMA_LIKE, SCORED
 from engine.errors import UserError
 from engine.lean import make_lean
 from engine.norms import Norm
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ATTENTION = "circuit_explorer"  # the name under which transformers knows `_attend`
-LLAMA_LIKE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
-GPT2_LIKE = ("GPT2LMHeadModel",)
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ Sink = Callable[[HeadGradients], None]
 class Block:
     """The modules of a layer whose inputs or outputs are recorded, under the same names for every architecture."""
 
+    attention: nn.Module
     ln1: nn.Module
     ln2: nn.Module
     mlp: nn.Module
@@ -117,8 +117,7 @@ def blocks_of(model: PreTrainedModel) -> list[Block]:
         return [_llama_block(layer) for layer in base.layers]
     if name in GPT2_LIKE:
         return [_gpt2_block(layer) for layer in base.h]
-    known = ", ".join((*LLAMA_LIKE, *GPT2_LIKE))
-    raise UserError(f"Edges of a {name} can't be scored: only {known} are known.")
+    raise UserError(f"Edges of a {name} can't be scored: only {', '.join(SCORED)} are known.")
 
 
 def final_norm_of(model: PreTrainedModel) -> nn.Module:
@@ -215,6 +214,7 @@ def _ungrouped(x: Tensor, positions: int) -> Tensor:
 def _llama_block(layer: Any) -> Block:
     attn, mlp = layer.self_attn, layer.mlp
     return Block(
+        attention=attn,
         ln1=layer.input_layernorm,
         ln2=layer.post_attention_layernorm,
         mlp=mlp,
@@ -230,6 +230,7 @@ def _llama_block(layer: Any) -> Block:
 def _gpt2_block(layer: Any) -> Block:
     attn, mlp = layer.attn, layer.mlp
     return Block(
+        attention=attn,
         ln1=layer.ln_1,
         ln2=layer.ln_2,
         mlp=mlp,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
+from engine.model_files import CONFIG, cut, is_there, read_table
 
 ALIASES = {  # ours: as Llama, Qwen and most others write it, as GPT-2 does
     "layers": ("num_hidden_layers", "n_layer"),
@@ -15,6 +15,8 @@ ALIASES = {  # ours: as Llama, Qwen and most others write it, as GPT-2 does
     "d_model": ("hidden_size", "n_embd"),
     "vocabulary": ("vocab_size",),
 }
+
+MOST = 2**24  # of anything that a config counts
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,32 @@ def shape_in(folder: Path) -> Shape:
     Raises:
         UserError: there is no config.json, or it lacks one of the numbers.
     """
-    config = read_config(folder)
+    config, file = read_config(folder), folder / CONFIG
     found = {}
     for ours, theirs in ALIASES.items():
-        value = next((config[name] for name in theirs if type(config.get(name)) is int and config[name] > 0), None)
+        value = next((size for name in theirs if (size := _size(file, config, name))), None)
         if value is None:
-            raise UserError(f"{folder / 'config.json'} lacks {' or '.join(theirs)}, a whole number from 1 up.")
+            raise UserError(f"{file} lacks {' or '.join(theirs)}, a whole number from 1 up.")
         found[ours] = value
     is_gpt2 = "n_embd" in config
     return Shape(
         **found,
-        kv_heads=config.get("num_key_value_heads") or found["heads"],
-        d_head=config.get("head_dim") or found["d_model"] // found["heads"],
-        mlp=config.get("intermediate_size") or config.get("n_inner") or 4 * found["d_model"],
+        kv_heads=_size(file, config, "num_key_value_heads") or found["heads"],
+        d_head=_size(file, config, "head_dim") or found["d_model"] // found["heads"],
+        mlp=_size(file, config, "intermediate_size") or _size(file, config, "n_inner") or 4 * found["d_model"],
         tied=bool(config.get("tie_word_embeddings", is_gpt2)),
         gated=not is_gpt2,
     )
+
+
+def _size(file: Path, config: dict[str, Any], name: str) -> int | None:
+    """A size that a config names, within what any model has; None where it names none."""
+    value = config.get(name)
+    if value is None:
+        return None
+    if type(value) is not int or not 0 < value <= MOST:
+        raise UserError(f"{file} says {name} = {cut(repr(value), 80)}. It must be a whole number from 1 to {MOST}.")
+    return value
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -72,21 +84,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: there is none, or it is not a table.
     """
-    if not (folder / "config.json").is_file():
+    if not is_there(folder / CONFIG):
         raise UserError(f"There is no model in {folder}: the folder has no config.json.")
-    return read_json(folder / "config.json")
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A file's table; empty where there is no file.
-
-    Raises:
-        UserError: it is not valid JSON, or not a table.
-    """
-    try:
-        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} is not valid JSON.") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{file} is not a table in JSON, as it should be.")
-    return found
+    return read_table(folder / CONFIG)

@@ -123,6 +123,11 @@ class Words:
     def knows(self, id: int) -> bool:
         return 0 <= id < MOST_IDS and self._core.id_to_token(id) is not None
 
+    def is_special(self, id: int) -> bool:
+        """Whether a token is none of a text, such as one that masks or ends."""
+        token = self._core.get_added_tokens_decoder().get(id)
+        return token is not None and bool(token.special)
+
     def id_of(self, token: str) -> int | None:
         """The id of a token as the vocabulary spells it."""
         return self._core.token_to_id(token)

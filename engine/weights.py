@@ -113,6 +113,8 @@ class _Weights:
         """[neuron, d_model]"""
         file, key = self.keys[layer, role]
         weights = file.get_tensor(key)
+        if not weights.is_floating_point():
+            raise UserError(f"The weights {key} of {self.source} are whole numbers: gradients need fp32, bf16 or fp16.")
         return weights if _by_neuron(key) else weights.T
 
 

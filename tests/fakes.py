@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable
@@ -21,6 +22,10 @@ from engine.tasks import Example, examples, task_named
 from tests.fake_components import HOSTILE, N_NEURONS, component_tables
 
 GRAPH = Graph(6, 8)
+LLAMA = {  # a config.json
+    "model_type": "llama", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+}  # fmt: skip
 VOCABULARY = np.array([HOSTILE, "Mary", "John", "the", "store", "to", "24", "17", "=", "*", "`x`", " ", "\n", "é", "_"])
 TOP = 10  # tokens per lens row
 LENS_EXAMPLES = 2
@@ -67,9 +72,7 @@ def fake_compute(spec: RunSpec, on_progress: Callable[[Progress], None], graph: 
 def register_fake_pair(folder: Path, name: str = "embedded", steps: tuple[int, ...] = (0, 100)) -> Path:
     """Write a pair whose models are only names for a key, and the pairs file for CIRCUITS_PAIRS, which is returned."""
     for model in ("arm", "mdm", *(f"steps/{step:06d}" for step in steps)):
-        (folder / model).mkdir(parents=True, exist_ok=True)
-        (folder / model / "config.json").write_text("{}")
-        (folder / model / "model.safetensors").write_bytes(model.encode())
+        fake_model(folder / model, model)
     file = folder / "pairs.toml"
     file.write_text(f"""
 [{name}]
@@ -82,6 +85,14 @@ steps = {list(steps)}
 steps_dir = "steps"
 """)
     return file
+
+
+def fake_model(folder: Path, mark: str, **config: object) -> None:
+    """A folder that looks like a small Llama without a single weight; another `mark`, another key."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(LLAMA | config))
+    header = json.dumps({"__metadata__": {"mark": mark}}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
 
 
 def tiny_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:

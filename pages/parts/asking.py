@@ -9,7 +9,7 @@ import streamlit as st
 from engine import pipeline
 from engine.ability import can_do
 from engine.graph import Graph
-from engine.pairs import Pair, pair_named, pairs
+from engine.pairs import Pair, pair_named, pairs, same_weights
 from engine.records import Run
 from engine.spec import RunSpec
 from engine.tasks import available, task_named, task_names
@@ -189,6 +189,8 @@ def marks(runs: dict[str, Run], pair: Pair) -> None:
     arm, mdm = (run.made_with for run in runs.values())
     if arm and mdm and arm["weights"] != mdm["compared_with"]:
         st.warning("The MDM was compared with another ARM than this one: they are no pair.", icon=":material/report:")
+    if runs["mdm"].spec.model == "mdm" and (equal := same_weights(pair)):
+        st.warning(equal, icon=":material/report:")
     brought = [run for run in runs.values() if run.imported]
     if brought:
         st.caption(f":material/inventory_2: {widgets.plain(standing.brought(brought, pair))}")

@@ -200,9 +200,9 @@ BREAKAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "config": (file_with("config.json", b"{"), r"config\.json is not valid JSON"),
     "unknown class": (
         config_with(model_type="Dream", architectures=["DreamModel"]),
-        "no language model 'DreamModel'.*never run.*architecture = ",
+        "is a DreamModel, which can't be scored.*never run.*architecture = ",
     ),
-    "no language model": (config_with(model_type="clip", architectures=["CLIPModel"]), "no language model 'CLIPModel'"),
+    "no language model": (config_with(model_type="clip", architectures=["CLIPModel"]), "is a CLIPModel, which"),
     "quantised": (config_with(quantization_config={"bits": 4}), "quantised"),
 }
 

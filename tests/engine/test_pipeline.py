@@ -19,7 +19,7 @@ from engine import circuit, memory, pipeline
 from engine.errors import Cancelled, UserError
 from engine.records import Progress, RunMeta, RunTables
 from engine.spec import RunSpec
-from tests.fakes import HOSTILE, REMARK, remarked_compute, tiny_compute
+from tests.fakes import HOSTILE, REMARK, fake_model, remarked_compute, tiny_compute
 
 SPEC = RunSpec(n=4)
 ROOT = Path(__file__).resolve().parents[2]
@@ -317,9 +317,9 @@ def test_nothing_stands_in_the_way_of_what_can_be_computed() -> None:
 
 
 def test_what_does_not_fit_cannot_be_computed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shape = '{ "num_hidden_layers": 28, "num_attention_heads": 28, "hidden_size": 3584, "vocab_size": 152064 }'
+    shape = {"num_hidden_layers": 28, "num_attention_heads": 28, "hidden_size": 3584, "vocab_size": 152064}
     for model in ("arm", "mdm"):
-        (workspace / "pair" / model / "config.json").write_text(shape)
+        fake_model(workspace / "pair" / model, model, **shape)
     monkeypatch.setattr(memory, "devices", lambda: [memory.Device("cpu", 2**30, 2**30)])
     said = pipeline.obstacle(SPEC)
     assert said and "GiB in float32, but there are 1.0 GiB on this machine's cpu" in said

@@ -183,8 +183,9 @@ def test_models_of_other_sizes_are_refused(tmp_path: Path) -> None:
     ("index", "message"),
     [
         (None, "needs model.safetensors or model.safetensors.index.json"),
-        ("not json", "not an index of safetensors files"),
-        ("[]", "not an index of safetensors files"),
+        ("not json", "not valid JSON"),
+        ("[]", "not a table in JSON"),
+        ("{}", "not an index of safetensors files"),
         ('{"weight_map": {"x": "gone.safetensors"}}', "names gone.safetensors: the weights are not complete"),
         ('{"weight_map": {}}', "names no file"),
     ],

@@ -14,7 +14,7 @@ from engine.jobs import JobQueue
 from engine.records import Progress, RunTables
 from engine.spec import RunSpec
 from pages.parts import state
-from tests.fakes import REMARK, fake_compute, register_fake_pair
+from tests.fakes import REMARK, fake_compute, fake_model, register_fake_pair
 from tests.pages.test_pages import app, figures, overlap, texts
 
 IOI = RunSpec(pair="mine", dtype="bfloat16")
@@ -175,10 +175,10 @@ def test_a_pair_of_two_folders_stands_beside_the_others(pair_file: Path) -> None
 
 @pytest.mark.usefixtures("queue_of")
 def test_a_pair_that_does_not_fit_says_how_large_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shape = '{ "num_hidden_layers": 28, "num_attention_heads": 28, "hidden_size": 3584, "vocab_size": 152064 }'
+    shape = {"num_hidden_layers": 28, "num_attention_heads": 28, "hidden_size": 3584, "vocab_size": 152064}
     monkeypatch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(tmp_path / "models", "large")))
     for model in ("arm", "mdm"):
-        (tmp_path / "models" / model / "config.json").write_text(shape)
+        fake_model(tmp_path / "models" / model, model, **shape)
     monkeypatch.setattr(memory, "devices", lambda: [memory.Device("cpu", 2**30, 2**30)])
     (large,) = [expander for expander in app().expander if expander.label == "Fake pair"]
     assert "but there are 1.0 GiB on this machine" in large.markdown[0].value.replace("\\", "")

@@ -1,0 +1,324 @@
+"""What the config.json of a model may say: every value that the computation takes, with its type and bounds. No torch.
+
+`FIELDS` are the values that the classes of SCORED take. `ABSENT` are values that change what a model computes and that
+none of them has, such as experts, attention sinks or scaled embeddings: a model that wants one is refused by its name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import UserError
+from engine.model_files import cut
+
+LLAMA_LIKE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+GPT2_LIKE = ("GPT2LMHeadModel",)
+SCORED = (*LLAMA_LIKE, *GPT2_LIKE)
+BY_TYPE = {  # the model_type of a config -> its class
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "gpt2": "GPT2LMHeadModel",
+}
+
+ACTIVATIONS = (
+    "silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python", "quick_gelu", "relu",
+    "relu2", "mish",
+)  # fmt: skip
+ROTATIONS = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
+LAYER_TYPES = ("full_attention", "sliding_attention")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number."""
+
+    low: int
+    high: int
+
+    def allows(self, value: object) -> bool:
+        return type(value) is int and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number; `low` itself is not allowed where it is `open`."""
+
+    low: float
+    high: float
+    open: bool = False
+
+    def allows(self, value: object) -> bool:
+        if type(value) not in (int, float):
+            return False
+        return bool(self.low <= value <= self.high and not (self.open and value == self.low))  # type: ignore[operator]
+
+    def __str__(self) -> str:
+        low, high = ("above", "and at most") if self.open else ("from", "to")
+        return f"a number {low} {self.low:g} {high} {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values; true and false are no numbers."""
+
+    values: tuple[Any, ...]
+
+    def allows(self, value: object) -> bool:
+        return any(type(value) is type(one) and value == one for one in self.values)
+
+    def __str__(self) -> str:
+        return f"one of: {', '.join(str(one).lower() if isinstance(one, bool) else str(one) for one in self.values)}"
+
+
+Rule = Whole | Number | Choice
+TRUTH = Choice((False, True))
+SIZE, COUNT, TOKEN = Whole(1, 2**24), Whole(1, 2**31), Whole(-1, 2**24)
+
+SHARED: dict[str, Rule] = {"vocab_size": SIZE, "tie_word_embeddings": TRUTH, "pad_token_id": TOKEN}
+FIELDS: dict[str, dict[str, Rule]] = {  # by the name that a config gives; null and left out mean the class's default
+    "llama": {
+        **SHARED,
+        "num_hidden_layers": Whole(1, 1000),
+        "num_attention_heads": Whole(1, 1024),
+        "num_key_value_heads": Whole(1, 1024),
+        "hidden_size": Whole(1, 2**17),
+        "head_dim": Whole(2, 2**14),
+        "intermediate_size": Whole(1, 2**20),
+        "max_position_embeddings": COUNT,
+        "hidden_act": Choice(ACTIVATIONS),
+        "rms_norm_eps": Number(0, 1, open=True),
+        "attention_bias": TRUTH,
+        "mlp_bias": TRUTH,
+        "rope_theta": Number(1, 1e15),
+        "sliding_window": COUNT,
+        "use_sliding_window": TRUTH,
+        "max_window_layers": Whole(0, 1000),
+    },
+    "gpt2": {
+        **SHARED,
+        "n_layer": Whole(1, 1000),
+        "n_head": Whole(1, 1024),
+        "n_embd": Whole(1, 2**17),
+        "n_inner": Whole(1, 2**20),
+        "n_positions": Whole(1, 2**24),
+        "activation_function": Choice(ACTIVATIONS),
+        "layer_norm_epsilon": Number(0, 1, open=True),
+    },
+}
+REQUIRED = {
+    "llama": ("vocab_size", "num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size"),
+    "gpt2": ("vocab_size", "n_layer", "n_head", "n_embd"),
+}
+ALIASES = {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "hidden_size": "n_embd"}  # GPT-2 has both
+ROPE: dict[str, Rule] = {
+    "rope_theta": Number(1, 1e15),
+    "factor": Number(1, 1e6),
+    "original_max_position_embeddings": COUNT,
+    "low_freq_factor": Number(0, 1e6, open=True),
+    "high_freq_factor": Number(0, 1e6, open=True),
+    "beta_fast": Number(0, 1e6, open=True),
+    "beta_slow": Number(0, 1e6, open=True),
+    "attention_factor": Number(0, 1e3, open=True),
+    "mscale": Number(0, 1e3),
+    "mscale_all_dim": Number(0, 1e3),
+    "partial_rotary_factor": Number(1, 1),
+    "truncate": TRUTH,
+}
+ROPE_LISTS = ("short_factor", "long_factor")
+ROPE_NEEDS = {
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "yarn": ("factor",),
+    "longrope": ROPE_LISTS,
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
+
+# What these classes don't compute, with the values that ask for nothing; null, false, 0 and empty ask for nothing too.
+ABSENT: dict[str, tuple[Any, ...]] = {
+    "attn_logit_softcapping": (),
+    "final_logit_softcapping": (),
+    "query_pre_attn_scalar": (),
+    "attention_multiplier": (),
+    "logit_scale": (1,),
+    "logits_scaling": (1,),
+    "residual_multiplier": (1,),
+    "embedding_multiplier": (1,),
+    "scale_emb": (1,),
+    "scale_depth": (),
+    "scale_embedding": (),
+    "embedding_scale": (1,),
+    "lm_head_multiplier": (1,),
+    "key_multiplier": (1,),
+    "use_mup": (),
+    "num_experts": (),
+    "num_local_experts": (),
+    "n_routed_experts": (),
+    "moe_intermediate_size": (),
+    "kv_lora_rank": (),
+    "alibi": (),
+    "position_embedding_type": ("rope", "rotary", "absolute"),
+    "partial_rotary_factor": (1,),
+    "rotary_pct": (1,),
+    "no_rope_layers": (),
+    "no_rope_layer_interval": (),
+    "use_parallel_residual": (),
+    "parallel_attn": (),
+    "parallel_block": (),
+    "attention_chunk_size": (),
+    "attention_sink_size": (),
+    "num_attention_sinks": (),
+    "attention_sinks": (),
+    "use_sinks": (),
+    "clip_qkv": (),
+    "qk_layernorm": (),
+    "qk_norm": (),
+    "use_qk_norm": (),
+    "zero_centered_gamma": (),
+    "layernorm_zero_centered": (),
+    "rms_norm_add_unit_offset": (),
+    "use_post_norm": (),
+    "post_norm": (),
+    "sandwich_norm": (),
+    "add_cross_attention": (),
+    "is_encoder_decoder": (),
+    "scale_attn_by_inverse_layer_idx": (),
+    "bd_size": (),
+}
+
+
+def family_of(name: str) -> str:
+    """Which of FIELDS a class takes: "llama" or "gpt2"."""
+    return "gpt2" if name in GPT2_LIKE else "llama"
+
+
+def check_config(file: Path, name: str, config: Mapping[str, Any]) -> None:
+    """Every value of a config that a class of SCORED takes.
+
+    Raises:
+        UserError: the first that it can't have.
+    """
+    family = family_of(name)
+    for field, rule in FIELDS[family].items():
+        _refuse_value(file, field, value_of(config, field), rule)
+        if field in REQUIRED[family] and value_of(config, field) is None:
+            raise UserError(f"{file} lacks {field}. It must be {rule}.")
+    for field, harmless in ABSENT.items():
+        value = config.get(field)
+        if value and not (type(value) in (int, float, str) and value in harmless):
+            raise UserError(f"{file} says {field} = {_shown(value)}, which a {name} as it is scored here doesn't do.")
+    if family == "gpt2":
+        if config.get("scale_attn_weights") not in (None, True):
+            raise UserError(f"{file} says scale_attn_weights = false, which a {name} as it is scored here doesn't do.")
+        _refuse_remainder(file, config, "n_embd", "n_head")
+    else:
+        _check_heads(file, name, config)
+        _check_rope(file, config)
+        _check_layers(file, name, config)
+
+
+def value_of(config: Mapping[str, Any], field: str) -> Any:
+    """A field's value, under either of its names."""
+    names = [field, *(name for pair in ALIASES.items() if field in pair for name in pair)]
+    return next((config[name] for name in names if config.get(name) is not None), None)
+
+
+def _check_heads(file: Path, name: str, config: Mapping[str, Any]) -> None:
+    heads, keys = config["num_attention_heads"], config.get("num_key_value_heads")
+    if config.get("head_dim") is None or name == "LlamaForCausalLM":
+        _refuse_remainder(file, config, "hidden_size", "num_attention_heads")
+    if keys is not None and heads % keys:
+        raise UserError(
+            f"{file} says num_key_value_heads {keys}, which doesn't divide its num_attention_heads {heads}."
+        )
+    width = config.get("head_dim") or config["hidden_size"] // heads
+    if width % 2:
+        raise UserError(f"{file} gives every head {width} dimensions. Positions are rotated in pairs: it must be even.")
+
+
+def _refuse_remainder(file: Path, config: Mapping[str, Any], whole: str, part: str) -> None:
+    size, parts = value_of(config, whole), value_of(config, part)
+    if size % parts:
+        raise UserError(f"{file} says {part} {parts}, which doesn't divide its {whole} {size}.")
+
+
+def _check_rope(file: Path, config: Mapping[str, Any]) -> None:
+    for field in ("rope_parameters", "rope_scaling"):
+        table = config.get(field)
+        if table is None:
+            continue
+        if not isinstance(table, dict):
+            raise UserError(f"{file} says {field} = {_shown(table)}. It must be a table or null.")
+        kind = table.get("rope_type", table.get("type", "default"))
+        _refuse_value(file, f"{field}.rope_type", kind, Choice(ROTATIONS))
+        for key in ROPE_NEEDS.get(str(kind), ()):
+            default = config.get(key) if key == "original_max_position_embeddings" else None
+            if table.get(key, default) is None:
+                raise UserError(f"{file} lacks {field}.{key}, which positions of the type {kind!r} need.")
+        for key, rule in ROPE.items():
+            _refuse_value(file, f"{field}.{key}", table.get(key), rule)
+        for key in ROPE_LISTS:
+            _check_factors(file, f"{field}.{key}", table.get(key), config)
+        if kind == "llama3" and table["high_freq_factor"] <= table["low_freq_factor"]:
+            raise UserError(
+                f"{file} says {field}.high_freq_factor {table['high_freq_factor']}, not above low_freq_factor."
+            )
+
+
+def _check_factors(file: Path, where: str, factors: Any, config: Mapping[str, Any]) -> None:
+    if factors is None:
+        return
+    wanted = (config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]) // 2
+    rule = Number(0, 1e6, open=True)
+    if not isinstance(factors, list) or len(factors) != wanted or not all(map(rule.allows, factors)):
+        raise UserError(f"{file} says {where} = {_shown(factors)}. It must be a list of {wanted} numbers above 0.")
+
+
+def _check_layers(file: Path, name: str, config: Mapping[str, Any]) -> None:
+    """Windows of attention, and which layers have one."""
+    types, window = config.get("layer_types"), config.get("sliding_window")
+    windowed = window is not None and config.get("use_sliding_window") is not False
+    if name == "LlamaForCausalLM" and windowed:
+        raise UserError(f"{file} says sliding_window = {window}, which a {name} as it is scored here doesn't do.")
+    if types is None:
+        return
+    layers = config["num_hidden_layers"]
+    if not isinstance(types, list) or len(types) != layers or any(one not in LAYER_TYPES for one in types):
+        raise UserError(
+            f"{file} says layer_types = {_shown(types)}. It must be a list of {layers} of: {', '.join(LAYER_TYPES)}."
+        )
+    if name == "MistralForCausalLM":  # which gives every layer the same window
+        expected = "sliding_attention" if window is not None else "full_attention"
+        mixed = any(one != expected for one in types)
+    else:
+        mixed = "sliding_attention" in types and not (
+            name.startswith("Qwen") and window and config.get("use_sliding_window")
+        )
+    if mixed:
+        raise UserError(
+            f"{file} says layer_types = {_shown(types)}, which does not go with a {name} and its other fields."
+        )
+
+
+def _refuse_value(file: Path, field: str, value: Any, rule: Rule) -> None:
+    if value is not None and not rule.allows(value):
+        raise UserError(f"{file} says {field} = {_shown(value)}. It must be {rule}.")
+
+
+def _shown(value: Any) -> str:
+    """A value as JSON would say it, cut."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a number too large to be one"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return "a number of more than 40 digits"
+    return cut(repr(value), 120)
