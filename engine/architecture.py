@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engine.config_fields import BY_TYPE, SCORED, check_config, family_of, value_of
+from engine.config_fields import BY_TYPE, SCORED, check_config, family_of, head_width, value_of
 from engine.errors import UserError
 from engine.model_files import CONFIG, Stored, cut, header_of, read_table, refuse_irregular_in
 
@@ -55,9 +56,21 @@ def class_of(folder: Path, config: Mapping[str, Any], architecture: str | None =
             f"{', '.join(SCORED)} are known, and code that comes with a model is never run. Where it is one of these "
             'under another name, say so in a pairs file, as in architecture = "Qwen2ForCausalLM".'
         )
-    if by_type is not None and by_type != named:
-        raise UserError(f"{file} says model_type {kind!r}, which is a {by_type}, but it is to be read as a {named}.")
+    if isinstance(kind, str) and by_type != named and kind.replace("-", "_").removesuffix("_text") in _known_types():
+        raise UserError(
+            f"{file} says model_type {kind!r}, which transformers knows as another model than the {named} that it is "
+            "to be read as."
+        )
     return str(named)
+
+
+@cache
+def _known_types() -> frozenset[str]:
+    """Every kind of model that transformers has code for: a folder of its own each. transformers isn't imported."""
+    found = find_spec("transformers")
+    if found is None or found.origin is None:
+        return frozenset(BY_TYPE)
+    return frozenset(place.name for place in (Path(found.origin).parent / "models").iterdir())
 
 
 def check(
@@ -128,7 +141,7 @@ def _sizes(
     """The tensors whose size follows from the config, with that size."""
     gpt2, vocabulary = family_of(name) == "gpt2", config["vocab_size"]
     width = value_of(config, "hidden_size")
-    sizes = _gpt2_sizes(config, width) if gpt2 else _llama_sizes(config, width)
+    sizes = _gpt2_sizes(config, width) if gpt2 else _llama_sizes(name, config, width)
     for key, one in tensors.items():
         match = LAYER.search(key)
         if match:
@@ -143,10 +156,11 @@ def _sizes(
             yield key, (width,)
 
 
-def _llama_sizes(config: Mapping[str, Any], width: int) -> dict[str, tuple[int, ...]]:
+def _llama_sizes(name: str, config: Mapping[str, Any], width: int) -> dict[str, tuple[int, ...]]:
     heads, mlp = config["num_attention_heads"], config["intermediate_size"]
-    head = config.get("head_dim") or (width // heads)
-    keys = config.get("num_key_value_heads")
+    head = head_width(name, config)
+    keys = config.get("num_key_value_heads", 0)  # left out: as the class has it; null: one for every head
+    keys = heads if keys is None else keys
     found: dict[str, tuple[int, ...]] = {
         "mlp.gate_proj.weight": (mlp, width),
         "mlp.up_proj.weight": (mlp, width),
@@ -154,8 +168,7 @@ def _llama_sizes(config: Mapping[str, Any], width: int) -> dict[str, tuple[int, 
         "input_layernorm.weight": (width,),
         "post_attention_layernorm.weight": (width,),
     }
-    if config.get("head_dim") or keys:  # else they are as their class has them
-        found |= {"self_attn.q_proj.weight": (heads * head, width), "self_attn.o_proj.weight": (width, heads * head)}
+    found |= {"self_attn.q_proj.weight": (heads * head, width), "self_attn.o_proj.weight": (width, heads * head)}
     if keys:
         found |= {f"self_attn.{part}_proj.weight": (keys * head, width) for part in "kv"}
     return found

@@ -83,6 +83,8 @@ Rule = Whole | Number | Choice
 TRUTH = Choice((False, True))
 SIZE, COUNT, TOKEN = Whole(1, 2**24), Whole(1, 2**31), Whole(-1, 2**24)
 
+QWEN3_HEAD = 128  # dimensions of a head where a Qwen3's config doesn't say
+
 SHARED: dict[str, Rule] = {"vocab_size": SIZE, "tie_word_embeddings": TRUTH, "pad_token_id": TOKEN}
 FIELDS: dict[str, dict[str, Rule]] = {  # by the name that a config gives; null and left out mean the class's default
     "llama": {
@@ -94,6 +96,7 @@ FIELDS: dict[str, dict[str, Rule]] = {  # by the name that a config gives; null 
         "head_dim": Whole(2, 2**14),
         "intermediate_size": Whole(1, 2**20),
         "max_position_embeddings": COUNT,
+        "original_max_position_embeddings": COUNT,
         "hidden_act": Choice(ACTIVATIONS),
         "rms_norm_eps": Number(0, 1, open=True),
         "attention_bias": TRUTH,
@@ -114,6 +117,8 @@ FIELDS: dict[str, dict[str, Rule]] = {  # by the name that a config gives; null 
         "layer_norm_epsilon": Number(0, 1, open=True),
     },
 }
+TABLES = ("rope_parameters", "rope_scaling", "layer_types")
+NULLABLE = ("num_key_value_heads", "head_dim", "sliding_window", "n_inner")
 REQUIRED = {
     "llama": ("vocab_size", "num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size"),
     "gpt2": ("vocab_size", "n_layer", "n_head", "n_embd"),
@@ -130,7 +135,7 @@ ROPE: dict[str, Rule] = {
     "attention_factor": Number(0, 1e3, open=True),
     "mscale": Number(0, 1e3),
     "mscale_all_dim": Number(0, 1e3),
-    "partial_rotary_factor": Number(1, 1),
+    "partial_rotary_factor": Choice((1, 1.0)),
     "truncate": TRUTH,
 }
 ROPE_LISTS = ("short_factor", "long_factor")
@@ -221,8 +226,14 @@ def check_config(file: Path, name: str, config: Mapping[str, Any]) -> None:
         _refuse_remainder(file, config, "n_embd", "n_head")
     else:
         _check_heads(file, name, config)
-        _check_rope(file, config)
+        _check_rope(file, name, config)
         _check_layers(file, name, config)
+
+
+def computed(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a config the computation takes; what is null is left to the class, but where null says something."""
+    fields = {*FIELDS[family_of(name)], *(ALIASES if family_of(name) == "gpt2" else ()), *TABLES} - {"pad_token_id"}
+    return {key: config[key] for key in config if key in fields and (config[key] is not None or key in NULLABLE)}
 
 
 def value_of(config: Mapping[str, Any], field: str) -> Any:
@@ -239,9 +250,15 @@ def _check_heads(file: Path, name: str, config: Mapping[str, Any]) -> None:
         raise UserError(
             f"{file} says num_key_value_heads {keys}, which doesn't divide its num_attention_heads {heads}."
         )
-    width = config.get("head_dim") or config["hidden_size"] // heads
+    width = head_width(name, config)
     if width % 2:
         raise UserError(f"{file} gives every head {width} dimensions. Positions are rotated in pairs: it must be even.")
+
+
+def head_width(name: str, config: Mapping[str, Any]) -> int:
+    """Dimensions of a head of a Llama-like model."""
+    width = config["hidden_size"] // config["num_attention_heads"]
+    return config.get("head_dim") or (QWEN3_HEAD if name == "Qwen3ForCausalLM" and "head_dim" not in config else width)
 
 
 def _refuse_remainder(file: Path, config: Mapping[str, Any], whole: str, part: str) -> None:
@@ -250,7 +267,7 @@ def _refuse_remainder(file: Path, config: Mapping[str, Any], whole: str, part: s
         raise UserError(f"{file} says {part} {parts}, which doesn't divide its {whole} {size}.")
 
 
-def _check_rope(file: Path, config: Mapping[str, Any]) -> None:
+def _check_rope(file: Path, name: str, config: Mapping[str, Any]) -> None:
     for field in ("rope_parameters", "rope_scaling"):
         table = config.get(field)
         if table is None:
@@ -266,17 +283,16 @@ def _check_rope(file: Path, config: Mapping[str, Any]) -> None:
         for key, rule in ROPE.items():
             _refuse_value(file, f"{field}.{key}", table.get(key), rule)
         for key in ROPE_LISTS:
-            _check_factors(file, f"{field}.{key}", table.get(key), config)
+            _check_factors(file, f"{field}.{key}", table.get(key), head_width(name, config) // 2)
         if kind == "llama3" and table["high_freq_factor"] <= table["low_freq_factor"]:
             raise UserError(
                 f"{file} says {field}.high_freq_factor {table['high_freq_factor']}, not above low_freq_factor."
             )
 
 
-def _check_factors(file: Path, where: str, factors: Any, config: Mapping[str, Any]) -> None:
+def _check_factors(file: Path, where: str, factors: Any, wanted: int) -> None:
     if factors is None:
         return
-    wanted = (config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]) // 2
     rule = Number(0, 1e6, open=True)
     if not isinstance(factors, list) or len(factors) != wanted or not all(map(rule.allows, factors)):
         raise UserError(f"{file} says {where} = {_shown(factors)}. It must be a list of {wanted} numbers above 0.")

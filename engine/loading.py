@@ -1,7 +1,7 @@
 """The weights of a model's folder in a plain transformers class, whatever its config calls itself.
 
 1. Class, config and sizes are checked before anything is built (engine/architecture.py).
-2. The class's config is built from config.json, without what only code that comes with the model would read.
+2. The class's config is built from what of config.json the computation takes; nothing else of it is read.
 3. Safetensors are loaded under their names, those that begin differently renamed. Whatever is missing, left over or of
    another size is an error that lists it: a model that is half random answers too.
 4. Every weight is looked at once, in the number format of the run.
@@ -19,20 +19,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from engine.architecture import Checked, check
+from engine.architecture import check
+from engine.config_fields import computed
 from engine.errors import UserError
 from engine.hub import weight_files
-from engine.model_files import CONFIG, cut, header_of
+from engine.model_files import cut, header_of
 from engine.shape import read_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# What only code of its own reads, and the padding: its number changes nothing here and may be none that a model has.
-FOREIGN = (
-    "model_type", "auto_map", "architectures", "transformers_version", "_name_or_path", "torch_dtype", "dtype",
-    "pad_token_id", "quantization_config",
-)  # fmt: skip
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight")
 NEVER_ZERO = (*EMBEDDINGS, "lm_head.weight", "model.norm.weight", "ln_f.weight")
 CHUNK = 2**24  # numbers looked at together
@@ -62,12 +58,11 @@ def load_weights(
     read_config(folder)  # which is missed first where there is no model at all
     files = weight_files(folder)
     checked = check(folder, files, architecture, keys)
-    _refuse_other_type(folder, checked)
     chosen = getattr(transformers, checked.name)
     renaming = {rf"^{re.escape(old)}": new for old, new in (keys or {}).items()}
     with _quiet():
         try:
-            ours = chosen.config_class.from_dict({k: v for k, v in checked.config.items() if k not in FOREIGN})
+            ours = chosen.config_class.from_dict(computed(checked.name, checked.config))
             ours.vocab_size = max(ours.vocab_size, _embedding_rows(files))
             model, info = chosen.from_pretrained(
                 str(folder),
@@ -106,18 +101,6 @@ def refuse_unusable(model: nn.Module, whose: str, dtype: str) -> None:
             )
         if name.endswith(NEVER_ZERO) and not bool(low.any() | high.any()):
             raise UserError(f"The weights of {whose} can't be used: {name} is zero everywhere. Get the file again.")
-
-
-def _refuse_other_type(folder: Path, checked: Checked) -> None:
-    """A model of another kind, though its weights may have the same names and sizes: Gemma's norms add one."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as BY_TYPE
-
-    kind = checked.config.get("model_type")
-    other = BY_TYPE.get(kind) if isinstance(kind, str) else None
-    if other not in (None, checked.name):
-        raise UserError(
-            f"{folder / CONFIG} says model_type {kind!r}, which is a {other}, but it is to be read as a {checked.name}."
-        )
 
 
 def _embedding_rows(files: list[Path]) -> int:

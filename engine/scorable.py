@@ -5,6 +5,7 @@ Nothing is built and torch is not imported: files, config, headers of weights an
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from engine.architecture import check, class_of
@@ -28,8 +29,14 @@ def refuse_unscorable(pair: Pair, model: str) -> None:
     try:
         read_config(folder)
         check(folder, weight_files(folder), architecture_of(pair), keys_of(pair, model))
-        if model != "arm":
-            _refuse_mask(pair, folder)
+        tokenizer = Path(pair.tokenizer(model)) / TOKENIZER
+        mask = None if model == "arm" else mask_of(pair, folder)
+        if tokenizer.is_file():  # else only transformers can read it
+            mask = _mask_in(tokenizer, mask, *_stat_of(tokenizer))
+        stored = header_of(weight_files(folder))
+        rows = [one.shape[0] for key, one in stored.items() if key.endswith(EMBEDDINGS) and one.shape]
+        if isinstance(mask, int) and rows:
+            refuse_mask_beyond(mask, max(rows))
     except UserError as error:
         raise UserError(f"{pair.name}, {model}: {error}") from error
 
@@ -83,17 +90,18 @@ def refuse_mask_beyond(mask: int, rows: int) -> None:
         raise UserError(f"The mask is token {mask}, but the model has embeddings for tokens 0 to {rows - 1}.")
 
 
-def _refuse_mask(pair: Pair, folder: Path) -> None:
-    mask = mask_of(pair, folder)
-    if isinstance(mask, str):
-        source = pair.tokenizer("mdm")
-        if not (Path(source) / TOKENIZER).is_file():
-            return  # only transformers can read that tokenizer
-        number = words_of(source).id_of(mask)
-        if number is None:
-            raise UserError(f"The tokenizer in {source} has no mask token {mask!r}. Name the pair's real one.")
-        mask = number
-    stored = header_of(weight_files(folder))
-    rows = [one.shape[0] for key, one in stored.items() if key.endswith(EMBEDDINGS) and one.shape]
-    if rows:
-        refuse_mask_beyond(mask, max(rows))
+@lru_cache(maxsize=256)
+def _mask_in(tokenizer: Path, mask: str | int | None, size: int, modified: int) -> int | None:
+    """The number of a mask in a tokenizer that can be read, looked up again only when the file is another."""
+    words = words_of(str(tokenizer.parent))
+    if not isinstance(mask, str):
+        return mask
+    number = words.id_of(mask)
+    if number is None:
+        raise UserError(f"The tokenizer in {tokenizer.parent} has no mask token {mask!r}. Name the pair's real one.")
+    return number
+
+
+def _stat_of(file: Path) -> tuple[int, int]:
+    stat = file.stat()
+    return stat.st_size, stat.st_mtime_ns

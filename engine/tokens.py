@@ -8,7 +8,6 @@ engine/encoding.py reads own prompts.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from engine.encoding import kept, puts_space
 from engine.errors import UserError
 from engine.hub import snapshot
+from engine.model_files import CONFIG, cut, read_table
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -172,26 +172,19 @@ def _read(folder: Path, stats: tuple[tuple[int, int], ...]) -> Words:
     """A folder's tokenizer, read again only when a file's size or time of change is another."""
     from tokenizers import Tokenizer
 
+    file = folder / "tokenizer.json"
+    if not isinstance(read_table(file).get("added_tokens"), list):
+        raise UserError(f'{file} lacks added_tokens, which transformers wants there. Add "added_tokens": [] to it.')
+    config, model = read_table(folder / "tokenizer_config.json"), read_table(folder / CONFIG)
     try:
-        core = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        core = Tokenizer.from_file(str(file))
+        core.no_truncation()
+        core.no_padding()
+        _add_tokens(core, config)
     except Exception as error:  # the library raises nothing narrower
-        raise UserError(f"{folder / 'tokenizer.json'} cannot be read as a tokenizer: {error}.") from error
-    config = _json(folder / "tokenizer_config.json")
-    core.no_truncation()
-    core.no_padding()
-    _add_tokens(core, config)
-    model = _json(folder / "config.json")
+        raise UserError(f"{file} cannot be read as a tokenizer: {cut(error)}.") from error
     positions = next((model[name] for name in POSITIONS if isinstance(model.get(name), int)), None)
     return Words(core, _unknown(config), positions)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """A file's table; empty where there is no file."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} is not valid JSON.") from error
-    return found if isinstance(found, dict) else {}
 
 
 def _content(token: Any) -> str | None:

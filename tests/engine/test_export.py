@@ -38,7 +38,8 @@ def test_edge_names_are_the_graphs(run: Run) -> None:
     assert edge_names(graph) == [graph.edge_name(edge) for edge in range(graph.n_edges)]
 
 
-def test_json_is_the_references_format(run: Run) -> None:
+def test_json_is_the_references_format(run: Run, workspace: Path) -> None:
+    (workspace / "pair" / "arm" / "config.json").write_text('{"hidden_size": "wide"}')
     content = json.loads(export(run.key, K, "json"))
     graph, expected = run.meta.graph, top(run)
     assert content["cfg"] == {"n_layers": 2, "n_heads": 2, "parallel_attn_mlp": False}
