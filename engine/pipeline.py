@@ -122,7 +122,8 @@ def obstacle(spec: RunSpec) -> str | None:
     try:
         made_with(spec)
         pair = pair_named(spec.pair)
-        refuse_unscorable(pair, spec.model)
+        for model in dict.fromkeys(("arm", spec.model)):  # an MDM is compared with its ARM
+            refuse_unscorable(pair, model)
         shape = memory.shape_of(pair)
         if shape is not None:
             memory.refuse_too_large(memory.plan(shape, (spec.dtype,)), pair.folder(spec.model))
