@@ -24,7 +24,7 @@ VALUES_AT_ONCE = 2**26  # neurons x tokens
 @torch.no_grad()
 def written(model: Model, layer: int) -> Ends:
     """The tokens that every neuron of a layer promotes and suppresses most: [neuron, SHOWN] each."""
-    norm, weights = taped.final_norm(model), model.bridge.blocks[layer].mlp.W_out  # [neuron, d_model]
+    norm, weights = taped.final_norm(model), taped.neuron_weights(model, layer, "W_out")  # [neuron, d_model]
     vocab = model.bridge.W_U.shape[1]
     found = []
     for chunk in weights.split(max(1, VALUES_AT_ONCE // vocab)):
@@ -53,15 +53,14 @@ class Read:
 @torch.no_grad()
 def read(model: Model, layer: int, neurons: Tensor) -> Read:
     """The nearest embeddings to the input directions of `neurons` [k] of a layer."""
-    mlp, norm = model.bridge.blocks[layer].mlp, taped.ln2(model, layer)
+    norm, embeddings = taped.ln2(model, layer), taped.embedding_weights(model)
+    ins, gates = (taped.neuron_weights(model, layer, name) for name in ("W_in", "W_gate"))
 
     def found(weights: Tensor) -> Nearest:
         directions = norm.centre(norm.weight * weights[:, neurons].T.float())  # [k, d_model]
-        return _nearest(directions, norm.centre(model.bridge.W_E.float()))
+        return _nearest(directions, norm.centre(embeddings.float()))
 
-    if mlp.W_gate is None:
-        return Read(found(mlp.W_in), None)
-    return Read(found(mlp.W_gate), found(mlp.W_in))
+    return Read(found(ins), None) if gates is None else Read(found(gates), found(ins))
 
 
 def _nearest(directions: Tensor, embeddings: Tensor) -> Nearest:

@@ -276,7 +276,7 @@ def positive_share(matrices: Tensor) -> Tensor:
 def _token_to_token(model: Model) -> Tensor:
     """[d_model, d_model]: W_U W_E between the two norms, in chunks of tokens."""
     first, last = taped.ln1(model, 0), taped.final_norm(model)
-    embeddings, unembeddings = model.bridge.W_E, model.bridge.W_U.T  # [vocab, d_model] both
+    embeddings, unembeddings = taped.embedding_weights(model), model.bridge.W_U.T  # [vocab, d_model] both
     width = embeddings.shape[1]
     through = torch.zeros(width, width, device=model.device)
     for start in range(0, min(len(embeddings), len(unembeddings)), VOCAB_CHUNK):

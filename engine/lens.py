@@ -92,7 +92,8 @@ def neuron_lens(model: Model, final: Tensor, layer: int, activations: Tensor) ->
     `final` [d_model] is the residual there, `activations` [neuron] what the neurons write with (hook_post).
     Neuron j writes activation * W_out[j]; METHOD, "Neuron lens".
     """
-    writes = activations.float()[:, None] * model.bridge.blocks[layer].mlp.W_out.float()  # [neuron, d_model]
+    weights = taped.neuron_weights(model, layer, "W_out")
+    writes = activations.float()[:, None] * weights.float()  # [neuron, d_model]
     return unembed(model, taped.final_norm(model).freeze_at(final, writes))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,10 @@ class Norm:
         bias = getattr(module, "bias", None)
         weight: Tensor = module.weight  # type: ignore[assignment]
         return cls(weight.float(), None if bias is None else bias.float(), float(eps), centred)  # type: ignore[arg-type]
+
+    def on(self, device: torch.device) -> Norm:
+        """The same norm on a device."""
+        return replace(self, weight=self.weight.to(device), bias=None if self.bias is None else self.bias.to(device))
 
     def centre(self, x: Tensor) -> Tensor:
         return x - x.mean(-1, keepdim=True) if self.centred else x
