@@ -17,7 +17,7 @@ from typing import Any
 
 from engine.config_fields import BY_TYPE, SCORED, check_config, family_of, head_width, value_of
 from engine.errors import UserError
-from engine.model_files import CONFIG, Stored, cut, header_of, read_table, refuse_irregular_in
+from engine.model_files import CONFIG, Stored, cut, header_of, is_there, read_table, refuse_irregular_in
 
 A_CLASS = re.compile(r"\w+(ForCausalLM|LMHeadModel)")
 IN_BLOCKS = re.compile(r"bd3lm|sdar|fast[-_]?dllm|block[-_]?diffusion", re.IGNORECASE)
@@ -84,6 +84,8 @@ def check(
         UserError: the file, the field or tensor, its value and what is allowed.
     """
     refuse_irregular_in(folder)
+    if is_there(folder / "adapter_config.json"):
+        raise UserError(f"The folder {folder} holds an adapter (adapter_config.json). Merge it into its model first.")
     stats = tuple((file.stat().st_size, file.stat().st_mtime_ns) for file in (folder / CONFIG, *files))
     return _checked(folder, tuple(files), architecture, tuple((keys or {}).items()), stats)
 
@@ -100,8 +102,6 @@ def _checked(
     config = read_table(folder / CONFIG)
     if config.get("quantization_config"):
         raise UserError(f"The weights in {folder} are quantised. Gradients need plain ones: fp32, bf16 or fp16.")
-    if (folder / "adapter_config.json").exists():
-        raise UserError(f"The folder {folder} holds an adapter (adapter_config.json). Merge it into its model first.")
     name = class_of(folder, config, architecture)
     check_config(folder / CONFIG, name, config)
     _check_weights(folder, name, config, _renamed(header_of(files), keys))

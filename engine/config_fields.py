@@ -24,6 +24,7 @@ BY_TYPE = {  # the model_type of a config -> its class
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
     "gpt2": "GPT2LMHeadModel",
+    "gpt-sw3": "GPT2LMHeadModel",
 }
 
 ACTIVATIONS = (
@@ -252,7 +253,9 @@ def _check_heads(file: Path, name: str, config: Mapping[str, Any]) -> None:
         )
     width = head_width(name, config)
     if width % 2:
-        raise UserError(f"{file} gives every head {width} dimensions. Positions are rotated in pairs: it must be even.")
+        raise UserError(
+            f"{file} gives every head {width} dimensions (head_dim). Positions are rotated in pairs: it must be even."
+        )
 
 
 def head_width(name: str, config: Mapping[str, Any]) -> int:
@@ -274,6 +277,8 @@ def _check_rope(file: Path, name: str, config: Mapping[str, Any]) -> None:
             continue
         if not isinstance(table, dict):
             raise UserError(f"{file} says {field} = {_shown(table)}. It must be a table or null.")
+        if any(isinstance(value, dict) for value in table.values()):
+            raise UserError(f"{file} gives layers of different types other {field}, which a {name} here doesn't have.")
         kind = table.get("rope_type", table.get("type", "default"))
         _refuse_value(file, f"{field}.rope_type", kind, Choice(ROTATIONS))
         for key in ROPE_NEEDS.get(str(kind), ()):

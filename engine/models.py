@@ -192,9 +192,11 @@ def _tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
         # AutoTokenizer goes by the model's type, and would ask on the terminal whether code of a folder may be run.
         named = transformers.PreTrainedTokenizerFast if "auto_map" in told | config else transformers.AutoTokenizer
     try:
-        return named.from_pretrained(str(folder), local_files_only=True)
+        found = named.from_pretrained(str(folder), local_files_only=True)
+        found("")  # odd values of its config come out only when it is used
     except Exception as error:  # whatever the library raises on files that it can't read
         raise UserError(f"The tokenizer in {folder} could not be loaded: {cut(error)}") from error
+    return found
 
 
 def _refuse_unembedded(tokenizer: PreTrainedTokenizerBase, rows: int, folder: Path) -> None:

@@ -32,7 +32,7 @@ def refuse_unscorable(pair: Pair, model: str) -> None:
         tokenizer = Path(pair.tokenizer(model)) / TOKENIZER
         mask = None if model == "arm" else mask_of(pair, folder)
         if tokenizer.is_file():  # else only transformers can read it
-            mask = _mask_in(tokenizer, mask, *_stat_of(tokenizer))
+            mask = _mask_in(tokenizer, mask, _stats_beside(tokenizer))
         stored = header_of(weight_files(folder))
         rows = [one.shape[0] for key, one in stored.items() if key.endswith(EMBEDDINGS) and one.shape]
         if isinstance(mask, int) and rows:
@@ -91,8 +91,8 @@ def refuse_mask_beyond(mask: int, rows: int) -> None:
 
 
 @lru_cache(maxsize=256)
-def _mask_in(tokenizer: Path, mask: str | int | None, size: int, modified: int) -> int | None:
-    """The number of a mask in a tokenizer that can be read, looked up again only when the file is another."""
+def _mask_in(tokenizer: Path, mask: str | int | None, stats: tuple[tuple[int, int], ...]) -> int | None:
+    """The number of a mask in a tokenizer that can be read, looked up again only when a file is another."""
     words = words_of(str(tokenizer.parent))
     if not isinstance(mask, str):
         return mask
@@ -102,6 +102,6 @@ def _mask_in(tokenizer: Path, mask: str | int | None, size: int, modified: int) 
     return number
 
 
-def _stat_of(file: Path) -> tuple[int, int]:
-    stat = file.stat()
-    return stat.st_size, stat.st_mtime_ns
+def _stats_beside(tokenizer: Path) -> tuple[tuple[int, int], ...]:
+    files = [file.stat() for file in (tokenizer, tokenizer.parent / "tokenizer_config.json") if file.is_file()]
+    return tuple((stat.st_size, stat.st_mtime_ns) for stat in files)

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-
 from transformer_lens.utilities import quantization
 
 from engine import models
