@@ -56,12 +56,18 @@ def class_of(folder: Path, config: Mapping[str, Any], architecture: str | None =
             f"{', '.join(SCORED)} are known, and code that comes with a model is never run. Where it is one of these "
             'under another name, say so in a pairs file, as in architecture = "Qwen2ForCausalLM".'
         )
-    if isinstance(kind, str) and by_type != named and kind.replace("-", "_").removesuffix("_text") in _known_types():
+    if isinstance(kind, str) and by_type != named and _is_known(kind):
         raise UserError(
             f"{file} says model_type {kind!r}, which transformers knows as another model than the {named} that it is "
             "to be read as."
         )
     return str(named)
+
+
+def _is_known(kind: str) -> bool:
+    """Whether transformers has a model of that type: its code lies in a folder that is called like it, about."""
+    name = kind.replace("-", "_")
+    return any(name.removesuffix(suffix) in _known_types() for suffix in ("", "_text", "_gpt"))
 
 
 @cache

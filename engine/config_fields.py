@@ -31,7 +31,8 @@ ACTIVATIONS = (
     "silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python", "quick_gelu", "relu",
     "relu2", "mish",
 )  # fmt: skip
-ROTATIONS = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
+# Not "dynamic" and "longrope": there an input's numbers depend on how long the others of its batch are.
+ROTATIONS = ("default", "linear", "yarn", "llama3")
 LAYER_TYPES = ("full_attention", "sliding_attention")
 
 
@@ -139,12 +140,9 @@ ROPE: dict[str, Rule] = {
     "partial_rotary_factor": Choice((1, 1.0)),
     "truncate": TRUTH,
 }
-ROPE_LISTS = ("short_factor", "long_factor")
 ROPE_NEEDS = {
     "linear": ("factor",),
-    "dynamic": ("factor",),
     "yarn": ("factor",),
-    "longrope": ROPE_LISTS,
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
 }
 
@@ -253,9 +251,7 @@ def _check_heads(file: Path, name: str, config: Mapping[str, Any]) -> None:
         )
     width = head_width(name, config)
     if width % 2:
-        raise UserError(
-            f"{file} gives every head {width} dimensions (head_dim). Positions are rotated in pairs: it must be even."
-        )
+        raise UserError(f"{file} gives a head_dim of {width}. Positions are rotated in pairs: it must be even.")
 
 
 def head_width(name: str, config: Mapping[str, Any]) -> int:
@@ -287,20 +283,10 @@ def _check_rope(file: Path, name: str, config: Mapping[str, Any]) -> None:
                 raise UserError(f"{file} lacks {field}.{key}, which positions of the type {kind!r} need.")
         for key, rule in ROPE.items():
             _refuse_value(file, f"{field}.{key}", table.get(key), rule)
-        for key in ROPE_LISTS:
-            _check_factors(file, f"{field}.{key}", table.get(key), head_width(name, config) // 2)
         if kind == "llama3" and table["high_freq_factor"] <= table["low_freq_factor"]:
             raise UserError(
                 f"{file} says {field}.high_freq_factor {table['high_freq_factor']}, not above low_freq_factor."
             )
-
-
-def _check_factors(file: Path, where: str, factors: Any, wanted: int) -> None:
-    if factors is None:
-        return
-    rule = Number(0, 1e6, open=True)
-    if not isinstance(factors, list) or len(factors) != wanted or not all(map(rule.allows, factors)):
-        raise UserError(f"{file} says {where} = {_shown(factors)}. It must be a list of {wanted} numbers above 0.")
 
 
 def _check_layers(file: Path, name: str, config: Mapping[str, Any]) -> None:

@@ -14,17 +14,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from engine import doctor, pipeline
 from engine.architecture import class_of
-from engine.config_fields import BY_TYPE, SCORED
+from engine.config_fields import ACTIVATIONS, BY_TYPE
 from engine.errors import UserError
 from engine.heads import positive_share
 from engine.loading import load_weights
 from engine.models import load
 from engine.pair import Pair
-from engine.pairs import same_weights
+from engine.pairs import pair_named, same_weights
+from engine.plain import embed, hidden, unembed
 from engine.scorable import refuse_unscorable
 from engine.spec import RunSpec
 from engine.tokenizer import build_tokenizer
@@ -101,6 +103,7 @@ FIELDS: list[tuple[str, str, list[Any]]] = [  # architecture, field, values that
     ("llama", "rope_scaling", [{"rope_type": "yarn", "factor": "x"}]),
     ("llama", "rope_parameters", [{"rope_theta": 0}, {"full_attention": {"rope_theta": 1}}]),
     ("llama", "rope_parameters", [{"rope_type": "longrope", "short_factor": [1], "long_factor": [1]}]),
+    ("llama", "rope_scaling", [{"type": "dynamic", "factor": 2.0}]),
     ("llama", "rope_parameters", [{"rope_theta": 1e4, "partial_rotary_factor": 0.5}]),
     ("llama", "pad_token_id", [10**9, -5, "x", 10**400]),
     ("llama", "vocab_size", [10**12, 0, -1, "61", 10**6]),
@@ -254,7 +257,7 @@ def test_doctor_run_and_pages_give_one_answer(models: Path, tmp_path: Path, monk
 def test_no_other_model_of_transformers_is_taken_for_one_that_is_scored() -> None:
     for kind, name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items():
         told = {"model_type": kind, "architectures": [name]}
-        if name in SCORED:
+        if kind in BY_TYPE:
             assert class_of(Path(), told) == BY_TYPE[kind] == name
             continue
         for architecture in (None, "LlamaForCausalLM"):
@@ -314,6 +317,49 @@ def test_weights_that_overflow_in_the_runs_format_are_named(models: Path, tmp_pa
         load_weights(folder, dtype="bfloat16")
 
 
+def test_nothing_is_stored_of_weights_that_are_no_numbers(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copied(models, tmp_path / "model")
+    value_at(EMBED, float("nan"))(folder)
+    (tmp_path / "pairs.toml").write_text(
+        f'[mine]\ntitle = "Mine"\narm = "{models / "llama"}"\nmdm = "model"\nmask_token = "<mask>"\n'
+    )
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(tmp_path / "pairs.toml"))
+    with pytest.raises(UserError, match=f"mine, mdm .*{EMBED} holds NaN"):
+        pipeline.run(RunSpec("mine", model="mdm", n=2))
+    assert pipeline.list_runs() == []
+
+
+ROTATED: dict[str, dict[str, Any]] = {
+    "linear": {"factor": 2.0},
+    "yarn": {"factor": 4.0, "original_max_position_embeddings": 16},
+    "llama3": {
+        "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16
+    },
+}  # fmt: skip
+ALLOWED: list[tuple[str, dict[str, Any]]] = [
+    *(("llama", {"rope_parameters": {"rope_type": k, "rope_theta": 1e4, **v}}) for k, v in ROTATED.items()),
+    *(("llama", {"hidden_act": name}) for name in ACTIVATIONS),
+    *(("gpt2", {"activation_function": name}) for name in ACTIVATIONS),
+]
+
+
+@pytest.mark.parametrize(("architecture", "fields"), ALLOWED, ids=lambda one: str(one)[:50])
+def test_what_a_config_may_say_is_computed(
+    models: Path, tmp_path: Path, architecture: str, fields: dict[str, Any]
+) -> None:
+    """Logits of the bridge and of the plain model against transformers' own class."""
+    folder, ids = copied(models, tmp_path / "model", architecture), torch.arange(5, 25)[None]
+    config(**fields)(folder)
+    model = load(pair_in(folder), "arm", device="cpu")
+    expected = AutoModelForCausalLM.from_pretrained(folder)(ids).logits
+    bias = model.attention_bias(torch.ones_like(ids, dtype=torch.bool))
+    plain = unembed(model.plain, hidden(model.plain, embed(model.plain, ids), bias))
+    for found in (model.logits(ids), plain):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_checkpoint_is_looked_at_as_well(models: Path, tmp_path: Path) -> None:
     step = copied(models, tmp_path / "steps" / "000007")
     value_at(Q, float("nan"))(step)
@@ -358,6 +404,7 @@ def test_a_mask_that_is_none_is_refused_before_weights_are_read(models: Path, tm
 def test_models_of_equal_weights_are_told_as_such(models: Path, tmp_path: Path) -> None:
     """The same folder, or a copy with another config; one changed weight, and they are two."""
     assert "the same weights" in str(same_weights(pair_in(models / "llama")))
+    assert same_weights(pair_named("embedded")) is None
     folder = copied(models, tmp_path / "model")
     config(is_causal=False)(folder)
     pair = Pair("mine", "Mine", str(models / "llama"), str(folder))
