@@ -21,7 +21,6 @@ from engine import doctor, pipeline
 from engine.architecture import class_of
 from engine.config_fields import ACTIVATIONS, BY_TYPE
 from engine.errors import UserError
-from engine.heads import positive_share
 from engine.loading import load_weights
 from engine.models import load
 from engine.pair import Pair
@@ -372,13 +371,8 @@ def test_a_checkpoint_is_looked_at_as_well(models: Path, tmp_path: Path) -> None
 def test_weights_that_are_compared_only_are_looked_at_as_well(models: Path, tmp_path: Path, value: float) -> None:
     folder = copied(models, tmp_path / "model")
     value_at(UP, value)(folder)
-    with pytest.raises(UserError, match=f"{UP} holds NaN"):
+    with pytest.raises(UserError, match=f"{UP} of .* hold NaN"):
         neuron_cosines(str(models / "llama"), str(folder))
-
-
-def test_products_that_overflow_do_not_reach_the_eigenvalues() -> None:
-    with pytest.raises(UserError, match="too large"):
-        positive_share(torch.full((2, 2), torch.inf))
 
 
 MASKS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {  # the pair's, the tokenizer's, what is said
