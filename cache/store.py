@@ -7,23 +7,23 @@ thread write at a time. A run is written in one transaction: it is there whole, 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import duckdb
 
-from cache.schema import NewerSchema, migrate
+from cache.opening import StoreError, open_cache, wal_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
+
+__all__ = ["SORTED_BY", "Bundle", "Comparison", "RunRow", "Side", "Store", "StoreError", "wal_of"]
 
 # A table that belongs to runs -> the columns that its rows are sorted by, within a run. Only these names ever become
 # part of a statement; values never do.
@@ -58,10 +58,6 @@ RUNS = "SELECT key, spec, meta, created, seconds, made_with, imported FROM runs"
 EDGES = "SELECT edge, score FROM edges WHERE run = ? AND part = ? AND rank < ? ORDER BY rank"
 RANKS = "SELECT edge, rank FROM edges WHERE run = ? AND part = ?"
 AMONG = "SELECT edge, rank, score FROM edges SEMI JOIN wanted USING (edge) WHERE run = ? AND part = ?"
-
-
-class StoreError(Exception):
-    """The file cannot be used; the message is one sentence for the person who asked."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +97,19 @@ class Bundle(Protocol):
 
 
 class Store:
-    """An open cache file. `set_aside` is where an unreadable file at that path was moved to, or None."""
+    """An open cache file. `set_aside` is where a damaged one at that path was moved to, or None."""
 
     def __init__(self, path: Path) -> None:
         """Open `path`, or begin it.
 
         Raises:
-            StoreError: another process holds it, it cannot be written, or a later version wrote it.
+            StoreError: there is something else, another process holds it, it cannot be written, or a later version
+                wrote it.
         """
         self.path = path
         self._writing = threading.RLock()
         self._threads = threading.local()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db, self.set_aside = _open(path)
+        self._db, self.set_aside = open_cache(path)
 
     def close(self) -> None:
         self._db.close()
@@ -250,10 +246,10 @@ class Store:
         Raises:
             StoreError: there is something at `path` already, or it cannot be written.
         """
-        if path.exists():
-            raise StoreError(f"There is a file {path} already. Choose another name.")
         ids = [self._id(key) for key in keys]
         try:
+            if os.path.lexists(path):
+                raise StoreError(f"There is a file {path} already. Choose another name.")
             with self._writing, tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 part = Path(folder) / "bundle.duckdb"
                 self._copy_runs(part, header, ids)
@@ -329,52 +325,3 @@ class Store:
     def _rows(self, query: str, key: str, *values: object) -> pa.Table:
         """What `query` finds for a run, whose id is its first parameter; a constant id lets DuckDB skip other runs."""
         return self._cursor.sql(query, params=[self._id(key), *values]).to_arrow_table()
-
-
-def wal_of(path: Path) -> Path:
-    """DuckDB's write-ahead log beside a database."""
-    return path.with_name(path.name + ".wal")
-
-
-def _open(path: Path) -> tuple[DuckDBPyConnection, Path | None]:
-    if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
-        raise StoreError(f"The cache {path} is not a file that can be written. Choose another path for it.")
-    try:
-        return _connect(path), None
-    except duckdb.ProgrammingError as error:
-        message = f"The cache {path} is a database with another layout ({error}). Choose another path for it."
-        raise StoreError(message) from error
-    except duckdb.Error as error:
-        held = re.search(r"Conflicting lock is held.*?(?:\(PID (\d+)\)|$)", str(error))
-        if held or "Could not set lock" in str(error):
-            process = f" (process {held[1]})" if held and held[1] else ""
-            message = f"The cache {path} is in use by another program{process}: close that one, or choose another path."
-            raise StoreError(message) from error
-        if not path.exists():
-            raise StoreError(f"The cache {path} cannot be made: {error}") from error
-    moved = _move_aside(path)
-    return _connect(path), moved
-
-
-def _connect(path: Path) -> DuckDBPyConnection:
-    db = duckdb.connect(str(path))
-    try:
-        migrate(db)
-    except NewerSchema as error:
-        db.close()
-        message = f"The cache {path} was written by a later version of this program (it has {error})."
-        raise StoreError(f"{message} Update the program, or choose another path.") from error
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _move_aside(path: Path) -> Path:
-    """Rename an unreadable database and its log, so that nothing in them is lost; the new name is free."""
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    moved = path.with_name(f"{path.name}.unreadable-{stamp}")
-    path.rename(moved)
-    if wal_of(path).exists():
-        wal_of(path).rename(wal_of(moved))
-    return moved

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 
 from engine import memory, pipeline, settings
@@ -25,16 +25,22 @@ OTHERS = ("duckdb", "pyarrow", "numpy", "networkx", "streamlit", "plotly")
 
 
 def machine() -> Iterator[str]:
-    """Device, memory, versions, cache, pairs."""
+    """Device, memory, versions, cache, pairs.
+
+    Raises:
+        UserError: the cache cannot be used; at the end, when everything else is told.
+    """
     yield f"python      {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     total, free = memory.cpu_memory()
     yield f"memory      {total / GIB:.1f} GiB, {free / GIB:.1f} GiB free"
     for name in (*pipeline.LIBRARIES, *OTHERS):
         yield f"version     {name} {pipeline.library_version(name)}"
     yield f"device      {_device()}"
-    yield from _cache_lines()
+    refused = yield from _cache_lines()
     for pair in pairs().values():
         yield f"pair        {pair.name} ({pair.title}): {_found(pair)}"
+    if refused:
+        raise refused
 
 
 def pair(name: str) -> Iterator[str]:
@@ -153,17 +159,18 @@ def _mask(asked: Pair) -> str:
     return f"token {mask} ({words.shown(mask)!r}{ordinary})"
 
 
-def _cache_lines() -> Iterator[str]:
-    path = settings.database_path()
+def _cache_lines() -> Generator[str, None, UserError | None]:
+    """What is to say of the cache; why it cannot be used, or None."""
     try:
-        store = pipeline.store()
+        path, store = settings.database_path(), pipeline.store()
     except UserError as error:
         yield f"cache       {error}"
-        return
+        return error
     yield f"cache       {path}: {len(pipeline.list_runs())} runs, {store.size() / 2**20:.1f} MiB"
     said = pipeline.notice()
     if said:
         yield f"            {said}"
+    return None
 
 
 def _found(asked: Pair) -> str:

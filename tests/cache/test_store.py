@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cache.store import EDGES, SORTED_BY, RunRow, Side, Store, StoreError, wal_of
+from cache.store import EDGES, SORTED_BY, RunRow, Side, Store
 from engine.pipeline import ignore
 from engine.spec import RunSpec
 from tests.fakes import tiny_compute
@@ -216,51 +216,6 @@ except StoreError as error:
     said = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert said.count("\n") == 1 and "is in use by another program (process " in said and str(store.path) in said
     assert store.path.exists() and not list(store.path.parent.glob("*.unreadable-*"))
-
-
-@pytest.mark.parametrize("damage", ["garbage", "empty", "truncated", "flipped header"])
-def test_an_unreadable_file_is_set_aside(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "c.duckdb"
-    first = Store(path)
-    first.add_run(row("k"), TABLES)
-    first.close()
-    sound = path.read_bytes()
-    spoiled = {
-        "garbage": b"not a database " * 1000,
-        "empty": b"",
-        "truncated": sound[:5000],
-        "flipped header": bytes(255 - byte if 4096 <= i < 13000 else byte for i, byte in enumerate(sound)),
-    }[damage]
-    path.write_bytes(spoiled)
-    wal_of(path).write_bytes(b"log")
-    store = Store(path)
-    assert store.set_aside is not None and store.set_aside.read_bytes() == spoiled
-    assert wal_of(store.set_aside).read_bytes() == b"log"
-    assert store.runs() == []
-    store.add_run(row("k"), TABLES)
-    store.close()
-    again = Store(path)
-    assert again.set_aside is None and again.run("k") == row("k")
-    again.close()
-
-
-def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "c.duckdb"
-    with duckdb.connect(str(path)) as db:
-        db.execute("CREATE TABLE runs (distance DOUBLE)")
-    with pytest.raises(StoreError, match="another layout"):
-        Store(path)
-    assert counts_of_foreign(path) == 0
-
-
-def counts_of_foreign(path: Path) -> int:
-    with duckdb.connect(str(path)) as db:
-        return int(db.execute("SELECT count(distance) FROM runs").fetchall()[0][0])
-
-
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="not a file"):
-        Store(tmp_path)
 
 
 class Incoming:

@@ -271,13 +271,16 @@ def test_a_second_process_is_told_in_one_sentence() -> None:
     assert said.stderr.count("\n") == 1 and "CIRCUITS_DB" in said.stderr
 
 
-def test_an_unreadable_cache_is_set_aside_and_named(workspace: Path) -> None:
-    (workspace / "circuits.duckdb").write_bytes(b"coffee" * 999)
+def test_a_damaged_cache_is_set_aside_and_named(workspace: Path) -> None:
+    pipeline.list_runs()
+    pipeline.close()
+    damaged = (workspace / "circuits.duckdb").read_bytes()[:30_000]
+    (workspace / "circuits.duckdb").write_bytes(damaged)
     assert pipeline.list_runs() == []
     (moved,) = workspace.glob("circuits.duckdb.unreadable-*")
     notice = pipeline.notice()
     assert notice and str(moved) in notice
-    assert moved.read_bytes() == b"coffee" * 999
+    assert moved.read_bytes() == damaged
 
 
 def test_importing_the_engine_imports_no_torch() -> None:
