@@ -1,7 +1,8 @@
 """Bundles: runs of one pair in a file that another machine can show, with no model there.
 
 A bundle holds the runs of a pair (on a task), the overlap curves between them, what the pair is, the own prompts that
-the runs are about, and what made them. It is read as data of unknown origin (cache/bundle.py, engine/bundle_checks.py):
+the runs are about, and what made them. It is read as data of unknown origin (cache/bundle.py,
+engine/bundle_checks.py, engine/table_checks.py):
 
 1. The file must be a bundle of this version, with nothing in it that computes.
 2. The header and the record of every run are checked field by field, every table row by row.
@@ -18,15 +19,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from engine import bundle_checks as checks
-from engine import pairs, pipeline, settings
+from engine import pairs, pipeline, settings, table_checks
+from engine.column_checks import Sizes, refuse_rows
 from engine.errors import UserError
 from engine.hub import HUB_ID
 from engine.pair import Pair, pair_of, toml_of
 from engine.records import TABLES, Run, RunMeta
+from engine.scratch import scratch_folder
 from engine.spec import RunSpec
 from engine.tasks import TASKS, OwnPrompts, ProblemFile, countdown_file, own, task_named
 from engine.tasks.own import PromptRow
@@ -104,8 +106,8 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
 
 def packed(pair: str, task: str | None = None) -> bytes:
     """What `write` writes, for a download."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "bundle.duckdb"
+    with scratch_folder() as folder:
+        path = folder / "bundle.duckdb"
         write(path, pair, task)
         return path.read_bytes()
 
@@ -116,12 +118,23 @@ def take(path: Path) -> Taken:
     Raises:
         UserError: it is not a bundle, of another version, or something in it is wrong; the text says what.
     """
+    pipeline.store()  # what is wrong with the cache is no fault of the bundle
     with pipeline.opened_bundle(path) as file:
         header = _header(file.header())
         bundle = _Checked(file, header)
         with _kept(header):
             added = pipeline.add_bundle(bundle)
     return Taken(header.pair.name, len(added), len(bundle.runs()) - len(added))
+
+
+def take_bytes(content: bytes, name: str) -> Taken:
+    """`take` for an upload, which sentences call `name`."""
+    with scratch_folder() as folder:
+        try:
+            (folder / name).write_bytes(content)
+        except OSError as error:
+            raise UserError(f"{name} cannot be kept while it is read: {error.strerror}.") from error
+        return take(folder / name)
 
 
 class _Checked:
@@ -133,14 +146,18 @@ class _Checked:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._rows = [self._row(number, row, header, now) for number, row in file.runs().items()]
         self._keys = {number: key for key, (number, _, _) in self._about.items()}
+        file.refuse_others(self._keys)
 
     def runs(self) -> list[RunRow]:
         return self._rows
 
     def tables(self, key: str) -> Mapping[str, pa.Table]:
         number, spec, meta = self._about[key]
+        loose = table_checks.sizes(spec, meta)
+        for name in ("readouts", "inputs"):
+            refuse_rows(name, self._file.rows(number, name), loose)
         readouts, inputs = (self._file.table(number, name) for name in ("readouts", "inputs"))
-        return _Tables(self._file, number, checks.sizes(spec, meta, readouts, inputs))
+        return _Tables(self._file, number, table_checks.sizes(spec, meta, readouts, inputs))
 
     def comparisons(self) -> list[tuple[str, str, str, str]]:
         found = []
@@ -159,6 +176,7 @@ class _Checked:
     def _row(self, number: int, row: RunRow, header: Header, now: str) -> RunRow:
         """A run's record as the cache keeps it: what was checked, written anew."""
         spec, meta = checks.spec(row.spec, header.pair.name), checks.meta(row.meta)
+        checks.refuse_other_parts(spec, meta)
         made_with = checks.made_with(row.made_with, row.key, spec)
         if not pipeline.is_key_of(row.key, made_with):
             raise UserError(f"the key of the run {row.key} is not that of what it was made with")
@@ -181,11 +199,13 @@ class _Checked:
 class _Tables(Mapping[str, "pa.Table"]):
     """The tables of a run, each read and checked when it is asked for, so that one at a time is in memory."""
 
-    def __init__(self, file: BundleFile, number: int, sizes: checks.Sizes) -> None:
+    def __init__(self, file: BundleFile, number: int, sizes: Sizes) -> None:
         self._file, self._number, self._sizes = file, number, sizes
+        self._seen = table_checks.Seen()
 
     def __getitem__(self, name: str) -> pa.Table:
-        return checks.table(name, self._file.table(self._number, name), self._sizes)
+        refuse_rows(name, self._file.rows(self._number, name), self._sizes)
+        return table_checks.check(name, self._file.table(self._number, name), self._sizes, self._seen)
 
     def __iter__(self) -> Iterator[str]:
         return iter(TABLES)
@@ -243,7 +263,7 @@ def _pair(toml: str) -> Pair:
     """The pair of a bundle; what it names on the other machine is not looked for here."""
     try:
         tables = tomllib.loads(toml)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
         raise UserError("its pair is not valid TOML") from error
     if len(tables) != 1:
         raise UserError(f"it has {len(tables)} pairs, not one")

@@ -51,6 +51,7 @@ from engine.rows import (
     read_rows,
 )
 from engine.scorable import refuse_unscorable
+from engine.scratch import scratch_folder
 from engine.spec import RunSpec
 from engine.tasks import task_named
 
@@ -216,10 +217,10 @@ def write_bundle(path: Path, header: str, keys: Sequence[str]) -> None:
 def opened_bundle(path: Path) -> Iterator[BundleFile]:
     """A bundle as it is in its file, not yet checked; what it raises, as a UserError that names the file."""
     try:
-        with opened(path) as file:
+        with scratch_folder() as scratch, opened(path, scratch) as file:
             yield file
     except (BundleError, UserError) as error:
-        raise UserError(f"{path.name} cannot be imported: {error}.") from error
+        raise UserError(f"{path.name} cannot be imported: {str(error).rstrip('.')}.") from error
 
 
 def add_bundle(bundle: Bundle) -> list[str]:

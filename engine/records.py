@@ -1,7 +1,7 @@
 """What a run leaves behind: the record of the run and its tables, as the cache keeps them.
 
 `compute` (engine/compute.py) makes a `RunTables`; the pipeline stores it whole. Tables are Arrow tables
-without the run's key, which the cache adds. Their columns:
+without the run's key, which the cache adds. Their columns (types and bounds: engine/schema.py):
 
 edges          part string, rank int32 (0 = largest |score|), edge int32 (Graph's index), score float32
                Every part holds every edge, sorted by rank. Parts: "total"; "half-a", "half-b" (even and odd

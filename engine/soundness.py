@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from engine.bundle_checks import MAY_BE_MISSING
 from engine.errors import UserError
 from engine.models import Model
+from engine.schema import NULLABLE
 from engine.spec import RunSpec
 
 
@@ -47,7 +47,7 @@ def refuse_unsound_tables(tables: Mapping[str, pa.Table]) -> None:
                 continue
             if not pc.all(pc.is_finite(values), min_count=0).as_py():
                 raise Unsound(f"the column {column} of its table {name} holds NaN or infinite numbers")
-            if values.null_count and (name, column) not in MAY_BE_MISSING:
+            if values.null_count and (name, column) not in NULLABLE:
                 raise Unsound(f"the column {column} of its table {name} lacks numbers")
 
 

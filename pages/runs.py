@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 
@@ -100,13 +98,10 @@ def bring() -> None:
 
 def taken(content: bytes) -> bundle.Taken | str:
     """What came of an upload: what was imported, or the sentence why not."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "This file"
-        path.write_bytes(content)
-        try:
-            return bundle.take(path)
-        except UserError as error:
-            return str(error)
+    try:
+        return bundle.take_bytes(content, "This file")
+    except UserError as error:
+        return str(error)
 
 
 def hand_on(runs: list[Run]) -> None:

@@ -33,15 +33,17 @@ FLOAT, INT, STRING = pa.float32(), pa.int32(), pa.string()
 FLOATS, INTS, STRINGS, BOOLS = pa.list_(FLOAT), pa.list_(INT), pa.list_(STRING), pa.list_(pa.bool_())
 
 
-def component_tables(spec: RunSpec, graph: Graph, drawn: list[Example], edges: pa.Table) -> dict[str, pa.Table]:
+def component_tables(
+    spec: RunSpec, graph: Graph, drawn: list[Example], edges: pa.Table, parts: list[str]
+) -> dict[str, pa.Table]:
     """Every table of records.py that says what components do; the examples' sizes are those of `drawn`."""
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(repr(spec).encode()).digest()[:8], "big"))
-    inputs = _inputs(spec, drawn)
+    inputs = _inputs(spec, drawn, parts)
     return {
         "edge_blocks": _edge_blocks(rng, spec, edges),
         "inputs": inputs,
         "neurons": _neurons(rng, spec, graph),
-        "neuron_detail": _neuron_detail(rng, graph, len(drawn)),
+        "neuron_detail": _neuron_detail(rng, graph, len(drawn), parts[0]),
         "neuron_tokens": _neuron_tokens(rng, graph, inputs),
         "activation_histograms": _histograms(rng, graph),
         "residual_norms": _residual_norms(rng, graph, drawn),
@@ -63,14 +65,15 @@ def _masked(example: Example, step: int) -> list[str]:
     return example.prompt.split() + answer[:step] + ["<mask>"] * (len(answer) - step)
 
 
-def _inputs(spec: RunSpec, drawn: list[Example]) -> pa.Table:
+def _inputs(spec: RunSpec, drawn: list[Example], parts: list[str]) -> pa.Table:
     rows: list[dict[str, object]] = []
     for index, example in enumerate(drawn[:EXAMPLES]):
         prompt, answer = example.prompt.split(), example.answer.split()
         last = _steps(spec, example) - 1
-        seen = {"site-00": prompt + answer}
+        seen = {parts[0]: prompt + answer}
         if not spec.is_arm:
-            seen = {f"step-{step:02d}": _masked(example, step) for step in sorted({0, last // 2, last})}
+            steps = {f"step-{step:02d}": step for step in sorted({0, last // 2, last})}
+            seen = {part if part in parts else parts[0]: _masked(example, step) for part, step in steps.items()}
         roles = ["other"] * (len(prompt) - 1) + ["end"] + ["answer"] * len(answer)
         roles[2] = "subject"
         for part, tokens in seen.items():
@@ -93,8 +96,8 @@ def _words(rng: np.random.Generator, rows: int, most: int = 5) -> pa.Array:
     return pa.array([rng.permutation(WORDS)[:most].tolist() for _ in range(rows)], STRINGS)
 
 
-def _descending(rng: np.random.Generator, rows: int, most: int = 5, sign: int = 1) -> pa.Array:
-    return pa.array((sign * -np.sort(-rng.uniform(0, 3, (rows, most)), axis=1)).tolist(), FLOATS)
+def _descending(rng: np.random.Generator, rows: int, most: int = 5, sign: int = 1, high: float = 3) -> pa.Array:
+    return pa.array((sign * -np.sort(-rng.uniform(0, high, (rows, most)), axis=1)).tolist(), FLOATS)
 
 
 def _floats(values: NDArray[np.float64]) -> pa.Array:
@@ -131,18 +134,18 @@ def _neurons(rng: np.random.Generator, spec: RunSpec, graph: Graph) -> pa.Table:
     return pa.table({**columns, "cos_in": cosines[0], "cos_gate": cosines[1], "cos_out": cosines[2]})
 
 
-def _neuron_detail(rng: np.random.Generator, graph: Graph, n: int) -> pa.Table:
+def _neuron_detail(rng: np.random.Generator, graph: Graph, n: int, part: str) -> pa.Table:
     rows, most = graph.n_layers * N_NEURONS, min(5, n)
     columns = {
         **_each_neuron(graph),
         "top_input_example": pa.array([rng.permutation(n)[:most].tolist() for _ in range(rows)], INTS),
-        "top_part": pa.array([["step-00"] * most] * rows, STRINGS),
+        "top_part": pa.array([[part] * most] * rows, STRINGS),
         "top_position": pa.array(rng.integers(0, 8, (rows, most)).tolist(), INTS),
         "top_value": _descending(rng, rows, most),
         "gate_tokens": _words(rng, rows),
-        "gate_cosine": _descending(rng, rows),
+        "gate_cosine": _descending(rng, rows, high=1),
         "up_tokens": _words(rng, rows),
-        "up_cosine": _descending(rng, rows),
+        "up_cosine": _descending(rng, rows, high=1),
     }
     return pa.table(columns)
 

@@ -47,7 +47,7 @@ def fake_compute(spec: RunSpec, on_progress: Callable[[Progress], None], graph: 
     meta = RunMeta(
         n_layers=graph.n_layers,
         n_heads=graph.n_heads,
-        n_sites=len(sites),
+        n_sites=sum(len(_sites(example)) for example in drawn),
         parts=tuple(parts),
         accuracy=round(0.9 + 0.1 * _rng(spec, "accuracy").random(), 3),
         accuracy_n=200,
@@ -64,7 +64,7 @@ def fake_compute(spec: RunSpec, on_progress: Callable[[Progress], None], graph: 
         "readouts": readouts,
         "node_lens": _node_lens(spec, graph, readouts.num_rows),
         "residual_lens": _residual_lens(spec, graph, readouts.num_rows),
-        **component_tables(spec, graph, drawn, edges),
+        **component_tables(spec, graph, drawn, edges, parts),
     }
     return RunTables(meta, tables)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,8 +65,8 @@ def row(key: str) -> RunRow:
     return RunRow(key, "{}", "{}", "2026-01-01T00:00:00+00:00", 1.5, '{"made": "with"}')
 
 
-def test_what_is_written_is_read_back(sound: Path) -> None:
-    with opened(sound) as file:
+def test_what_is_written_is_read_back(sound: Path, tmp_path: Path) -> None:
+    with opened(sound, tmp_path / "scratch") as file:
         assert file.header() == "said before"
         runs = file.runs()
         assert [one.key for one in runs.values()] == ["a", "b"]
@@ -104,35 +107,45 @@ def test_a_file_that_is_there_is_not_written_over(other: Store, sound: Path, tmp
     ],
 )
 def test_what_is_not_just_these_tables_is_refused(
-    changed: Callable[..., Path], statements: list[str], why: str
+    changed: Callable[..., Path], tmp_path: Path, statements: list[str], why: str
 ) -> None:
-    with pytest.raises(BundleError, match=why), opened(changed(*statements)):
+    with pytest.raises(BundleError, match=why), opened(changed(*statements), tmp_path / "scratch"):
         pass
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.duckdb"
-    with pytest.raises(BundleError, match="no such file"), opened(file):
+    with pytest.raises(BundleError, match="no such file"), opened(file, tmp_path / "scratch"):
         pass
     for content in (b"", b"not a database " * 1000):
         file.write_bytes(content)
-        with pytest.raises(BundleError, match="not a database"), opened(file):
+        with pytest.raises(BundleError, match="not a database"), opened(file, tmp_path / "scratch"):
             pass
 
 
-def test_a_bundle_that_unfolds_is_given_up(changed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_that_unfolds_is_given_up(
+    changed: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     many = "INSERT INTO accuracy_steps SELECT 1, 1, 1, 1 FROM range(3_000_000)"
     file = changed(many)
     assert file.stat().st_size < 10 * 2**20
     monkeypatch.setattr(bundle, "MOST_BYTES", 2**20)
-    with opened(file) as opened_file, pytest.raises(BundleError, match="larger than 1,048,576 bytes"):
+    with (
+        opened(file, tmp_path / "scratch") as opened_file,
+        pytest.raises(BundleError, match="larger than 1,048,576 bytes"),
+    ):
         opened_file.table(1, "accuracy_steps")
 
 
-def test_a_header_that_unfolds_is_given_up(changed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_that_unfolds_is_given_up(
+    changed: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = changed("UPDATE bundle SET header = repeat('x', 2_000_000)")
     monkeypatch.setattr(bundle, "MOST_RECORD_BYTES", 2**20)
-    with opened(file) as opened_file, pytest.raises(BundleError, match="larger than 1,048,576 bytes"):
+    with (
+        opened(file, tmp_path / "scratch") as opened_file,
+        pytest.raises(BundleError, match="larger than 1,048,576 bytes"),
+    ):
         opened_file.header()
 
 
@@ -142,11 +155,13 @@ def test_a_header_that_unfolds_is_given_up(changed: Callable[..., Path], monkeyp
         ("INSERT INTO runs SELECT * FROM runs", "a run twice"),
         ("INSERT INTO runs SELECT id + 5, * EXCLUDE id FROM runs", "a run twice"),
         ("UPDATE runs SET spec = NULL", "lacks a value"),
-        ("INSERT INTO runs SELECT i, i, '', '', '', 0, '', NULL FROM range(5, 10100) r(i)", "10000 are the most"),
+        ("INSERT INTO runs SELECT i, i, '', '', '', 0, '', NULL FROM range(5, 10100) r(i)", "10,000 are the most"),
     ],
 )
-def test_a_list_of_runs_that_cannot_be_is_refused(changed: Callable[..., Path], statement: str, why: str) -> None:
-    with opened(changed(statement)) as file, pytest.raises(BundleError, match=why):
+def test_a_list_of_runs_that_cannot_be_is_refused(
+    changed: Callable[..., Path], tmp_path: Path, statement: str, why: str
+) -> None:
+    with opened(changed(statement), tmp_path / "scratch") as file, pytest.raises(BundleError, match=why):
         file.runs()
 
 
@@ -155,7 +170,7 @@ def test_the_file_cannot_reach_out(changed: Callable[..., Path], tmp_path: Path)
     file = changed()
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
-    with opened(file) as reader:
+    with opened(file, tmp_path / "scratch") as reader:
         for statement, values in (
             ("SELECT * FROM read_csv(?)", [str(secret)]),
             ("ATTACH ?", [str(tmp_path / "new.duckdb")]),
@@ -165,3 +180,61 @@ def test_the_file_cannot_reach_out(changed: Callable[..., Path], tmp_path: Path)
         ):
             with pytest.raises(duckdb.Error):
                 reader._db.execute(statement, values)
+
+
+ROWS = "INSERT INTO accuracy_steps SELECT 1, 1, 1, 1 FROM range(5_000_000)"
+LONG_LIST = "UPDATE edge_blocks SET scores = (SELECT list(1::FLOAT) FROM range(10_000_000)) WHERE edge = 3"
+LONG_TEXT = "UPDATE examples SET prompt = [repeat('x', 50_000_000)] WHERE example = 0"
+LONG_HEADER = "UPDATE bundle SET header = repeat('x', 50_000_000)"
+
+
+@pytest.mark.parametrize("statement", [ROWS, LONG_LIST, LONG_TEXT, LONG_HEADER], ids=["rows", "list", "text", "header"])
+def test_what_would_unfold_is_not_read(changed: Callable[..., Path], tmp_path: Path, statement: str) -> None:
+    file = changed(statement, "CHECKPOINT")
+    assert file.stat().st_size < 16 * 2**20
+    code = f"""
+from pathlib import Path
+from cache import bundle
+from cache.bundle import BundleError, layout, opened
+
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+
+layout()
+bundle.UNFOLDS = bundle.ALWAYS = 1
+before = peak()
+try:
+    with opened(Path({str(file)!r}), Path({str(tmp_path / "scratch")!r})):
+        pass
+except BundleError as error:
+    print(error)
+print(peak() - before)
+"""
+    said = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60).splitlines()
+    assert "MiB would unfold to" in said[0]
+    assert int(said[1]) < 20_000, "kB that looking at it took"
+
+
+def test_what_is_spilled_lies_in_the_scratch_folder(changed: Callable[..., Path], tmp_path: Path) -> None:
+    scratch, file = tmp_path / "scratch", changed()
+    with opened(file, scratch) as reader:
+        assert reader._db.execute("SELECT current_setting('temp_directory')").fetchall() == [(str(scratch),)]
+        assert reader._db.execute("SELECT current_setting('enable_external_access')").fetchall() == [(False,)]
+    assert not (tmp_path / ".tmp").exists()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to(path), lambda path: None])
+def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "b.duckdb")
+    why = "not a file|there is no such file|cannot be reached"
+    with pytest.raises(BundleError, match=why), opened(tmp_path / "b.duckdb", tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "none/b.duckdb", "folder", "a?b/c.duckdb"])
+def test_a_bundle_that_cannot_be_written_leaves_nothing(other: Store, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StoreError, match=r"cannot be written|There is a file"):
+        other.write_bundle(tmp_path / name, "", [])
+    assert sorted(tmp_path.rglob("*")) == before

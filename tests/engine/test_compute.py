@@ -20,6 +20,7 @@ from engine.models import load_model
 from engine.records import TABLES, Progress, RunTables
 from engine.sites import arm_rows
 from engine.spec import RunSpec
+from engine.table_checks import check_tables
 from engine.tasks import TASKS, examples
 from engine.training import TrainSpec
 
@@ -73,6 +74,7 @@ def scores(tables: RunTables, part: str) -> np.ndarray:
 @pytest.mark.parametrize("task", list(TASKS))
 def test_parts_sum_to_the_total_and_halves_average_to_it(small: Path, model: str, task: str) -> None:
     tables = run(model, task)
+    check_tables(RunSpec(pair="small", model=model, task=task, n=5), tables.meta, tables.tables)
     assert tables.meta.graph == GRAPH
     total = scores(tables, "total")
     assert np.abs(total).max() > 0
