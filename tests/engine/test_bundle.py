@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -299,3 +300,123 @@ def test_the_commands_write_and_take_a_bundle(made: Path, elsewhere: Path, capsy
     assert "already" in capsys.readouterr().err
     assert main(["import", str(elsewhere / "none.duckdb")]) == 2
     assert capsys.readouterr().err == "error: none.duckdb cannot be imported: there is no such file.\n"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_an_emptied_table_leaves_nothing_behind(changed: Callable[..., Path], elsewhere: Path, table: str) -> None:
+    refused(changed(f"DELETE FROM {table}"), f"the table {table} has (no|0) rows")  # noqa: S608
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("UPDATE residual_lens SET answer_probability = 1.5", "answer_probability of residual_lens"),
+        ("UPDATE accuracy_steps SET total = 0, correct = 0", "total of accuracy_steps"),
+        ("UPDATE neurons SET active = 'nan'::FLOAT WHERE neuron = 3", "active of neurons"),
+        ("UPDATE node_lens SET promoted = [], promoted_logit = []", "promoted of node_lens has a list of 0 entries"),
+        ("UPDATE runs SET meta = replace(meta, 'accuracy_n\": 200', 'accuracy_n\": 0')", "meta says accuracy_n = 0"),
+        ("UPDATE runs SET meta = regexp_replace(meta, 'parts\": .[^]]*]', 'parts\": []')", "meta has no parts"),
+        ("UPDATE runs SET meta = replace(meta, 'site-', 'step-')", "which a run of arm has not"),
+        ("UPDATE runs SET meta = replace(meta, '4.5', '1e999')", "1e999, which is beyond all bounds"),
+        ("UPDATE runs SET meta = replace(meta, '4.5', '1e300')", "metric_clean = 1e"),
+        ("UPDATE heads SET run = 77 WHERE node = 1", "'heads' has rows of a run that is not there"),
+        ("INSERT INTO heads SELECT NULL, * EXCLUDE run FROM heads LIMIT 1", "'heads' has rows of a run that is not"),
+        ("UPDATE overlap_curves SET shared = NULL", "an overlap curve lacks values"),
+        ("UPDATE overlap_curves SET part_a = NULL", "an overlap curve in it lacks a value"),
+        ("UPDATE bundle SET header = NULL", "its header lacks a value"),
+    ],
+)  # fmt: skip
+def test_values_that_no_run_has_leave_nothing_behind(
+    changed: Callable[..., Path], elsewhere: Path, statement: str, why: str
+) -> None:
+    refused(changed(statement), why)
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+TEXTS = {
+    "deep": (DEEP, "too deep|more than 50 deep|not valid JSON"),
+    "deep with a bracket left open": ("[" * 100_000, "too deep|not valid JSON"),
+    "rather deep": (f'{{"a": {"[" * 60}{"]" * 60}}}', "more than 50 deep"),
+    "a number of 5,000 digits": (f'{{"a": {"9" * 5000}}}', "a number of 5,000 digits"),
+    "a number of 4,000 digits": (f'{{"a": {"9" * 4000}}}', "a number of 4,000 digits"),
+    "NaN": ('{"a": NaN}', "NaN, which is no number"),
+    "Infinity": ('{"a": -Infinity}', "-Infinity, which is no number"),
+    "beyond all bounds": ('{"a": 1e999}', "beyond all bounds"),
+    "a field twice": ('{"made": 1, "made": 2}', "the field 'made' twice"),
+    "a list": ("[1]", "is not a table of fields"),
+    "nothing": ("", "is not valid JSON"),
+    "half a character": ('{"a": "\\ud800"}', "is not valid JSON"),
+}
+
+
+@pytest.mark.parametrize("place", ["bundle SET header", "runs SET spec", "runs SET meta", "runs SET made_with"])
+@pytest.mark.parametrize("what", TEXTS)
+def test_texts_beyond_bounds_are_sentences(
+    changed: Callable[..., Path], elsewhere: Path, place: str, what: str
+) -> None:
+    text, why = TEXTS[what]
+    refused(changed(f"UPDATE {place} = ?", text), why)
+
+
+@pytest.mark.parametrize(
+    "toml", ["steps = " + "[" * 9000 + "]" * 9000, "shifted = " + "9" * 5000, "a." * 900 + "b = 1"]
+)
+def test_a_pair_beyond_bounds_is_a_sentence(changed: Callable[..., Path], elsewhere: Path, toml: str) -> None:
+    change = "UPDATE bundle SET header = replace(header, 'shifted = true', ?)"
+    refused(changed(change, toml), "its pair|pair")
+
+
+def refused(file: Path, why: str) -> None:
+    """A bundle is refused in one short sentence, and nothing of it or of its reading stays."""
+    before = stored()
+    with pytest.raises(UserError, match=why) as refusal:
+        bundle.take(file)
+    said = str(refusal.value)
+    assert said.startswith("changed.duckdb cannot be imported: ") and "\n" not in said and len(said) < 500
+    assert said.endswith(".") and not said.endswith("..")
+    assert stored() == before == dict.fromkeys(before, 0)
+    assert "mine" not in pairs.pairs() and not own.saved_sets()
+    assert not settings.scratch_dir().exists()
+
+
+def test_no_temporary_file_stays(made: Path, elsewhere: Path) -> None:
+    bundle.take(made)
+    bundle.take_bytes(made.read_bytes(), "This file")
+    bundle.packed("mine")
+    assert sorted(file.name for file in elsewhere.iterdir()) == [
+        "circuits.duckdb",
+        "circuits.duckdb.wal",
+        "pairs",
+        "prompts",
+    ]
+
+
+def test_what_is_wrong_with_the_cache_is_no_fault_of_the_bundle(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes").write_text("mine")
+    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "notes"))
+    with pytest.raises(UserError, match=r"^The file .*/notes is no cache"):
+        bundle.take(made)
+
+
+@pytest.mark.parametrize("command", ["import", "bundle"])
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "{folder}", "{folder}/pipe", "{folder}/loop", "{folder}/text/x", "~nouser/x"]
+)
+def test_files_that_cannot_be_are_sentences(
+    made: Path, elsewhere: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    bundle.take(made)
+    folder = tmp_path / "named"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (folder / "text").write_text("mine")
+    (folder / "loop").symlink_to(folder / "loop")
+    os.mkfifo(folder / "pipe")
+    before = sorted(folder.rglob("*"))
+    assert main([command, name.format(folder=folder), *(["--pair", "mine"] if command == "bundle" else [])]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
+    assert sorted(folder.rglob("*")) == before
