@@ -52,13 +52,6 @@ def damaged_foreign(path: Path) -> None:
     flip(path, 4096, 12288)
 
 
-def encrypted(path: Path) -> None:
-    with duckdb.connect() as db:
-        db.execute("SET force_mbedtls_unsafe = 'true'")
-        db.execute(f"ATTACH '{path}' AS secret (ENCRYPTION_KEY 'k')")
-        db.execute("CREATE TABLE secret.mine AS SELECT 1 AS a")
-
-
 def flip(path: Path, begin: int, end: int) -> None:
     content = path.read_bytes()
     path.write_bytes(bytes(255 - byte if begin <= i < end else byte for i, byte in enumerate(content)))
@@ -80,7 +73,6 @@ NOT_OURS: dict[str, tuple[Make, str]] = {
     "somebody's view": (foreign("CREATE VIEW mine AS SELECT 1 AS a"), "another program .it has the view mine"),
     "somebody's schema": (foreign("CREATE SCHEMA mine", "CREATE TABLE mine.t (a INTEGER)"), "another program"),
     "somebody's macro": (foreign("CREATE MACRO mine(a) AS a"), "another program .it has the macro mine"),
-    "encrypted": (encrypted, "cannot be opened"),
     "damaged bundle": (damaged_bundle, "is a damaged database, and nothing in it tells that it is a cache"),
     "damaged database of somebody": (damaged_foreign, "nothing in it tells that it is a cache"),
     "folder": (lambda path: path.mkdir(), "is not a file that can be written"),
