@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from engine import bundle, compute, models, pipeline, training
-from engine.bundle_checks import MAY_BE_MISSING
 from engine.errors import UserError
 from engine.heads import Heads, copying_scores, positive_share
 from engine.jobs import JobQueue
 from engine.models import Model
 from engine.pairs import Pair
 from engine.records import Progress, RunTables
+from engine.schema import NULLABLE
 from engine.shift import readings
 from engine.soundness import Unsound, blamed, refuse_unsound, refuse_unsound_tables
 from engine.spec import RunSpec
@@ -239,7 +239,7 @@ def test_tables_are_looked_through(values: pa.Array, wrong: bool) -> None:
         refuse_unsound_tables(tables)
 
 
-@pytest.mark.parametrize(("table", "column"), sorted(MAY_BE_MISSING))
+@pytest.mark.parametrize(("table", "column"), sorted(NULLABLE))
 def test_null_stands_where_there_is_no_number_and_nan_nowhere(table: str, column: str) -> None:
     refuse_unsound_tables({table: pa.table({column: pa.array([None, 0.5], pa.float32())})})
     with pytest.raises(Unsound):
