@@ -13,7 +13,6 @@ engine/bundle_checks.py, engine/table_checks.py):
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +31,7 @@ from engine.scratch import scratch_folder
 from engine.spec import RunSpec
 from engine.tasks import TASKS, OwnPrompts, ProblemFile, countdown_file, own, task_named
 from engine.tasks.own import PromptRow
+from engine.text_files import read_toml
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -261,10 +261,7 @@ def _without_paths(pair: Pair) -> Pair:
 
 def _pair(toml: str) -> Pair:
     """The pair of a bundle; what it names on the other machine is not looked for here."""
-    try:
-        tables = tomllib.loads(toml)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
-        raise UserError("its pair is not valid TOML") from error
+    tables = read_toml(toml, "its pair")
     if len(tables) != 1:
         raise UserError(f"it has {len(tables)} pairs, not one")
     ((name, table),) = tables.items()
