@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from engine import commands, doctor, pipeline
 from engine.errors import UserError, cut
 from engine.export import FORMATS
+from engine.filters import KINDS, SIGNS, Filters
 from engine.memory import fitting_dtype
 from engine.pairs import keep, pair_named, pair_of_two
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
@@ -47,7 +48,7 @@ def _lines(given: argparse.Namespace, compute: pipeline.Compute | None) -> Itera
         "run": lambda: commands.run(_spec(given), given.model, compute),
         "compare": lambda: commands.compare(_spec(given), given.k, given.steps, compute),
         "list": commands.list_runs,
-        "export": lambda: commands.export(given.key, given.k, given.format, given.part, given.out),
+        "export": lambda: commands.export(given.key, given.k, given.format, given.part, _filters(given), given.out),
         "countdown": lambda: commands.write_problems(given.out, given.operands, given.n, given.seed),
         "bundle": lambda: commands.bundle(given.file, given.pair, given.task),
         "import": lambda: commands.take(given.file),
@@ -60,6 +61,10 @@ def _lines(given: argparse.Namespace, compute: pipeline.Compute | None) -> Itera
 def _doctor(given: argparse.Namespace) -> Iterator[str]:
     name = _pair_name(given)
     return doctor.machine() if name is None else doctor.pair(name)
+
+
+def _filters(given: argparse.Namespace) -> Filters:
+    return Filters(tuple(given.kinds), given.sign, pruned=given.prune)
 
 
 def _training(given: argparse.Namespace) -> dict[str, Any]:
@@ -87,6 +92,13 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--k", type=_number, default=200, help="how many edges; default 200")
     export.add_argument("--format", choices=tuple(FORMATS), default="json")
     export.add_argument("--part", default="total", help="total, half-a, half-b, or a site or step; default total")
+    export.add_argument(
+        "--sign", choices=SIGNS, default="both", help="only edges that push towards, or away; default both"
+    )
+    export.add_argument(
+        "--kinds", type=_words, default=list(KINDS), help=f"what edges are read by; default {','.join(KINDS)}"
+    )
+    export.add_argument("--prune", action="store_true", help="leave out edges on no path from input to logits")
     export.add_argument("--out", help="the file to write; default a name made from the run")
 
     countdown = add("countdown", help="write COUNTDOWN problems in the published format", allow_abbrev=False)

@@ -15,6 +15,7 @@ from engine import bundle as bundles
 from engine import circuit, pipeline
 from engine import export as exports
 from engine.errors import UserError
+from engine.filters import Filters
 from engine.memory import fitting_dtype
 from engine.pairs import Pair, forget, keep, pair_named, pair_of_two, same_weights
 from engine.prompt_csv import MOST_BYTES, checked_csv
@@ -143,15 +144,17 @@ def list_runs() -> Iterator[str]:
         yield said
 
 
-def export(key: str, k: int, format: str, part: str, out: str | None) -> Iterator[str]:
-    """Write a circuit to a file."""
-    file = Path(out or exports.file_name(pipeline.get(key), k, format, part))
-    content = exports.export(key, k, format, part)
+def export(key: str, k: int, format: str, part: str, filters: Filters, out: str | None) -> Iterator[str]:
+    """Write what filters leave of a circuit to a file."""
+    file = Path(out or exports.file_name(pipeline.get(key), k, format, part, filters))
+    found = exports.circuit(key, k, part, filters)
+    content = exports.FORMATS[format](found)
     try:
         file.write_bytes(content)
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror}.") from error
-    yield f"{file}: {k} edges, {len(content)} bytes"
+    chosen = f" of {k} edges ({', '.join(filters.words)})" if filters.active else " edges"
+    yield f"{file}: {found.kept.sum()}{chosen}, {len(content)} bytes"
 
 
 def bundle(file: str, pair: str, task: str | None) -> Iterator[str]:

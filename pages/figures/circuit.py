@@ -2,8 +2,8 @@
 
 1. `layout` places every node of an architecture, whatever is drawn.
 2. `top_edges` takes the K strongest edges of a model and says which of them the other model has too.
-3. `filtered` keeps what the reader wants to see of them.
-4. `circuit_figure` draws that: one path per class of edge and width, one trace of nodes that answers clicks.
+3. `circuit_figure` draws those of them that filters keep (engine/filters.py): one path per class of edge and width, one
+   trace of nodes that answers clicks. What a node looks like, and what is said of it, is of the whole circuit.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from engine.circuit import importance, prune
+from engine.circuit import endpoints, importance
 from engine.graph import Graph
 from pages.figures.palette import DASH, NAME, SYMBOL, Palette
 from pages.figures.unchecked import unchecked_figure
 
-KINDS = ("q", "k", "v", "MLP", "logits")  # what an edge is read by, in the order of Graph.destination_kind
-SIGNS = ("both", "positive", "negative")
-CLASSES = ("all", "shared", "only")
 DRAWN_MOST = 1500  # edges; more are a grey felt that takes seconds to draw
 NODE_TRACE = "nodes"
 
@@ -80,48 +77,39 @@ def top_edges(edge: NDArray[np.int32], score: NDArray[np.float32], other: NDArra
     return Edges(edge, score, np.arange(len(edge), dtype=np.int32), np.isin(edge, other))
 
 
-def filtered(
-    graph: Graph,
-    edges: Edges,
-    *,
-    kinds: tuple[str, ...] = KINDS,
-    sign: str = "both",
-    show: str = "all",
-    pruned: bool = False,
-) -> Edges:
-    """The edges to draw. Pruning looks at the whole circuit; then the other filters choose among what is left."""
-    if pruned:
-        edges = edges.where(prune(graph, edges.edge))
-    wanted = np.isin(np.arange(len(KINDS)), [KINDS.index(kind) for kind in kinds])
-    keep = wanted[graph.destination_kind[graph.edge_destination[edges.edge]]]
-    if sign != "both":
-        keep &= (edges.score > 0) == (sign == "positive")
-    if show != "all":
-        keep &= edges.shared == (show == "shared")
-    return edges.where(keep)
-
-
 def node_kind(name: str) -> str:
     return name if name in ("input", "logits") else {"a": "head", "m": "mlp"}[name[0]]
 
 
 def circuit_figure(
-    graph: Graph, own: str, edges: Edges, in_other: NDArray[np.bool_], look: Palette, selected: str | None = None
+    graph: Graph,
+    own: str,
+    edges: Edges,
+    in_other: NDArray[np.bool_],
+    look: Palette,
+    selected: str | None = None,
+    keep: NDArray[np.bool_] | None = None,
 ) -> go.Figure:
-    """The circuit of `own` ("arm" or "mdm").
+    """The circuit of `own` ("arm" or "mdm"): its K strongest `edges`, of which `keep` says what filters leave to draw.
 
-    `in_other`: [n_nodes], whether a node has an edge in the other model's drawn circuit. At most DRAWN_MOST edges
-    are drawn, the strongest; every edge counts for the size of the nodes.
+    `in_other`: [n_nodes], whether a node is in the other model's circuit. At most DRAWN_MOST edges are drawn, the
+    strongest; colour, size and words of nodes and the width of lines are those of the whole circuit.
     """
-    place, drawn = layout(graph), edges.where(np.arange(len(edges)) < DRAWN_MOST)
+    kept = edges if keep is None else edges.where(keep)
+    place, drawn = layout(graph), kept.where(np.arange(len(kept)) < DRAWN_MOST)
     colours = {own: look.of(own), "shared": look.shared}
     traces = [
-        *(_legend_entry(edges, group, own, colour) for group, colour in colours.items()),
+        *(_legend_entry(edges, drawn, group, own, colour) for group, colour in colours.items()),
         _hover_points(graph, place, drawn, own, look),
-        _nodes(graph, place, edges, in_other, own, look),
+        _nodes(graph, place, edges, drawn, in_other, own, look),
         _ring(graph, place, selected, look),
     ]
-    lines = [line for group, colour in colours.items() for line in _lines(graph, place, drawn, group, colour, selected)]
+    largest = float(np.abs(edges.score).max(initial=0.0))
+    lines = [
+        line
+        for group, colour in colours.items()
+        for line in _lines(graph, place, drawn, group, colour, selected, largest)
+    ]
     frame = _frame(graph, own) | _label(graph, place, selected, look) | {"shapes": lines}
     return unchecked_figure(traces, frame)
 
@@ -153,24 +141,28 @@ def curves(graph: Graph, place: Layout, edge: NDArray[np.int32]) -> NDArray[np.f
     return np.stack([x, y], axis=-1).swapaxes(0, 1).astype(np.float32)
 
 
-def _legend_entry(edges: Edges, group: str, own: str, colour: str) -> Trace:
-    """A class of edges with its number, drawn or not."""
+def _legend_entry(edges: Edges, drawn: Edges, group: str, own: str, colour: str) -> Trace:
+    """A class of edges with its number in the circuit, and how many of them are drawn if not all."""
     label = "shared" if group == "shared" else f"{NAME[own]} only"
-    count = int((edges.shared == (group == "shared")).sum())
+    count, shown = (int((some.shared == (group == "shared")).sum()) for some in (edges, drawn))
+    told = f"{count:,}" if shown == count else f"{shown:,} of {count:,}"
     line = {"color": colour, "width": _WIDTHS[2], "dash": DASH[group]}
-    return {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "line": line, "name": f"{label}: {count:,}"}
+    return {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "line": line, "name": f"{label}: {told}"}
 
 
-def _lines(graph: Graph, place: Layout, drawn: Edges, group: str, colour: str, selected: str | None) -> Iterator[Trace]:
+def _lines(
+    graph: Graph, place: Layout, drawn: Edges, group: str, colour: str, selected: str | None, largest: float
+) -> Iterator[Trace]:
     """Three shapes of a class's edges, one a width, and one of those at the selected node; their name is the class.
+
+    Widths are by the share of `largest`, the circuit's largest |score|.
 
     A shape is one path, however many edges it holds: a browser takes seconds for thousands of separate lines.
     Always the same shapes, empty or not, so that the figure's structure does not change with K.
     """
     ours = drawn.shared == (group == "shared")
     near = _touching(graph, drawn.edge, selected)
-    largest = np.abs(drawn.score).max(initial=0.0) or 1.0
-    width = np.digitize(np.abs(drawn.score) / largest, _STRONG)
+    width = np.digitize(np.abs(drawn.score) / (largest or 1.0), _STRONG)
     fading = _FADED if near.any() else 1.0
     rows = [(ours & ~near & (width == level), _WIDTHS[level], fading * _OPACITY[level]) for level in range(3)]
     for chosen, pixels, opacity in [*rows, (ours & near, _WIDTHS[1] + 0.6, 1.0)]:
@@ -226,7 +218,15 @@ def _hover_points(graph: Graph, place: Layout, drawn: Edges, own: str, look: Pal
     }
 
 
-def _nodes(graph: Graph, place: Layout, edges: Edges, in_other: NDArray[np.bool_], own: str, look: Palette) -> Trace:
+def _nodes(
+    graph: Graph,
+    place: Layout,
+    edges: Edges,
+    drawn: Edges,
+    in_other: NDArray[np.bool_],
+    own: str,
+    look: Palette,
+) -> Trace:
     weight = importance(graph, edges.edge, edges.score)
     share = weight / (weight.sum() or 1.0)
     present = nodes_in(graph, edges)
@@ -235,9 +235,10 @@ def _nodes(graph: Graph, place: Layout, edges: Edges, in_other: NDArray[np.bool_
     size = np.where(present, low + (high - low) * np.sqrt(share / largest), low)
     standing = np.where(present, np.where(in_other, 2, 1), 0)  # not in it, in this circuit alone, in both
     said = np.array(["not in it", f"in the {NAME[own]}'s alone", "in both circuits"])[standing]
+    left = _edges_drawn(graph, edges, drawn)
     text = [
-        f"<b>{name}</b><br>{place_}<br>{part:.1%} of importance"
-        for name, place_, part in zip(graph.node_names, said, share.tolist(), strict=True)
+        f"<b>{name}</b><br>{place_}<br>{part:.1%} of importance{drawn_}"
+        for name, place_, part, drawn_ in zip(graph.node_names, said, share.tolist(), left, strict=True)
     ]
     return {
         "type": "scatter",
@@ -259,6 +260,16 @@ def _nodes(graph: Graph, place: Layout, edges: Edges, in_other: NDArray[np.bool_
         "showlegend": False,
         "name": NODE_TRACE,
     }
+
+
+def _edges_drawn(graph: Graph, edges: Edges, drawn: Edges) -> list[str]:
+    """[node]: how many of its edges are drawn; nothing where all of the circuit's are."""
+    if len(drawn) == len(edges):
+        return [""] * graph.n_nodes
+    all_, shown = (
+        np.bincount(np.concatenate(endpoints(graph, some.edge)), minlength=graph.n_nodes) for some in (edges, drawn)
+    )
+    return [f"<br>{n:,} of its {of:,} edges drawn" if of else "" for n, of in zip(shown, all_, strict=True)]
 
 
 def _coloured(standing: NDArray[np.int_], colours: tuple[str, ...]) -> Trace:

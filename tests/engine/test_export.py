@@ -11,9 +11,10 @@ import networkx as nx
 import pyarrow.parquet as pq
 import pytest
 
-from engine import pipeline
+from engine import circuit, pipeline
 from engine.errors import UserError
-from engine.export import edge_names, export, file_name
+from engine.export import FORMATS, NO_FILTERS, Other, edge_names, export, file_name
+from engine.filters import Filters
 from engine.records import Run
 from engine.spec import RunSpec
 from tests.fakes import fake_compute, tiny_compute
@@ -89,6 +90,127 @@ def test_a_part_has_a_circuit_of_its_own(run: Run) -> None:
     half = json.loads(export(run.key, K, "json", "half-a"))
     kept = {name for name, edge in half["edges"].items() if edge["in_graph"]}
     assert len(kept) == K and kept != set(top(run)) and half["source"]["part"] == "half-a"
+
+
+FILTERS = (
+    NO_FILTERS,
+    Filters(sign="positive"),
+    Filters(kinds=("q", "mlp")),
+    Filters(pruned=True),
+    Filters(show="only"),
+    Filters(("v", "mlp", "logits"), "negative", "shared", pruned=True),
+    Filters(kinds=()),
+)
+
+
+@pytest.fixture
+def arm(workspace: Path) -> Run:
+    return pipeline.run(RunSpec(n=4, model="arm", task="countdown"), compute=tiny_compute)
+
+
+@pytest.fixture
+def mdm(workspace: Path) -> Run:
+    return pipeline.run(RunSpec(n=4, model="mdm", task="countdown"), compute=tiny_compute)
+
+
+def left(arm: Run, mdm: Run, filters: Filters) -> list[str]:
+    """What filters leave of the ARM's circuit, by the slow way."""
+    table, other = pipeline.edge_table(arm.key), pipeline.edge_table(mdm.key, "step-00")
+    graph, both = arm.meta.graph, set(other.edge[:K].tolist())
+    alive = circuit.prune(graph, table.edge[:K])
+    names = []
+    for rank in range(K):
+        edge, score = int(table.edge[rank]), float(table.score[rank])
+        name = graph.edge_name(edge)
+        end = name.partition("->")[2]
+        kind = end[-2] if end.endswith(">") else "logits" if end == "logits" else "mlp"
+        fits = kind in filters.kinds and (filters.sign == "both" or (score > 0) == (filters.sign == "positive"))
+        fits &= filters.show == "all" or (edge in both) == (filters.show == "shared")
+        if fits and (alive[rank] or not filters.pruned):
+            names.append(name)
+    return names
+
+
+def edges_in(content: bytes, format: str) -> tuple[list[str], dict[str, object]]:
+    """The edges of a file's circuit, and what the file says of its source."""
+    if format == "json":
+        told = json.loads(content)
+        return [name for name, edge in told["edges"].items() if edge["in_graph"]], told["source"]
+    if format == "graphml":
+        graph = nx.read_graphml(io.BytesIO(content), force_multigraph=True)
+        ranked = sorted(graph.edges(data=True), key=lambda edge: edge[2]["rank"])
+        return [data["name"] for _, _, data in ranked], dict(graph.graph)
+    if format == "parquet":
+        table = pq.read_table(io.BytesIO(content))
+        return table["name"].to_pylist(), json.loads(table.schema.metadata[b"source"])
+    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    return [row["name"] for row in rows], dict(rows[0]) if rows else {}
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: filters.stem or "all")
+def test_every_format_holds_what_filters_leave_and_says_so(arm: Run, mdm: Run, filters: Filters) -> None:
+    expected = left(arm, mdm, filters)
+    wanted = {"run": arm.key, "pair": "embedded", "model": "arm", "task": "countdown", "k": str(K), "part": "total"}
+    wanted |= {"method": "eap-ig", "filters": ", ".join(filters.words) or "none"}
+    for format in FORMATS:
+        names, source = edges_in(export(arm.key, K, format, filters=filters, other=Other(mdm.key, "step-00")), format)
+        assert names == expected
+        if not expected and format == "csv":
+            continue  # a table without rows: its name tells the rest
+        told = {name: str(value) for name, value in source.items()}
+        assert wanted.items() <= told.items()
+        assert "method_version" in told
+        if format != "csv":
+            assert (told["other_run"], told["other_part"], told["edges"]) == (mdm.key, "step-00", str(len(expected)))
+            assert told["versions"].startswith("numpy ")
+
+
+@pytest.mark.parametrize("format", ["graphml", "parquet", "csv"])
+def test_each_edge_says_whether_it_is_shared(arm: Run, mdm: Run, format: str) -> None:
+    content = export(arm.key, K, format, other=Other(mdm.key, "step-00"))
+    both = set(left(arm, mdm, Filters(show="shared")))
+    if format == "csv":
+        found = {row["name"]: row["shared"] == "true" for row in csv.DictReader(io.StringIO(content.decode()))}
+    elif format == "parquet":
+        rows = pq.read_table(io.BytesIO(content)).to_pylist()
+        found = {row["name"]: row["shared"] for row in rows}
+    else:
+        graph = nx.read_graphml(io.BytesIO(content), force_multigraph=True)
+        found = {data["name"]: data["shared"] for _, _, data in graph.edges(data=True)}
+    assert {name for name, shared in found.items() if shared} == both and len(found) == K
+
+
+def test_nodes_without_an_edge_of_the_filtered_circuit_are_not_in_the_references_graph(arm: Run) -> None:
+    content = json.loads(export(arm.key, K, "json", filters=Filters(sign="positive")))
+    kept = [name for name, edge in content["edges"].items() if edge["in_graph"]]
+    ends = {end.partition("<")[0] for name in kept for end in name.split("->")}
+    assert {name for name, node in content["nodes"].items() if node["in_graph"]} == ends | {"logits"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "stem"),
+    [
+        (NO_FILTERS, ""),
+        (Filters(sign="positive", show="only", pruned=True), "-positive-only-pruned"),
+        (Filters(kinds=("v", "q")), "-q-v"),
+        (Filters(kinds=()), "-nothing"),
+        (Filters(kinds=("mlp",), sign="negative"), "-mlp-negative"),
+        (Filters(show="shared"), "-shared"),
+    ],
+)
+def test_a_files_name_says_what_was_chosen(run: Run, filters: Filters, stem: str) -> None:
+    assert file_name(run, 7, "csv", "half-a", filters) == f"embedded-arm-ioi-half-a-7{stem}-{run.key[:8]}.csv"
+
+
+def test_shared_edges_need_another_circuit(run: Run) -> None:
+    with pytest.raises(UserError, match="no circuit to compare"):
+        export(run.key, K, "json", filters=Filters(show="shared"))
+
+
+@pytest.mark.parametrize("wrong", [{"kinds": ("w",)}, {"sign": "up"}, {"show": "most"}])
+def test_filters_that_are_none_are_refused_by_name(wrong: dict[str, object]) -> None:
+    with pytest.raises(UserError, match=next(iter(wrong)).removesuffix("s")):
+        Filters(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("workspace")
