@@ -92,7 +92,7 @@ def circuit(
     run, table = pipeline.get(key), pipeline.edge_table(key, part)
     if not 1 <= k <= len(table.edge):
         raise UserError(f"k is {k}. Choose a number of edges from 1 to {len(table.edge)}.")
-    shared = other and np.isin(table.edge[:k], pipeline.edge_table(other.key, other.part, k).edge)
+    shared = None if other is None else np.isin(table.edge[:k], pipeline.edge_table(other.key, other.part, k).edge)
     kept = choose(run.meta.graph, table.edge[:k], table.score[:k], filters, shared).keep
     return Circuit(run, part, table, k, filters, kept, shared, other)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,6 +15,7 @@ from engine.pipeline import LayerHistogram
 from engine.records import Run
 from engine.uncertainty import BandContrast, Contrast, Estimate
 from pages.figures import activations as drawing
+from pages.figures.caption import captioned
 from pages.figures.palette import Palette
 from pages.parts import activation_data as data
 from pages.parts import activation_files as files
@@ -21,6 +23,7 @@ from pages.parts import address, asking, resources, state, widgets
 from pages.parts.asking import Asked
 from pages.parts.entry import show
 from pages.parts.layer_neurons import neuron_panel
+from pages.parts.origin import Origin, origin
 from pages.parts.state import COUNTS, GROUPED, MIRRORED, SHARES, TOTAL
 
 COLUMNS = ("What", "ARM", "MDM", "ARM - MDM")
@@ -128,9 +131,9 @@ def profile(asked: Asked, early: int, layer: int, mirrored: bool) -> None:
     shares = [resources.layer_shares(side.run.key, TOTAL, asked.k) for side in asked.sides]
     st.subheader("Importance by layer")
     figure = drawing.profile_figure(shares[0], shares[1], early, layer, mirrored, widgets.look())
-    clickable(
-        figure, "layer profile", take_layer, f"Share of importance by layer at K = {asked.k}, ARM and MDM",
-        f"layer-profile-{asked.question.task}-{asked.k}",
+    widgets.chart(
+        figure, "layer profile", f"Share of importance by layer at K = {asked.k}, ARM and MDM", "layer-profile",
+        asked.sides.origin(f"first {early} layers early"), lambda: take_layer("layer profile"),
     )  # fmt: skip
     found = data.specialisation(asked.arm.key, asked.mdm.key, asked.k, early)
     st.markdown(
@@ -152,9 +155,10 @@ def histogram(asked: Asked, region: str, layer: int, bin_index: int | None, shar
     arm, mdm = (rows[model][layer] for model in ("arm", "mdm"))
     shown = drawing.shown_bins([row for side in asked.sides for row in resources.activation_histograms(side.run.key)])
     figure = drawing.histogram_figure(arm, mdm, shown, bin_index, shares, widgets.look())
-    clickable(
-        figure, "activation histogram", take_bin, f"Histogram of the MLP activations of layer {layer}, ARM and MDM",
-        f"activations-{asked.question.task}-layer-{layer}-{region}",
+    widgets.chart(
+        figure, "activation histogram", f"Histogram of the MLP activations of layer {layer}, ARM and MDM",
+        f"activations-layer{layer}-{region}", asked.sides.origin(f"layer {layer}, {region} tokens", with_k=False),
+        lambda: take_bin("activation histogram"),
     )  # fmt: skip
     st.markdown(
         f"**Active**: ARM {arm.active:.1%}, MDM {mdm.active:.1%}. **Excess kurtosis**: ARM {kurtosis(arm)}, MDM "
@@ -171,7 +175,7 @@ def statistics(asked: Asked, region: str) -> None:
     widgets.chart(
         statistics_figure(asked.arm, asked.mdm, region, widgets.look()),
         "statistics", "Share of active neurons, kurtosis, mean and deviation by layer, ARM and MDM",
-        f"activation-statistics-{asked.question.task}-{region}",
+        f"activation-statistics-{region}", statistics_origin(asked.arm, asked.mdm, region),
     )  # fmt: skip
     st.caption(
         f"MLP activations at {region} tokens, all neurons of a layer together. Share active: of neurons and tokens, "
@@ -183,9 +187,9 @@ def norms(asked: Asked, region: str) -> None:
     """How long the vectors are that layers pass on and that heads write."""
     st.subheader("Length of the residual stream")
     widgets.chart(
-        residual_figure(asked.arm.key, asked.mdm.key, widgets.look()),
-        "residual norms",
-        "Norm of the residual stream by layer and position, ARM and MDM", f"residual-norms-{asked.question.task}",
+        residual_figure(asked.arm, asked.mdm, widgets.look()),
+        "residual norms", "Norm of the residual stream by layer and position, ARM and MDM", "residual-norms",
+        residual_origin(asked.arm, asked.mdm),
     )  # fmt: skip
     st.caption(
         "Mean norm of what layers pass on (0: the embedding), by position; token 0, right of the dotted line, is the "
@@ -193,9 +197,9 @@ def norms(asked: Asked, region: str) -> None:
     )
     st.subheader("Length of what heads write")
     widgets.chart(
-        heads_figure(asked.arm.key, asked.mdm.key, region),
-        "head norms", "Norm of every head's output, ARM and MDM",
-        f"head-norms-{asked.question.task}-{region}",
+        heads_figure(asked.arm, asked.mdm, region, widgets.look()),
+        "head norms", "Norm of every head's output, ARM and MDM", f"head-norms-{region}",
+        heads_origin(asked.arm, asked.mdm, region),
     )  # fmt: skip
     st.caption(f"Mean norm of what each head adds to the residual stream at {region} tokens, in the same colours.")
 
@@ -237,9 +241,9 @@ def lens(asked: Asked) -> None:
     )  # fmt: skip
     name = MEASURES[str(measure)]
     widgets.chart(
-        lens_figure(asked.arm.key, asked.mdm.key, name, widgets.look()),
-        "lens by layer",
-        f"By layer: {SAID[name]}, ARM, MDM and their difference", f"lens-{name}-{asked.question.task}",
+        lens_figure(asked.arm, asked.mdm, name, widgets.look()),
+        "lens by layer", f"By layer: {SAID[name]}, ARM, MDM and their difference", f"lens-{name.replace('_', '-')}",
+        lens_origin(asked.arm, asked.mdm, name),
     )  # fmt: skip
     st.caption(
         "Means over the examples' readouts. The band is the 95 % interval over examples; where it leaves 0 out, the "
@@ -250,63 +254,76 @@ def lens(asked: Asked) -> None:
 def downloads(asked: Asked, region: str) -> None:
     st.header("Download", divider="gray")
     st.caption("The camera on every figure saves it as an SVG picture; a table's own button saves it as CSV.")
-    offered: dict[str, Callable[[], list[files.Row]]] = {
-        "Importance by layer": lambda: files.profile_rows(asked),
-        "Histograms": lambda: files.histogram_rows(asked),
-        "Residual norms": lambda: files.norm_rows(asked),
-        f"Head norms ({region})": lambda: files.head_rows(asked, region),
-        "Specialisation": lambda: [dict(row) for row in spread_rows(asked)],
-        "Lens by layer": lambda: files.lens_rows(asked),
+    with_k, without = asked.sides.origin(), asked.sides.origin(with_k=False)
+    of_region = asked.sides.origin(f"{region} tokens", with_k=False)
+    offered: dict[str, tuple[Origin, Callable[[], list[files.Row]]]] = {
+        "Importance by layer": (with_k, lambda: files.profile_rows(asked)),
+        "Histograms": (without, lambda: files.histogram_rows(asked)),
+        "Residual norms": (without, lambda: files.norm_rows(asked)),
+        f"Head norms ({region})": (of_region, lambda: files.head_rows(asked, region)),
+        "Specialisation": (with_k, lambda: [dict(row) for row in spread_rows(asked)]),
+        "Lens by layer": (without, lambda: files.lens_rows(asked)),
     }
     with st.container(horizontal=True):
-        for label, rows in offered.items():
+        for label, (source, rows) in offered.items():
             name = label.partition(" (")[0].lower().replace(" ", "-")
+            file = f"{name}-{region}" if source is of_region else name
             st.download_button(
-                label, _csv(rows), file_name=f"{name}-{asked.question.task}-{asked.k}.csv", mime="text/csv",
+                label, _csv(rows, source), file_name=f"{source.stem(file)}.csv", mime="text/csv",
                 key=f"download {name}", icon=":material/download:", on_click="ignore",
             )  # fmt: skip
 
 
 # What doesn't depend on K is drawn once; figures are shared by all sessions as they are, so nobody may change them.
 
+_BY_KEY: dict[str | type[Any], Callable[[Any], Any]] = {Run: lambda run: run.key}
 
-@st.cache_resource(show_spinner=False, max_entries=32, hash_funcs={Run: lambda run: run.key})
+
+@st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=_BY_KEY)
 def statistics_figure(arm: Run, mdm: Run, region: str, look: Palette) -> go.Figure:
-    return drawing.statistics_figure(histograms(arm, region), histograms(mdm, region), look)
+    figure = drawing.statistics_figure(histograms(arm, region), histograms(mdm, region), look)
+    return captioned(figure, statistics_origin(arm, mdm, region).lines, look)
 
 
-@st.cache_resource(show_spinner=False, max_entries=32)
-def residual_figure(arm: str, mdm: str, look: Palette) -> go.Figure:
-    return drawing.residual_figure(*data.residual_norms(arm, mdm), look)
+@st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=_BY_KEY)
+def residual_figure(arm: Run, mdm: Run, look: Palette) -> go.Figure:
+    figure = drawing.residual_figure(*data.residual_norms(arm.key, mdm.key), look)
+    return captioned(figure, residual_origin(arm, mdm).lines, look)
 
 
-@st.cache_resource(show_spinner=False, max_entries=32)
-def heads_figure(arm: str, mdm: str, region: str) -> go.Figure:
-    return drawing.heads_figure(data.head_norms(arm, "arm", region), data.head_norms(mdm, "mdm", region))
+@st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=_BY_KEY)
+def heads_figure(arm: Run, mdm: Run, region: str, look: Palette) -> go.Figure:
+    norms = (data.head_norms(run.key, model, region) for model, run in (("arm", arm), ("mdm", mdm)))
+    return captioned(drawing.heads_figure(*norms), heads_origin(arm, mdm, region).lines, look)
 
 
-@st.cache_resource(show_spinner=False, max_entries=32)
-def lens_figure(arm: str, mdm: str, measure: str, look: Palette) -> go.Figure:
-    contrast, _ = data.lens_bands(arm, mdm)[measure]
-    return drawing.lens_figure(contrast, SAID[measure], measure.endswith("top"), look)
+@st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=_BY_KEY)
+def lens_figure(arm: Run, mdm: Run, measure: str, look: Palette) -> go.Figure:
+    contrast, _ = data.lens_bands(arm.key, mdm.key)[measure]
+    figure = drawing.lens_figure(contrast, SAID[measure], measure.endswith("top"), look)
+    return captioned(figure, lens_origin(arm, mdm, measure).lines, look)
+
+
+def statistics_origin(arm: Run, mdm: Run, region: str) -> Origin:
+    return origin([arm, mdm], about=[f"MLP activations at {region} tokens"])
+
+
+def residual_origin(arm: Run, mdm: Run) -> Origin:
+    return origin([arm, mdm], about=["norm of the residual stream"])
+
+
+def heads_origin(arm: Run, mdm: Run, region: str) -> Origin:
+    return origin([arm, mdm], about=[f"norm of what heads write at {region} tokens"])
+
+
+def lens_origin(arm: Run, mdm: Run, measure: str) -> Origin:
+    return origin([arm, mdm], about=[SAID[measure]])
 
 
 def histograms(run: Run, region: str) -> list[LayerHistogram]:
     """By layer."""
     found = [row for row in resources.activation_histograms(run.key) if row.region == region]
     return sorted(found, key=lambda row: row.layer)
-
-
-def clickable(figure: go.Figure, key: str, take: Callable[[str], None], alt: str, name: str) -> None:
-    st.plotly_chart(
-        figure,
-        width="stretch",
-        key=key,
-        on_select=lambda: take(key),
-        selection_mode="points",
-        config=widgets.chart_config(name),
-        alt=alt,
-    )
 
 
 def take_layer(chart: str) -> None:
@@ -393,8 +410,9 @@ def _forget_bin() -> None:
     st.session_state[state.BIN] = None
 
 
-def _csv(rows: Callable[[], list[files.Row]]) -> Callable[[], bytes]:
-    return lambda: files.as_csv(rows())
+def _csv(rows: Callable[[], list[files.Row]], source: Origin) -> Callable[[], bytes]:
+    about = {"about": ", ".join(source.about)} if source.about else {}
+    return lambda: files.as_csv([{**row, **about, **source.columns} for row in rows()])
 
 
 show(page)

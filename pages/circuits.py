@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from engine import circuit, pipeline
-from engine.export import FORMATS, file_name
+from engine.export import FORMATS, Other, file_name, file_stem
+from engine.filters import CLASSES, KINDS, SIGNS, Chosen, Filters, choose
 from engine.pairs import Pair
 from engine.records import Run
 from engine.tasks import measured_on, task_named
 from pages.figures import charts
 from pages.figures import circuit as drawing
+from pages.figures.caption import captioned
 from pages.parts import address, asking, resources, state, widgets
 from pages.parts.asking import Asked
 from pages.parts.entry import show
 from pages.parts.node import node_panel
+from pages.parts.origin import origin
 from pages.parts.sides import Side, Sides
 from pages.parts.state import TOTAL, Question
 
 TILE = 215  # pixels: five in a row of a wide window, and in as many rows as it takes of a narrow one
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What of the circuits is drawn; the numbers beside them don't depend on it."""
-
-    kinds: tuple[str, ...]
-    sign: str
-    show: str
-    pruned: bool
-
-    @property
-    def active(self) -> bool:
-        return bool(set(self.kinds) != set(drawing.KINDS) or self.sign != "both" or self.show != "all" or self.pruned)
 
 
 def page() -> None:
@@ -83,15 +71,16 @@ def choose_filters(arm: Run, mdm: Run) -> tuple[tuple[str, str], Filters]:
     """The part of the answer and of the edges to look at."""
     with st.popover("Filters", icon=":material/filter_alt:"):
         show = st.segmented_control(
-            "Edges", drawing.CLASSES, default="all", required=True, key=state.SHOW, bind=state.URL,
+            "Edges", CLASSES, default="all", required=True, key=state.SHOW, bind=state.URL,
             help="shared: among the K strongest of both models; only: of one.",
         )  # fmt: skip
         sign = st.segmented_control(
-            "Sign", drawing.SIGNS, default="both", required=True, key=state.SIGN, bind=state.URL,
+            "Sign", SIGNS, default="both", required=True, key=state.SIGN, bind=state.URL,
             help="positive: pushes towards the right answer.",
         )  # fmt: skip
         kinds = st.pills(
-            "Read as", drawing.KINDS, selection_mode="multi", default=drawing.KINDS, key=state.KINDS, bind=state.URL,
+            "Read as", KINDS, selection_mode="multi", default=KINDS, format_func=drawing.kind_name, key=state.KINDS,
+            bind=state.URL,
             help="Where an edge arrives: a head's queries, keys or values, an MLP, or the logits.",
         )  # fmt: skip
         pruned = st.toggle(
@@ -156,56 +145,67 @@ def numbers(sides: Sides) -> None:
 def graphs(sides: Sides, filters: Filters) -> None:
     """Draw both circuits."""
     for column, side in zip(st.columns(2), sides, strict=True):
-        figure, count = picture(sides, side.model, filters)
+        figure, chosen = picture(sides, side.model, filters)
         with column:
             st.subheader(side.title)
-            draw_graph(figure, side, sides)
-            st.caption(drawn_note(count, sides.k, filters))
+            if not len(chosen):
+                st.warning(drawn_note(chosen, filters), icon=":material/filter_alt:")
+            draw_graph(figure, side, sides, filters)
+            if len(chosen):
+                st.caption(drawn_note(chosen, filters))
     st.caption(
         "Circles are heads, squares MLPs; size is importance. Filled green: in both circuits. A line's width is its "
-        "|score|. Click a node to see what it writes."
+        "|score|. Colour and size are those of the whole circuits, whatever filters leave to draw. Click a node to see "
+        "what it writes."
     )
     st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in sides))
 
 
-def picture(sides: Sides, model: str, filters: Filters) -> tuple[go.Figure, int]:
-    """A model's graph, and how many edges the filters leave of it."""
-    drawn = {
-        side.model: drawing.filtered(
-            sides.graph,
-            edges,
-            kinds=filters.kinds,
-            sign=filters.sign,
-            show=filters.show,
-            pruned=filters.pruned,
-        )
-        for side, edges in sides.classified()
-    }
-    others = drawing.nodes_in(sides.graph, drawn["mdm" if model == "arm" else "arm"])
-    node = state.chosen_node()
-    figure = drawing.circuit_figure(sides.graph, model, drawn[model], others, widgets.look(), node)
-    return figure, len(drawn[model])
-
-
-def draw_graph(figure: go.Figure, side: Side, sides: Sides) -> None:
-    key = f"graph {side.model}"
-    st.plotly_chart(
-        figure,
-        width="stretch",
-        key=key,
-        on_select=lambda: state.take_click(key),
-        selection_mode="points",
-        config=widgets.chart_config(f"circuit-{side.model}-{side.run.spec.task}-{sides.k}"),
-        alt=f"Circuit of the {side.title} at K = {sides.k}",
+def picture(sides: Sides, model: str, filters: Filters) -> tuple[go.Figure, Chosen]:
+    """A model's graph, and what the filters leave of its edges."""
+    (own, edges), (_, others) = sorted(sides.classified, key=lambda found: found[0].model != model)
+    chosen = chosen_of(sides, edges, filters)
+    in_other = drawing.nodes_in(sides.graph, others)
+    figure = drawing.circuit_figure(
+        sides.graph, model, edges, in_other, widgets.look(), state.chosen_node(), chosen.keep
     )
+    told = [f"circuit of the {own.title}"]
+    drawn = min(len(chosen), drawing.DRAWN_MOST)
+    if drawn < len(edges):
+        told += [f"{drawn:,} of {len(edges):,} edges drawn", *filters.words]
+    return captioned(figure, sides.origin(*told).lines, widgets.look()), chosen
 
 
-def drawn_note(count: int, k: int, filters: Filters) -> str:
-    shown = min(count, drawing.DRAWN_MOST)
-    words = f"{shown:,} of {k:,} edges drawn"
-    if count > shown:
-        words += f"; the weaker {count - shown:,} are not drawn but count for the nodes' size"
-    return words + (". Filters are on." if filters.active else ".")
+def chosen_of(sides: Sides, edges: drawing.Edges, filters: Filters) -> Chosen:
+    return choose(sides.graph, edges.edge, edges.score, filters, edges.shared)
+
+
+def draw_graph(figure: go.Figure, side: Side, sides: Sides, filters: Filters) -> None:
+    key, alt = f"graph {side.model}", f"Circuit of the {side.title} at K = {sides.k}"
+    file = file_stem(side.run, sides.k, side.part, filters)
+    widgets.show_chart(figure, key, alt, file, lambda: state.take_click(key))
+
+
+def drawn_note(chosen: Chosen, filters: Filters) -> str:
+    """How many edges of a circuit are drawn, and why not the others."""
+    k, left = len(chosen.keep), len(chosen)
+    shown, others = min(left, drawing.DRAWN_MOST), k - left - chosen.pruned
+    sentences = [f"{shown:,} of {k:,} edges drawn." if left else f"None of the {k:,} edges is drawn."]
+    if chosen.pruned:
+        whole = "all of them" if chosen.pruned == k else f"{chosen.pruned:,}"
+        sentences.append(f"Pruning leaves out {whole}: on no path from input to logits within the circuit.")
+    if others:
+        words = ", ".join(word for word in filters.words if word != "pruned")
+        sentences.append(
+            f"{others:,} more are not among those asked for ({words})."
+            if chosen.pruned
+            else f"{others:,} are not among those asked for ({words})."
+        )
+    if left > shown:
+        sentences.append(f"The weaker {left - shown:,} are not drawn but count for the nodes' size.")
+    if filters.active:
+        sentences.append(f"Overlap and all other numbers speak of all {k:,}.")
+    return " ".join(sentences)
 
 
 def curves(sides: Sides) -> None:
@@ -221,7 +221,7 @@ def curves(sides: Sides) -> None:
             lines.append(charts.Curve("MDM with itself", resources.halves(mdm.run.key), "mdm"))
         here = resources.overlap(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
         figure = charts.overlap_figure(lines, sides.graph.n_edges, sides.k, here, look)
-        widgets.chart(figure, "overlap", "Overlap of the two circuits at every K", f"overlap-{arm.run.spec.task}")
+        widgets.chart(figure, "overlap", "Overlap of the two circuits at every K", "overlap", sides.origin())
         st.caption(
             "With itself: the circuits of two halves of the prompts, as high as an overlap can be expected to go."
         )
@@ -230,7 +230,7 @@ def curves(sides: Sides) -> None:
         shares = [resources.layer_shares(side.run.key, side.part, sides.k) for side in (arm, mdm)]
         early = circuit.early_boundary(sides.graph.n_layers)
         figure = charts.profile_figure(shares[0], shares[1], early, look)
-        widgets.chart(figure, "profile", "Share of importance by layer, ARM and MDM", f"layers-{arm.run.spec.task}")
+        widgets.chart(figure, "profile", "Share of importance by layer, ARM and MDM", "layers", sides.origin())
         at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
         st.caption(
             f"At K = {sides.k:,}. Early share: ARM {circuit.written(at.arm.early_share, '.1%')}, MDM "
@@ -252,7 +252,8 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
         selves = [resources.self_overlap(run, sides.k) for _, run in points]
         solved = [run.meta.accuracy for _, run in points]
         figure = charts.drift_figure([step for step, _ in points], overlap, selves, solved, widgets.look())
-        widgets.chart(figure, "drift", "Overlap with the ARM along post-training", f"drift-{asked.task}")
+        runs = origin([sides.arm.run, *(run for _, run in points)], sides.k)
+        widgets.chart(figure, "drift", "Overlap with the ARM along post-training", "drift", runs)
     open_specs = {spec for job in resources.job_queue().jobs() if job.is_open for spec in job.specs}
     if missing and not set(missing) <= open_specs and not pipeline.obstacle(missing[0]):
         st.button(
@@ -266,36 +267,43 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
 
 
 def downloads(sides: Sides, filters: Filters) -> None:
+    """Files of what is shown: the filtered circuits, which say so in their names and within."""
     st.header("Download", divider="gray")
-    st.caption("The camera on every figure saves it as an SVG picture.")
-    for side in sides:
+    st.caption("What is drawn above, filters included. The camera on every figure saves it as an SVG picture.")
+    chosen = f" ({', '.join(filters.words)})" if filters.active else ""
+    for side, edges in sides.classified:
+        count = f"{sides.k:,}"
+        if filters.active:
+            count = f"{len(chosen_of(sides, edges, filters)):,} of {count}"
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{side.title}, {sides.k:,} edges:")
+            st.markdown(f"{side.title}, {count} edges{chosen}:")
             for kind in FORMATS:
                 st.download_button(
                     kind.upper() if kind != "graphml" else "GraphML",
-                    _exporter(side, sides.k, kind),
-                    file_name=file_name(side.run, sides.k, kind, side.part),
+                    _exporter(sides, side, kind, filters),
+                    file_name=file_name(side.run, sides.k, kind, side.part, filters),
                     key=f"download {side.model} {kind}",
                     icon=":material/download:",
                     on_click="ignore",
                 )
             st.download_button(
                 "Picture (HTML)",
-                _picture(sides, side.model, filters),
-                file_name=file_name(side.run, sides.k, "html", side.part),
+                _picture(sides, side, filters),
+                file_name=file_name(side.run, sides.k, "html", side.part, filters),
                 key=f"download {side.model} html",
                 icon=":material/image:",
                 on_click="ignore",
             )
 
 
-def _exporter(side: Side, k: int, kind: str) -> Callable[[], bytes]:
-    return lambda: resources.exported(side.run.key, k, kind, side.part)
+def _exporter(sides: Sides, side: Side, kind: str, filters: Filters) -> Callable[[], bytes]:
+    other = sides.mdm if side.model == "arm" else sides.arm
+    return lambda: resources.exported(side.run.key, sides.k, kind, side.part, filters, Other(other.run.key, other.part))
 
 
-def _picture(sides: Sides, model: str, filters: Filters) -> Callable[[], bytes]:
-    return lambda: widgets.picture(picture(sides, model, filters)[0])
+def _picture(sides: Sides, side: Side, filters: Filters) -> Callable[[], bytes]:
+    name = file_stem(side.run, sides.k, side.part, filters)
+    return lambda: widgets.picture(picture(sides, side.model, filters)[0], name)
 
 
 show(page)

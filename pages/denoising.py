@@ -15,6 +15,7 @@ from pages.figures.denoising import LensAt
 from pages.parts import address, asking, resources, state, walks, widgets
 from pages.parts.asking import Asked
 from pages.parts.entry import show
+from pages.parts.origin import Origin
 from pages.parts.state import TOTAL
 from pages.parts.walks import SAMPLERS, Look
 
@@ -83,7 +84,8 @@ def trajectory(look: Look, kept: Sequence[int]) -> None:
     figure = drawing.walk_figure(walk, look.answer, widgets.look())
     widgets.chart(
         figure, "trajectory", f"Trajectory of the MDM under {sampler} on example {look.example}",
-        f"trajectory-{look.asked.question.task}-{look.example}-{sampler}",
+        f"trajectory-example{look.example}-{sampler}",
+        look.asked.sides.mdm.origin(f"example {look.example}", f"sampler {sampler}"),
     )  # fmt: skip
     ended, right = " ".join(visible(token) for token in drawing.final_tokens(walk)), walk[-1].correct
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -249,9 +251,10 @@ def step_circuit(look: Look, step: int) -> None:
         everywhere = graph_drawing.nodes_in(asked.graph, graph_drawing.top_edges(other.edge, other.score, own.edge))
         figure = graph_drawing.circuit_figure(asked.graph, "mdm", edges, everywhere, widgets.look())
         figure.update_layout(height=max(GRAPH_HEIGHT, GRAPH_ROW * asked.graph.n_layers))
+        title = asked.sides.mdm.title
         widgets.chart(
-            figure, "step graph", f"Circuit of step {step} of the MDM at K = {asked.k}",
-            f"circuit-{part}-{asked.question.task}-{asked.k}",
+            figure, "step graph", f"Circuit of step {step} of the MDM at K = {asked.k}", f"circuit-{part}",
+            asked.sides.origin(f"circuit of the {title}, {part}", f"shared: with the ARM's {site or 'whole answer'}"),
         )  # fmt: skip
         st.caption(f"Shared: also among the {asked.k:,} strongest of the ARM's {site or 'whole answer'}.")
 
@@ -303,7 +306,7 @@ def lens_section(look: Look, step: int) -> None:
     with panel:
         position_panel(look, found, step, position)
     with maps:
-        lens_maps(look, at, position)
+        lens_maps(look, at, step, position)
 
 
 def choose_position(look: Look) -> int:
@@ -342,7 +345,8 @@ def position_panel(look: Look, found: dict[str, dict[tuple[int, int], LensAt]], 
     widgets.chart(
         drawing.position_figure(lines, widgets.look()), "position lens",
         f"Probability and rank of the right answer over layers at position {position}",
-        f"lens-{look.asked.question.task}-{look.example}-{step}-{position}",
+        f"lens-example{look.example}-step{step}-position{position}",
+        look.asked.sides.origin(f"example {look.example}, step {step}, answer position {position}", with_k=False),
     )  # fmt: skip
     said = [_readable_said(name, lines[model]) for model, name in (("arm", "ARM"), ("mdm", "MDM")) if model in lines]
     if steps and max(steps) < step:
@@ -352,21 +356,18 @@ def position_panel(look: Look, found: dict[str, dict[tuple[int, int], LensAt]], 
     )
 
 
-def lens_maps(look: Look, at: dict[str, dict[int, LensAt]], position: int) -> None:
+def lens_maps(look: Look, at: dict[str, dict[int, LensAt]], step: int, position: int) -> None:
     for column, side in zip(st.columns(2), look.asked.sides, strict=True):
         with column:
             when = "every position teacher-forced" if side.model == "arm" else "masked positions"
             st.caption(f"{side.title}: probability of the right token, with the top token as text; {when}")
             key = f"lens map {side.model}"
-            st.plotly_chart(
-                drawing.lens_figure(at[side.model], look.answer, position, side.model, widgets.look()),
-                width="stretch",
-                key=key,
-                on_select=_taker(key),
-                selection_mode="points",
-                config=widgets.chart_config(f"lens-map-{side.model}-{look.asked.question.task}-{look.example}"),
-                alt=f"Logit lens of the {side.title}: layers by answer positions",
-            )
+            figure = drawing.lens_figure(at[side.model], look.answer, position, side.model, widgets.look())
+            about = f"example {look.example}" + ("" if side.model == "arm" else f", step {step}")
+            widgets.chart(
+                figure, key, f"Logit lens of the {side.title}: layers by answer positions",
+                f"lens-map-{about.replace(', ', '-').replace(' ', '')}", side.origin("logit lens", about), _taker(key),
+            )  # fmt: skip
 
 
 def take_position(chart: str) -> None:
@@ -401,14 +402,17 @@ def between_steps(look: Look) -> None:
         st.subheader("Step with step")
         values = walks.overlaps(asked.mdm.key, asked.mdm.key, parts, parts, asked.k)
         figure = drawing.overlap_figure(values, parts, parts, colours.mdm, colours)
-        widgets.chart(figure, "steps", "Overlap of every two steps' circuits", f"overlap-steps-{asked.question.task}")
+        widgets.chart(
+            figure, "steps", "Overlap of every two steps' circuits", "overlap-steps",
+            asked.sides.mdm.origin("overlap of the circuits of its steps, in percent", k=asked.k),
+        )  # fmt: skip
     with right:
         st.subheader("Step with the ARM's site")
         values = walks.overlaps(asked.mdm.key, asked.arm.key, parts, sites, asked.k)
         figure = drawing.overlap_figure(values, parts, sites, colours.shared, colours)
         widgets.chart(
-            figure, "sites", "Overlap of every step's circuit with that of every site of the ARM",
-            f"overlap-sites-{asked.question.task}",
+            figure, "sites", "Overlap of every step's circuit with that of every site of the ARM", "overlap-sites",
+            asked.sides.origin("overlap of the circuits of steps and sites, in percent"),
         )  # fmt: skip
     st.subheader("Importance by layer, in percent")
     profiles = {
@@ -422,7 +426,7 @@ def between_steps(look: Look) -> None:
             figure = drawing.layers_figure(profiles[side.model], names, side.model, highest, colours)
             widgets.chart(
                 figure, f"layers {side.model}", f"Importance by layer of each part of the {side.title}",
-                f"layers-parts-{side.model}-{asked.question.task}",
+                f"layers-parts-{side.model}", side.origin("importance by layer, in percent", k=asked.k),
             )  # fmt: skip
 
 
@@ -435,7 +439,8 @@ def readable(look: Look) -> None:
     figure = drawing.readable_figure(mdm, _at_step(arm, 0), look.answer, widgets.look())
     widgets.chart(
         figure, "readable", "Layer from which the right answer is the top token, by step and position",
-        f"readable-{look.asked.question.task}-{look.example}",
+        f"readable-example{look.example}",
+        look.asked.sides.origin(f"example {look.example}", "layer from which the answer is read", with_k=False),
     )  # fmt: skip
     st.caption(
         "The layer after which the right token is the top one and stays it (emb.: the embedding already). Empty: the "
@@ -456,8 +461,8 @@ def accuracy(asked: Asked) -> None:
         return
     figure = drawing.accuracy_figure(rows, of_arm, widgets.look())
     widgets.chart(
-        figure, "accuracy", "Share of problems solved against the number of denoising steps",
-        f"accuracy-steps-{asked.question.task}",
+        figure, "accuracy", "Share of problems solved against the number of denoising steps", "accuracy-steps",
+        asked.sides.origin(with_k=False),
     )  # fmt: skip
     st.caption(
         f"{rows[0].total:,} held-out problems for every number of steps, the surest positions first; {of_arm[1]:,} for "
@@ -466,19 +471,20 @@ def accuracy(asked: Asked) -> None:
 
 
 def downloads(look: Look) -> None:
-    asked, task = look.asked, look.asked.question.task
+    asked = look.asked
     st.header("Download", divider="gray")
     st.caption("The camera on every figure saves it as an SVG picture.")
-    tables: list[tuple[str, str, Callable[[], bytes]]] = [
-        ("Trajectories of this example (CSV)", f"trajectories-{task}-{look.example}", lambda: walks.walks_csv(look)),
-        ("Lens of this example (CSV)", f"lens-{task}-{look.example}", lambda: walks.lens_csv(look)),
-        ("Overlaps of the steps (CSV)", f"steps-{task}-{asked.k}", lambda: walks.steps_csv(asked)),
-        ("Accuracy by steps (CSV)", f"accuracy-steps-{task}", lambda: walks.accuracy_csv(asked.mdm)),
+    mdm, both, example = asked.sides.mdm.origin(), asked.sides.origin(with_k=False), f"example{look.example}"
+    tables: list[tuple[str, str, Origin, Callable[[], bytes]]] = [
+        ("Trajectories of this example (CSV)", f"trajectories-{example}", mdm, lambda: walks.walks_csv(look)),
+        ("Lens of this example (CSV)", f"lens-{example}", both, lambda: walks.lens_csv(look)),
+        ("Overlaps of the steps (CSV)", "steps", asked.sides.origin(), lambda: walks.steps_csv(asked)),
+        ("Accuracy by steps (CSV)", "accuracy-steps", mdm, lambda: walks.accuracy_csv(asked.mdm)),
     ]
     with st.container(horizontal=True):
-        for label, name, make in tables:
+        for label, name, origin, make in tables:
             st.download_button(
-                label, make, file_name=f"{asked.question.pair}-{name}.csv", mime="text/csv", key=f"download {name}",
+                label, make, file_name=f"{origin.stem(name)}.csv", mime="text/csv", key=f"download {name}",
                 icon=":material/download:", on_click="ignore",
             )  # fmt: skip
     st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in asked.sides))

@@ -108,7 +108,7 @@ def strongest_layer(asked: Asked) -> int:
 def marks(asked: Asked) -> None:
     """Which MLPs are in the circuits at K."""
     graph = asked.graph
-    inside = {side.model: drawing.nodes_in(graph, edges) for side, edges in asked.sides.classified()}
+    inside = {side.model: drawing.nodes_in(graph, edges) for side, edges in asked.sides.classified}
     groups: dict[str, list[str]] = {"both circuits": [], "the ARM's only": [], "the MDM's only": [], "neither": []}
     for layer in range(graph.n_layers):
         arm, mdm = (bool(inside[model][graph.mlp(layer)]) for model in MODELS)
@@ -177,14 +177,13 @@ def scatter(asked: Asked, neurons: Layer, chosen: int | None) -> None:
     key = f"neuron scatter {asked.arm.key[:8]} {asked.mdm.key[:8]} {neurons.number}"
     points = Points(neurons.number, neurons.attribution, neurons.said, neurons.among_strongest)
     pins = [j for layer, j in neuron.pins() if layer == neurons.number and j < len(neurons)]
-    st.plotly_chart(
+    widgets.chart(
         scatter_figure(points, widgets.look(), chosen, pins),
-        width="stretch",
-        key=key,
-        on_select=lambda: neuron.take_click(key, neurons.number),
-        selection_mode="points",
-        config=widgets.chart_config(f"neurons-{asked.question.task}-m{neurons.number}"),
-        alt=f"Attribution of every neuron of layer {neurons.number} in the ARM and in the MDM",
+        key,
+        f"Attribution of every neuron of layer {neurons.number} in the ARM and in the MDM",
+        f"neurons-m{neurons.number}",
+        asked.sides.origin(f"attribution of the neurons of m{neurons.number}", with_k=False),
+        lambda: neuron.take_click(key, neurons.number),
     )
 
 
@@ -210,7 +209,7 @@ def layer_table(asked: Asked, neurons: Layer, order: NDArray[np.int_], chosen: i
     if len(order) > MOST_ROWS:
         note += f" Here are the first {MOST_ROWS:,} of {len(order):,} neurons; the download has all."
     with st.container(horizontal=True, vertical_alignment="center"):
-        download(lambda: table_of([(neurons, order)], halves=True), f"neurons-{asked.question.task}-m{neurons.number}")
+        download(asked, lambda: table_of([(neurons, order)], halves=True), f"neurons-m{neurons.number}")
         st.caption(note)
 
 
@@ -299,7 +298,7 @@ def promoting(asked: Asked, found: Sequence[Promoter], shown: str) -> None:
     now = st.session_state.get(state.LAYER), st.session_state.get(state.NEURON)
     key = f"neuron search {asked.arm.key[:8]} {asked.mdm.key[:8]} {shown}"
     selectable(table, key, [one.spot for one in found], now, "Neurons that promote the token", "auto")
-    download(lambda: table, f"promoters-{asked.question.task}")
+    download(asked, lambda: table, "promoters")
 
 
 def pinned(asked: Asked) -> None:
@@ -326,7 +325,7 @@ def pinned(asked: Asked) -> None:
                 f"Unpin {name_of(spot)}", key=f"unpin {name_of(spot)}", icon=":material/keep_off:",
                 on_click=neuron.toggle_pin, args=(spot,),
             )  # fmt: skip
-        download(lambda: table_of(rows, halves=True), f"pinned-{asked.question.task}")
+        download(asked, lambda: table_of(rows, halves=True), "pinned")
 
 
 def table_of(rows: Sequence[tuple[Layer, NDArray[np.int_]]], halves: bool = False) -> pa.Table:
@@ -368,9 +367,18 @@ def selectable(
     )
 
 
-def download(made: Callable[[], pa.Table], name: str) -> None:
+def download(asked: Asked, made: Callable[[], pa.Table], name: str) -> None:
+    """A table as CSV, each row with where it comes from."""
+    source = asked.sides.origin(with_k=False)
+
+    def data() -> bytes:
+        table = made()
+        for column, value in source.columns.items():
+            table = table.append_column(column, pa.repeat(str(value), len(table)))
+        return csv_of_table(table)
+
     st.download_button(
-        "CSV", lambda: csv_of_table(made()), file_name=f"{name}.csv", mime="text/csv", key=f"download {name}",
+        "CSV", data, file_name=f"{source.stem(name)}.csv", mime="text/csv", key=f"download {name}",
         icon=":material/download:", on_click="ignore",
     )  # fmt: skip
 

@@ -18,6 +18,7 @@ from pages.figures import charts
 from pages.parts import resources, standing, state, widgets
 from pages.parts.choose_k import choose_k
 from pages.parts.entry import show
+from pages.parts.origin import origin
 from pages.parts.state import DEFAULT_K, TOTAL, Question
 from pages.parts.watching import watch_jobs
 
@@ -168,8 +169,9 @@ def show_pair(pair: Pair, cells: list[Cell], k: int) -> None:
     st.markdown("\n".join(f"- {sentence}" for sentence in answers(findings, k)))
     figure = charts.overview_figure([finding.row for finding in findings], widgets.look())
     widgets.chart(
-        figure, f"overview {pair.name}", f"Overlap of ARM and MDM by task at K = {k}", f"overview-{pair.name}"
-    )
+        figure, f"overview {pair.name}", f"Overlap of ARM and MDM by task at K = {k}", "overview",
+        origin([run for finding in findings for _, run in _sides(finding)], k),
+    )  # fmt: skip
     show_table(findings)
     for said in [*unable(findings), *remarks(findings)]:
         st.warning(said, icon=":material/report:")

@@ -77,6 +77,11 @@ def top_edges(edge: NDArray[np.int32], score: NDArray[np.float32], other: NDArra
     return Edges(edge, score, np.arange(len(edge), dtype=np.int32), np.isin(edge, other))
 
 
+def kind_name(kind: str) -> str:
+    """What a reader, and an address, call a kind of engine.filters.KINDS."""
+    return {"mlp": "MLP"}.get(kind, kind)
+
+
 def node_kind(name: str) -> str:
     return name if name in ("input", "logits") else {"a": "head", "m": "mlp"}[name[0]]
 

@@ -18,10 +18,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from engine import bins
 from engine.errors import UserError
+from engine.filters import CLASSES, KINDS, SIGNS
 from engine.pairs import pair_named, pairs
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS
 from engine.tasks import task_named, task_names
-from pages.figures.circuit import CLASSES, KINDS, SIGNS
+from pages.figures.circuit import kind_name
 from pages.parts import state
 from pages.parts.state import AUTO, SHARED
 from pages.parts.widgets import plain
@@ -73,7 +74,7 @@ KEYS = {
     state.DTYPE: Key("the precision", (AUTO, *DTYPES)),
     state.STEP: Key("the step of post-training"),
     state.K: Key("K", bounds=(1, MOST_WHOLE)),
-    state.KINDS: Key("the kind of edges", KINDS, several=True),
+    state.KINDS: Key("the kind of edges", tuple(map(kind_name, KINDS)), several=True),
     state.SIGN: Key("the sign of edges", SIGNS),
     state.SHOW: Key("the choice of edges", CLASSES),
     state.PRUNE: Key("the pruning", ("true", "false")),

@@ -14,66 +14,66 @@ ROLES_NOTE = "Each row sums to 1: how a token of that role spreads its attention
 SCORES_NOTE = "Attention scores are measured on random tokens that come twice; at 1 a head looks at nothing else."
 
 
-def attention_panel(sides: Sides, node: int) -> None:
-    """Patterns, roles and scores of the head that is node `node`."""
+def attention_panel(sides: Sides, node: int, example: int | None) -> None:
+    """Patterns, roles and scores of the head that is node `node`; patterns on an example, None: the first kept."""
     st.markdown("**What this head looks at**")
-    patterns(sides, node)
+    patterns(sides, node, example)
     roles(sides, node)
     scores(sides, node)
 
 
 @st.fragment
-def patterns(sides: Sides, node: int) -> None:
-    """Attention on an input of the reader's choice; another choice draws nothing else anew."""
-    kept = choose_inputs(sides, node)
+def patterns(sides: Sides, node: int, example: int | None) -> None:
+    """Attention on an example at a step of the reader's choice; another step draws nothing else anew."""
+    kept = choose_inputs(sides, node, example)
     if kept is None:
+        return
+    found = {side.model: resources.attention_patterns(side.run.key, node)[kept[side.model].input] for side in sides}
+    highest = max(float(pattern.max(initial=0.0)) for pattern in found.values())
+    look, name = widgets.look(), sides.graph.node_names[node]
+    for column, side in zip(st.columns(2), sides, strict=True):
+        with column:
+            one = kept[side.model]
+            st.caption(
+                f"{side.title}{_when(side, one)}, example {one.example}: every row is a token that looks, every column "
+                "one looked at"
+            )
+            figure = drawing.pattern_figure(one, found[side.model], side.model, highest, look)
+            widgets.chart(
+                figure, f"pattern {side.model}", f"Attention pattern in the {side.title} on example {one.example}",
+                f"attention-{name}-example{one.example}",
+                side.origin(f"attention of {name}", f"example {one.example}, {one.part}"),
+            )  # fmt: skip
+
+
+def choose_inputs(sides: Sides, node: int, example: int | None) -> dict[str, KeptInput] | None:
+    """What both models saw of an example, the MDM at a step to choose; None, and a note, where no pattern is kept."""
+    by_side = {side.model: _with_pattern(side, node) for side in sides}
+    examples = sorted({kept.example for kept in by_side["arm"]} & {kept.example for kept in by_side["mdm"]})
+    if not examples:
         st.info(
             "No attention pattern is kept for these two runs: their inputs are too long. The means by role below are "
             "over all inputs.",
             icon=":material/grid_off:",
         )
-        return
-    found = {side.model: resources.attention_patterns(side.run.key, node)[kept[side.model].input] for side in sides}
-    highest = max(float(pattern.max(initial=0.0)) for pattern in found.values())
-    look = widgets.look()
-    for column, side in zip(st.columns(2), sides, strict=True):
-        with column:
-            one = kept[side.model]
-            st.caption(f"{side.title}{_when(side, one)}: every row is a token that looks, every column one looked at")
-            figure = drawing.pattern_figure(one, found[side.model], side.model, highest, look)
-            widgets.chart(
-                figure, f"pattern {side.model}", f"Attention pattern in the {side.title} on example {one.example}",
-                f"attention-{side.model}-{sides.graph.node_names[node]}-{one.example}",
-            )  # fmt: skip
-
-
-def choose_inputs(sides: Sides, node: int) -> dict[str, KeptInput] | None:
-    """An example of which both models keep a pattern of this head, and the MDM's step."""
-    by_side = {side.model: _with_pattern(side, node) for side in sides}
-    examples = sorted({kept.example for kept in by_side["arm"]} & {kept.example for kept in by_side["mdm"]})
-    if not examples:
         return None
-    address.check(state.INPUT, examples)
-    example_place, step_place = st.columns([3, 2], vertical_alignment="bottom")
-    with example_place:
-        example = st.selectbox(
-            "Attention pattern on example",
-            examples,
-            format_func=str,
-            key=state.INPUT,
-            bind=state.URL,
-            help="Attention is kept for a few of the run's examples.",
+    if example is not None and example not in examples:
+        there = ", ".join(map(str, examples))
+        st.info(
+            f"No attention pattern is kept for example {example}. Choose an example above that has one: {there}.",
+            icon=":material/grid_off:",
         )
+        return None
+    example = examples[0] if example is None else example
     arm = next(kept for kept in by_side["arm"] if kept.example == example)
     steps = {kept.part: kept for kept in by_side["mdm"] if kept.example == example}
     address.check(state.INPUT_STEP, steps)
     if len(steps) == 1:
         return {"arm": arm, "mdm": next(iter(steps.values()))}
-    with step_place:
-        step = st.selectbox(
-            "MDM: denoising step", list(steps), key=state.INPUT_STEP, bind=state.URL,
-            help="How much of the answer stands already: nothing at step-00, and more at every step.",
-        )  # fmt: skip
+    step = st.selectbox(
+        "Attention of the MDM at denoising step", list(steps), key=state.INPUT_STEP, bind=state.URL,
+        help="How much of the answer stands already: nothing at step-00, and more at every step.",
+    )  # fmt: skip
     return {"arm": arm, "mdm": steps[str(step)]}
 
 
@@ -88,7 +88,8 @@ def roles(sides: Sides, node: int) -> None:
             figure = drawing.role_figure(found[side.model], names, side.model, look)
             widgets.chart(
                 figure, f"roles {side.model}", f"Mean attention by role in the {side.title}",
-                f"attention-roles-{side.model}-{sides.graph.node_names[node]}",
+                f"attention-roles-{sides.graph.node_names[node]}",
+                side.origin(f"attention of {sides.graph.node_names[node]} by role"),
             )  # fmt: skip
     st.caption(ROLES_NOTE)
 
@@ -104,6 +105,7 @@ def scores(sides: Sides, node: int) -> None:
             drawing.score_figure(heads, node, widgets.look()), "head scores",
             "Previous-token, duplicate-token, induction and copying score of the head in both models",
             f"head-scores-{sides.graph.node_names[node]}",
+            sides.origin(f"scores of head {sides.graph.node_names[node]}", with_k=False),
         )  # fmt: skip
     with words:
         for side in sides:

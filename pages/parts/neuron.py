@@ -123,11 +123,11 @@ def neuron_panel(sides: Sides, neurons: Layer, neuron: int) -> None:
         side_by_side(shown, lambda one: _writes(one, longest))
         side_by_side(shown, _reads)
         side_by_side(shown, _strongest_prompts)
-        histograms(shown, spot)
+        histograms(sides, shown, spot)
         st.download_button(
             "This neuron (JSON)",
             _json(shown),
-            file_name=f"neuron-{sides.arm.run.spec.task}-{name_of(spot)}.json",
+            file_name=f"{sides.origin(with_k=False).stem(f'neuron-{name_of(spot)}')}.json",
             mime="application/json",
             key="download neuron",
             icon=":material/download:",
@@ -197,13 +197,13 @@ def side_by_side(shown: Sequence[Shown], draw: Callable[[Shown], None]) -> None:
             draw(one)
 
 
-def histograms(shown: Sequence[Shown], spot: Spot) -> None:
+def histograms(sides: Sides, shown: Sequence[Shown], spot: Spot) -> None:
     counts = {one.side.model: one.numbers.counts for one in shown}
     st.markdown("**How often it is how active**")
     figure = drawing.histogram_figure(counts, widgets.look())
     widgets.chart(
         figure, "neuron histogram", f"Histogram of the activations of {name_of(spot)} in both models",
-        f"histogram-{name_of(spot)}",
+        f"histogram-{name_of(spot)}", sides.origin(f"activations of neuron {name_of(spot)}", with_k=False),
     )  # fmt: skip
     st.caption(
         "Activation at all tokens of all of the task's inputs. "
@@ -375,6 +375,7 @@ def _json(shown: Sequence[Shown]) -> Callable[[], bytes]:
         told = {
             one.side.model: {
                 "run": one.side.run.key,
+                **one.side.run.spec.as_dict(),
                 **asdict(one.numbers),
                 "detail": asdict(one.detail) if one.detail else None,
                 "tokens": [asdict(row) for row in one.tokens.values()],

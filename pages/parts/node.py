@@ -51,7 +51,7 @@ def node_panel(sides: Sides) -> None:
         if at is not None:
             lenses(sides, node, at)
         if name.startswith("a"):
-            attention_panel(sides, node)
+            attention_panel(sides, node, at["arm"].example if at else None)
         elif name.startswith("m"):
             neurons_link(sides, node)
         edge_tables(sides, node)
@@ -88,12 +88,16 @@ def choose_place(sides: Sides) -> dict[str, Readout] | None:
         return None
     labels = {place.label: place for place in places}
     address.check(state.READOUT, labels)
+    address.check(state.INPUT, sorted({place.example for place in places}))
+    asked = str(st.query_params.get(state.INPUT, ""))  # how older links name the example
+    first = next((index for index, place in enumerate(places) if str(place.example) == asked), 0)
     chosen = st.selectbox(
         "Where to look: an example and the token that is predicted",
         list(labels),
+        first,
         key=state.READOUT,
         bind=state.URL,
-        help="Both models looked through the lens at these tokens of a few examples.",
+        help="Both models looked through the lens at these tokens of a few examples. Attention is of the same example.",
     )
     place = labels[chosen]
     at = {model: found[place] for model, found in by_model.items()}
@@ -103,6 +107,10 @@ def choose_place(sides: Sides) -> dict[str, Readout] | None:
         st.caption(f"What the {side.title} sees (box: where its logits are read; double line: the predicted token)")
         widgets.token_strip(at[side.model].tokens, at[side.model].position, at[side.model].target)
     return at
+
+
+def where(readout: Readout) -> str:
+    return f"example {readout.example}, token {readout.target}, {readout.part}"
 
 
 def lenses(sides: Sides, node: int, at: dict[str, Readout]) -> None:
@@ -118,7 +126,8 @@ def lenses(sides: Sides, node: int, at: dict[str, Readout]) -> None:
                 figure = charts.lens_figure(lens, readout.answer, readout.foil, look)
                 widgets.chart(
                     figure, f"lens {side.model}", f"Tokens the node promotes and suppresses in the {side.title}",
-                    f"lens-{side.model}-{sides.graph.node_names[node]}",
+                    f"lens-{sides.graph.node_names[node]}",
+                    side.origin(f"lens of {sides.graph.node_names[node]}", where(readout)),
                 )  # fmt: skip
                 st.caption(
                     f"Towards the answer {lens.answer_logit:+.3f} logits, towards the foil {lens.foil_logit:+.3f}. "
@@ -128,7 +137,8 @@ def lenses(sides: Sides, node: int, at: dict[str, Readout]) -> None:
             rows = resources.residual_lens(side.run.key, readout.readout)
             widgets.chart(
                 charts.residual_figure(rows, side.model, look), f"residual {side.model}",
-                f"Probability of answer and foil after each layer of the {side.title}", f"residual-{side.model}",
+                f"Probability of answer and foil after each layer of the {side.title}", "residual",
+                side.origin("lens of the residual", where(readout)),
             )  # fmt: skip
             table = [
                 {

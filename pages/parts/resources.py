@@ -14,6 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from engine import circuit, export, pipeline, settings
+from engine.filters import Filters
 from engine.graph import Graph
 from engine.jobs import JobQueue
 from engine.pipeline import (
@@ -211,8 +212,15 @@ def accuracy_steps(key: str) -> list[StepAccuracy]:
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
-def exported(key: str, k: int, format: str, part: str) -> bytes:
-    return export.export(key, k, format, part)
+def exported(
+    key: str,
+    k: int,
+    format: str,
+    part: str,
+    filters: Filters = export.NO_FILTERS,
+    other: export.Other | None = None,
+) -> bytes:
+    return export.export(key, k, format, part, filters, other)
 
 
 def _as_array(column: Any) -> NDArray[Any]:

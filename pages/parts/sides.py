@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from engine.graph import Graph
 from engine.records import Run
 from pages.figures.circuit import Edges, top_edges
-from pages.figures.palette import NAME
-from pages.parts import resources
+from pages.parts import origin, resources
+from pages.parts.origin import Origin
+from pages.parts.state import TOTAL
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,11 @@ class Side:
 
     @property
     def title(self) -> str:
-        step = self.run.spec.model.partition(":")[2]
-        return f"{NAME[self.model]} after {int(step):,} steps" if step else NAME[self.model]
+        return origin.title(self.run)
+
+    def origin(self, *about: str, k: int | None = None) -> Origin:
+        """Of what one model alone is shown of."""
+        return Origin(((self.title, self.run),), k, about)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,12 @@ class Sides:
     def __iter__(self) -> Iterator[Side]:
         return iter((self.arm, self.mdm))
 
+    def origin(self, *about: str, with_k: bool = True) -> Origin:
+        """Of what both models are shown of; `with_k` False where it does not depend on K."""
+        parts = () if self.arm.part == self.mdm.part == TOTAL else (f"{self.arm.part} and {self.mdm.part}",)
+        return Origin(tuple((side.title, side.run) for side in self), self.k if with_k else None, (*parts, *about))
+
+    @cached_property
     def classified(self) -> list[tuple[Side, Edges]]:
         """Both models' K strongest edges, each told apart by whether the other has it too."""
         arm, mdm = (resources.edges(side.run.key, side.part, self.k) for side in (self.arm, self.mdm))

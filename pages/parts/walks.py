@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from pages.figures import denoising as drawing
 from pages.figures.denoising import LensAt
 from pages.parts import resources
 from pages.parts.asking import Asked
+from pages.parts.origin import Origin, origin
 
 SAMPLERS = {  # those of engine/samplers.py, which needs torch
     "confidence": "One token a step: the position of whose token the MDM is surest.",
@@ -81,7 +82,8 @@ def walks_csv(look: Look) -> bytes:
                 (sampler, row.step, t, token, row.confidences[t], _state_of(row, t), row.correct)
                 for t, token in enumerate(row.tokens)
             ]
-    return csv_of(("sampler", "step", "position", "token", "confidence", "state", "solved"), rows)
+    names = ("sampler", "step", "position", "token", "confidence", "state", "solved")
+    return _csv(names, rows, look.asked.sides.mdm.origin(), {"example": look.example})
 
 
 def lens_csv(look: Look) -> bytes:
@@ -91,9 +93,9 @@ def lens_csv(look: Look) -> bytes:
             for layer, token in enumerate(lens.tokens):
                 right = (look.answer[t], lens.answer[layer], lens.rank[layer] + 1)
                 rows.append((side.model, step, t, drawing.layer_name(layer), token, lens.probability[layer], *right))
-    return csv_of(
+    return _csv(
         ("model", "step", "position", "after_layer", "top_token", "probability", "answer", "answer_probability",
-         "answer_rank"), rows,
+         "answer_rank"), rows, look.asked.sides.origin(with_k=False), {"example": look.example},
     )  # fmt: skip
 
 
@@ -103,8 +105,8 @@ def steps_csv(asked: Asked) -> bytes:
     for model, key, others in (("mdm", asked.mdm.key, parts), ("arm", asked.arm.key, sites)):
         values = overlaps(asked.mdm.key, key, parts, others, asked.k)
         for part, line in zip(parts, values.tolist(), strict=True):
-            rows += [(asked.k, part, model, other, value) for other, value in zip(others, line, strict=True)]
-    return csv_of(("k", "step", "model", "part", "jaccard"), rows)
+            rows += [(part, model, other, value) for other, value in zip(others, line, strict=True)]
+    return _csv(("step", "model", "part", "jaccard"), rows, asked.sides.origin())
 
 
 def accuracy_csv(mdm: Run) -> bytes:
@@ -112,7 +114,18 @@ def accuracy_csv(mdm: Run) -> bytes:
         (row.steps, row.correct, row.total, *drawing.wilson(row.correct, row.total))
         for row in resources.accuracy_steps(mdm.key)
     ]
-    return csv_of(("steps", "correct", "total", "low", "high"), rows)
+    return _csv(("steps", "correct", "total", "low", "high"), rows, origin([mdm]))
+
+
+def _csv(
+    names: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    source: Origin,
+    more: Mapping[str, object] | None = None,
+) -> bytes:
+    """Rows as CSV, each with where it comes from and what `more` names."""
+    told = {**(more or {}), **source.columns}
+    return csv_of((*names, *told), [(*row, *told.values()) for row in rows])
 
 
 def _state_of(row: TrajectoryStep, t: int) -> str:

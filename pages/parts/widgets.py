@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import plotly.graph_objects as go
@@ -15,9 +15,11 @@ from engine.errors import UserError
 from engine.records import Run
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
 from pages.figures import palette
+from pages.figures.caption import captioned
 from pages.figures.charts import visible
 from pages.figures.palette import Palette
 from pages.parts import resources, state
+from pages.parts.origin import Origin
 
 METHOD_NAMES = {
     "eap-ig": "EAP-IG",
@@ -104,8 +106,28 @@ def method_box() -> str:
     )
 
 
-def chart(figure: go.Figure, key: str, alt: str, name: str) -> None:
-    st.plotly_chart(figure, width="stretch", key=key, alt=alt, config=chart_config(name))
+def chart(
+    figure: go.Figure, key: str, alt: str, name: str, origin: Origin, on_click: Callable[[], None] | None = None
+) -> None:
+    """A figure that says where it comes from; `name`: what a picture's file is called, before that.
+
+    `on_click`: the callback of a click on a point.
+    """
+    captioned(figure, origin.lines, look())
+    show_chart(figure, key, alt, origin.stem(name), on_click)
+
+
+def show_chart(figure: go.Figure, key: str, alt: str, file: str, on_click: Callable[[], None] | None = None) -> None:
+    """A figure whose picture is called `file`."""
+    st.plotly_chart(
+        figure,
+        width="stretch",
+        key=key,
+        alt=alt,
+        on_select=on_click or "ignore",
+        selection_mode="points",
+        config=chart_config(file),
+    )
 
 
 def chart_config(name: str) -> dict[str, object]:
@@ -117,9 +139,12 @@ def chart_config(name: str) -> dict[str, object]:
     }
 
 
-def picture(figure: go.Figure) -> bytes:
-    """A figure as one HTML file that works without a network."""
-    return str(figure.to_html(include_plotlyjs=True, full_html=True)).encode()
+def picture(figure: go.Figure, name: str) -> bytes:
+    """A figure as one HTML file that works without a network, in the reader's colours; `name`: the window's title."""
+    now = look()
+    figure.update_layout(paper_bgcolor=now.background, plot_bgcolor=now.background, font_color=now.text)
+    page = str(figure.to_html(include_plotlyjs=True, full_html=True, config=chart_config(name)))
+    return page.replace("<head>", f"<head><title>{html.escape(name)}</title>", 1).encode()
 
 
 def token_strip(tokens: Sequence[str], position: int, target: int) -> None:
