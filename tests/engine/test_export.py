@@ -152,15 +152,15 @@ def test_every_format_holds_what_filters_leave_and_says_so(arm: Run, mdm: Run, f
     expected = left(arm, mdm, filters)
     wanted = {"run": arm.key, "pair": "embedded", "model": "arm", "task": "countdown", "k": str(K), "part": "total"}
     wanted |= {"method": "eap-ig", "filters": ", ".join(filters.words) or "none"}
-    for format in FORMATS:
-        names, source = edges_in(export(arm.key, K, format, filters=filters, other=Other(mdm.key, "step-00")), format)
+    for kind in FORMATS:
+        names, source = edges_in(export(arm.key, K, kind, filters=filters, other=Other(mdm.key, "step-00")), kind)
         assert names == expected
-        if not expected and format == "csv":
+        if not expected and kind == "csv":
             continue  # a table without rows: its name tells the rest
         told = {name: str(value) for name, value in source.items()}
         assert wanted.items() <= told.items()
         assert "method_version" in told
-        if format != "csv":
+        if kind != "csv":
             assert (told["other_run"], told["other_part"], told["edges"]) == (mdm.key, "step-00", str(len(expected)))
             assert told["versions"].startswith("numpy ")
 

@@ -18,23 +18,24 @@ from pages.figures.attention import CLEAR, verdict
 from pages.parts import state
 from tests.fakes import GRAPH, tiny_compute
 from tests.pages.test_denoising_page import values
-from tests.pages.test_pages import figures, texts
+from tests.pages.test_pages import app, figures, texts
 
 NODE = GRAPH.head(2, 3)
 
 
-def panel(task: str, node: int, n: int) -> None:
+def panel(task: str, node: int, n: int, example: int | None) -> None:
     from engine import pipeline
     from engine.spec import RunSpec
     from pages.parts.attention import attention_panel
     from pages.parts.sides import Side, Sides
 
     arm, mdm = (pipeline.find(RunSpec(task=task, model=model, n=n)) for model in ("arm", "mdm"))
-    attention_panel(Sides(arm.meta.graph, 50, Side("arm", arm, "total"), Side("mdm", mdm, "total")), node)
+    sides = Sides(arm.meta.graph, 50, Side("arm", arm, "total"), Side("mdm", mdm, "total"))
+    attention_panel(sides, node, example)
 
 
-def opened(task: str = "countdown", node: int = NODE, n: int = 64) -> AppTest:
-    page = AppTest.from_function(panel, args=(task, node, n), default_timeout=30).run()
+def opened(task: str = "countdown", node: int = NODE, n: int = 64, example: int | None = 0) -> AppTest:
+    page = AppTest.from_function(panel, args=(task, node, n, example), default_timeout=30).run()
     assert not page.exception
     return page
 
@@ -84,15 +85,40 @@ def test_another_step_of_the_mdm_shows_its_pattern_and_leaves_the_arms() -> None
 
 @pytest.mark.usefixtures("seeded")
 def test_another_example_shows_other_patterns() -> None:
-    page = opened()
-    page.selectbox(key=state.INPUT).set_value(1).run()
+    page = opened(example=1)
     kept = next(one for one in pipeline.inputs(key("arm")) if one.example == 1)
     assert patterns(page)[0] == pytest.approx(pipeline.attention_patterns(key("arm"), NODE)[kept.input])
 
 
 @pytest.mark.usefixtures("seeded")
-def test_an_mdm_with_one_step_has_no_step_to_choose() -> None:
-    assert [box.key for box in opened("ioi").selectbox] == [state.INPUT]
+def test_without_an_example_it_is_the_first_one_kept() -> None:
+    assert np.array_equal(patterns(opened(example=None))[1], patterns(opened(example=0))[1])
+
+
+@pytest.mark.usefixtures("seeded")
+def test_an_example_of_which_no_pattern_is_kept_says_which_ones_are() -> None:
+    page = opened(example=5)
+    assert "No attention pattern is kept for example 5. Choose an example above that has one: 0, 1." in texts(page)
+    assert len(figures(page)) == 3
+
+
+@pytest.mark.usefixtures("seeded")
+def test_the_only_choice_is_the_step_where_there_are_several() -> None:
+    assert [box.key for box in opened("countdown").selectbox] == [state.INPUT_STEP]
+    assert not opened("ioi").selectbox
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+@pytest.mark.parametrize("link", ["readout", "input", "none"])
+def test_one_picker_chooses_the_example_of_lens_and_attention(link: str) -> None:
+    options = app("circuits", node="a2.h3").selectbox(key=state.READOUT).options
+    wanted = 1 if link != "none" else 0
+    label = next(option for option in options if option.startswith(f"example {wanted},"))
+    page = app("circuits", node="a2.h3", **{"readout": {"readout": label}, "input": {"input": "1"}, "none": {}}[link])
+    assert page.selectbox(key=state.READOUT).value == label
+    kept = next(one for one in pipeline.inputs(key("arm", "ioi")) if one.example == wanted)
+    assert patterns(page)[0] == pytest.approx(pipeline.attention_patterns(key("arm", "ioi"), NODE)[kept.input])
+    assert state.INPUT not in [box.key for box in page.selectbox]
 
 
 @pytest.mark.usefixtures("seeded")

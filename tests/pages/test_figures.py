@@ -12,6 +12,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from engine import circuit
+from engine.filters import CLASSES, KINDS, SIGNS, Filters, choose
 from engine.graph import Graph
 from engine.pipeline import LayerLens, NodeLens, OverlapCurve
 from pages.figures import charts, palette
@@ -20,6 +21,13 @@ from pages.parts.state import k_options
 
 GRAPH = Graph(3, 2)
 LOOK = palette.LIGHT
+EVERY_FILTER = [
+    Filters(kinds, sign, show, pruned)
+    for kinds in (KINDS, ("q", "k"), ("v", "mlp", "logits"), ())
+    for sign in SIGNS
+    for show in CLASSES
+    for pruned in (False, True)
+]
 
 
 LARGE = Graph(32, 32)
@@ -29,8 +37,9 @@ def scores(seed: int, graph: Graph = GRAPH) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(graph.n_edges).astype(np.float32)
 
 
-def both(k: int, graph: Graph = GRAPH) -> tuple[drawing.Edges, drawing.Edges]:
-    tables = [(circuit.order_of(s), s) for s in (scores(1, graph), scores(1, graph) + scores(2, graph))]
+def both(k: int, graph: Graph = GRAPH, seed: int = 1) -> tuple[drawing.Edges, drawing.Edges]:
+    mine = scores(seed, graph)
+    tables = [(circuit.order_of(s), s) for s in (mine, mine + scores(seed + 1, graph))]
     (a, of_a), (b, of_b) = tables
     return (
         drawing.top_edges(a[:k], of_a[a[:k]], b[:k]),
@@ -41,6 +50,30 @@ def both(k: int, graph: Graph = GRAPH) -> tuple[drawing.Edges, drawing.Edges]:
 def figure(edges: drawing.Edges, graph: Graph = GRAPH, selected: str | None = None) -> go.Figure:
     everywhere = np.ones(graph.n_nodes, dtype=bool)
     return drawing.circuit_figure(graph, "arm", edges, everywhere, LOOK, selected)
+
+
+def filtered(edges: drawing.Edges, filters: Filters) -> go.Figure:
+    kept = choose(GRAPH, edges.edge, edges.score, filters, edges.shared)
+    return drawing.circuit_figure(GRAPH, "arm", edges, np.ones(GRAPH.n_nodes, dtype=bool), LOOK, keep=kept.keep)
+
+
+def named(edges: drawing.Edges) -> list[str]:
+    """The nodes at both ends of every edge."""
+    return [end.partition("<")[0] for edge in edges.edge for end in GRAPH.edge_name(int(edge)).split("->")]
+
+
+def said(drawn: go.Figure) -> list[list[str]]:
+    """The lines that hovering over a node shows."""
+    return [text.split("<br>") for text in trace(drawn, drawing.NODE_TRACE).text]
+
+
+def names(drawn: go.Figure) -> list[str]:
+    """What the legend says."""
+    return [t.name for t in drawn.data if t.showlegend is None]
+
+
+def curves_by_width(drawn: go.Figure) -> set[tuple[float, str]]:
+    return {(line.line.width, curve) for line in lines(drawn) for curve in re.findall(r"M[^M]+C[^M]+", line.path)}
 
 
 def trace(drawn: go.Figure, name: str) -> go.Scatter:
@@ -77,12 +110,11 @@ def test_the_layout_shows_a_later_node_higher(layers_heads: tuple[int, int]) -> 
 
 def test_nodes_stay_where_they_are_whatever_is_drawn() -> None:
     few, many = both(5)[0], both(GRAPH.n_edges)[0]
-    filtered = drawing.filtered(GRAPH, many, kinds=("q",), sign="positive", show="only", pruned=True)
-    places = [trace(figure(edges), drawing.NODE_TRACE) for edges in (few, many, filtered)]
-    frames = [figure(edges).layout for edges in (few, many)]
+    drawn = [figure(few), figure(many), filtered(many, Filters(("q",), "positive", "only", pruned=True))]
+    places = [trace(one, drawing.NODE_TRACE) for one in drawn]
+    frames = [one.layout for one in drawn]
     assert all(np.array_equal(p.x, places[0].x) and np.array_equal(p.y, places[0].y) for p in places)
-    assert frames[0].xaxis.range == frames[1].xaxis.range
-    assert frames[0].yaxis.range == frames[1].yaxis.range
+    assert len({frame.xaxis.range for frame in frames}) == len({frame.yaxis.range for frame in frames}) == 1
     assert list(places[0].customdata) == GRAPH.node_names
 
 
@@ -117,17 +149,38 @@ def test_an_edge_begins_at_its_source_and_ends_at_its_destination() -> None:
     assert line[-1] == pytest.approx((place.x[target], place.y[target]))
 
 
-def test_filters_keep_what_they_say() -> None:
-    edges = both(40)[0]
-    kind = GRAPH.destination_kind[GRAPH.edge_destination[edges.edge]]
-    assert len(drawing.filtered(GRAPH, edges)) == 40
-    assert len(drawing.filtered(GRAPH, edges, kinds=("v", "logits"))) == np.isin(kind, [2, 4]).sum()
-    assert (drawing.filtered(GRAPH, edges, sign="negative").score < 0).all()
-    assert drawing.filtered(GRAPH, edges, show="shared").shared.all()
-    assert not drawing.filtered(GRAPH, edges, show="only").shared.any()
-    pruned = drawing.filtered(GRAPH, edges, pruned=True)
-    assert np.array_equal(pruned.edge, edges.edge[circuit.prune(GRAPH, edges.edge)])
-    assert len(drawing.filtered(GRAPH, edges, kinds=())) == 0
+@pytest.mark.parametrize(("seed", "k"), [(1, 3), (2, 12), (3, 40), (4, GRAPH.n_edges)])
+def test_nodes_and_widths_speak_of_the_whole_circuit_whatever_is_drawn(seed: int, k: int) -> None:
+    whole, other = both(k, GRAPH, seed)
+    in_other, mine, theirs = drawing.nodes_in(GRAPH, other), set(named(whole)), set(named(other))
+    words = {(True, True): "in both circuits", (True, False): "in the ARM's alone"}
+    before = drawing.circuit_figure(GRAPH, "arm", whole, in_other, LOOK)
+    wanted = said(before)
+    assert [line[1] for line in wanted] == [
+        words.get((name in mine, name in theirs), "not in it") for name in GRAPH.node_names
+    ]
+    for filters in EVERY_FILTER:
+        kept = choose(GRAPH, whole.edge, whole.score, filters, whole.shared)
+        after = drawing.circuit_figure(GRAPH, "arm", whole, in_other, LOOK, keep=kept.keep)
+        assert (
+            trace(after, drawing.NODE_TRACE).marker == trace(before, drawing.NODE_TRACE).marker
+        )  # colour, size, symbol
+        assert [line[:3] for line in said(after)] == [line[:3] for line in wanted], filters
+        assert counted(lines(after)) == len(kept), filters
+        assert curves_by_width(after) <= curves_by_width(before), filters
+
+
+def test_legend_and_hover_say_how_much_is_drawn() -> None:
+    whole, _ = both(40)
+    for filters in EVERY_FILTER:
+        kept = choose(GRAPH, whole.edge, whole.score, filters, whole.shared).keep
+        drawn = filtered(whole, filters)
+        for name, of in (("ARM only", ~whole.shared), ("shared", whole.shared)):
+            count, shown = int(of.sum()), int((of & kept).sum())
+            assert (f"{name}: {count}" if shown == count else f"{name}: {shown} of {count}") in names(drawn), filters
+        for node, line in zip(GRAPH.node_names, said(drawn), strict=True):
+            ends, left = named(whole).count(node), named(whole.where(kept)).count(node)
+            assert line[3:] == ([f"{left} of its {ends} edges drawn"] if ends and not kept.all() else []), filters
 
 
 def test_more_edges_than_can_be_drawn_still_count_for_the_nodes() -> None:
@@ -135,6 +188,7 @@ def test_more_edges_than_can_be_drawn_still_count_for_the_nodes() -> None:
     edges = both(graph.n_edges, graph)[0]
     drawn = figure(edges, graph)
     assert counted(lines(drawn)) == drawing.DRAWN_MOST < len(edges)
+    assert sum(int(re.sub(r"\D", "", name.split(" of ")[-1])) for name in names(drawn)) == len(edges)
     weight = circuit.importance(graph, edges.edge, edges.score)
     sizes = np.array(trace(drawn, drawing.NODE_TRACE).marker.size)
     assert np.array_equal(np.argsort(sizes[1:-1], kind="stable"), np.argsort(weight[1:-1], kind="stable"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
 import subprocess
 import sys
@@ -11,9 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine import memory, pipeline, settings
+from engine.circuit import prune
 from engine.jobs import JobQueue, JobView
 from engine.records import Progress
 from engine.spec import RunSpec
@@ -49,6 +54,12 @@ def overlap(page: AppTest) -> float:
 
 def figures(page: AppTest) -> list[str]:
     return [element.proto.spec or element.proto.figure.spec for element in page.get("plotly_chart")]
+
+
+def caption(figure: str) -> str:
+    """What a figure says of where it comes from."""
+    text = json.loads(figure)["layout"]["title"]["text"]
+    return re.sub(r"<[^>]+>", "", text.replace("<br>", " "))
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -259,7 +270,55 @@ def test_filters_change_what_is_drawn_and_not_the_numbers() -> None:
     page.segmented_control(key=state.SHOW).set_value("shared").run()
     assert overlap(page) == before
     assert figures(page)[:2] != drawn
-    assert "of 100 edges drawn. Filters are on." in texts(page)
+    keys = [pipeline.find(RunSpec(model=model)).key for model in ("arm", "mdm")]
+    arm, mdm = (set(pipeline.edge_table(key, limit=100).edge.tolist()) for key in keys)
+    both = len(arm & mdm)
+    assert f"{both} of 100 edges drawn. {100 - both} are not among those asked for (shared)." in texts(page)
+    assert "Overlap and all other numbers speak of all 100." in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+@pytest.mark.parametrize("k", ["10", "20"])
+def test_a_circuit_of_which_pruning_leaves_nothing_says_so_beside_its_overlap(k: str) -> None:
+    page = app("circuits", task="countdown", k=k, prune="true")
+    size = int(k)
+    for name, model in (("ARM", "arm"), ("MDM", "mdm")):
+        run = pipeline.find(RunSpec(task="countdown", model=model))
+        assert run
+        left = int(prune(run.meta.graph, pipeline.edge_table(run.key, limit=size).edge).sum())
+        drawn = f"{left} of {size} edges drawn." if left else f"None of the {size} edges is drawn."
+        why = f"Pruning leaves out {size - left if left else 'all of them'}: on no path from input to logits"
+        assert f"{drawn} {why} within the circuit. Overlap and all other numbers speak of all {size}." in texts(page)
+        assert f"{name}, {left} of {size} edges (pruned):" in texts(page)
+        told = [caption(figure) for figure in figures(page)[:2]]
+        assert any(f"circuit of the {name} · {left} of {size} edges drawn · pruned" in line for line in told)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_downloads_are_of_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    files: dict[str, tuple[str, Callable[[], bytes]]] = {}
+
+    def offered(label: str, data: Callable[[], bytes], file_name: str, key: str, **_: object) -> None:
+        files[key] = file_name, data
+
+    monkeypatch.setattr(st, "download_button", offered)
+    app("circuits", k="100", sign="positive", show="only", task="countdown")
+    keys = {model: pipeline.find(RunSpec(task="countdown", model=model)).key for model in ("arm", "mdm")}
+    tops = {model: pipeline.edge_table(key, limit=100) for model, key in keys.items()}
+    for model, other in (("arm", "mdm"), ("mdm", "arm")):
+        others = set(tops[other].edge.tolist())
+        rows = zip(tops[model].edge.tolist(), tops[model].score.tolist(), strict=True)
+        wanted = [edge for edge, score in rows if score > 0 and edge not in others]
+        name, data = files[f"download {model} csv"]
+        assert name == f"embedded-{model}-countdown-total-100-positive-only-{keys[model][:8]}.csv"
+        told = list(csv.DictReader(io.StringIO(data().decode())))
+        assert [int(row["edge"]) for row in told] == wanted
+        assert {(row["filters"], row["run"]) for row in told} == {("positive, not shared", keys[model])}
+        name, data = files[f"download {model} html"]
+        assert name == f"embedded-{model}-countdown-total-100-positive-only-{keys[model][:8]}.html"
+        page = data().decode()
+        assert f"<title>{name.removesuffix('.html')}</title>" in page
+        assert f"{len(wanted)} of 100 edges drawn" in page and keys[model][:10] in page
 
 
 @pytest.mark.usefixtures("pair", "queue_of")
