@@ -426,7 +426,7 @@ def between_steps(look: Look) -> None:
             figure = drawing.layers_figure(profiles[side.model], names, side.model, highest, colours)
             widgets.chart(
                 figure, f"layers {side.model}", f"Importance by layer of each part of the {side.title}",
-                f"layers-parts-{side.model}", side.origin("importance by layer, in percent", k=asked.k),
+                "layers-parts", side.origin("importance by layer, in percent", k=asked.k),
             )  # fmt: skip
 
 

@@ -119,6 +119,37 @@ def test_a_circuit_can_be_downloaded(page: Page, address: str) -> None:
     assert waiting.value.suggested_filename.startswith("embedded-arm-ioi-total-20-")
 
 
+FITS = """() => [...document.querySelectorAll('.legend')].map(legend => {
+    const right = legend.querySelector('.bg').getBoundingClientRect().right;  // what is beyond is cut
+    const texts = [...legend.querySelectorAll('.legendtext')].map(text => text.getBoundingClientRect().right);
+    return {texts: texts.length, fits: texts.every(text => text <= right)};
+})"""
+
+
+def test_pictures_name_what_they_show_and_their_legends_are_whole(page: Page, address: str) -> None:
+    _open(page, address + "circuits?k=20&task=countdown&sign=positive")
+    for figure, name in ((0, "embedded-arm-countdown-total-20-positive-"), (2, "overlap-embedded-countdown-k20-")):
+        drawn = page.locator(".js-plotly-plot").nth(figure)
+        drawn.hover()
+        with page.expect_download() as waiting:
+            drawn.locator("[data-title*='Download plot']").click(force=True)
+        assert waiting.value.suggested_filename.startswith(name)
+        alone = page.context.browser.new_page()  # type: ignore[union-attr]
+        alone.set_content(waiting.value.path().read_text())
+        words = alone.locator(".gtitle").text_content() or ""
+        assert "embedded · countdown · K = 20" in words and "ARM run" in words and "MDM run" in words
+        assert "positive" in words or figure == 2
+        (legend,) = alone.evaluate(FITS)
+        assert legend["fits"] and legend["texts"] >= 2
+        size = alone.evaluate(
+            "(({width, height}) => [width, height])(document.querySelector('svg').getBoundingClientRect())"
+        )
+        box = alone.locator(".gtitle").bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= size[0] + 8
+        assert box["y"] + box["height"] <= size[1] + 8
+        alone.close()
+
+
 def test_a_run_can_be_deleted(page: Page, address: str) -> None:
     _open(page, address + "runs")
     table = page.get_by_test_id("stDataFrame").first.bounding_box()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -141,6 +143,24 @@ def test_what_is_to_be_said_of_a_run_stands_below_it(command: str, capsys: pytes
     assert sum(REMARK in line for line in lines) == 1
 
 
+def test_export_writes_what_filters_leave(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = pipeline.run(RunSpec(n=4, model="arm"), compute=tiny_compute)
+    out = workspace / "out.csv"
+    flags = ["--sign", "negative", "--kinds", "q,mlp,logits", "--prune"]
+    assert main(["export", run.key, "--format", "csv", "--k", "12", "--out", str(out), *flags]) == 0
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    table = pipeline.edge_table(run.key, limit=12)
+    kept = circuit.prune(run.meta.graph, table.edge)
+    wanted = []
+    for edge, score, alive in zip(table.edge.tolist(), table.score.tolist(), kept.tolist(), strict=True):
+        name = run.meta.graph.edge_name(edge)
+        if alive and score < 0 and not name.endswith(("<k>", "<v>")):
+            wanted.append(name)
+    assert [row["name"] for row in rows] == wanted
+    said = f"{len(wanted)} of 12 edges (read as q, mlp, logits, negative, pruned)"
+    assert said in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("format", ["json", "graphml", "parquet", "csv"])
 def test_export_writes_the_file(workspace: Path, format: str) -> None:
     run = pipeline.run(RunSpec(n=4), compute=tiny_compute)
@@ -165,6 +185,8 @@ def test_export_writes_the_file(workspace: Path, format: str) -> None:
         (["run", "--model", "step:7"], "step:7"),
         (["export", "abc", "--format", "gml"], "gml"),
         (["export", "abc"], "abc"),
+        (["export", "abc", "--sign", "up"], "up"),
+        (["export", "abc", "--kinds", "q,w"], "'w'"),
         (["train", "--out", "x", "--precision", "fp8"], "fp8"),
         (["train"], "--out"),
         (["dance"], "dance"),

@@ -462,13 +462,14 @@ def test_the_downloads_hold_every_neuron_and_the_whole_panel(monkeypatch: pytest
 
     monkeypatch.setattr(st, "download_button", offered)
     page = opened(neuron=str(NEURON), pins="1:2")
-    layer = list(csv.DictReader(io.StringIO(files["download neurons-ioi-m3"])))
+    layer = list(csv.DictReader(io.StringIO(files["download neurons-m3"])))
     assert [int(row["Neuron"]) for row in layer] == table(page)["Neuron"].tolist()
     assert [float(row["ARM attribution, even examples"]) for row in layer] == pytest.approx(
         [column("arm", "half_a")[int(row["Neuron"])] for row in layer]
     )
-    (pin,) = csv.DictReader(io.StringIO(files["download pinned-ioi"]))
+    (pin,) = csv.DictReader(io.StringIO(files["download pinned"]))
     assert (pin["Layer"], pin["Neuron"]) == ("1", "2")
+    assert (pin["task"], pin["arm_run"], pin["mdm_run"]) == ("ioi", run_of("arm").key, run_of("mdm").key)
     told = json.loads(files["download neuron"])
     for model in MODELS:
         assert told[model]["attribution"] == pipeline.neuron(run_of(model).key, LAYER, NEURON).attribution
