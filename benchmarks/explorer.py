@@ -46,7 +46,7 @@ WATCH = """k => {
     window.moved = window.shown = null;
     document.addEventListener('keydown', () => { window.moved ??= performance.now(); }, {once: true, capture: true});
     const sum = figure => [...figure.querySelectorAll('.legendtext')].slice(0, 2)
-        .map(text => Number(text.textContent.split(': ')[1].replaceAll(',', ''))).reduce((a, b) => a + b, 0);
+        .map(text => Number(text.textContent.split(/: | of /).at(-1).replaceAll(',', ''))).reduce((a, b) => a + b, 0);
     const look = () => {
         const graphs = [...document.querySelectorAll('.js-plotly-plot')].slice(0, 2);
         const done = window.moved !== null && graphs.length === 2 && graphs.every(one => sum(one) === k);

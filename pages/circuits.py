@@ -17,6 +17,7 @@ from engine.tasks import measured_on, task_named
 from pages.figures import charts
 from pages.figures import circuit as drawing
 from pages.figures.caption import captioned
+from pages.figures.palette import Palette
 from pages.parts import address, asking, resources, state, widgets
 from pages.parts.asking import Asked
 from pages.parts.entry import show
@@ -144,15 +145,26 @@ def numbers(sides: Sides) -> None:
 
 def graphs(sides: Sides, filters: Filters) -> None:
     """Draw both circuits."""
+    look, node = widgets.look(), state.chosen_node()
     for column, side in zip(st.columns(2), sides, strict=True):
-        figure, chosen = picture(sides, side.model, filters)
+        figure, chosen = picture(sides, side.model, filters, look, node)
         with column:
             st.subheader(side.title)
             if not len(chosen):
                 st.warning(drawn_note(chosen, filters), icon=":material/filter_alt:")
             draw_graph(figure, side, sides, filters)
-            if len(chosen):
-                st.caption(drawn_note(chosen, filters))
+            with st.container(horizontal=True, vertical_alignment="center"):
+                if len(chosen):
+                    st.caption(drawn_note(chosen, filters))
+                st.download_button(
+                    "Picture (HTML)",
+                    _picture(sides, side, filters, look, node),
+                    file_name=file_name(side.run, sides.k, "html", side.part, filters),
+                    key=f"download {side.model} html",
+                    icon=":material/image:",
+                    on_click="ignore",
+                    help="The graph as it is drawn here, with what hovering over it shows.",
+                )
     st.caption(
         "Circles are heads, squares MLPs; size is importance. Filled green: in both circuits. A line's width is its "
         "|score|. Colour and size are those of the whole circuits, whatever filters leave to draw. Click a node to see "
@@ -161,19 +173,17 @@ def graphs(sides: Sides, filters: Filters) -> None:
     st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in sides))
 
 
-def picture(sides: Sides, model: str, filters: Filters) -> tuple[go.Figure, Chosen]:
+def picture(sides: Sides, model: str, filters: Filters, look: Palette, node: str | None) -> tuple[go.Figure, Chosen]:
     """A model's graph, and what the filters leave of its edges."""
     (own, edges), (_, others) = sorted(sides.classified, key=lambda found: found[0].model != model)
     chosen = chosen_of(sides, edges, filters)
     in_other = drawing.nodes_in(sides.graph, others)
-    figure = drawing.circuit_figure(
-        sides.graph, model, edges, in_other, widgets.look(), state.chosen_node(), chosen.keep
-    )
+    figure = drawing.circuit_figure(sides.graph, model, edges, in_other, look, node, chosen.keep)
     told = [f"circuit of the {own.title}"]
     drawn = min(len(chosen), drawing.DRAWN_MOST)
     if drawn < len(edges):
         told += [f"{drawn:,} of {len(edges):,} edges drawn", *filters.words]
-    return captioned(figure, sides.origin(*told).lines, widgets.look()), chosen
+    return captioned(figure, sides.origin(*told).lines, look), chosen
 
 
 def chosen_of(sides: Sides, edges: drawing.Edges, filters: Filters) -> Chosen:
@@ -269,7 +279,7 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
 def downloads(sides: Sides, filters: Filters) -> None:
     """Files of what is shown: the filtered circuits, which say so in their names and within."""
     st.header("Download", divider="gray")
-    st.caption("What is drawn above, filters included. The camera on every figure saves it as an SVG picture.")
+    st.caption("The edges drawn above, filters included. The camera on every figure saves it as an SVG picture.")
     chosen = f" ({', '.join(filters.words)})" if filters.active else ""
     for side, edges in sides.classified:
         count = f"{sides.k:,}"
@@ -286,14 +296,6 @@ def downloads(sides: Sides, filters: Filters) -> None:
                     icon=":material/download:",
                     on_click="ignore",
                 )
-            st.download_button(
-                "Picture (HTML)",
-                _picture(sides, side, filters),
-                file_name=file_name(side.run, sides.k, "html", side.part, filters),
-                key=f"download {side.model} html",
-                icon=":material/image:",
-                on_click="ignore",
-            )
 
 
 def _exporter(sides: Sides, side: Side, kind: str, filters: Filters) -> Callable[[], bytes]:
@@ -301,9 +303,10 @@ def _exporter(sides: Sides, side: Side, kind: str, filters: Filters) -> Callable
     return lambda: resources.exported(side.run.key, sides.k, kind, side.part, filters, Other(other.run.key, other.part))
 
 
-def _picture(sides: Sides, side: Side, filters: Filters) -> Callable[[], bytes]:
+def _picture(sides: Sides, side: Side, filters: Filters, look: Palette, node: str | None) -> Callable[[], bytes]:
+    """`look` and `node` as they are now: a download is made outside the reader's session."""
     name = file_stem(side.run, sides.k, side.part, filters)
-    return lambda: widgets.picture(picture(sides, side.model, filters)[0], name)
+    return lambda: widgets.picture(picture(sides, side.model, filters, look, node)[0], name, look)
 
 
 show(page)

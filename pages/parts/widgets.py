@@ -139,10 +139,9 @@ def chart_config(name: str) -> dict[str, object]:
     }
 
 
-def picture(figure: go.Figure, name: str) -> bytes:
+def picture(figure: go.Figure, name: str, look: Palette) -> bytes:
     """A figure as one HTML file that works without a network, in the reader's colours; `name`: the window's title."""
-    now = look()
-    figure.update_layout(paper_bgcolor=now.background, plot_bgcolor=now.background, font_color=now.text)
+    figure.update_layout(paper_bgcolor=look.background, plot_bgcolor=look.background, font_color=look.text)
     page = str(figure.to_html(include_plotlyjs=True, full_html=True, config=chart_config(name)))
     return page.replace("<head>", f"<head><title>{html.escape(name)}</title>", 1).encode()
 

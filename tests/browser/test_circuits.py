@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
@@ -148,6 +149,22 @@ def test_pictures_name_what_they_show_and_their_legends_are_whole(page: Page, ad
         assert box and box["x"] >= 0 and box["x"] + box["width"] <= size[0] + 8
         assert box["y"] + box["height"] <= size[1] + 8
         alone.close()
+
+
+def test_a_picture_to_keep_is_what_is_shown(page: Page, address: str, tmp_path: Path) -> None:
+    _open(page, address + "circuits?k=20&task=countdown&sign=positive&node=m2")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Picture (HTML)").last.click()
+    assert waiting.value.suggested_filename.startswith("embedded-mdm-countdown-total-20-positive-")
+    waiting.value.save_as(tmp_path / "picture.html")
+    alone = page.context.browser.new_page()  # type: ignore[union-attr]
+    alone.goto((tmp_path / "picture.html").as_uri())
+    alone.wait_for_selector(".gtitle")
+    assert "circuit of the MDM" in (alone.locator(".gtitle").text_content() or "")
+    assert alone.locator(".annotation-text").text_content() == "m2"
+    own, kept = (one.evaluate(FIGURE, [side, NODE_TRACE]) for one, side in ((page, 1), (alone, 0)))
+    assert kept == own
+    alone.close()
 
 
 def test_a_run_can_be_deleted(page: Page, address: str) -> None:
