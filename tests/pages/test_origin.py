@@ -155,6 +155,7 @@ def test_a_caption_is_text_below_the_plot(fixed: bool) -> None:
     assert room >= LINE * len(rows)
     assert made.layout.margin.b == 20 + (room if fixed else 0)
     assert made.layout.title.automargin is (not fixed)
+    assert json.loads(go.Figure(made.to_dict()).to_json()) == json.loads(made.to_json())  # Plotly knows all of it
     assert {made.layout.legend.font.family, made.layout.xaxis.tickfont.family} == {FONT}
     assert captioned(made, ["again"], palette.LIGHT).layout.height == 300 + room
 
