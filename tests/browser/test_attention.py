@@ -37,11 +37,12 @@ def test_a_clicked_head_shows_what_it_looks_at_in_both_models(page: Page, addres
 def test_another_example_shows_other_patterns_and_the_address_brings_them_back(page: Page, address: str) -> None:
     _open(page, address + "circuits?k=100&node=a1.h2&task=countdown")
     before = page.evaluate(WEIGHTS, "pattern-arm")
-    _choose(page, "Attention pattern on example", "1")
+    _choose(page, "Where to look", "example 1,")
     _until(page, lambda: page.evaluate(WEIGHTS, "pattern-arm") != before)
-    _choose(page, "MDM: denoising step", "step-05")
-    expect(page.get_by_text("MDM at step-05")).to_be_visible()
-    _until(page, lambda: "input=1" in page.url and "input_step=step-05" in page.url)
+    expect(page.get_by_text("MDM at step-00, example 1")).to_be_visible()
+    _choose(page, "Attention of the MDM at denoising step", "step-05")
+    expect(page.get_by_text("MDM at step-05, example 1")).to_be_visible()
+    _until(page, lambda: "readout=example" in page.url and "input_step=step-05" in page.url)
     wait_until_still(page)
     shown = [page.evaluate(WEIGHTS, f"pattern-{model}") for model in ("arm", "mdm")]
 
