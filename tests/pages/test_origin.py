@@ -140,7 +140,7 @@ def test_tables_of_one_example_say_which() -> None:
     row = next(row for row in pipeline.examples(asked.mdm.key) if row.example == 1)
     look = walks.Look(asked, 1, row, 4)
     for text in (walks.walks_csv(look), walks.lens_csv(look)):
-        assert {line["example"] for line in csv.DictReader(io.StringIO(text))} == {"1"}
+        assert {line["example"] for line in csv.DictReader(io.StringIO(text.decode()))} == {"1"}
 
 
 @pytest.mark.parametrize("fixed", [False, True])
