@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,13 +88,10 @@ def choose_place(sides: Sides) -> dict[str, Readout] | None:
         return None
     labels = {place.label: place for place in places}
     address.check(state.READOUT, labels)
-    address.check(state.INPUT, sorted({place.example for place in places}))
-    asked = str(st.query_params.get(state.INPUT, ""))  # how older links name the example
-    first = next((index for index, place in enumerate(places) if str(place.example) == asked), 0)
+    follow_older_link(places)
     chosen = st.selectbox(
         "Where to look: an example and the token that is predicted",
         list(labels),
-        first,
         key=state.READOUT,
         bind=state.URL,
         help="Both models looked through the lens at these tokens of a few examples. Attention is of the same example.",
@@ -107,6 +104,18 @@ def choose_place(sides: Sides) -> dict[str, Readout] | None:
         st.caption(f"What the {side.title} sees (box: where its logits are read; double line: the predicted token)")
         widgets.token_strip(at[side.model].tokens, at[side.model].position, at[side.model].target)
     return at
+
+
+def follow_older_link(places: Sequence[Place]) -> None:
+    """A link that names the example alone, as those to attention patterns did, chooses its first token."""
+    address.check(state.INPUT, sorted({place.example for place in places}))
+    example = st.query_params.get(state.INPUT)
+    if example is None:
+        return
+    first = next((place for place in places if str(place.example) == example), None)
+    if first and state.READOUT not in st.query_params:
+        st.session_state[state.READOUT] = first.label
+    del st.query_params[state.INPUT]
 
 
 def where(readout: Readout) -> str:
