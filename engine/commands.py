@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ from typing import Any
 from tqdm import tqdm
 
 from engine import bundle as bundles
-from engine import circuit, pipeline
+from engine import circuit, kept, pipeline
 from engine import export as exports
 from engine.errors import UserError
+from engine.files import put_back, refuse_existing, write_new
 from engine.filters import Filters
-from engine.memory import fitting_dtype
-from engine.pairs import Pair, forget, keep, pair_named, pair_of_two, same_weights
+from engine.graph import graph_of
+from engine.memory import shape_of
+from engine.pairs import Pair, file_of, keep, kept_pairs, pair_named, same_weights
 from engine.prompt_csv import MOST_BYTES, checked_csv
-from engine.records import Progress, Run
+from engine.records import Progress, Run, short_key
 from engine.spec import RunSpec
 from engine.tasks import OwnPrompts, ProblemFile, countdown_file, measured_on, own, task_named
 from engine.tasks.own import LONGEST_TITLE
@@ -30,9 +32,7 @@ TITLES = "     K  overlap   chance  ARM halves  MDM halves  early ARM  early MDM
 def run(spec: RunSpec, models: Sequence[str], compute: pipeline.Compute | None = None) -> Iterator[str]:
     """The runs of a spec for every model, computed where the cache has none."""
     specs = [replace(spec, model=model) for model in models]
-    for one in specs:
-        if pipeline.find(one) is None:
-            pipeline.key_of(one)
+    _refuse_early(specs)
     for one in specs:
         yield from told(_ready(one, compute))
     if said := same_weights(pair_named(spec.pair)):
@@ -44,11 +44,12 @@ def compare(
 ) -> Iterator[str]:
     """Overlap of ARM and MDM at every size, beside chance and each model's overlap with its own other half."""
     pair, task = pair_named(spec.pair), task_named(spec.task)
-    arm, mdm = (_ready(replace(spec, model=model), compute) for model in ("arm", "mdm"))
-    n_edges = arm.meta.graph.n_edges
-    for size in sizes:
-        if size > n_edges:
-            raise UserError(f"--k has {size}, but these circuits have {n_edges} edges. Choose at most that.")
+    steps = pair.steps if with_steps else ()
+    specs = [replace(spec, model=model) for model in ("arm", "mdm", *(f"step:{step}" for step in steps))]
+    _refuse_early(specs)
+    _refuse_sizes(sizes, _n_edges(specs[0], pair))
+    arm, mdm = (_ready(one, compute) for one in specs[:2])
+    _refuse_sizes(sizes, arm.meta.graph.n_edges)
     yield f"{pair.title} on {task.title}: {_choices(spec)}"
     yield ""
     yield TITLES
@@ -66,63 +67,57 @@ def compare(
         yield from _along_training(pair, spec, arm, sizes, compute)
 
 
-def read_rightly(name: str, task: str, dtype: str | None) -> tuple[str, str]:
-    """The kept pair, of two that differ in `shifted` only, whose MDM is read as it was trained; and how that is known.
-
-    Where neither its config nor earlier runs tell, the model's answers do (engine/shift.py). `name` is the pair of the
-    two that is not shifted.
-    """
-    pair = pair_named(name)
-    if pair.shifted:
-        return name, ""
-    other = pair_of_two(pair.arm, pair.mdm, pair.mask, shifted=True)
-    before = [found.spec.pair for found in pipeline.list_runs() if found.spec.pair in (name, other.name)]
-    chosen, known = (before[0], "") if before else _tried(name, other.name, task, dtype or fitting_dtype(pair))
-    if chosen == other.name and name not in before:
-        forget(name)
-        keep(other)
-    return chosen, known
+def keep_pair(pair: Pair, undo: ExitStack) -> Pair:
+    """Keep a pair, unless it is kept as it is; `undo` puts back what was there, where no run of the pair was stored."""
+    if pair != kept_pairs().get(pair.name):
+        _put_back(undo, file_of(pair.name), "pair", pair.name)
+        keep(pair)
+    return pair_named(pair.name)
 
 
-def _tried(name: str, shifted: str, task: str, dtype: str) -> tuple[str, str]:
-    from engine.shift import readings
-
-    found = readings(name, task, dtype)
-    taken = "shifted (--not-shifted says otherwise)" if found.shifted else "not shifted (--shifted says otherwise)"
-    return shifted if found.shifted else name, (
-        f"The MDM's files don't say whether it predicts shifted. Its right answers have {found.before:.2f} nats a "
-        f"token read from the position before, {found.there:.2f} read where they stand: taken as {taken}."
-    )
-
-
-def save_prompts(file: str, pair: str, n: int | None = None) -> tuple[OwnPrompts, tuple[str, ...]]:
+def save_prompts(file: str, pair: str, n: int | None, undo: ExitStack) -> tuple[OwnPrompts, tuple[str, ...]]:
     """Keep the rows of a CSV file, or its first `n`, as a task; with it what to know of how they were read.
+
+    `undo`: as in `keep_pair`.
 
     Raises:
         UserError: the file cannot be read, or what is wrong in which row.
     """
     read = checked_csv(_content(file, MOST_BYTES), pair_named(pair), n)
     title = Path(file).stem if n is None else f"{Path(file).stem[: LONGEST_TITLE - 20]}, first {n} rows"
+    name = own.name_of(read.rows)
+    _put_back(undo, own.file_of(name), "task", name)
     return own.save(read.rows, title, pair, read.repeated), read.notes
 
 
-def save_problems(file: str) -> ProblemFile:
-    """Keep the COUNTDOWN problems of a file in the published format as a task.
+def save_problems(file: str, undo: ExitStack) -> ProblemFile:
+    """Keep the COUNTDOWN problems of a file in the published format as a task; `undo` as in `keep_pair`.
 
     Raises:
         UserError: the file cannot be read, or what is wrong in which line.
     """
     rows = countdown_file.read(_content(file, countdown_file.MOST_BYTES), Path(file).name)
-    return countdown_file.save(rows, Path(file).stem)
+    found = countdown_file.paired(rows, Path(file).stem)
+    _put_back(undo, countdown_file.file_of(found.name), "task", found.name)
+    return countdown_file.keep(found)
+
+
+def _put_back(undo: ExitStack, file: Path, field: str, name: str) -> None:
+    """Let `undo` leave a file as it is now, unless there is a run whose spec names it by then."""
+    before = put_back(file)
+
+    def unless_used() -> None:
+        if not any(getattr(run.spec, field) == name for run in pipeline.list_runs()):
+            before()
+
+    undo.callback(unless_used)
 
 
 def write_problems(file: str, operands: int, n: int, seed: int) -> Iterator[str]:
     """Write COUNTDOWN problems in the published format."""
-    path, content = Path(file), countdown_file.written(countdown_file.drawn(operands, n, seed))
-    try:
-        path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+    path = Path(file)
+    content = countdown_file.written(countdown_file.drawn(operands, n, seed))
+    write_new(path, content.encode())
     yield f"{path}: {n} problems with {operands} operands"
 
 
@@ -145,20 +140,20 @@ def list_runs() -> Iterator[str]:
 
 
 def export(key: str, k: int, format: str, part: str, filters: Filters, out: str | None) -> Iterator[str]:
-    """Write what filters leave of a circuit to a file."""
-    file = Path(out or exports.file_name(pipeline.get(key), k, format, part, filters))
-    found = exports.circuit(key, k, part, filters)
+    """Write what filters leave of a circuit to a file; `key` may be the beginning of the run's."""
+    run = pipeline.get(pipeline.key_beginning(key))
+    _refuse_sizes([k], run.meta.graph.n_edges)
+    file = Path(out or exports.file_name(run, k, format, part, filters))
+    found = exports.circuit(run.key, k, part, filters)
     content = exports.FORMATS[format](found)
-    try:
-        file.write_bytes(content)
-    except OSError as error:
-        raise UserError(f"{file} cannot be written: {error.strerror}.") from error
+    write_new(file, content)
     chosen = f" of {k} edges ({', '.join(filters.words)})" if filters.active else " edges"
     yield f"{file}: {found.kept.sum()}{chosen}, {len(content)} bytes"
 
 
 def bundle(file: str, pair: str, task: str | None) -> Iterator[str]:
     """Write the runs of a pair to a bundle."""
+    refuse_existing(Path(file))
     written = bundles.write(Path(file), pair, task)
     yield f"{file}: {written.runs} runs, {written.size / 2**20:.1f} MiB"
     if written.left_out:
@@ -172,8 +167,36 @@ def take(file: str) -> Iterator[str]:
     yield f"{file}: {taken.added} runs of the pair {taken.pair} added{known}."
 
 
+def list_pairs() -> Iterator[str]:
+    """The pairs that were kept."""
+    for one in kept.kept():
+        pair, runs = one.pair, f"{one.runs} run" + ("s" if one.runs != 1 else "")
+        yield f"{pair.name}  {pair.title}  {runs}"
+        yield f"    ARM {pair.arm}, MDM {pair.mdm}"
+        if pair.how_read:
+            yield f"    {pair.how_read}"
+
+
+def rename_pair(name: str, title: str) -> Iterator[str]:
+    """Give a kept pair another title."""
+    yield f"{name} is now called {kept.rename(name, title).title}."
+
+
+def remove_pair(name: str, with_runs: bool) -> Iterator[str]:
+    """Forget a kept pair, and delete its runs where that is asked for."""
+    gone = kept.remove(name, with_runs)
+    runs = f"{gone.runs} run" + ("s" if gone.runs != 1 else "")
+    if not gone.runs:
+        yield f"{name} is removed."
+    elif with_runs:
+        yield f"{name} is removed, and {runs} with it."
+    else:
+        yield f"{name} is removed. {runs} of it stay in the cache and are found when the same models are named again."
+
+
 def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
     """Make the embedded pair again, into a folder."""
+    _refuse_full(Path(out))
     from engine.training import TrainSpec
     from engine.training import train as make
 
@@ -183,11 +206,45 @@ def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
 
 
 def describe(found: Run) -> str:
-    """A run in one line: its key, what it is, how well the model solves the task."""
+    """A run in one line: its key, what it is, how well the model solves the task, how an MDM was read."""
     spec, meta = found.spec, found.meta
     accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} {measured_on(spec.task)}"
     brought = "  imported" if found.imported else ""
-    return f"{found.key}  {spec.pair} / {spec.model} / {spec.task}  n={spec.n} seed={spec.seed}  {accuracy}{brought}"
+    read = "" if found.shifted is None else "  shifted" if found.shifted else "  not shifted"
+    what = f"{short_key(found.key)}  {spec.pair} / {spec.model} / {spec.task}"
+    return f"{what}  n={spec.n} seed={spec.seed}  {accuracy}{read}{brought}"
+
+
+def _refuse_early(specs: Sequence[RunSpec]) -> None:
+    """Refuse what cannot be asked for before the first of the runs is computed."""
+    for spec in specs:
+        if pipeline.find(spec) is None:
+            pipeline.key_of(spec)
+
+
+def _refuse_sizes(sizes: Sequence[int], n_edges: int | None) -> None:
+    for size in sizes:
+        if n_edges is not None and size > n_edges:
+            raise UserError(f"--k has {size}, but this circuit has {n_edges} edges. Choose at most that.")
+
+
+def _n_edges(arm: RunSpec, pair: Pair) -> int | None:
+    """How many edges a pair's circuits have, before anything is loaded; None where neither run nor config tells."""
+    found = pipeline.find(arm)
+    if found:
+        return found.meta.graph.n_edges
+    shape = shape_of(pair)
+    return None if shape is None else graph_of(shape.layers, shape.heads).n_edges
+
+
+def _refuse_full(folder: Path) -> None:
+    """Refuse to train into a folder that holds something, as it would be overwritten."""
+    try:
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UserError(f"{folder} is there already and not an empty folder. Choose another one.")
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"The folder {folder} cannot be made: {error}.") from error
 
 
 def told(found: Run, before: str = "", after: str = "") -> Iterator[str]:
@@ -251,4 +308,4 @@ def _along_training(
         found = _ready(replace(spec, model=f"step:{step}"), compute)
         overlaps = [(pipeline.overlap(arm.key, found.key, size), _with_itself(found, size)) for size in sizes]
         cells = "".join(f"  {overlap:7.3f} ({itself})" for overlap, itself in overlaps)
-        yield f"{step:8d}{cells}  {found.meta.accuracy:8.1%}  {found.key}"
+        yield f"{step:8d}{cells}  {found.meta.accuracy:8.1%}  {short_key(found.key)}"

@@ -33,7 +33,7 @@ from engine.lens_layers import LensLayers, position_lens
 from engine.memory import plan, refuse_too_large, shape_of
 from engine.models import Model, load
 from engine.neurons import Activity, Strongest, Traces, detail_table, detailed, neuron_table
-from engine.pairs import pair_named
+from engine.pairs import Pair, pair_named
 from engine.records import Progress, RunMeta, RunTables
 from engine.remarks import refuse_unranked, remarks
 from engine.samplers import reveal_table, trajectory_table
@@ -153,15 +153,19 @@ def _tables_of(spec: RunSpec, asked: Task, model: Model, on_progress: Report) ->
 
 def loaded(spec: RunSpec, on_progress: Report) -> Model:
     """The model of a spec, on the device and in the way that its memory needs; UserError when it does not fit."""
-    pair = pair_named(spec.pair)
+    return loaded_of(pair_named(spec.pair), spec.model, spec.dtype, on_progress)
+
+
+def loaded_of(pair: Pair, model: str, dtype: str, on_progress: Report) -> Model:
+    """As `loaded`, of a pair that need not be kept."""
     shape = shape_of(pair)
     if shape is None:
         on_progress(Progress("loading the model", 0, 0))
-        return load(pair, spec.model, spec.dtype)
-    chosen = plan(shape, (spec.dtype,))
+        return load(pair, model, dtype)
+    chosen = plan(shape, (dtype,))
     on_progress(Progress(f"loading the model: {chosen.short}", 0, 0))
-    refuse_too_large(chosen, pair.folder(spec.model))
-    return load(pair, spec.model, spec.dtype, "auto" if chosen.spread else chosen.device.name)
+    refuse_too_large(chosen, pair.folder(model))
+    return load(pair, model, dtype, "auto" if chosen.spread else chosen.device.name)
 
 
 def _refuse_masked(model: Model, drawn: Sequence[Example], encoded: Sequence[Encoded]) -> None:

@@ -10,12 +10,13 @@ from contextlib import suppress
 from engine import memory, pipeline, settings
 from engine.encoding import encode
 from engine.errors import UserError
+from engine.folder_pair import settled
 from engine.graph import Graph
 from engine.hub import snapshot, weight_files
-from engine.pairs import Pair, pair_named, pairs, same_weights, weights_id
+from engine.pairs import Pair, pairs, same_weights, weights_id
 from engine.scorable import mask_of, refuse_unscorable
 from engine.shape import Shape
-from engine.spec import DTYPES
+from engine.spec import DTYPES, RunSpec
 from engine.tasks import TASKS, examples, spoken
 from engine.tokens import words_of
 
@@ -43,13 +44,20 @@ def machine() -> Iterator[str]:
         raise refused
 
 
-def pair(name: str) -> Iterator[str]:
+def two_models(named: Pair, shifted: bool | None) -> Iterator[str]:
+    """As `pair`, of two models that `run` would make a pair of: with how it would find its MDM to be read."""
+    try:
+        found, said = settled(named, shifted, RunSpec.task), ""
+    except UserError as error:
+        found, said = named, str(error)
+    yield from pair(found, said)
+
+
+def pair(asked: Pair, undecided: str = "") -> Iterator[str]:
     """One pair: where its models are or how to get them, what they need, and how they would be loaded here.
 
-    Raises:
-        UserError: there is no such pair.
+    `undecided`: why it is not known how its MDM is read, in a sentence.
     """
-    asked = pair_named(name)
     yield f"pair        {asked.name}: {asked.title}"
     if asked.note:
         yield f"            {asked.note}"
@@ -57,7 +65,10 @@ def pair(name: str) -> Iterator[str]:
         yield f"{model:<12}{_model(asked, model)}"
     if said := same_weights(asked):
         yield f"            {said}"
-    yield f"mask        {_mask(asked)}, {'shifted' if asked.shifted else 'not shifted'}"
+    read = "undecided whether shifted" if undecided else "shifted" if asked.shifted else "not shifted"
+    yield f"mask        {_mask(asked)}, {read}"
+    if undecided or asked.how_read:
+        yield f"            {undecided or asked.how_read}"
     if asked.licence:
         yield f"licence     accepted at {asked.licence}"
     refused = list(_refused(asked))
@@ -139,24 +150,25 @@ def _model(asked: Pair, model: str) -> str:
 
 
 def _mask(asked: Pair) -> str:
-    """The mask as the pair names it, with its number or its text where the tokenizer is here."""
+    """The mask as the pair or the MDM's files name it, with its number or its text where the tokenizer is here."""
     try:
         mask = mask_of(asked, snapshot(asked.folder("mdm")))
     except UserError:
         if asked.mask is None:
             return "what the MDM's files say"
         mask = asked.mask
+    told = "" if asked.mask is not None else ", as the MDM's files say"
     try:
         words = words_of(asked.tokenizer("mdm"))
     except UserError:
-        return f"token {mask!r}"
+        return f"token {mask!r}{told}"
     if isinstance(mask, str):
         number = words.id_of(mask)
-        return f"token {mask!r}" + (" (the tokenizer does not have it)" if number is None else f" ({number})")
+        return f"token {mask!r}" + (" (the tokenizer does not have it)" if number is None else f" ({number})") + told
     if not words.knows(mask):
-        return f"token {mask}"
+        return f"token {mask}{told}"
     ordinary = "" if words.is_special(mask) else ", an ordinary token: prompts that hold it are refused"
-    return f"token {mask} ({words.shown(mask)!r}{ordinary})"
+    return f"token {mask} ({words.shown(mask)!r}{ordinary}){told}"
 
 
 def _cache_lines() -> Generator[str, None, UserError | None]:

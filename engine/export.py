@@ -23,7 +23,7 @@ from engine.filters import KINDS, Filters, choose
 from engine.graph import Graph
 from engine.hub import snapshot
 from engine.pairs import pair_named
-from engine.records import Run
+from engine.records import Run, short_key
 from engine.rows import EdgeTable
 from engine.shape import read_config
 
@@ -107,7 +107,7 @@ def export(
 
 
 def file_name(run: Run, k: int, format: str, part: str = "total", filters: Filters = NO_FILTERS) -> str:
-    """What to call the file, as in `embedded-arm-ioi-total-200-positive-pruned-1a2b3c4d.json`."""
+    """What to call the file, as in `embedded-arm-ioi-total-200-positive-pruned-1a2b3c4d5e.json`."""
     return f"{file_stem(run, k, part, filters)}.{format}"
 
 
@@ -115,7 +115,7 @@ def file_stem(run: Run, k: int, part: str = "total", filters: Filters = NO_FILTE
     """A file's name without its ending."""
     model = run.spec.model.replace(":", "")
     chosen = f"-{filters.stem}" if filters.active else ""
-    return f"{run.spec.pair}-{model}-{run.spec.task}-{part}-{k}{chosen}-{run.key[:8]}"
+    return f"{run.spec.pair}-{model}-{run.spec.task}-{part}-{k}{chosen}-{short_key(run.key)}"
 
 
 def to_json(circuit: Circuit) -> bytes:

@@ -49,7 +49,9 @@ class Graph:
 
     @property
     def n_edges(self) -> int:
-        return len(self.edge_source)
+        heads, layers = self.n_heads, self.n_layers
+        before = layers + (heads + 1) * layers * (layers - 1) // 2  # sources below each layer, of all layers together
+        return (3 * heads + 1) * before + layers * heads + self.n_sources
 
     def head(self, layer: int, head: int) -> int:
         """The node index of `a{layer}.h{head}`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -14,6 +15,7 @@ from engine.errors import UserError
 from engine.hub import HUB_ID, snapshot
 from engine.model_files import is_folder
 from engine.shape import Shape
+from engine.shift_evidence import SOURCES, ShiftEvidence
 from engine.spec import DTYPES
 
 NAME = re.compile(r"[\w.+-]{1,80}", re.ASCII)
@@ -32,6 +34,7 @@ class Pair:
     `architecture`: the transformers class that loads both; None: what the ARM's config says.
     `mask_token` or `mask_id`: what stands for an unknown token; neither: what the MDM's files say.
     `shifted`: the MDM predicts a masked position from the one to its left.
+    `shift_evidence`: how that is known, of a pair of two folders; None: this table says it.
     `mdm_keys`: what the names of its weights begin with, and what to put there instead.
     `prompts`: how tasks speak to it, one of PROMPTS; None: in words where its tokenizer knows whole words only, else in
     natural text.
@@ -51,6 +54,7 @@ class Pair:
     mask_token: str | None = None
     mask_id: int | None = None
     shifted: bool = False
+    shift_evidence: ShiftEvidence | None = None
     mdm_keys: Mapping[str, str] = field(default_factory=dict)
     prompts: str | None = None
     dtype: str | None = None
@@ -65,6 +69,16 @@ class Pair:
     def mask(self) -> str | int | None:
         """The mask as a token or its id; None: what the MDM's files say."""
         return self.mask_token if self.mask_id is None else self.mask_id
+
+    @property
+    def how_read(self) -> str:
+        """How the MDM is read, and how that is known, in a sentence; empty where this table says it."""
+        return self.shift_evidence.text(self.shifted) if self.shift_evidence else ""
+
+    @property
+    def misread(self) -> bool:
+        """Whether the MDM's answers clearly say that it is read the wrong way."""
+        return self.shift_evidence is not None and self.shift_evidence.contradicts(self.shifted)
 
     def folder(self, model: str) -> str:
         """Where "arm", "mdm" or "step:N" is: a folder's path, or a hub id with its revision ("id@revision").
@@ -130,6 +144,7 @@ TYPES: dict[str, type] = {
     "mask_token": str,
     "mask_id": int,
     "shifted": bool,
+    "shift_evidence": dict,
     "mdm_keys": dict,
     "prompts": str,
     "dtype": str,
@@ -142,6 +157,7 @@ TYPES: dict[str, type] = {
 REQUIRED = ("title", "arm", "mdm")
 SHAPE_TYPES = {one.name: bool if one.type == "bool" else int for one in fields(Shape)}
 SHAPE_OPTIONAL = ("gated",)
+EVIDENCE_TYPES: dict[str, type] = {"source": str, "weights": str, "before": float, "there": float, "guess": float}
 
 
 def pair_of(name: str, table: Any, base: Path, file: Path) -> Pair:
@@ -164,7 +180,9 @@ def pair_of(name: str, table: Any, base: Path, file: Path) -> Pair:
     if steps and "steps_dir" not in table:
         raise UserError(f"The pair {name} in {file} has steps but lacks the field 'steps_dir'.")
     shape = _shape(table["shape"], where) if "shape" in table else None
-    return Pair(name=name, base=base, **{**table, "steps": tuple(sorted(steps)), "shape": shape})
+    evidence = _evidence(table["shift_evidence"], where) if "shift_evidence" in table else None
+    read = {"steps": tuple(sorted(steps)), "shape": shape, "shift_evidence": evidence}
+    return Pair(name=name, base=base, **{**table, **read})
 
 
 def toml_of(pair: Pair) -> str:
@@ -215,10 +233,25 @@ def _shape(table: Mapping[str, Any], where: str) -> Shape:
     return Shape(**table)
 
 
+def _evidence(table: Mapping[str, Any], where: str) -> ShiftEvidence:
+    _refuse_unknown(table, EVIDENCE_TYPES, f"The shift_evidence {where}", f"in the shift_evidence {where}")
+    for key in ("source", "weights"):
+        if key not in table:
+            raise UserError(f"The shift_evidence {where} lacks the field {key!r}.")
+    if table["source"] not in SOURCES:
+        raise UserError(f"source in the shift_evidence {where} must be one of: {', '.join(SOURCES)}.")
+    measured = [table.get(key) for key in ("before", "there", "guess")]
+    if any(measured) and not all(type(one) is float and math.isfinite(one) for one in measured):
+        raise UserError(f"The shift_evidence {where} needs before, there and guess together, as finite numbers.")
+    if table["source"] == "answers" and not any(measured):
+        raise UserError(f"The shift_evidence {where} lacks what was measured.")
+    return ShiftEvidence(**table)
+
+
 def _toml(value: Any) -> str:
     """A value as TOML; texts as JSON writes them, which TOML reads alike."""
-    if isinstance(value, Shape):
-        value = {one.name: getattr(value, one.name) for one in fields(Shape)}
+    if isinstance(value, Shape | ShiftEvidence):
+        value = {one.name: getattr(value, one.name) for one in fields(value) if getattr(value, one.name) is not None}
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
     if isinstance(value, tuple):

@@ -1,4 +1,6 @@
-"""The registry of ARM/MDM pairs: assets/pairs.toml, pairs of two folders that were named before, and a user's own.
+"""The registry of ARM/MDM pairs: assets/pairs.toml, those that were kept here, and a user's own.
+
+Kept are pairs of two folders that were named on the command line (engine/folder_pair.py) and those of bundles.
 
 A user's own pairs come from the file that CIRCUITS_PAIRS names; a pair there replaces one of the same name here.
 """
@@ -6,24 +8,19 @@ A user's own pairs come from the file that CIRCUITS_PAIRS names; a pair there re
 from __future__ import annotations
 
 import hashlib
-import re
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from engine import hub, settings
 from engine.digests import digest_of, same_content
 from engine.errors import UserError
+from engine.files import write_whole
 from engine.model_files import is_there, refuse_irregular
 from engine.pair import NAME, Pair, pair_of, toml_of
-from engine.shape import read_config
 from engine.text_files import MOST_TOML, read_text, read_toml
 
-__all__ = ["Pair", "forget", "keep", "pair_named", "pair_of_two", "pairs", "same_weights", "weights_id"]
-
-LONGEST_NAME = 30  # characters of a folder's name in a pair's
-SHIFTED = ("Dream", "DreamModel", "DiscreteDiffusionModel")  # how Dream's and DiffuLLaMA's families call themselves
+__all__ = ["Pair", "file_of", "forget", "keep", "kept_pairs", "pair_named", "pairs", "same_weights", "weights_id"]
 
 
 def pairs() -> dict[str, Pair]:
@@ -33,8 +30,21 @@ def pairs() -> dict[str, Pair]:
         UserError: a file is missing or says something a pair does not have.
     """
     shipped, own = _read(settings.PAIRS, settings.MODELS), settings.user_pairs_path()
-    kept = {name: pair for name, pair in _kept().items() if name not in shipped}
+    kept = {name: pair for name, pair in kept_pairs().items() if name not in shipped}
     return {**shipped, **kept, **(_read(own, own.parent) if own else {})}
+
+
+def kept_pairs() -> dict[str, Pair]:
+    """Pairs that were kept; a damaged file does not hide the others."""
+    found: dict[str, Pair] = {}
+    for file in sorted(settings.kept_pairs_dir().glob("*.toml")):
+        with suppress(UserError):
+            found |= _read(file, file.parent)
+    return found
+
+
+def file_of(name: str) -> Path:
+    return settings.kept_pairs_dir() / f"{name}.toml"
 
 
 def pair_named(name: str) -> Pair:
@@ -45,8 +55,8 @@ def pair_named(name: str) -> Pair:
     """
     known = pairs()
     if name not in known:
-        if NAME.fullmatch(name) and _file(name).is_file():
-            _read(_file(name), settings.kept_pairs_dir())  # says what is wrong with it
+        if NAME.fullmatch(name) and file_of(name).is_file():
+            _read(file_of(name), settings.kept_pairs_dir())  # says what is wrong with it
         raise UserError(f"There is no pair called {name!r}. Choose one of: {', '.join(known)}.")
     return known[name]
 
@@ -57,10 +67,9 @@ def keep(pair: Pair) -> Pair:
     Raises:
         UserError: the folder cannot be written.
     """
-    file = _file(pair.name)
+    file = file_of(pair.name)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(toml_of(pair), encoding="utf-8")
+        write_whole(file, toml_of(pair))
     except OSError as error:
         raise UserError(f"The pair {pair.name} cannot be kept in {file.parent}: {error.strerror}.") from error
     return pair
@@ -68,31 +77,7 @@ def keep(pair: Pair) -> Pair:
 
 def forget(name: str) -> None:
     """Undo `keep`; what was computed for the pair stays in the cache."""
-    _file(name).unlink(missing_ok=True)
-
-
-def pair_of_two(arm: str, mdm: str, mask: str | int | None = None, shifted: bool | None = None) -> Pair:
-    """A pair of two folders or hub ids that no file names; the same two always get the same name.
-
-    `shifted` None: true for the families that are known to predict so by what the MDM's config says.
-
-    Raises:
-        UserError: there is no such folder, or the hub model was not downloaded.
-    """
-    arm, mdm = (_whole_path(source) for source in (arm, mdm))
-    hub.snapshot(arm)
-    if shifted is None:
-        shifted = _tells_shift(mdm)
-    tail = hashlib.sha256(f"{arm}\n{mdm}\n{mask!r}\n{shifted}".encode()).hexdigest()[:6]
-    pair = Pair(
-        name=f"{_short(arm)}+{_short(mdm)}-{tail}",
-        title=f"{Path(arm).name} / {Path(mdm).name}",
-        arm=arm,
-        mdm=mdm,
-        shifted=shifted,
-        note="Two models named on the command line.",
-    )
-    return replace(pair, mask_id=mask) if isinstance(mask, int) else replace(pair, mask_token=mask)
+    file_of(name).unlink(missing_ok=True)
 
 
 def weights_id(source: str) -> str:
@@ -129,19 +114,6 @@ def same_weights(pair: Pair) -> str | None:
     )
 
 
-def _kept() -> dict[str, Pair]:
-    """Pairs that were kept; a damaged file does not hide the others."""
-    found: dict[str, Pair] = {}
-    for file in sorted(settings.kept_pairs_dir().glob("*.toml")):
-        with suppress(UserError):
-            found |= _read(file, file.parent)
-    return found
-
-
-def _file(name: str) -> Path:
-    return settings.kept_pairs_dir() / f"{name}.toml"
-
-
 def _read(file: Path, base: Path) -> dict[str, Pair]:
     try:
         stat = file.stat()
@@ -156,19 +128,3 @@ def _parsed(file: Path, base: Path, size: int, modified: int) -> dict[str, Pair]
     what = f"The pairs file {file}"
     tables = read_toml(read_text(file, what, MOST_TOML), what)
     return {name: pair_of(name, table, base, file) for name, table in tables.items()}
-
-
-def _whole_path(source: str) -> str:
-    """A folder's absolute path; a hub id as it is."""
-    folder = Path(source).expanduser()
-    return str(folder.resolve()) if folder.is_dir() or not hub.HUB_ID.fullmatch(source) else source
-
-
-def _tells_shift(mdm: str) -> bool:
-    config = read_config(hub.snapshot(mdm))
-    return any(name in SHIFTED for name in (config.get("model_type"), *(config.get("architectures") or [])))
-
-
-def _short(source: str) -> str:
-    """The last part of a path or hub id, as it can stand in a pair's name."""
-    return re.sub(r"[^\w.-]+", "-", Path(source).name, flags=re.ASCII)[:LONGEST_NAME]

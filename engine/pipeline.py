@@ -29,7 +29,7 @@ from cache.store import Bundle, RunRow, Side, Store, StoreError
 from engine import memory, settings
 from engine.errors import UserError
 from engine.pairs import pair_named, weights_id
-from engine.records import Progress, Run, RunMeta, RunTables
+from engine.records import Progress, Run, RunMeta, RunTables, short_key
 from engine.rows import (
     EdgeBlocks,
     EdgeTable,
@@ -79,6 +79,7 @@ __all__ = [
 ]
 
 METHOD_VERSION = 3  # raised by every change of code that changes a number
+MOST_LISTED = 8  # runs that an error names
 LIBRARIES = ("torch", "transformers", "transformer-lens")
 
 OnProgress = Callable[[Progress], None]
@@ -201,6 +202,25 @@ def get(key: str) -> Run:
     return _run(row)
 
 
+def key_beginning(text: str) -> str:
+    """The key of the one stored run whose key begins so.
+
+    Raises:
+        UserError: no run's does, or several do; the text lists them.
+    """
+    runs = list_runs()
+    found = [run for run in runs if text and run.key.startswith(text.lower())]
+    if len(found) == 1:
+        return found[0].key
+    shown = [f"{short_key(run.key)} ({run.spec.model} on {run.spec.task})" for run in (found or runs)[:MOST_LISTED]]
+    more = len(found or runs) - len(shown)
+    listed = ", ".join(shown) + (f" and {more} more" if more else "")
+    if found:
+        raise UserError(f"{len(found)} runs have a key that begins with {text!r}: {listed}. Give more of it.")
+    there = f"There are {listed}." if runs else "There are no runs yet."
+    raise UserError(f"No run in the cache {settings.database_path()} has a key that begins with {text!r}. {there}")
+
+
 def write_bundle(path: Path, header: str, keys: Sequence[str]) -> None:
     """Write runs to a new file that `opened_bundle` reads, with a header of the caller's.
 
@@ -304,7 +324,7 @@ def node_lens(key: str, readout: int, node: int) -> NodeLens:
     """The lens of one node; UserError when the run has none for it (`logits` writes nothing)."""
     found = read_rows(NodeLens, store().node_lens(key, readout, node))
     if not found:
-        raise UserError(f"The run {key} has no lens of node {node} at readout {readout}.")
+        raise UserError(f"The run {short_key(key)} has no lens of node {node} at readout {readout}.")
     return found[0]
 
 
@@ -514,7 +534,7 @@ def _refuse_no_half(key: str, part: str) -> None:
 
 def _no_part(key: str, part: str) -> UserError:
     parts = ("total", "half-a", "half-b", *get(key).meta.parts)
-    return UserError(f"The run {key} has no part {part!r}. Choose one of: {', '.join(parts)}.")
+    return UserError(f"The run {short_key(key)} has no part {part!r}. Choose one of: {', '.join(parts)}.")
 
 
 def _ranks(*sides: Side) -> list[NDArray[np.int32]]:
@@ -529,10 +549,8 @@ def _ranks(*sides: Side) -> list[NDArray[np.int32]]:
         found.append(rank)
     sizes = [len(rank) for rank in found]
     if len(set(sizes)) > 1:
-        raise UserError(
-            f"The runs {' and '.join(side.key for side in sides)} have {' and '.join(map(str, sizes))} edges: only "
-            "circuits of one architecture can be compared."
-        )
+        runs, edges = " and ".join(short_key(side.key) for side in sides), " and ".join(map(str, sizes))
+        raise UserError(f"The runs {runs} have {edges} edges: only circuits of one architecture can be compared.")
     return found
 
 

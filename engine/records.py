@@ -94,6 +94,12 @@ TABLES = (
 
 
 Json = dict[str, Any]
+SHOWN = 10  # characters of a run's key
+
+
+def short_key(key: str) -> str:
+    """A run's key as it is shown; commands take it, or any other beginning that no two runs share."""
+    return key[:SHOWN]
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,12 @@ class Run:
     def method_version(self) -> int | None:
         """Of the program that computed it."""
         return self.made_with.get("method_version")
+
+    @property
+    def shifted(self) -> bool | None:
+        """Whether its MDM was read from the position before; None: an ARM, or not kept."""
+        reading = self.made_with.get("reading")
+        return reading[1] if isinstance(reading, list) and len(reading) == 2 else None
 
 
 @dataclass(frozen=True)

@@ -7,52 +7,39 @@ gives the right tokens clearly more probability is how the model was trained.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
-from engine.compute import loaded
+from engine.compute import loaded_of
 from engine.denoise import masked
 from engine.encoding import Encoded, encode
 from engine.models import Model
-from engine.pairs import pair_named
+from engine.pair import Pair
 from engine.pipeline import ignore
+from engine.shift_evidence import Readings
 from engine.soundness import blamed, refuse_unsound
 from engine.spec import RunSpec
 from engine.tasks import available, examples, spoken, task_named
 
 PROBLEMS = 32
-CLEAR = 0.2  # nats a token: a model that was never trained is below it
 
 
-@dataclass(frozen=True)
-class Readings:
-    """Mean log-probability of the right tokens, in nats a token, under both readings."""
-
-    before: float  # read from the position before: shifted
-    there: float
-
-    @property
-    def shifted(self) -> bool | None:
-        """None where neither reading is clearly better."""
-        return None if abs(self.before - self.there) < CLEAR else self.before > self.there
-
-
-def readings(pair: str, task: str, dtype: str) -> Readings:
+def readings(pair: Pair, task: str, dtype: str) -> Readings:
     """How well the MDM of a pair predicts a task's answers under both readings.
 
     Raises:
         UserError: it does not load, its tokenizer cannot speak the task, or its logits are no numbers.
     """
-    spec = RunSpec(pair=pair, model="mdm", task=task, dtype=dtype)
-    model = loaded(spec, ignore)
-    asked = spoken(task_named(task), pair_named(pair).prompts, model.tokenizer)
-    drawn = examples(asked, available(asked, PROBLEMS), spec.seed)
+    model = loaded_of(pair, "mdm", dtype, ignore)
+    asked = spoken(task_named(task), pair.prompts, model.tokenizer)
+    drawn = examples(asked, available(asked, PROBLEMS), RunSpec.seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]
-    with blamed(spec, model):
+    with blamed(RunSpec(pair=pair.name, model="mdm", task=task), model):
         before, there = (_log_probability(replace(model, shifted=shifted), encoded) for shifted in (True, False))
-    return Readings(before, there)
+    return Readings(before, there, -math.log(len(model.bridge.W_E)))
 
 
 @torch.no_grad()

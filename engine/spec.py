@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,13 +12,15 @@ METHODS = ("eap-ig", "eap-ig-midpoint", "clean-corrupted", "eap")
 METRICS = ("logit_diff", "log_prob", "kl")
 ORDERS = ("confidence", "left-to-right", "random")
 DTYPES = ("float32", "bfloat16")
+LARGEST_SEED = 2**53 - 1  # the largest whole number that files and addresses keep exactly
+STEP = re.compile(r"step:(\d{1,12})", re.ASCII)
 
 
 @dataclass(frozen=True)
 class RunSpec:
     """One circuit: a model of a pair on a task. Definitions of the words are METHOD's.
 
-    `model` is "arm", "mdm", or "step:N" for the checkpoint after N steps of post-training.
+    `model` is "arm", "mdm", or "step:N" for the checkpoint after N steps of post-training ("step:000100" is step:100).
     `points` is m, the number of integration points; only the eap-ig methods use it.
     `order` is how an MDM's answer positions are revealed; an ARM ignores it.
     """
@@ -38,7 +41,13 @@ class RunSpec:
             value = getattr(self, field)
             if value not in allowed:
                 raise UserError(f"{field} is {value!r}. Choose one of: {', '.join(allowed)}.")
-        if not (self.model in ("arm", "mdm") or (self.model.startswith("step:") and self.model[5:].isdecimal())):
+        for field in ("pair", "task"):
+            if not getattr(self, field).strip():
+                raise UserError(f"{field} is {getattr(self, field)!r}. Name a {field}.")
+        step = STEP.fullmatch(self.model)
+        if step:
+            object.__setattr__(self, "model", f"step:{int(step[1])}")
+        elif self.model not in ("arm", "mdm"):
             raise UserError(f"model is {self.model!r}. Choose arm, mdm or step:N, as in step:300.")
         if not 1 <= self.n <= 10_000:
             raise UserError(f"n is {self.n}. Choose a number of examples from 1 to 10000.")
@@ -48,6 +57,8 @@ class RunSpec:
                 "exactly zero: all scores would be rounding errors. Choose the method eap-ig, or the metric "
                 "logit_diff or log_prob."
             )
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UserError(f"seed is {self.seed}. Choose a whole number from 0 to {LARGEST_SEED}.")
         if not 1 <= self.points <= 1000:
             raise UserError(f"points is {self.points}. Choose a number of integration points from 1 to 1000.")
 

@@ -11,7 +11,7 @@ from engine.ability import can_do
 from engine.errors import UserError
 from engine.export import FORMATS, file_name
 from engine.pairs import pairs
-from engine.records import Run
+from engine.records import Run, short_key
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import available, task_named, task_names
 from pages.parts import resources, standing, widgets
@@ -175,7 +175,7 @@ def stored() -> None:
 def row(run: Run) -> dict[str, object]:
     spec, meta = run.spec, run.meta
     return {
-        "Run": run.key[:10],
+        "Run": short_key(run.key),
         "Pair": spec.pair,
         "Model": spec.model,
         "Task": title_of(spec.task),

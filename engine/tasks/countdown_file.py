@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from engine import settings
 from engine.errors import UserError
+from engine.files import write_whole
 from engine.tasks.base import Example, Listed, Split, Task
 from engine.tasks.countdown import LARGEST as LARGEST_WORD
 from engine.tasks.countdown import TARGETS, Countdown, words_prompt
@@ -36,7 +37,7 @@ from engine.tasks.countdown_text import (
     is_solved,
     twin_of,
 )
-from engine.tasks.own import LONGEST_TITLE, repeats_told, write_whole
+from engine.tasks.own import LONGEST_TITLE, repeats_told
 from engine.text_files import read_json, read_text
 
 if TYPE_CHECKING:
@@ -183,26 +184,38 @@ def read(data: bytes, name: str) -> list[Row]:
 def save(rows: Sequence[Row], title: str) -> ProblemFile:
     """Keep the rows that have a twin, each problem once; the same rows again only get the new title.
 
+    Raises like `paired` and `keep`.
+    """
+    return keep(paired(rows, title))
+
+
+def paired(rows: Sequence[Row], title: str) -> ProblemFile:
+    """The rows that have a twin, each problem once, not yet kept.
+
     Raises:
-        UserError: none of them has one, or the folder cannot be written.
+        UserError: none of them has one.
     """
     first: dict[str, Row] = {}
     for row in rows:
         first.setdefault(row.input, row)
     once = list(first.values())
-    paired = [row for row in once if find_twin(random.Random(f"{row.content}/0"), row) is not None]
-    if not paired:
+    found = [row for row in once if find_twin(random.Random(f"{row.content}/0"), row) is not None]
+    if not found:
         raise UserError(
             f"None of the {len(once)} problems has a twin: another target with an answer of the same shape."
         )
     saved = datetime.now(UTC).isoformat(timespec="seconds")
-    return keep(ProblemFile(paired, title, saved, len(once) - len(paired), len(rows) - len(once)))
+    return ProblemFile(found, title, saved, len(once) - len(found), len(rows) - len(once))
 
 
 def keep(problems: ProblemFile) -> ProblemFile:
-    """Write problems that have twins to where they are found again."""
+    """Write problems that have twins to where they are found again.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     kept = _Kept(problems.title, problems.saved, problems.left_out, written(problems.rows), problems.repeated)
-    file = _file(problems.name)
+    file = file_of(problems.name)
     try:
         write_whole(file, json.dumps(asdict(kept)))
     except OSError as error:
@@ -212,7 +225,7 @@ def keep(problems: ProblemFile) -> ProblemFile:
 
 def delete(name: str) -> None:
     """Remove kept problems; what was computed for them stays in the cache."""
-    _file(name).unlink(missing_ok=True)
+    file_of(name).unlink(missing_ok=True)
 
 
 def load(name: str) -> ProblemFile:
@@ -221,7 +234,7 @@ def load(name: str) -> ProblemFile:
     Raises:
         UserError: they are gone, or the file is not what was kept.
     """
-    file = _file(name)
+    file = file_of(name)
     try:
         stat = file.stat()
     except OSError as error:
@@ -288,7 +301,7 @@ def _in_words(output: str) -> str:
     return re.sub(r"([-+*/=])", r" \1 ", output).replace(",", " ; ")
 
 
-def _file(name: str) -> Path:
+def file_of(name: str) -> Path:
     if not is_problem_file(name):
         raise UserError(f"{name!r} is not the name of kept problems, which looks like countdown-0123456789ab.")
     return settings.prompts_dir() / f"{name}.json"
@@ -308,6 +321,6 @@ def _load(file: Path, size: int, modified: int) -> ProblemFile:
         )
     except (ValueError, OverflowError, TypeError, AttributeError, UserError) as error:
         raise UserError(f"The problems in {file} cannot be read. Delete the file and give them again.") from error
-    if _file(found.name) != file:
+    if file_of(found.name) != file:
         raise UserError(f"The problems in {file} were changed. Delete the file and give them again.")
     return found

@@ -11,7 +11,6 @@ import hashlib
 import json
 import random
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from engine import settings
 from engine.errors import UserError
+from engine.files import write_whole
 from engine.row_conflicts import contradictions, repeats
 from engine.tasks.base import END, OTHER, WORD, Example, Family, Listed, Split
 from engine.text_files import read_json, read_text
@@ -135,6 +135,11 @@ def digest_of(rows: Sequence[PromptRow]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def name_of(rows: Sequence[PromptRow]) -> str:
+    """The name under which rows are kept."""
+    return PREFIX + digest_of(_distinct(rows))
+
+
 def save(rows: Sequence[PromptRow], title: str, pair: str, repeated: int = 0) -> OwnPrompts:
     """Keep a set; the same rows again only get the new title. `repeated`: see OwnPrompts.
 
@@ -149,7 +154,7 @@ def save(rows: Sequence[PromptRow], title: str, pair: str, repeated: int = 0) ->
     found = OwnPrompts(once, shown, pair, datetime.now(UTC).isoformat(timespec="seconds"), repeated)
     told = {"title": shown, "pair": pair, "saved": found.saved, "repeated": repeated}
     content = {**told, "rows": [asdict(row) for row in once]}
-    file = _file(found.name)
+    file = file_of(found.name)
     try:
         write_whole(file, json.dumps(content, ensure_ascii=False, indent=1))
     except OSError as error:
@@ -163,7 +168,7 @@ def load(name: str) -> OwnPrompts:
     Raises:
         UserError: it is gone, or its file is not what was saved.
     """
-    file = _file(name)
+    file = file_of(name)
     try:
         stat = file.stat()
     except OSError as error:
@@ -173,7 +178,7 @@ def load(name: str) -> OwnPrompts:
 
 def delete(name: str) -> None:
     """Remove a set; what was computed for it stays in the cache."""
-    _file(name).unlink(missing_ok=True)
+    file_of(name).unlink(missing_ok=True)
 
 
 def saved_sets() -> list[OwnPrompts]:
@@ -201,16 +206,7 @@ def is_own(name: str) -> bool:
     return NAME.fullmatch(name) is not None
 
 
-def write_whole(file: Path, text: str) -> None:
-    """A file whole or not at all: a reader never sees half a file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        part = Path(folder) / file.name
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
-
-
-def _file(name: str) -> Path:
+def file_of(name: str) -> Path:
     if not is_own(name):
         raise UserError(f"{name!r} is not the name of own prompts, which looks like own-0123456789ab.")
     return settings.prompts_dir() / f"{name.removeprefix(PREFIX)}.json"
@@ -229,6 +225,6 @@ def _read(file: Path, size: int, modified: int) -> OwnPrompts:
         found = OwnPrompts(rows, title, pair, saved, int(content.get("repeated", 0)))
     except (UserError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"The own prompts in {file} cannot be read. Delete the file and save them again.") from error
-    if _file(found.name) != file or not rows:
+    if file_of(found.name) != file or not rows:
         raise UserError(f"The own prompts in {file} were changed. Delete the file and save them again.")
     return found

@@ -12,7 +12,7 @@ import streamlit as st
 
 from engine import pipeline
 from engine.errors import UserError
-from engine.records import Run
+from engine.records import Run, short_key
 from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
 from pages.figures import palette
 from pages.figures.caption import captioned
@@ -57,7 +57,7 @@ def provenance(label: str, run: Run) -> str:
     spec, meta = run.spec, run.meta
     points = f", m = {spec.points}" if spec.method.startswith("eap-ig") else ""
     text = (
-        f"{label}: run {run.key[:10]}, {METHOD_NAMES[spec.method]}{points}, {spec.metric}, n = {spec.n}, "
+        f"{label}: run {short_key(run.key)}, {METHOD_NAMES[spec.method]}{points}, {spec.metric}, n = {spec.n}, "
         f"seed {spec.seed}, {spec.dtype} on {meta.device}, {run.created[:10]}"
     )
     return plain(text + brought(run))

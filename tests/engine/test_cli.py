@@ -16,7 +16,7 @@ import pytest
 from engine import circuit, pipeline
 from engine.__main__ import main
 from engine.pairs import pair_named, pairs
-from engine.records import Run
+from engine.records import Run, short_key
 from engine.spec import RunSpec
 from engine.tasks import ProblemFile, own, task_named
 from engine.tasks.own import PromptRow
@@ -50,7 +50,7 @@ def test_compare_answers_from_the_cache_without_torch() -> None:
     pipeline.close()
     said = cli("compare", "--n", "4")
     assert (said.returncode, said.stderr) == (0, "")
-    assert arm.key in said.stdout and mdm.key in said.stdout
+    assert short_key(arm.key) in said.stdout and short_key(mdm.key) in said.stdout
 
 
 @pytest.mark.usefixtures("workspace")
@@ -81,7 +81,10 @@ def test_compare_prints_what_the_arrays_say(capsys: pytest.CaptureFixture[str]) 
         assert float(early_mdm) == pytest.approx(expected.mdm.early_share, abs=6e-4)
         assert float(ratio) == pytest.approx(expected.early_ratio, abs=6e-3)
     for run in (arm, mdm):
-        assert f"{run.key}  embedded / {run.spec.model} / ioi  n=4 seed=0  accuracy {run.meta.accuracy:.1%}" in printed
+        assert (
+            f"{short_key(run.key)}  embedded / {run.spec.model} / ioi  n=4 seed=0  accuracy {run.meta.accuracy:.1%}"
+            in printed
+        )
 
 
 @pytest.mark.usefixtures("workspace")
@@ -92,7 +95,7 @@ def test_compare_follows_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> 
     arm, late = (pipeline.find(RunSpec(n=4, model=model)) for model in ("arm", "step:100"))
     assert arm and late
     shared = len(np.intersect1d(*(pipeline.edge_table(run.key, limit=50).edge for run in (arm, late))))
-    assert lines[-1].split()[:2] == ["100", f"{shared / (100 - shared):.3f}"] and late.key in lines[-1]
+    assert lines[-1].split()[:2] == ["100", f"{shared / (100 - shared):.3f}"] and short_key(late.key) in lines[-1]
 
 
 @pytest.mark.usefixtures("workspace")
@@ -128,7 +131,7 @@ def test_run_computes_and_list_shows(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["list"]) == 0
     listed = capsys.readouterr().out
     for run in pipeline.list_runs():
-        assert run.key in printed and run.key in listed and run.created in listed
+        assert short_key(run.key) in printed and short_key(run.key) in listed and run.created in listed
 
 
 @pytest.mark.usefixtures("workspace")

@@ -217,7 +217,7 @@ def test_filters_that_are_none_are_refused_by_name(wrong: dict[str, object]) -> 
 def test_a_circuit_of_the_usual_size_exports_quickly() -> None:
     run = pipeline.run(RunSpec(n=4, model="step:100"), compute=fake_compute)
     assert len(json.loads(export(run.key, 200, "json"))["edges"]) == run.meta.graph.n_edges
-    assert file_name(run, 200, "json") == f"embedded-step100-ioi-total-200-{run.key[:8]}.json"
+    assert file_name(run, 200, "json") == f"embedded-step100-ioi-total-200-{run.key[:10]}.json"
 
 
 @pytest.mark.parametrize(

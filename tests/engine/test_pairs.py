@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from engine import digests, settings
 from engine.errors import UserError
 from engine.graph import Graph
-from engine.pairs import keep, pair_named, pair_of_two, pairs, weights_id
+from engine.pairs import keep, pair_named, pairs, weights_id
 
 PAIR = '[mine]\ntitle = "Mine"\narm = "arm"\nmdm = "mdm"\n'
 
@@ -143,18 +142,6 @@ def test_a_kept_pair_takes_nobodys_name_and_a_damaged_one_hides_no_other() -> No
         pair_named("bad")
     with pytest.raises(UserError, match="no pair called"):
         pair_named("../pairs")
-
-
-def test_two_folders_make_a_pair_whose_name_stays(tmp_path: Path) -> None:
-    arm, mdm = model_in(tmp_path / "my arm!"), model_in(tmp_path / "my-mdm")
-    one = pair_of_two(str(arm), str(mdm), mask="<m>", shifted=True)
-    assert one == pair_of_two(str(arm), str(mdm), mask="<m>", shifted=True)
-    assert re.fullmatch(r"my-arm-\+my-mdm-[0-9a-f]{6}", one.name)
-    other = pair_of_two(str(arm), str(mdm), mask=7, shifted=True)
-    assert other.name != one.name and (one.mask, other.mask) == ("<m>", 7)
-    assert (keep(one).folder("arm"), keep(one).shifted) == (str(arm), True) and one.name in pairs()
-    with pytest.raises(UserError, match=r"There is no model at .*nothing"):
-        pair_of_two(str(arm), str(tmp_path / "nothing"))
 
 
 def test_a_missing_file_is_named(own_file: Path) -> None:

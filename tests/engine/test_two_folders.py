@@ -55,8 +55,14 @@ def test_two_folders_are_run_and_found_again(
     assert pipeline.edge_table(arm.key, limit=5).edge.tolist() != pipeline.edge_table(mdm.key, limit=5).edge.tolist()
     for again in (two, ["--pair", name]):
         assert main(["compare", *again, "--n", "4", "--k", "10"], refuse) == 0
-    assert main(["run", *two, "--not-shifted", "--n", "2"], tiny_compute) == 0
-    assert len(set(pairs()) - {"embedded"} - set(checkpoints.FORMATS)) == 2  # read otherwise, it is another pair
+    for other in (["--mask-id", "3"], ["--mask-token", "<mask>", "--not-shifted"]):  # the same token each time
+        assert main(["run", *two[:4], *other, "--n", "2"], tiny_compute) == 0
+    assert set(pairs()) - {"embedded"} - set(checkpoints.FORMATS) == {name}
+    assert sorted(str(run.shifted) for run in pipeline.list_runs() if run.spec.model == "mdm") == [
+        "False",
+        "True",
+        "True",
+    ]
 
 
 def refuse(spec: object, on_progress: object) -> pipeline.RunTables:
