@@ -334,11 +334,11 @@ def _numbers(text: str) -> list[int]:
     return list(dict.fromkeys(_number(word) for word in _words(text)))
 
 
-def _interrupt(signum: int, frame: object) -> None:
+def interrupt(signum: int, frame: object) -> None:
     """Being ended is like Ctrl-C: what was kept for the command goes again."""
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     sys.exit(main())

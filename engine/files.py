@@ -21,7 +21,7 @@ def refuse_existing(path: Path) -> None:
             raise UserError(f"{path} is there already. Choose another name, or remove it first.")
         if not path.parent.is_dir():
             raise UserError(f"{path} cannot be written: there is no folder {path.parent}.")
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise UserError(f"{path} cannot be written: {_reason(error)}.") from error
 
 
@@ -31,7 +31,7 @@ def write_new(path: Path, content: bytes) -> None:
     Raises:
         UserError: something else is there already, or it cannot be written.
     """
-    with suppress(OSError, ValueError):
+    with suppress(OSError):
         if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
             return
     refuse_existing(path)
@@ -68,5 +68,5 @@ def put_back(path: Path) -> Callable[[], None]:
     return undo
 
 
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

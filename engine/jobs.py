@@ -20,7 +20,7 @@ from engine.records import Progress
 from engine.spec import RunSpec
 from engine.worker import Worker
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
+State = Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
 
 COMPUTE = "engine.compute:compute"
 WAITING = Progress("Waiting", 0, 0)
@@ -48,7 +48,17 @@ class JobView:
     @property
     def is_open(self) -> bool:
         """Whether anything is still to happen to it."""
+        return self.state in ("queued", "running", "cancelling")
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether its runs are still to come: it is open, and nobody cancelled it."""
         return self.state in ("queued", "running")
+
+    @property
+    def made(self) -> tuple[RunSpec, ...]:
+        """The specs whose runs it computed, or found, before it ended."""
+        return self.specs if self.state == "done" else self.specs[: self.run_index]
 
 
 @dataclass
@@ -101,7 +111,7 @@ class JobQueue:
         return job.id
 
     def jobs(self) -> list[JobView]:
-        """Every job since the queue was made, in the order of submission."""
+        """Every job since the queue was made that was not dismissed, in the order of submission."""
         with self._changed:
             return [_view(job) for job in self._jobs.values()]
 
@@ -116,6 +126,14 @@ class JobQueue:
             job.cancel.set()
             if job.state == "queued":
                 self._end(job, "cancelled")
+            elif job.state == "running":
+                job.state = "cancelling"
+
+    def dismiss(self, id: str) -> None:
+        """Forget a finished job; what it computed stays. An open one stays too, one that is gone is no matter."""
+        with self._changed:
+            if id in self._jobs and not _view(self._jobs[id]).is_open:
+                del self._jobs[id]
 
     def close(self) -> None:
         """Cancel everything and end the worker's process."""

@@ -163,6 +163,7 @@ def show_pair(pair: Pair, cells: list[Cell], k: int) -> None:
     st.header(widgets.plain(pair.title), divider="gray")
     if pair.note:
         st.caption(widgets.plain(pair.note))
+    standing.say_how_read(pair)
     brought = [run for finding in findings for _, run in _sides(finding) if run.imported]
     if brought:
         st.caption(f":material/inventory_2: {widgets.plain(standing.brought(brought, pair))}")

@@ -16,6 +16,8 @@ from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import available, task_named, task_names
 from pages.parts import resources, standing, widgets
 from pages.parts.entry import show
+from pages.parts.kept_pairs import kept_pairs
+from pages.parts.standing import title_of_task
 from pages.parts.state import AUTO
 from pages.parts.watching import job_card, watch_jobs
 
@@ -34,6 +36,7 @@ def page() -> None:
         widgets.submit_error()
         jobs()
         stored()
+        kept_pairs()
 
 
 def start() -> None:
@@ -46,7 +49,7 @@ def start() -> None:
             st.caption(f"{away} more pairs cannot be computed here: the overview says why.")
         left, middle, right = st.columns(3)
         pair = left.selectbox("Pair", list(known), format_func=lambda name: known[name].title, key="start pair")
-        tasks = left.multiselect("Tasks", task_names(), ["ioi"], format_func=title_of)
+        tasks = left.multiselect("Tasks", task_names(), ["ioi"], format_func=title_of_task)
         steps = [f"step:{step}" for step in known[pair].steps] if pair else []
         models = left.multiselect("Models", ["arm", "mdm", *steps], ["arm", "mdm"])
         method = middle.selectbox("Method", METHODS, key="start method")
@@ -106,12 +109,15 @@ def taken(content: bytes) -> bundle.Taken | str:
 
 def hand_on(runs: list[Run]) -> None:
     """Download a pair's runs as a bundle."""
+    there = sorted({run.spec.pair for run in runs} & set(pairs()))
+    if not there:
+        return
     with st.popover("Bundle", icon=":material/inventory_2:"):
         st.markdown("Runs of a pair in one file, for a machine that has no model.")
-        pair = st.selectbox("Pair", sorted({run.spec.pair for run in runs}), key="bundle pair")
+        pair = st.selectbox("Pair", there, key="bundle pair")
         of_pair = [run for run in runs if run.spec.pair == pair]
         tasks = sorted({run.spec.task for run in of_pair})
-        task = st.selectbox("Task", tasks, None, format_func=title_of, placeholder="All tasks", key="bundle task")
+        task = st.selectbox("Task", tasks, None, format_func=title_of_task, placeholder="All tasks", key="bundle task")
         chosen = [run for run in of_pair if task in (None, run.spec.task)]
         size = sum(run.meta.stored_bytes for run in chosen)
         if size > LARGEST:
@@ -160,6 +166,9 @@ def stored() -> None:
             "Can do it": st.column_config.TextColumn(
                 help="no: the circuit of a model that cannot do a task explains little."
             ),
+            "Shifted": st.column_config.TextColumn(
+                help="Whether the MDM was read from the position before the masked one."
+            ),
             "MB": st.column_config.NumberColumn(format="%.1f", help="Size of the run's tables before compression."),
         },
         alt="Stored runs",
@@ -178,10 +187,11 @@ def row(run: Run) -> dict[str, object]:
         "Run": short_key(run.key),
         "Pair": spec.pair,
         "Model": spec.model,
-        "Task": title_of(spec.task),
+        "Task": title_of_task(spec.task),
         "From": f"import {run.imported[:10]}" if run.imported else "here",
         "Solved": 100 * meta.accuracy,
         "Can do it": ability(run),
+        "Shifted": "" if run.shifted is None else "yes" if run.shifted else "no",
         "Method": spec.method,
         "m": spec.points,
         "n": spec.n,
@@ -201,14 +211,6 @@ def ability(run: Run) -> str:
         return "yes" if can_do(task_named(run.spec.task), run.meta).can else "no"
     except UserError:
         return ""
-
-
-def title_of(task: str) -> str:
-    """What a task is called; its name where it is gone (own prompts can be deleted)."""
-    try:
-        return task_named(task).title
-    except UserError:
-        return task
 
 
 def delete(chosen: list[Run]) -> None:

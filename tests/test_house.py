@@ -20,7 +20,7 @@ OURS = ("engine", "cache", "pages", "tests", "tools", "benchmarks", "app")
 MEGABYTE = 1024 * 1024
 
 ENGINE_DOORS = {  # what a page may ask of the engine; all of them come without torch
-    "ability", "bins", "bundle", "circuit", "csv_text", "errors", "export", "filters", "graph", "hub", "jobs",
+    "ability", "bins", "bundle", "circuit", "csv_text", "errors", "export", "filters", "graph", "hub", "jobs", "kept",
     "memory", "pairs", "pipeline", "prompt_csv", "prompts", "records", "settings", "spec", "tasks", "tokens",
     "uncertainty",
 }  # fmt: skip

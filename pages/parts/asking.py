@@ -115,7 +115,7 @@ def checkpoint(pair: Pair) -> str:
 
 def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
     """Say what is missing and offer to compute it, or all checkpoints at once, or say why it cannot be."""
-    open_specs = {spec for job in resources.job_queue().jobs() if job.is_open for spec in job.specs}
+    open_specs = {spec for job in resources.job_queue().jobs() if job.is_wanted for spec in job.specs}
     names = " and ".join(model_name(spec.model) for spec in missing)
     task = task_named(asked.task).title
     if set(missing) <= open_specs:
@@ -191,6 +191,7 @@ def marks(runs: dict[str, Run], pair: Pair) -> None:
         st.warning("The MDM was compared with another ARM than this one: they are no pair.", icon=":material/report:")
     if runs["mdm"].spec.model == "mdm" and (equal := same_weights(pair)):
         st.warning(equal, icon=":material/report:")
+    standing.say_how_read(pair)
     brought = [run for run in runs.values() if run.imported]
     if brought:
         st.caption(f":material/inventory_2: {widgets.plain(standing.brought(brought, pair))}")

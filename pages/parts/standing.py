@@ -10,8 +10,9 @@ import streamlit as st
 
 from engine import hub, memory, pipeline
 from engine.errors import UserError
-from engine.pairs import Pair, weights_id
+from engine.pairs import Pair, pairs, weights_id
 from engine.records import Run
+from engine.tasks import task_named
 from pages.parts.state import Question
 from pages.parts.widgets import plain
 
@@ -35,6 +36,28 @@ def stored_questions(pair: str, task: str, runs: Sequence[Run]) -> list[Question
         for question in map(Question.of, answered)
         if all(pipeline.find(question.spec(m)) for m in ("arm", "mdm"))
     ]
+
+
+def title_of_pair(name: str) -> str:
+    """What a pair is called; its name where it is gone (kept pairs can be removed)."""
+    known = pairs()
+    return known[name].title if name in known else name
+
+
+def title_of_task(task: str) -> str:
+    """What a task is called; its name where it is gone (own prompts can be deleted)."""
+    try:
+        return task_named(task).title
+    except UserError:
+        return task
+
+
+def say_how_read(pair: Pair) -> None:
+    """How a pair's MDM is read and how that is known, where its table does not say it."""
+    if pair.misread:
+        st.warning(plain(pair.how_read), icon=":material/report:")
+    elif pair.how_read:
+        st.caption(plain(pair.how_read))
 
 
 def brought(runs: Sequence[Run], pair: Pair) -> str:

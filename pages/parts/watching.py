@@ -7,10 +7,13 @@ import time
 import streamlit as st
 
 from engine.jobs import JobView
-from pages.parts import resources
-from pages.parts.widgets import plain
+from pages.parts import resources, state
+from pages.parts.standing import title_of_pair, title_of_task
+from pages.parts.state import Question
+from pages.parts.widgets import attempt, plain
 
 EVERY = 1.0  # seconds
+MOST_LINKS = 8  # of one job
 RECENT = 600.0  # seconds for which a failure stays on other pages than Runs
 
 
@@ -31,13 +34,49 @@ def job_card(job: JobView) -> None:
                 st.progress(overall(job, time.time()), text=plain(doing(job)))
         if job.is_open:
             button.button(
-                "Cancel", key=f"cancel {job.id}", on_click=resources.job_queue().cancel, args=(job.id,), width="stretch"
+                "Cancel" if job.state != "cancelling" else "Cancelling",
+                key=f"cancel {job.id}",
+                on_click=attempt,
+                args=(resources.job_queue().cancel, job.id),
+                disabled=job.state == "cancelling",
+                width="stretch",
             )
+        else:
+            dismiss = resources.job_queue().dismiss
+            button.button("Dismiss", key=f"dismiss {job.id}", on_click=dismiss, args=(job.id,), width="stretch")
+            links(job)
         if job.error:
             st.error(plain(job.error), icon=":material/error:")
 
 
+def links(job: JobView) -> None:
+    """Where to look at what a job made."""
+    found = made(job)
+    if not found:
+        return
+    with st.container(horizontal=True, gap="medium"):
+        for label, chosen in found[:MOST_LINKS]:
+            st.page_link("pages/circuits.py", label=plain(label), icon=":material/hub:", query_params=chosen)
+        if len(found) > MOST_LINKS:
+            st.markdown(f"and {len(found) - MOST_LINKS} more")
+
+
+def made(job: JobView) -> list[tuple[str, dict[str, str]]]:
+    """A label and an address for every question that a job's runs answer; its last checkpoint where it has no MDM."""
+    models: dict[Question, list[str]] = {}
+    for spec in job.made:
+        models.setdefault(Question.of(spec), []).append(spec.model)
+    found = []
+    for question, made in models.items():
+        steps = [model.removeprefix("step:") for model in made if model.startswith("step:")]
+        step = {state.STEP: steps[-1]} if steps and "mdm" not in made else {}
+        found.append((f"{title_of_pair(question.pair)}: {title_of_task(question.task)}", question.address | step))
+    return found
+
+
 def headline(job: JobView) -> str:
+    if job.state == "cancelling":
+        return "cancelling: it stops when it reports next, or is ended after a few seconds"
     if job.state == "running":
         return f"run {job.run_index + 1} of {job.n_runs}{time_left(job.eta_seconds)}"
     runs = f"{job.n_runs} run" + ("s" if job.n_runs != 1 else "")

@@ -161,8 +161,13 @@ def token_strip(tokens: Sequence[str], position: int, target: int) -> None:
 
 def submit(specs: Sequence[RunSpec], title: str) -> None:
     """The callback of a button that computes."""
+    attempt(resources.job_queue().submit, specs, title)
+
+
+def attempt(action: Callable[..., object], *args: object) -> None:
+    """The callback of a button whose action can be refused: `submit_error` says why."""
     try:
-        resources.job_queue().submit(specs, title)
+        action(*args)
     except UserError as error:
         st.session_state["submit error"] = str(error)
 

@@ -102,6 +102,37 @@ def test_progress_is_seen_and_cancel_works_midway(queue_of: Callable[..., JobQue
     assert pipeline.list_runs() == []
 
 
+def test_cancel_answers_at_once(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("deaf_compute", grace=1.0)
+    job = queue.submit([SPEC], "deaf")
+    wait(lambda: queue.job(job).progress.done > 0)
+    began = time.monotonic()
+    queue.cancel(job)
+    view = queue.job(job)
+    assert time.monotonic() - began < 0.1
+    assert (view.state, view.is_open, view.is_wanted, view.eta_seconds) == ("cancelling", True, False, None)
+    queue.cancel(job)  # again is no matter
+    assert finished(queue, job).state == "cancelled"
+    queue.cancel(job)
+    assert queue.job(job).state == "cancelled"
+
+
+def test_finished_jobs_say_what_they_made_and_can_be_dismissed(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("moody_compute")
+    specs = [RunSpec(n=4, seed=seed) for seed in (1, 2, 13, 3)]
+    done, failed = queue.submit(specs[:2], "two"), queue.submit(specs[1:], "three")
+    assert queue.job(failed).made == ()
+    queue.dismiss(failed)  # it is not finished: it stays
+    assert finished(queue, done).made == tuple(specs[:2])
+    assert (finished(queue, failed).state, queue.job(failed).made) == ("failed", (specs[1],))
+    for _ in range(2):  # another tab may have been quicker
+        queue.dismiss(failed)
+    assert [view.id for view in queue.jobs()] == [done]
+    assert len(pipeline.list_runs()) == 2
+    with pytest.raises(UserError, match="no job"):
+        queue.cancel(failed)
+
+
 def test_the_process_stays_warm_after_a_cancel(queue_of: Callable[..., JobQueue]) -> None:
     queue = queue_of("slow_compute")
     processes = []

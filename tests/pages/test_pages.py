@@ -22,10 +22,10 @@ from engine.circuit import prune
 from engine.jobs import JobQueue, JobView
 from engine.records import Progress
 from engine.spec import RunSpec
-from engine.tasks import TASKS
+from engine.tasks import TASKS, task_named
 from pages.parts import resources, state
 from pages.parts.choose_k import SLIDER
-from pages.parts.watching import overall, time_left
+from pages.parts.watching import made, overall, time_left
 from tests.fakes import REMARK, remarked_compute
 
 APP = str(settings.ROOT / "app.py")
@@ -110,6 +110,49 @@ def test_a_running_job_shows_what_it_does_and_can_be_cancelled(queue_of: Callabl
     until(lambda: queue.job(job).state == "cancelled")
     assert pipeline.list_runs() == []
     assert not app().get("progress")
+
+
+@pytest.mark.usefixtures("pair")
+def test_cancel_is_seen_at_once(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("deaf_compute")
+    job = queue.submit([RunSpec(), RunSpec(model="arm")], "Two runs")
+    until(lambda: queue.job(job).progress.done > 0)
+    page = app("runs")
+    page.button(key=f"cancel {job}").click().run()
+    assert "cancelling: it stops when it reports next" in texts(page)
+    assert page.button(key=f"cancel {job}").disabled
+    assert "Not computed yet" in texts(app("circuits"))  # nobody waits for them
+    until(lambda: queue.job(job).state == "cancelled")
+    assert "cancelled, 2 runs" in texts(app("runs"))
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_finished_job_leads_to_what_it_made_and_can_be_dismissed(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("tiny_compute")
+    specs = [RunSpec(task=task, n=4, model=model) for task in ("ioi", "countdown") for model in ("arm", "step:100")]
+    job = queue.submit(specs, "Four runs")
+    until(lambda: queue.job(job).state == "done")
+    assert made(queue.job(job)) == [
+        (f"Fake pair: {task_named(task).title}", {"pair": "embedded", "task": task, "n": "4", "step": "100"})
+        for task in ("ioi", "countdown")
+    ]
+    page = app("runs")
+    links = [link.proto.label.replace("\\", "") for link in page.get("page_link")]
+    assert links[:2] == ["Fake pair: Indirect object identification", "Fake pair: COUNTDOWN"]
+    page.button(key=f"dismiss {job}").click().run()
+    assert queue.jobs() == [] and "Four runs" not in texts(page)
+    assert len(pipeline.list_runs()) == 4
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_cancelled_job_leads_only_to_what_it_finished() -> None:
+    ended = JobView(
+        id="1", title="", state="cancelled", specs=(RunSpec(task="ioi"), RunSpec(task="sudoku")), n_runs=2,
+        progress=Progress("Scoring", 1, 2), run_index=1, eta_seconds=None, error=None, submitted=0.0, started=1.0,
+        finished=2.0,
+    )  # fmt: skip
+    assert [chosen["task"] for _, chosen in made(ended)] == ["ioi"]
+    assert made(replace(ended, run_index=0)) == []
 
 
 @pytest.mark.usefixtures("pair")
