@@ -76,6 +76,22 @@ def test_unknown_pair_is_refused_with_the_names(own_file: Path) -> None:
         (PAIR + "shape = { layers = '2' }\n", "layers in the shape of the pair mine.*'2'.*int"),
         (PAIR + "shape = { layers = 0 }\n", "layers in the shape of the pair mine.* 0. It must be a number from 1"),
         (PAIR + "shape = { layers = 2 }\n", "The shape of the pair mine.*lacks the field 'heads'"),
+        (PAIR + "shift_evidence = 'told'\n", "shift_evidence of the pair mine.*'told'.*dict"),
+        (PAIR + "shift_evidence = { source = 'told' }\n", "shift_evidence of the pair mine.*lacks the field 'weights'"),
+        (
+            PAIR + "shift_evidence = { source = 'x', weights = 'w' }\n",
+            "source in the shift_evidence.*told, config, answers",
+        ),
+        (PAIR + "shift_evidence = { source = 'answers', weights = 'w' }\n", "lacks what was measured"),
+        (
+            PAIR + "shift_evidence = { source = 'told', weights = 'w', before = nan, there = -1.0, guess = -2.0 }\n",
+            "finite",
+        ),
+        (
+            PAIR + "shift_evidence = { source = 'told', weights = 'w', before = -1.0 }\n",
+            "before, there and guess together",
+        ),
+        (PAIR + "shift_evidence = { source = 'told', weights = 'w', colour = 1 }\n", "unknown field 'colour'"),
         (PAIR.replace("mine", '"a/b"'), "'a/b'.*odd characters"),
         (PAIR.replace('arm = "arm"\n', ""), "lacks the field 'arm'"),
         ("mine = 3\n", "mine.*not a table"),
