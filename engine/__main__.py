@@ -314,13 +314,13 @@ def _models(text: str) -> list[str]:
 
 def _whole(text: str) -> int:
     if not WHOLE.fullmatch(text.strip()):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 0 up")
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 0 up, of at most 18 digits")
     return int(text)
 
 
 def _number(text: str) -> int:
     if not WHOLE.fullmatch(text.strip()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1 up")
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1 up, of at most 18 digits")
     return int(text)
 
 

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from engine import bundle, memory, pairs, pipeline
+from engine.folder_pair import pair_of_two
 from engine.jobs import JobQueue
 from engine.records import Progress, RunTables
 from engine.spec import RunSpec
@@ -165,7 +166,7 @@ def test_a_bundle_is_uploaded_on_the_runs_page(brought_file: Path) -> None:
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_a_pair_of_two_folders_stands_beside_the_others(pair_file: Path) -> None:
     folders = [str(pair_file.parent / model) for model in ("arm", "mdm")]
-    kept = pairs.keep(pairs.pair_of_two(folders[0], folders[1], "<mask>"))
+    kept = pairs.keep(pair_of_two(folders[0], folders[1], "<mask>"))
     page = app()
     assert [header.value for header in page.header][:2] == ["Fake pair", "arm / mdm"]
     assert page.button(key="compute missing").label == "Compute what is missing (16 runs)"
