@@ -529,7 +529,7 @@ def _array(table: pa.Table, column: str) -> Any:
 def _refuse_no_half(key: str, part: str) -> None:
     """What is stored as the second half of one example is zeros."""
     if part == "half-b" and not get(key).has_halves:
-        raise UserError(f"The run {key} is of one example, so that it has no second half to compare with.")
+        raise UserError(f"The run {short_key(key)} is of one example, so that it has no second half to compare with.")
 
 
 def _no_part(key: str, part: str) -> UserError:

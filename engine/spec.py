@@ -44,11 +44,7 @@ class RunSpec:
         for field in ("pair", "task"):
             if not getattr(self, field).strip():
                 raise UserError(f"{field} is {getattr(self, field)!r}. Name a {field}.")
-        step = STEP.fullmatch(self.model)
-        if step:
-            object.__setattr__(self, "model", f"step:{int(step[1])}")
-        elif self.model not in ("arm", "mdm"):
-            raise UserError(f"model is {self.model!r}. Choose arm, mdm or step:N, as in step:300.")
+        object.__setattr__(self, "model", _spelled(self.model))
         if not 1 <= self.n <= 10_000:
             raise UserError(f"n is {self.n}. Choose a number of examples from 1 to 10000.")
         if self.method == "eap" and self.metric == "kl":
@@ -68,3 +64,13 @@ class RunSpec:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _spelled(model: str) -> str:
+    """The one spelling of a model: the same checkpoint is the same run."""
+    step = STEP.fullmatch(model)
+    if step:
+        return f"step:{int(step[1])}"
+    if model not in ("arm", "mdm"):
+        raise UserError(f"model is {model!r}. Choose arm, mdm or step:N, as in step:300.")
+    return model

@@ -141,7 +141,7 @@ def test_what_is_to_be_said_of_a_run_stands_below_it(command: str, capsys: pytes
     mdm = pipeline.run(RunSpec(n=4), compute=remarked_compute)
     assert main([command, *(["--n", "4"] if command != "list" else []), *(["--k", "5"] * (command == "compare"))]) == 0
     lines = capsys.readouterr().out.splitlines()
-    (place,) = (number for number, line in enumerate(lines) if mdm.key in line)
+    (place,) = (number for number, line in enumerate(lines) if short_key(mdm.key) in line)
     assert lines[place + 1 : place + 3] == [f"  ! {REMARK}", "  ! And another."]
     assert sum(REMARK in line for line in lines) == 1
 
