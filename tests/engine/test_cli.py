@@ -215,7 +215,8 @@ def test_bad_flags_are_refused_before_torch_is_imported() -> None:
 @pytest.mark.usefixtures("workspace")
 def test_a_size_beyond_the_graph_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--n", "4", "--k", "50,99999"], tiny_compute) == 2
-    assert "--k has 50" in capsys.readouterr().err  # the tiny graph has fewer than 50 edges
+    assert "--k has 99999, but this circuit has 3628 edges" in capsys.readouterr().err  # as the config tells
+    assert pipeline.list_runs() == []
 
 
 @pytest.mark.usefixtures("workspace")
