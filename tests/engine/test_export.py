@@ -199,7 +199,7 @@ def test_nodes_without_an_edge_of_the_filtered_circuit_are_not_in_the_references
     ],
 )
 def test_a_files_name_says_what_was_chosen(run: Run, filters: Filters, stem: str) -> None:
-    assert file_name(run, 7, "csv", "half-a", filters) == f"embedded-arm-ioi-half-a-7{stem}-{run.key[:8]}.csv"
+    assert file_name(run, 7, "csv", "half-a", filters) == f"embedded-arm-ioi-half-a-7{stem}-{run.key[:10]}.csv"
 
 
 def test_shared_edges_need_another_circuit(run: Run) -> None:

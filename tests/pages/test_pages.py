@@ -353,12 +353,12 @@ def test_downloads_are_of_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None
         rows = zip(tops[model].edge.tolist(), tops[model].score.tolist(), strict=True)
         wanted = [edge for edge, score in rows if score > 0 and edge not in others]
         name, data = files[f"download {model} csv"]
-        assert name == f"embedded-{model}-countdown-total-100-positive-only-{keys[model][:8]}.csv"
+        assert name == f"embedded-{model}-countdown-total-100-positive-only-{keys[model][:10]}.csv"
         told = list(csv.DictReader(io.StringIO(data().decode())))
         assert [int(row["edge"]) for row in told] == wanted
         assert {(row["filters"], row["run"]) for row in told} == {("positive, not shared", keys[model])}
         name, data = files[f"download {model} html"]
-        assert name == f"embedded-{model}-countdown-total-100-positive-only-{keys[model][:8]}.html"
+        assert name == f"embedded-{model}-countdown-total-100-positive-only-{keys[model][:10]}.html"
         page = data().decode()
         assert f"<title>{name.removesuffix('.html')}</title>" in page
         assert f"{len(wanted)} of 100 edges drawn" in page and keys[model][:10] in page
