@@ -63,7 +63,7 @@ def _lines(given: argparse.Namespace, compute: pipeline.Compute | None) -> Itera
     chosen: dict[str, Callable[[], Iterator[str]]] = {
         "run": lambda: _put_back_unless_used(given, lambda spec: commands.run(spec, given.model, compute)),
         "compare": lambda: _put_back_unless_used(
-            given, lambda spec: commands.compare(spec, given.k, given.steps, compute)
+            given, lambda spec: commands.compare(spec, given.k, given.steps, compute, given.control)
         ),
         "list": commands.list_runs,
         "export": lambda: commands.export(given.key, given.k, given.format, given.part, _filters(given), given.out),
@@ -116,12 +116,16 @@ def parser() -> argparse.ArgumentParser:
 
     run = add("run", help="compute circuits, or find them in the cache", allow_abbrev=False)
     _add_spec(run)
-    run.add_argument("--model", type=_models, default=MODELS, help="arm, mdm, step:N; default arm,mdm")
+    run.add_argument("--model", type=_models, default=MODELS, help="arm, mdm, control, step:N; default arm,mdm")
 
-    compare = add("compare", help="how much of the ARM's circuit the MDM keeps", allow_abbrev=False)
+    compare = add("compare", help="overlap of the ARM's and the MDM's circuit", allow_abbrev=False)
     _add_spec(compare)
     compare.add_argument("--k", type=_numbers, default=[50, 200, 1000], help="circuit sizes; default 50,200,1000")
     compare.add_argument("--steps", action="store_true", help="also the checkpoints along post-training")
+    compare.add_argument(
+        "--no-control", action="store_false", dest="control",
+        help="without the step-0 control: the ARM's own weights read as the MDM is, which is one run more",
+    )  # fmt: skip
 
     add("list", help="the runs in the cache", allow_abbrev=False)
 

@@ -28,10 +28,12 @@ def can_do(task: Task, meta: RunMeta) -> Ability:
     solved = f"It solves {meta.accuracy:.0%} of {meta.accuracy_n} problems"
     low, high = wilson(meta.accuracy, meta.accuracy_n)
     if meta.accuracy < ENOUGH:
-        return Ability(False, f"{solved}, less than {ENOUGH:.0%}: a model that cannot do a task has no circuit for it.")
+        return Ability(False, f"{solved}, less than {ENOUGH:.0%}: its circuit explains little.")
     if low <= task.guess:
         interval = f"95 % interval {low:.0%} to {high:.0%}"
         return Ability(
-            False, f"{solved} ({interval}), which is no clear sign of more than guessing ({task.guess:.0%})."
+            False,
+            f"{solved} ({interval}), which is no clear sign of more than guessing ({task.guess:.0%}): its circuit "
+            "explains little.",
         )
     return Ability(True)

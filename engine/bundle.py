@@ -223,13 +223,17 @@ def _is_there(task: str) -> bool:
 
 
 def _work_out_curves(runs: Sequence[Run]) -> None:
-    """Keep the curves that pages ask for first: the ARM with each MDM of the same settings, each run with itself."""
+    """Keep the curves that pages ask for first: each run's two halves, the ARM with each MDM of the same settings."""
+    a, b = pipeline.HALVES
     for run in runs:
         if run.has_halves:
-            pipeline.overlap_curve(run.key, run.key, "half-a", "half-b")
+            pipeline.overlap_curve(run.key, run.key, a, b)
         for arm in runs:
             if arm.spec.is_arm and not run.spec.is_arm and replace(run.spec, model="arm") == arm.spec:
                 pipeline.overlap_curve(arm.key, run.key)
+                if arm.has_halves and run.has_halves:
+                    pipeline.overlap_curve(arm.key, run.key, a, b)
+                    pipeline.overlap_curve(arm.key, run.key, b, a)
 
 
 def _header(text: str) -> Header:

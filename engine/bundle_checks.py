@@ -96,6 +96,7 @@ def made_with(text: str | None, key: str, of: RunSpec) -> dict[str, Any]:
     arm = type(None) if of.is_arm else str
     for name, kind in (("method_version", int), ("weights", str), ("compared_with", arm), ("libraries", dict)):
         _refuse(name not in found or type(found[name]) is not kind, f"the run {key} does not say its {name}")
+    _refuse(of.is_control and type(found.get("read_as")) is not str, f"the run {key} does not say its read_as")
     return found
 
 

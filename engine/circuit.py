@@ -62,6 +62,18 @@ def written(value: float, form: str) -> str:
     return "none" if isnan(value) else f"{value:{form}}"
 
 
+@dataclass(frozen=True)
+class SplitHalf:
+    """Overlaps of circuits that were found on half of the examples each, no example in both (METHOD, "Split-half").
+
+    They are compared with each other, not with the overlap of circuits that were found on all examples.
+    """
+
+    arm: float  # the ARM's circuits on both halves
+    mdm: float  # the MDM's
+    pair: float  # the ARM's on one half, the MDM's on the other; the mean of both ways
+
+
 def order_of(scores: Floats) -> NDArray[np.int32]:
     """[rank] -> edge: by |score| from the largest, ties by edge index. `scores` is [edge]."""
     return np.argsort(-np.abs(scores), kind="stable").astype(np.int32)
@@ -230,6 +242,19 @@ def prune(graph: Graph, edges: Ints) -> NDArray[np.bool_]:
         if kept.sum() == keep.sum():
             return keep
         keep = kept
+
+
+def split_half(arm: tuple[Ints, Ints], mdm: tuple[Ints, Ints]) -> SplitHalf:
+    """The like-with-like overlaps of circuits of equal size: the edges of a model's on half A and on half B."""
+    (arm_a, arm_b), (mdm_a, mdm_b) = arm, mdm
+    pair = (overlap_of(arm_a, mdm_b) + overlap_of(arm_b, mdm_a)) / 2
+    return SplitHalf(arm=overlap_of(arm_a, arm_b), mdm=overlap_of(mdm_a, mdm_b), pair=pair)
+
+
+def overlap_of(edges_a: Ints, edges_b: Ints) -> float:
+    """The Jaccard index of two circuits' edges."""
+    shared = shared_edges(edges_a, edges_b)
+    return shared / (len(edges_a) + len(edges_b) - shared)
 
 
 def compare(graph: Graph, arm: RankedEdges, mdm: RankedEdges, k: int, boundary: int | None = None) -> Comparison:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from engine import bundle as bundles
 from engine import circuit, kept, pipeline
 from engine import export as exports
+from engine.ability import can_do
 from engine.errors import UserError
 from engine.files import put_back, refuse_existing, write_new
 from engine.filters import Filters
@@ -22,11 +23,24 @@ from engine.memory import shape_of
 from engine.pairs import Pair, file_of, keep, kept_pairs, pair_named, same_weights
 from engine.prompt_csv import MOST_BYTES, checked_csv
 from engine.records import Progress, Run, short_key
-from engine.spec import RunSpec
+from engine.spec import CONTROL, RunSpec
 from engine.tasks import OwnPrompts, ProblemFile, countdown_file, measured_on, own, task_named
 from engine.tasks.own import LONGEST_TITLE
 
-TITLES = "     K  overlap   chance  ARM halves  MDM halves  early ARM  early MDM   ratio  comps ARM  comps MDM"
+TITLES = (
+    "     K  overlap  control   chance  half pair  half ARM  half MDM  early ARM  early MDM   ratio  ctrl ratio"
+    "  comps ARM  comps MDM"
+)
+LEGEND = (
+    "overlap: Jaccard index of the K strongest edges of ARM and MDM",
+    "control: that of the ARM and its own weights read as the MDM is (masks, both directions, no post-training):",
+    "  what the change of attention and of input does alone",
+    "chance: that of two random circuits of K edges",
+    "half: that of circuits found on half of the examples each, the ARM's with the MDM's on the other half, and each",
+    "  model's own two; compare these three with each other, not with the overlap on all examples",
+    "early: share of component importance in the first third of the layers; ratio: MDM / ARM, then control / ARM",
+    "comps: effective number of components",
+)
 
 
 def run(spec: RunSpec, models: Sequence[str], compute: pipeline.Compute | None = None) -> Iterator[str]:
@@ -40,9 +54,13 @@ def run(spec: RunSpec, models: Sequence[str], compute: pipeline.Compute | None =
 
 
 def compare(
-    spec: RunSpec, sizes: Sequence[int], with_steps: bool, compute: pipeline.Compute | None = None
+    spec: RunSpec,
+    sizes: Sequence[int],
+    with_steps: bool,
+    compute: pipeline.Compute | None = None,
+    with_control: bool = True,
 ) -> Iterator[str]:
-    """Overlap of ARM and MDM at every size, beside chance and each model's overlap with its own other half."""
+    """Overlap of ARM and MDM at every size, beside what it is read against: control, chance, halves of the examples."""
     pair, task = pair_named(spec.pair), task_named(spec.task)
     steps = pair.steps if with_steps else ()
     specs = [replace(spec, model=model) for model in ("arm", "mdm", *(f"step:{step}" for step in steps))]
@@ -50,17 +68,22 @@ def compare(
     _refuse_sizes(sizes, _n_edges(specs[0], pair))
     arm, mdm = (_ready(one, compute) for one in specs[:2])
     _refuse_sizes(sizes, arm.meta.graph.n_edges)
+    control, without = _control(spec, compute) if with_control else (None, "left out (--no-control)")
     yield f"{pair.title} on {task.title}: {_choices(spec)}"
     yield ""
     yield TITLES
     for size in sizes:
-        yield _comparison(arm, mdm, size)
+        yield _comparison(arm, mdm, control, size)
     yield ""
-    yield "chance: two random circuits of K edges; halves: a model with itself, even against odd examples;"
-    yield "early: share of component importance in the first third of the layers; ratio: MDM / ARM;"
-    yield "comps: effective number of components"
+    yield from LEGEND
+    if not (arm.has_halves and mdm.has_halves):
+        yield "half: none, as there are no halves of a single example"
     yield from told(arm, "ARM: ")
     yield from told(mdm, "MDM: ")
+    if control:
+        yield from told(control, "control: ")
+    else:
+        yield f"control: {without}"
     if said := same_weights(pair):
         yield said
     if with_steps:
@@ -212,7 +235,16 @@ def describe(found: Run) -> str:
     brought = "  imported" if found.imported else ""
     read = "" if found.shifted is None else "  shifted" if found.shifted else "  not shifted"
     what = f"{short_key(found.key)}  {spec.pair} / {spec.model} / {spec.task}"
-    return f"{what}  n={spec.n} seed={spec.seed}  {accuracy}{read}{brought}"
+    return f"{what}  n={spec.n} seed={spec.seed}  {accuracy}{read}{brought}{_unsolved(found)}"
+
+
+def _unsolved(run: Run) -> str:
+    """A remark where the model of a run cannot do its task; nothing where it can, or where the task is gone."""
+    try:
+        able = can_do(task_named(run.spec.task), run.meta).can
+    except UserError:
+        return ""
+    return "" if able else "  CANNOT DO THIS TASK: its circuit explains little"
 
 
 def _refuse_early(specs: Sequence[RunSpec]) -> None:
@@ -276,36 +308,56 @@ def _ready(spec: RunSpec, compute: pipeline.Compute | None) -> Run:
         return pipeline.run(spec, show, compute)
 
 
+def _control(spec: RunSpec, compute: pipeline.Compute | None) -> tuple[Run | None, str]:
+    """The run of the step-0 control, else why there is none: the comparison does not wait for it."""
+    try:
+        return _ready(replace(spec, model=CONTROL), compute), ""
+    except UserError as error:
+        return None, f"not computed: {error}"
+
+
 def _choices(spec: RunSpec) -> str:
     points = f" with {spec.points} points" if spec.method.startswith("eap-ig") else ""
     return f"{spec.method}{points}, {spec.metric}, n = {spec.n}, seed {spec.seed}, {spec.dtype}"
 
 
-def _comparison(arm: Run, mdm: Run, size: int) -> str:
+def _comparison(arm: Run, mdm: Run, control: Run | None, size: int) -> str:
     """One line of the table, under TITLES."""
-    of_arm, of_mdm = (pipeline.edge_table(one.key, limit=size) for one in (arm, mdm))
-    found = circuit.compare(arm.meta.graph, of_arm, of_mdm, size)
-    halves = [f"{_with_itself(one, size):>10}" for one in (arm, mdm)]
-    overlap = f"{found.jaccard:7.3f}  {found.chance:7.4f}  {halves[0]}  {halves[1]}"
-    shares = [f"{circuit.written(side.early_share, '.3f'):>9}" for side in (found.arm, found.mdm)]
-    early = f"{shares[0]}  {shares[1]}  {circuit.written(found.early_ratio, '.2f'):>6}"
+    found, halves = _compared(arm, mdm, size), pipeline.split_half(arm, mdm, size)
+    at_step_0 = _compared(arm, control, size) if control else None
+    overlap = f"{found.jaccard:7.3f}  {_cell(at_step_0, 'jaccard', 7)}  {found.chance:7.4f}"
+    split = "  ".join(_cell(halves, which, width) for which, width in (("pair", 9), ("arm", 8), ("mdm", 8)))
+    shares = "  ".join(_cell(side, "early_share", 9) for side in (found.arm, found.mdm))
+    early = f"{shares}  {_cell(found, 'early_ratio', 6, 2)}  {_cell(at_step_0, 'early_ratio', 10, 2)}"
     spread = f"{found.arm.effective_number:9.1f}  {found.mdm.effective_number:9.1f}"
-    return f"{size:6d}  {overlap}  {early}  {spread}"
+    return f"{size:6d}  {overlap}  {split}  {early}  {spread}"
 
 
-def _with_itself(run: Run, size: int) -> str:
-    """Overlap of a model's circuits on the two halves of the examples; "none" of one example."""
-    return f"{pipeline.overlap(run.key, run.key, size, 'half-a', 'half-b'):.3f}" if run.has_halves else "none"
+def _compared(arm: Run, other: Run, size: int) -> circuit.Comparison:
+    of_arm, of_other = (pipeline.edge_table(one.key, limit=size) for one in (arm, other))
+    return circuit.compare(arm.meta.graph, of_arm, of_other, size)
+
+
+def _cell(found: object | None, name: str, width: int, digits: int = 3) -> str:
+    """A number of what was found, for a table's cell; "none" where there is none."""
+    value = float("nan") if found is None else getattr(found, name)
+    return f"{circuit.written(value, f'.{digits}f'):>{width}}"
 
 
 def _along_training(
     pair: Pair, spec: RunSpec, arm: Run, sizes: Sequence[int], compute: pipeline.Compute | None
 ) -> Iterator[str]:
     yield ""
-    yield "Overlap with the ARM along post-training (in brackets: the checkpoint's own two halves)"
-    yield "    step" + "".join(f"  {f'K={size}':>15}" for size in sizes) + "  accuracy  run"
+    yield "Overlap with the ARM along post-training"
+    yield "(in brackets, on half of the examples each: the ARM with the checkpoint, the checkpoint's own two halves)"
+    yield "    step" + "".join(f"  {f'K={size}':>21}" for size in sizes) + "  accuracy  run"
     for step in pair.steps:
         found = _ready(replace(spec, model=f"step:{step}"), compute)
-        overlaps = [(pipeline.overlap(arm.key, found.key, size), _with_itself(found, size)) for size in sizes]
-        cells = "".join(f"  {overlap:7.3f} ({itself})" for overlap, itself in overlaps)
-        yield f"{step:8d}{cells}  {found.meta.accuracy:8.1%}  {short_key(found.key)}"
+        cells = "".join(f"  {_overlap_with_halves(arm, found, size)}" for size in sizes)
+        yield f"{step:8d}{cells}  {found.meta.accuracy:8.1%}  {short_key(found.key)}{_unsolved(found)}"
+
+
+def _overlap_with_halves(arm: Run, found: Run, size: int) -> str:
+    halves = pipeline.split_half(arm, found, size)
+    half = f"{_cell(halves, 'pair', 5)} {_cell(halves, 'mdm', 5)}"
+    return f"{pipeline.overlap(arm.key, found.key, size):7.3f} ({half})"

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from engine.batching import release
+from engine.control import add_missing_rows
 from engine.errors import UserError
 from engine.graph import Graph
 from engine.hub import snapshot
@@ -24,7 +25,8 @@ from engine.loading import load_weights
 from engine.model_files import cut, read_table, refuse_irregular_in
 from engine.pair import TOKENIZER, Pair
 from engine.plain import blocks_of, twin_of
-from engine.scorable import architecture_of, keys_of, mask_of, refuse_mask_beyond, refuse_unscorable
+from engine.scorable import architecture_of, keys_of, mask_of, reader_of, refuse_mask_beyond, refuse_unscorable
+from engine.spec import CONTROL
 from engine.tokenizer import MASK
 from engine.windows import narrow, refuse_beyond, windows_of
 
@@ -100,7 +102,7 @@ class Model:
 
 
 def load(pair: Pair, model: str, dtype: str = "float32", device: str | None = None) -> Model:
-    """Load "arm", "mdm" or "step:N" of a pair, after models that nobody holds any more have gone.
+    """Load "arm", "mdm", "control" or "step:N" of a pair, after models that nobody holds any more have gone.
 
     `device`: "cuda", "cpu", or "auto" for as many GPUs as it takes.
 
@@ -113,7 +115,10 @@ def load(pair: Pair, model: str, dtype: str = "float32", device: str | None = No
     whose, keys = f"{pair.name}, {model} ({folder})", keys_of(pair, model)
     hf_model = load_weights(folder, architecture_of(pair), keys, dtype, _place(device), whose)
     hf_model.config.is_causal = causal
-    tokenizer, mask = _tokenizer_in(Path(pair.tokenizer(model))), None if causal else mask_of(pair, folder)
+    reader = reader_of(pair, model)
+    tokenizer, mask = _tokenizer_in(Path(pair.tokenizer(model))), None if causal else mask_of(pair, reader)
+    if model == CONTROL:
+        add_missing_rows(hf_model, reader, max(len(tokenizer), mask + 1 if isinstance(mask, int) else 0))
     _refuse_unembedded(tokenizer, hf_model.config.vocab_size, folder)
     return wrap(hf_model, tokenizer, causal=causal, shifted=pair.shifted, mask_token=mask)
 

@@ -16,7 +16,7 @@ from engine.hub import HUB_ID, snapshot
 from engine.model_files import is_folder
 from engine.shape import Shape
 from engine.shift_evidence import SOURCES, ShiftEvidence
-from engine.spec import DTYPES
+from engine.spec import CONTROL, DTYPES
 
 NAME = re.compile(r"[\w.+-]{1,80}", re.ASCII)
 REVISION = re.compile(r"[\w.-]+")
@@ -83,30 +83,33 @@ class Pair:
     def folder(self, model: str) -> str:
         """Where "arm", "mdm" or "step:N" is: a folder's path, or a hub id with its revision ("id@revision").
 
+        The control's weights are the ARM's.
+
         Raises:
             UserError: the pair has no such checkpoint.
         """
-        if model == "arm":
+        if model in ("arm", CONTROL):
             return self._resolve(self.arm, self.arm_revision)
         if model == "mdm":
             return self._resolve(self.mdm, self.mdm_revision)
         step = model.removeprefix("step:")
         if not step.isdecimal() or int(step) not in self.steps:
             there = ", ".join(f"step:{n}" for n in self.steps) or "no checkpoints"
-            raise UserError(f"The pair {self.name} has no model {model!r}. It has arm, mdm and {there}.")
+            raise UserError(f"The pair {self.name} has no model {model!r}. It has arm, mdm, control and {there}.")
         return str(self._folder(self.steps_dir or "") / f"{int(step):06d}")
 
     def tokenizer(self, model: str) -> str:
         """The folder of the tokenizer that a model is read with: its own, else that of the MDM, else that of the ARM.
 
         An MDM has the tokenizer of its ARM and a mask, which is known by its number where its own files are another
-        library's.
+        library's. The control is read with the MDM's.
 
         Raises:
             UserError: the pair has no such checkpoint, or its models are not here.
         """
+        first = "mdm" if model == CONTROL else model
         tried = [
-            snapshot(self.folder(one)) for one in dict.fromkeys((model, "mdm" if model != "arm" else "arm", "arm"))
+            snapshot(self.folder(one)) for one in dict.fromkeys((first, "mdm" if model != "arm" else "arm", "arm"))
         ]
         return str(next((folder for folder in tried if (folder / TOKENIZER).is_file()), tried[0]))
 
@@ -119,7 +122,7 @@ class Pair:
             found["architecture"] = self.architecture
         if self.prompts != "words":
             found["prompts"] = self.prompts
-        if self.mdm_keys and model != "arm":
+        if self.mdm_keys and model not in ("arm", CONTROL):
             found["keys"] = dict(self.mdm_keys)
         return found
 

@@ -58,6 +58,8 @@ from engine.tasks import task_named
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from engine.circuit import SplitHalf
+
 __all__ = [
     "EdgeBlocks",
     "EdgeTable",
@@ -79,6 +81,7 @@ __all__ = [
 ]
 
 METHOD_VERSION = 3  # raised by every change of code that changes a number
+HALVES = ("half-a", "half-b")  # parts of a run: its even and its odd examples
 MOST_LISTED = 8  # runs that an error names
 LIBRARIES = ("torch", "transformers", "transformer-lens")
 
@@ -106,12 +109,15 @@ def made_with(spec: RunSpec) -> dict[str, Any]:
     """Everything that changes the numbers of a spec's run; the key is its hash. Raises like `key_of`."""
     task_named(spec.task)
     pair = pair_named(spec.pair)
+    # The control is read with the MDM's tokenizer, and with the MDM's row of the mask where the ARM has none.
+    reader = {"read_as": weights_id(pair.folder("mdm"))} if spec.is_control else {}
     return {
         "spec": spec.as_dict(),
         "method_version": METHOD_VERSION,
         "weights": weights_id(pair.folder(spec.model)),
         "compared_with": None if spec.is_arm else weights_id(pair.folder("arm")),
         "libraries": {name: library_version(name) for name in LIBRARIES},
+        **reader,
         **pair.reading(spec.model),
     }
 
@@ -306,10 +312,19 @@ def overlap_curve(key_a: str, key_b: str, part_a: str = "total", part_b: str = "
 
 def overlap(key_a: str, key_b: str, k: int, part_a: str = "total", part_b: str = "total") -> float:
     """The Jaccard index of two circuits of `k` edges. Reads the `k` strongest edges of both, whatever else is kept."""
-    from engine.circuit import shared_edges
+    from engine.circuit import overlap_of
 
-    shared = shared_edges(edge_table(key_a, part_a, k).edge, edge_table(key_b, part_b, k).edge)
-    return shared / (2 * k - shared)
+    return overlap_of(edge_table(key_a, part_a, k).edge, edge_table(key_b, part_b, k).edge)
+
+
+def split_half(arm: Run, mdm: Run, k: int) -> SplitHalf | None:
+    """The like-with-like overlaps of two runs at `k` edges; None where there are no two halves of the examples."""
+    from engine import circuit
+
+    if not (arm.has_halves and mdm.has_halves):
+        return None
+    of_arm, of_mdm = ([edge_table(run.key, part, k).edge for part in HALVES] for run in (arm, mdm))
+    return circuit.split_half((of_arm[0], of_arm[1]), (of_mdm[0], of_mdm[1]))
 
 
 def examples(key: str) -> list[ExampleRow]:

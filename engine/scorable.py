@@ -14,13 +14,14 @@ from engine.hub import snapshot, weight_files
 from engine.model_files import header_of, read_table
 from engine.pair import TOKENIZER, Pair
 from engine.shape import read_config
+from engine.spec import CONTROL
 from engine.tokens import words_of
 
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight")
 
 
 def refuse_unscorable(pair: Pair, model: str) -> None:
-    """Say why "arm", "mdm" or "step:N" of a pair can't be scored.
+    """Say why "arm", "mdm", "control" or "step:N" of a pair can't be scored.
 
     Raises:
         UserError: it is not here, not of a known kind, its config and its weights can't be, or its mask is unknown.
@@ -30,10 +31,11 @@ def refuse_unscorable(pair: Pair, model: str) -> None:
         read_config(folder)
         check(folder, weight_files(folder), architecture_of(pair), keys_of(pair, model))
         tokenizer = Path(pair.tokenizer(model)) / TOKENIZER
-        mask = None if model == "arm" else mask_of(pair, folder)
+        reader = reader_of(pair, model)
+        mask = None if model == "arm" else mask_of(pair, reader)
         if tokenizer.is_file():  # else only transformers can read it
             mask = _mask_in(tokenizer, mask, _stats_beside(tokenizer))
-        stored = header_of(weight_files(folder))
+        stored = header_of(weight_files(reader))
         rows = [one.shape[0] for key, one in stored.items() if key.endswith(EMBEDDINGS) and one.shape]
         if isinstance(mask, int) and rows:
             refuse_mask_beyond(mask, max(rows))
@@ -47,6 +49,11 @@ def architecture_of(pair: Pair) -> str:
         return pair.architecture
     folder = snapshot(pair.folder("arm"))
     return class_of(folder, read_config(folder))
+
+
+def reader_of(pair: Pair, model: str) -> Path:
+    """The folder that says how a model is read, its mask above all: the MDM's for the control, else its own."""
+    return snapshot(pair.folder("mdm" if model == CONTROL else model))
 
 
 def keys_of(pair: Pair, model: str) -> dict[str, str]:

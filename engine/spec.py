@@ -12,6 +12,7 @@ METHODS = ("eap-ig", "eap-ig-midpoint", "clean-corrupted", "eap")
 METRICS = ("logit_diff", "log_prob", "kl")
 ORDERS = ("confidence", "left-to-right", "random")
 DTYPES = ("float32", "bfloat16")
+CONTROL = "control"  # the ARM's own weights, read as the MDM is
 LARGEST_SEED = 2**53 - 1  # the largest whole number that files and addresses keep exactly
 STEP = re.compile(r"step:(\d{1,12})", re.ASCII)
 
@@ -20,7 +21,8 @@ STEP = re.compile(r"step:(\d{1,12})", re.ASCII)
 class RunSpec:
     """One circuit: a model of a pair on a task. Definitions of the words are METHOD's.
 
-    `model` is "arm", "mdm", or "step:N" for the checkpoint after N steps of post-training ("step:000100" is step:100).
+    `model` is "arm", "mdm", "control" for the ARM's own weights read as the MDM is (METHOD, "Step-0 control"), or
+    "step:N" for the checkpoint after N steps of post-training ("step:000100" is step:100).
     `points` is m, the number of integration points; only the eap-ig methods use it.
     `order` is how an MDM's answer positions are revealed; an ARM ignores it.
     """
@@ -62,6 +64,10 @@ class RunSpec:
     def is_arm(self) -> bool:
         return self.model == "arm"
 
+    @property
+    def is_control(self) -> bool:
+        return self.model == CONTROL
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -71,6 +77,6 @@ def _spelled(model: str) -> str:
     step = STEP.fullmatch(model)
     if step:
         return f"step:{int(step[1])}"
-    if model not in ("arm", "mdm"):
-        raise UserError(f"model is {model!r}. Choose arm, mdm or step:N, as in step:300.")
+    if model not in ("arm", "mdm", CONTROL):
+        raise UserError(f"model is {model!r}. Choose arm, mdm, control or step:N, as in step:300.")
     return model

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from engine import circuit, pipeline
+from engine.ability import can_do
 from engine.export import FORMATS, Other, file_name, file_stem
 from engine.filters import CLASSES, KINDS, SIGNS, Chosen, Filters, choose
 from engine.pairs import Pair
 from engine.records import Run
+from engine.spec import CONTROL
 from engine.tasks import measured_on, task_named
 from pages.figures import charts
 from pages.figures import circuit as drawing
 from pages.figures.caption import captioned
 from pages.figures.palette import Palette
-from pages.parts import address, asking, resources, state, widgets
+from pages.parts import address, asking, references, resources, state, widgets
 from pages.parts.asking import Asked
 from pages.parts.entry import show
 from pages.parts.node import node_panel
-from pages.parts.origin import origin
+from pages.parts.origin import origin, title
+from pages.parts.references import Tile
 from pages.parts.sides import Side, Sides
 from pages.parts.state import TOTAL, Question
 
@@ -41,9 +44,14 @@ def explore(asked: Asked) -> None:
     """Everything below the selectors, for two computed runs."""
     parts, filters = choose_filters(asked.arm, asked.mdm)
     sides = Sides(asked.graph, asked.k, Side("arm", asked.arm, parts[0]), Side("mdm", asked.mdm, parts[1]))
-    numbers(sides)
+    control = resources.found(asked.question.spec(CONTROL))
+    numbers(sides, control)
+    if control is None:
+        asking.offer_control(asked.question, asked.pair)
+    elif not asked.mdm.spec.is_control:
+        asking.mark_runs(control)
     graphs_and_node(sides, filters)
-    curves(sides)
+    curves(sides, control)
     drift(sides, asked.question, asked.pair)
     downloads(sides, filters)
 
@@ -102,34 +110,28 @@ def part_box(label: str, run: Run, key: str) -> str:
     )  # fmt: skip
 
 
-def numbers(sides: Sides) -> None:
-    """The figures at K that a reader came for."""
+def numbers(sides: Sides, control: Run | None) -> None:
+    """The figures at K that a reader came for, and what they are read against."""
     arm, mdm, k = sides.arm, sides.mdm, sides.k
     at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, k)
-    selves = [resources.self_overlap(side.run, k) for side in (arm, mdm)]
-    itself = "ARM / MDM, split half" if arm.part == mdm.part == TOTAL else "ARM / MDM, whole answer"
-    if arm.run.spec.n < 2:
-        itself = "needs two prompts"
     problems = measured_on(arm.run.spec.task)
-    tiles = (
+    at_step_0 = references.control_at(sides, control)
+    tiles: tuple[Tile, ...] = (
         (
             f"Overlap at K = {k:,}",
             f"{at.jaccard:.3f}",
             f"chance {at.chance:.3f}",
             f"Jaccard: {at.shared:,} edges are among the {k:,} strongest of both models.",
         ),
+        references.control_tile(at_step_0, control),
+        references.halves_tile(sides),
         ("Shared edges", f"{at.shared:,} of {k:,}", f"{k - at.shared:,} in one only", None),
-        (
-            "Each with itself",
-            "none" if math.isnan(selves[0]) else f"{selves[0]:.2f} / {selves[1]:.2f}",
-            itself,
-            "Overlap of a model's circuit on half of the prompts with its own on the other half, for the whole answer.",
-        ),
         (
             "Early share, ratio",
             circuit.written(at.early_ratio, ".2f"),
             f"MDM {circuit.written(at.mdm.early_share, '.0%')}, ARM {circuit.written(at.arm.early_share, '.0%')}",
-            "Share of component importance in the first third of the layers, MDM / ARM.",
+            "Share of component importance in the first third of the layers, MDM / ARM."
+            + (f" Of the control and the ARM: {circuit.written(at_step_0.early_ratio, '.2f')}." if at_step_0 else ""),
         ),
         (
             "Problems solved",
@@ -218,22 +220,23 @@ def drawn_note(chosen: Chosen, filters: Filters) -> str:
     return " ".join(sentences)
 
 
-def curves(sides: Sides) -> None:
-    """The overlap at every K with its two references, and the layer profile."""
+def curves(sides: Sides, control: Run | None) -> None:
+    """The overlap at every K with what it is read against, and the layer profile."""
     arm, mdm, look = sides.arm, sides.mdm, widgets.look()
     left, right = st.columns(2)
     with left:
         st.subheader("Overlap at every K")
-        pair = resources.overlap_curve(arm.run.key, mdm.run.key, arm.part, mdm.part)
-        lines = [charts.Curve("ARM with MDM", pair, "pair")]
-        if arm.run.spec.n > 1:
-            lines.append(charts.Curve("ARM with itself", resources.halves(arm.run.key), "arm"))
-            lines.append(charts.Curve("MDM with itself", resources.halves(mdm.run.key), "mdm"))
         here = resources.overlap(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
+        lines = references.overlap_lines(sides, control)
         figure = charts.overlap_figure(lines, sides.graph.n_edges, sides.k, here, look)
-        widgets.chart(figure, "overlap", "Overlap of the two circuits at every K", "overlap", sides.origin())
+        shown = sides.origin()
+        if control and len(lines) > 1 and lines[1].style == "control":
+            shown = replace(shown, runs=(*shown.runs, (title(control), control)))
+        widgets.chart(figure, "overlap", "Overlap of the two circuits at every K", "overlap", shown)
         st.caption(
-            "With itself: the circuits of two halves of the prompts, as high as an overlap can be expected to go."
+            "Overlap is the Jaccard index. ARM with MDM and with its control: circuits of all prompts. Halves: of half "
+            "of the prompts each, so that these three compare with each other only."
+            + ("" if arm.run.has_halves and mdm.run.has_halves else " There are no halves of a single prompt.")
         )
     with right:
         st.subheader("Importance by layer")
@@ -259,11 +262,17 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
     st.subheader(f"Along post-training, K = {sides.k:,}")
     if len(points) > 1:
         overlap = [resources.overlap(sides.arm.run.key, run.key, TOTAL, TOTAL, sides.k) for _, run in points]
-        selves = [resources.self_overlap(run, sides.k) for _, run in points]
+        halves = [resources.split_half(sides.arm.run, run, sides.k) for _, run in points]
         solved = [run.meta.accuracy for _, run in points]
-        figure = charts.drift_figure([step for step, _ in points], overlap, selves, solved, widgets.look())
+        figure = charts.drift_figure([step for step, _ in points], overlap, halves, solved, widgets.look())
         runs = origin([sides.arm.run, *(run for _, run in points)], sides.k)
         widgets.chart(figure, "drift", "Overlap with the ARM along post-training", "drift", runs)
+        unable = [f"{step:,}" for step, run in points if not can_do(task_named(asked.task), run.meta).can]
+        if unable:
+            st.caption(
+                f"Checkpoints that cannot do this task, so that their circuits explain little: after "
+                f"{asking.listed(unable)} steps."
+            )
     open_specs = {spec for job in resources.job_queue().jobs() if job.is_open for spec in job.specs}
     if missing and not set(missing) <= open_specs and not pipeline.obstacle(missing[0]):
         st.button(

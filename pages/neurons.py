@@ -20,6 +20,7 @@ from pages.parts.asking import Asked
 from pages.parts.entry import show
 from pages.parts.neuron import name_of
 from pages.parts.neuron_data import MODELS, Layer, Promoter, Spot
+from pages.parts.references import HALVES_SAID
 
 MOST_ROWS = 1000  # of the layer's table on the page; the download has all
 TILE = 240  # pixels: four in a row of a wide window, two of a narrow one
@@ -50,7 +51,7 @@ def explore(asked: Asked) -> None:
         with overview:
             all_neurons(asked, neurons, chosen)
         with tiles:
-            numbers(neurons)
+            numbers(neurons, asked.arm.has_halves and asked.mdm.has_halves)
         with found:
             results(asked, layer)
         pinned(asked)
@@ -118,7 +119,7 @@ def marks(asked: Asked) -> None:
     st.caption(f"MLPs at K = {asked.k:,}, " + "; ".join(told) + ".")
 
 
-def numbers(neurons: Layer) -> None:
+def numbers(neurons: Layer, has_halves: bool) -> None:
     """How alike the neurons' attributions are, in a few figures."""
     like = neuron_data.likeness(neurons)
     sums = [float(neurons.attribution[model].sum()) for model in MODELS]
@@ -136,10 +137,10 @@ def numbers(neurons: Layer) -> None:
             f"Jaccard: {like.shared:,} neurons are among the {like.n} with the largest |attribution| of both models.",
         ),
         (
-            "Each with itself",
-            f"{like.selves[0]:.2f} / {like.selves[1]:.2f}",
-            "ARM / MDM, split half",
-            f"Overlap of a model's {like.n} strongest on even with those on odd examples: the best to expect.",
+            "Overlap on halves",
+            f"{like.halves.pair:.3f}" if has_halves else "none",
+            f"ARM {like.halves.arm:.3f}, MDM {like.halves.mdm:.3f}" if has_halves else "needs two prompts",
+            f"The {like.n} strongest neurons. {HALVES_SAID}",
         ),
         (
             "Sum of attributions",

@@ -1,68 +1,28 @@
-"""What was found: how much of every circuit survived post-training, beside the published numbers."""
+"""What was found: overlaps of ARM and MDM and what they are read against, beside the published numbers."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import streamlit as st
 
-from engine import circuit, pipeline
+from engine import pipeline
 from engine.ability import can_do
 from engine.pairs import Pair, pairs
 from engine.records import Run
-from engine.spec import RunSpec
+from engine.spec import CONTROL
 from engine.tasks import TASKS
-from engine.tasks.base import Task
 from pages.figures import charts
-from pages.parts import resources, standing, state, widgets
+from pages.parts import references, resources, standing, state, widgets
+from pages.parts.asking import listed
 from pages.parts.choose_k import choose_k
 from pages.parts.entry import show
+from pages.parts.findings import Cell, Finding, answers, find, sides
 from pages.parts.origin import origin
-from pages.parts.state import DEFAULT_K, TOTAL, Question
+from pages.parts.state import DEFAULT_K, Question
 from pages.parts.watching import watch_jobs
 
 SECONDS_A_RUN = 20  # until a run of this cache says better
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A pair on a task: its two runs, where they are stored; `problem`: why what is missing cannot be computed here."""
-
-    pair: Pair
-    task: Task
-    question: Question
-    arm: Run | None
-    mdm: Run | None
-    problem: str | None = None
-
-    @property
-    def missing(self) -> list[RunSpec]:
-        if self.problem:
-            return []
-        runs = {"arm": self.arm, "mdm": self.mdm}
-        return [self.question.spec(model) for model, run in runs.items() if run is None]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a cell says at one K."""
-
-    cell: Cell
-    arm: Run
-    mdm: Run
-    at: circuit.Comparison
-    self_arm: float
-    self_mdm: float
-
-    @property
-    def row(self) -> charts.TaskRow:
-        told = tuple((row["pair"], row["overlap"]) for row in resources.published()["row"] if row["task"] == self.task)
-        return charts.TaskRow(self.cell.task.title, self.at.jaccard, self.at.chance, self.self_arm, self.self_mdm, told)
-
-    @property
-    def task(self) -> str:
-        return self.cell.task.name
 
 
 def page() -> None:
@@ -118,18 +78,20 @@ def stored(question: Question, pair: Pair, problems: dict[str, str | None], own:
     """The runs of a question, of `own`, the pair's; `problems` by model: why it cannot be computed here."""
     runs = {model: resources.found(question.spec(model)) if own else None for model in problems}
     problem = next((problems[model] for model, run in runs.items() if run is None and problems[model]), None)
-    return Cell(pair, TASKS[question.task], question, runs["arm"], runs["mdm"], problem)
+    control = resources.found(question.spec(CONTROL)) if own else None
+    no_control = None if control else next(filter(None, problems.values()), None)
+    return Cell(pair, TASKS[question.task], question, runs["arm"], runs["mdm"], problem, control, no_control)
 
 
 def offer(cells: list[Cell]) -> None:
     """One button for everything that is missing; none while that is under way."""
     missing = [spec for cell in cells for spec in cell.missing]
-    possible = sum(2 for cell in cells if not cell.problem)
+    possible = len(missing) + sum(len(cell.runs) for cell in cells if not cell.problem)
     widgets.submit_error()
     busy = any(job.is_open for job in resources.job_queue().jobs())
     if not missing or busy:
         return
-    known = [run.seconds for cell in cells for run in (cell.arm, cell.mdm) if run and not run.imported]
+    known = [run.seconds for cell in cells for run in cell.runs if not run.imported]
     minutes = max(1, math.ceil(len(missing) * (sum(known) / len(known) if known else SECONDS_A_RUN) / 60))
     runs = f"{len(missing)} run" + ("s" if len(missing) > 1 else "")
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
@@ -149,14 +111,6 @@ def chosen_k(cells: list[Cell]) -> int:
     return choose_k(min(sizes)) if sizes else DEFAULT_K
 
 
-def find(cell: Cell, k: int) -> Finding:
-    if cell.arm is None or cell.mdm is None:
-        raise ValueError("a finding needs both runs")
-    at = resources.comparison(cell.arm.key, cell.mdm.key, TOTAL, TOTAL, k)
-    selves = [resources.self_overlap(run, k) for run in (cell.arm, cell.mdm)]
-    return Finding(cell, cell.arm, cell.mdm, at, *selves)
-
-
 def show_pair(pair: Pair, cells: list[Cell], k: int) -> None:
     """What was found for a pair, and how it came about."""
     findings = [find(cell, k) for cell in cells if cell.arm and cell.mdm]
@@ -164,20 +118,23 @@ def show_pair(pair: Pair, cells: list[Cell], k: int) -> None:
     if pair.note:
         st.caption(widgets.plain(pair.note))
     standing.say_how_read(pair)
-    brought = [run for finding in findings for _, run in _sides(finding) if run.imported]
+    brought = [run for finding in findings for _, run in sides(finding) if run.imported]
     if brought:
         st.caption(f":material/inventory_2: {widgets.plain(standing.brought(brought, pair))}")
     st.markdown("\n".join(f"- {sentence}" for sentence in answers(findings, k)))
     figure = charts.overview_figure([finding.row for finding in findings], widgets.look())
     widgets.chart(
         figure, f"overview {pair.name}", f"Overlap of ARM and MDM by task at K = {k}", "overview",
-        origin([run for finding in findings for _, run in _sides(finding)], k),
+        origin([run for finding in findings for _, run in sides(finding)], k),
     )  # fmt: skip
     show_table(findings)
     for said in [*unable(findings), *remarks(findings)]:
         st.warning(said, icon=":material/report:")
     links([cell for cell in cells if (cell.arm and cell.mdm) or not cell.problem], k)
-    lines = {widgets.provenance(f"{f.cell.task.title}, {name}", run) for f in findings for name, run in _sides(f)}
+    missing = [f.cell.task.title for f in findings if f.control is None]
+    if missing:
+        st.caption(widgets.plain(f"The step-0 control is not computed yet: {listed(missing)}."))
+    lines = {widgets.provenance(f"{f.cell.task.title}, {name}", run) for f in findings for name, run in sides(f)}
     with st.expander("Where these numbers come from"):
         st.caption("\n\n".join(sorted(lines)))
 
@@ -216,7 +173,7 @@ def unable(findings: list[Finding]) -> list[str]:
     return [
         f"**{widgets.plain(f.cell.task.title)}, {name}: the circuit explains little.** {widgets.plain(ability.reason)}"
         for f in findings
-        for name, run in _sides(f)
+        for name, run in sides(f)
         if not (ability := can_do(f.cell.task, run.meta)).can
     ]
 
@@ -226,70 +183,47 @@ def remarks(findings: list[Finding]) -> list[str]:
     return [
         f"**{widgets.plain(f.cell.task.title)}, {name}:** {widgets.plain(remark)}"
         for f in findings
-        for name, run in _sides(f)
+        for name, run in sides(f)
         for remark in run.meta.remarks
     ]
 
 
-CLEARLY = 0.05  # a smaller difference of two overlaps is not called one
-FAMILIES = ("prefix-dominant", "globally constrained")
-
-
-def answers(findings: list[Finding], k: int) -> list[str]:
-    """What the numbers say, in sentences (Markdown)."""
-    groups = {family: [f for f in findings if f.cell.task.family == family] for family in FAMILIES}
-    sentences = []
-    if all(groups.values()):
-        local, world = (_mean([f.at.jaccard for f in group]) for group in groups.values())
-        sentences.append(
-            f"**Tasks that need only what came before keep {local:.2f} of the circuit, tasks with global constraints "
-            f"{world:.2f}** (mean overlap of the {k:,} strongest edges; {direction(local, world)})."
-        )
-        ratios = [f.at.early_ratio for f in groups["globally constrained"]]
-        told = circuit.written(_mean([ratio for ratio in ratios if not math.isnan(ratio)]), ".2f")
-        sentences.append(
-            f"On global tasks the MDM puts **{told} times** the ARM's share of importance into the first third of "
-            "the layers (published: more than 2)."
-        )
-    lowest, highest = (
-        min(min(f.self_arm, f.self_mdm) for f in findings),
-        max(max(f.self_arm, f.self_mdm) for f in findings),
-    )
-    sentences.append(
-        f"To judge by: two random circuits would share {findings[0].at.chance:.2f}, and a model's circuit found on "
-        f"other prompts of the same task shares {lowest:.2f} to {highest:.2f} with itself."
-    )
-    return sentences
-
-
-def direction(local: float, world: float) -> str:
-    """How two mean overlaps stand to the published finding, that local tasks keep more."""
-    if abs(local - world) < CLEARLY:
-        return "about the same, where the paper finds that the first keep more"
-    return "as published: the first keep more" if local > world else "unlike published, where the first keep more"
-
-
 def show_table(findings: list[Finding]) -> None:
-    rows = [
+    """Overlaps by task, then what else belongs to them."""
+    overlaps = [
         {
             "Task": f.cell.task.title,
             "Overlap": f.at.jaccard,
+            "Control": f.control.jaccard if f.control else None,
             "Chance": f.at.chance,
-            "ARM itself": f.self_arm,
-            "MDM itself": f.self_mdm,
-            "Early, ARM": 100 * f.at.arm.early_share,
-            "Early, MDM": 100 * f.at.mdm.early_share,
-            "Ratio": f.at.early_ratio,
-            "Solved, ARM": 100 * f.arm.meta.accuracy,
-            "Solved, MDM": 100 * f.mdm.meta.accuracy,
+            "Halves: pair": f.halves.pair if f.halves else None,
+            "Halves: ARM": f.halves.arm if f.halves else None,
+            "Halves: MDM": f.halves.mdm if f.halves else None,
         }
         for f in findings
     ]
-    number, percent = st.column_config.NumberColumn, "%.0f %%"
-    columns = {name: number(format="%.3f") for name in ("Overlap", "Chance", "ARM itself", "MDM itself")}
-    columns |= {name: number(format=percent) for name in ("Early, ARM", "Early, MDM", "Solved, ARM", "Solved, MDM")}
-    columns["Ratio"] = number(format="%.2f")
-    st.dataframe(rows, hide_index=True, column_config=columns, alt="Overlaps, early shares and accuracies by task")
+    others = [
+        {
+            "Task": f.cell.task.title,
+            "Ratio": f.at.early_ratio,
+            "Ratio, control": f.control.early_ratio if f.control else None,
+            "Early, ARM": 100 * f.at.arm.early_share,
+            "Early, MDM": 100 * f.at.mdm.early_share,
+            "Solved, ARM": 100 * f.arm.meta.accuracy,
+            "Solved, MDM": 100 * f.mdm.meta.accuracy,
+            "Solved, control": 100 * f.cell.control.meta.accuracy if f.cell.control else None,
+        }
+        for f in findings
+    ]
+    number = st.column_config.NumberColumn
+    helps = {"Control": references.CONTROL_SAID, "Halves: pair": references.HALVES_SAID}
+    columns = {name: number(format="%.3f", help=helps.get(name)) for name in overlaps[0] if name != "Task"}
+    st.dataframe(overlaps, hide_index=True, column_config=columns, alt="Overlaps by task")
+    if any(f.halves is None for f in findings):
+        st.caption("There are no halves of a single prompt.")
+    columns = {name: number(format="%.0f %%") for name in others[0] if name != "Task"}
+    columns |= {name: number(format="%.2f") for name in ("Ratio", "Ratio, control")}
+    st.dataframe(others, hide_index=True, column_config=columns, alt="Early shares and accuracies by task")
 
 
 def links(cells: list[Cell], k: int) -> None:
@@ -326,26 +260,22 @@ def show_published() -> None:
 def legend() -> None:
     with st.expander("What these words mean"):
         st.markdown(
-            "- **Overlap**: of all edges that are among either model's K strongest, the share that is among both's "
-            "(Jaccard).\n"
+            "- **Overlap**: the Jaccard index of both models' K strongest edges: how many are in both sets, divided by "
+            "how many are in either.\n"
             "- **Chance**: the overlap of two random sets of K edges.\n"
-            "- **With itself**: the overlap of a model's circuit on half of the prompts with its circuit on the other "
-            "half. No two models can be expected to agree more than that.\n"
+            "- **Control** (step 0): the ARM's own weights, read as the MDM is: masks, both directions, no "
+            "post-training. Its overlap with the ARM says what the change of attention and of input does alone. Where "
+            "it cannot do the task, its circuit explains little.\n"
+            "- **Halves**: circuits found on half of the prompts each, no prompt in both. *Pair*: the ARM's on one "
+            "half with the MDM's on the other (mean of both ways); *ARM*, *MDM*: each model's own two. Circuits found "
+            "on fewer prompts vary more, so these three are compared with each other, not with the overlap on all "
+            "prompts.\n"
             "- **Early**: the share of component importance (sum of |score| over a component's edges) in the first "
-            "third of the layers; **ratio**: the MDM's divided by the ARM's.\n"
+            "third of the layers; **ratio**: the MDM's (or the control's) divided by the ARM's.\n"
             "- **Solved**: held-out problems that the model answers correctly.\n"
             "- **Prefix-dominant** tasks need only what came before; **globally constrained** ones need the whole "
             "answer at once."
         )
-
-
-def _sides(finding: Finding) -> list[tuple[str, Run]]:
-    return [("ARM", finding.arm), ("MDM", finding.mdm)]
-
-
-def _mean(values: list[float]) -> float:
-    """nan of none."""
-    return sum(values) / len(values) if values else math.nan
 
 
 show(page)

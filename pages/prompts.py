@@ -12,7 +12,7 @@ from engine import pipeline, prompt_csv
 from engine.errors import UserError
 from engine.pairs import Pair, pair_named, pairs
 from engine.prompts import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS, CheckedRow, check, distinct
-from engine.spec import RunSpec
+from engine.spec import CONTROL, RunSpec
 from engine.tasks import TASKS, OwnPrompts, examples, own
 from engine.tasks.own import LONGEST_TITLE, PromptRow
 from engine.tokens import words_of
@@ -257,7 +257,8 @@ def save_and_compute(pair: Pair, rows: list[PromptRow], repeated: int) -> None:
         return
     st.session_state[SAVED] = kept.name
     dtype = standing.dtype_of(pair, pipeline.list_runs())
-    specs = [RunSpec(pair=pair.name, model=m, task=kept.name, n=len(kept), dtype=dtype) for m in ("arm", "mdm")]
+    models = ("arm", "mdm", CONTROL)
+    specs = [RunSpec(pair=pair.name, model=m, task=kept.name, n=len(kept), dtype=dtype) for m in models]
     widgets.submit(specs, f"{pair.title}, {kept.title}")
 
 

@@ -12,7 +12,7 @@ from engine.errors import UserError
 from engine.export import FORMATS, file_name
 from engine.pairs import pairs
 from engine.records import Run, short_key
-from engine.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
+from engine.spec import CONTROL, DTYPES, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import available, task_named, task_names
 from pages.parts import resources, standing, widgets
 from pages.parts.entry import show
@@ -51,7 +51,7 @@ def start() -> None:
         pair = left.selectbox("Pair", list(known), format_func=lambda name: known[name].title, key="start pair")
         tasks = left.multiselect("Tasks", task_names(), ["ioi"], format_func=title_of_task)
         steps = [f"step:{step}" for step in known[pair].steps] if pair else []
-        models = left.multiselect("Models", ["arm", "mdm", *steps], ["arm", "mdm"])
+        models = left.multiselect("Models", ["arm", "mdm", CONTROL, *steps], ["arm", "mdm", CONTROL])
         method = middle.selectbox("Method", METHODS, key="start method")
         points = middle.number_input("Integration points m", 1, 1000, RunSpec.points, key="start points")
         metric = middle.selectbox("Metric", METRICS, key="start metric")

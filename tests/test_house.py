@@ -173,3 +173,20 @@ def test_what_the_readme_points_to_is_there() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text())
     assert "assets/screenshot.png" in links
     assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+OVERLAP_IS_NO_SHARE = re.compile(
+    r"ceiling|shares? kept|kept share|agree more|as high as an overlap|the best to expect|has no circuit for it|"
+    r"keeps? [^.\n]{0,40}of (the|its) circuit|circuit [^.\n]{0,20}(survived|the MDM keeps)|"
+    r"with itself on other prompts",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize(
+    "path", [*sources("pages", "engine", "app.py"), ROOT / "README.md", ROOT / "engine" / "METHOD.md"], ids=name_of
+)
+def test_no_text_calls_an_overlap_a_share_or_a_split_half_a_bound(path: Path) -> None:
+    """Overlap is a Jaccard index, and halves of the prompts bound nothing (METHOD, "Circuits and comparison")."""
+    text = re.sub(r'"\s*\n\s*f?"|\s+', " ", path.read_text())  # texts as they are read, over line ends
+    assert not OVERLAP_IS_NO_SHARE.search(text)

@@ -7,29 +7,40 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from engine.circuit import chance_at, jaccard_at
+from engine.circuit import SplitHalf, chance_at, jaccard_at
 from engine.pipeline import LayerLens, NodeLens, OverlapCurve
 from pages.figures.palette import NAME, Palette
 from pages.figures.unchecked import unchecked_figure
 
+Numbers = NDArray[np.integer[Any]]
+
 _TOKENS = 8  # rows on either side of a lens
 _LONGEST = 18  # characters of a token in a figure
+_BELOW = 0.28  # of a task's row in the overview: where the overlaps on halves stand
+_TITLE = 36  # pixels above that row
 _VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 _BYTE = re.compile(r"<0x([0-7][0-9A-F])>")  # how SentencePiece spells a character that is not in its vocabulary
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What two circuits of the same size have in common, over their size."""
+    """The overlap of two circuits of the same size, over their size."""
 
     name: str
-    overlap: OverlapCurve
-    style: str  # "arm", "mdm" (a model with itself) or "pair"
+    k: Numbers
+    overlap: NDArray[np.float64]  # Jaccard
+    style: str  # "pair", "control"; on half of the examples each "half-pair", "half-arm", "half-mdm"
+
+
+def curve(name: str, style: str, *found: OverlapCurve) -> Curve:
+    """The mean of overlaps at the same sizes, of two circuits as a rule."""
+    return Curve(name, found[0].k, np.mean([jaccard_at(one.shared, one.k) for one in found], axis=0), style)
 
 
 @dataclass(frozen=True)
@@ -39,8 +50,8 @@ class TaskRow:
     title: str
     overlap: float
     chance: float
-    self_arm: float
-    self_mdm: float
+    control: float | None = None  # the overlap of the ARM with its step-0 control
+    halves: SplitHalf | None = None
     published: tuple[tuple[str, float], ...] = ()  # (pair, overlap)
 
 
@@ -86,18 +97,20 @@ def as_text(token: str) -> str:
 
 
 def overlap_figure(curves: Sequence[Curve], n_edges: int, k: int, here: float, look: Palette) -> go.Figure:
-    """Jaccard overlap at every K: the pair, each model with itself on other prompts, and chance.
+    """Jaccard overlap at every K: the pair and the control on all examples, the three on halves, and chance.
 
     A marker at K says the pair's overlap there, `here`.
     """
-    ks = curves[0].overlap.k.astype(np.int64)
+    ks = curves[0].k.astype(np.int64)
     styles = {
         "pair": {"color": look.shared, "width": 3.5, "dash": "solid"},
-        "arm": {"color": look.arm, "width": 1.8, "dash": "dash"},
-        "mdm": {"color": look.mdm, "width": 1.8, "dash": "dot"},
+        "control": {"color": look.text, "width": 2, "dash": "longdash"},
+        "half-pair": {"color": look.shared, "width": 1.5, "dash": "dashdot"},
+        "half-arm": {"color": look.arm, "width": 1.5, "dash": "dash"},
+        "half-mdm": {"color": look.mdm, "width": 1.5, "dash": "dot"},
         "chance": {"color": look.neutral, "width": 1.5, "dash": "longdashdot"},
     }
-    lines = [(c.name, c.style, c.overlap.k, jaccard_at(c.overlap.shared, c.overlap.k)) for c in curves]
+    lines = [(c.name, c.style, c.k, c.overlap) for c in curves]
     traces: list[dict[str, object]] = [
         {
             "type": "scatter",
@@ -245,17 +258,32 @@ def residual_figure(layers: Sequence[LayerLens], model: str, look: Palette) -> g
 
 
 def drift_figure(
-    steps: Sequence[int], overlap: Sequence[float], selves: Sequence[float], solved: Sequence[float], look: Palette
+    steps: Sequence[int],
+    overlap: Sequence[float],
+    halves: Sequence[SplitHalf | None],
+    solved: Sequence[float],
+    look: Palette,
 ) -> go.Figure:
-    """Checkpoints of post-training: overlap with the ARM, with itself, and problems solved. Evenly spaced steps."""
+    """Checkpoints of post-training, evenly spaced: overlap with the ARM, the same and the checkpoint's own on halves of
+    the examples, and problems solved.
+    """
     x = list(range(len(steps)))
     figure = go.Figure()
     lines = (
         ("overlap with the ARM", overlap, look.shared, "solid", "diamond"),
-        ("with itself on other prompts", selves, look.mdm, "dot", "square-open"),
+        (
+            "halves: ARM with checkpoint",
+            _of(halves, "pair"),
+            look.shared,
+            "dashdot",
+            "diamond-open",
+        ),
+        ("halves: checkpoint", [h.mdm if h else None for h in halves], look.mdm, "dot", "square-open"),
         ("problems solved", solved, look.neutral, "dash", "circle-open"),
     )
     for name, values, colour, dash, symbol in lines:
+        if all(value is None for value in values):
+            continue
         figure.add_trace(
             go.Scatter(
                 x=x,
@@ -274,31 +302,29 @@ def drift_figure(
 
 
 def overview_figure(rows: Sequence[TaskRow], look: Palette) -> go.Figure:
-    """A line a task: from chance to how much a model overlaps with itself, and where the pair is between them."""
+    """Two lines a task: overlaps on all examples, from chance on, and below the three on half of the examples each."""
     figure = go.Figure()
-    y = list(range(len(rows)))
     for index, row in enumerate(rows):
-        ends = [row.chance, min(row.self_arm, row.self_mdm)]
-        line = {"color": look.faint, "width": 5}
-        figure.add_trace(go.Scatter(x=ends, y=[index] * 2, mode="lines", line=line, hoverinfo="skip", showlegend=False))
-    marks = (
-        ("chance", [row.chance for row in rows], look.neutral, "line-ns-open", 16),
-        ("ARM with itself", [row.self_arm for row in rows], look.arm, "circle-open", 13),
-        ("MDM with itself", [row.self_mdm for row in rows], look.mdm, "square-open", 13),
-        ("ARM with MDM", [row.overlap for row in rows], look.shared, "diamond", 17),
-    )
-    for name, x, colour, symbol, size in marks:
+        halves = [row.halves.pair, row.halves.arm, row.halves.mdm] if row.halves else []
+        whole = [row.chance, row.overlap, *([] if row.control is None else [row.control])]
+        for values, y, width in ((whole, index, 5), (halves, index + _BELOW, 2)):
+            ends = [min(values), max(values)] if values else []
+            line = {"color": look.faint, "width": width}
+            figure.add_trace(
+                go.Scatter(x=ends, y=[y] * len(ends), mode="lines", line=line, hoverinfo="skip", showlegend=False)
+            )
+    for name, x, below, colour, symbol, size in _overview_marks(rows, look):
         main = name == "ARM with MDM"
         figure.add_trace(
             go.Scatter(
                 x=x,
-                y=y,
+                y=[index + below for index in range(len(rows))],
                 mode="markers+text" if main else "markers",
                 name=name,
                 text=[f"{value:.2f}" for value in x] if main else None,
                 textposition="top center",
                 textfont={"color": look.text, "size": 13},
-                marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 2.5, "color": colour}},
+                marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 2, "color": colour}},
                 hovertemplate="%{x:.3f}<extra>" + name + "</extra>",
             )
         )
@@ -306,24 +332,46 @@ def overview_figure(rows: Sequence[TaskRow], look: Palette) -> go.Figure:
     figure.add_trace(
         go.Scatter(
             x=[value for value, _, _ in told],
-            y=[index + 0.22 for _, index, _ in told],
+            y=[index for _, index, _ in told],
             mode="markers",
-            name="published, 7B pairs",
+            name="published, 7B",
             marker={"color": look.neutral, "symbol": "star", "size": 10},
             customdata=[pair for _, _, pair in told],
             hovertemplate="%{x:.3f}, %{customdata}<extra>published</extra>",
         )
     )
-    figure.update_yaxes(
-        tickfont={"color": look.text, "size": 13},
-        tickvals=y,
-        ticktext=[row.title for row in rows],
-        range=[len(rows) - 0.4, -0.6],
-        showgrid=False,
-        zeroline=False,
-    )
+    for index, row in enumerate(rows):  # above its lines, as beside them it leaves a narrow screen no room for them
+        title = {
+            "text": html.escape(row.title, quote=False),
+            "font": {"color": look.text, "size": 13},
+            "showarrow": False,
+        }
+        figure.add_annotation(
+            title, x=0, xref="paper", xanchor="left", y=index, yshift=_TITLE, yanchor="middle", name="task"
+        )
+    figure.update_yaxes(showticklabels=False, range=[len(rows) - 0.45, -0.55], showgrid=False, zeroline=False)
     figure.update_xaxes(title="overlap of the strongest edges (Jaccard)", range=[-0.02, 1.02], zeroline=False)
-    return figure.update_layout(**_frame(110 + 62 * len(rows)))
+    return figure.update_layout(**_frame(130 + 94 * len(rows)))
+
+
+def _overview_marks(
+    rows: Sequence[TaskRow], look: Palette
+) -> list[tuple[str, list[float | None], float, str, str, int]]:
+    """Name, values by task, how far below the task's line, colour, symbol and size of what the overview marks."""
+    halves = [row.halves for row in rows]
+    return [
+        ("chance", [row.chance for row in rows], 0.0, look.neutral, "line-ns-open", 16),
+        ("control", [row.control for row in rows], 0.0, look.text, "triangle-up-open", 14),
+        ("ARM with MDM", [row.overlap for row in rows], 0.0, look.shared, "diamond", 17),
+        ("halves: pair", _of(halves, "pair"), _BELOW, look.shared, "diamond-open", 10),
+        ("halves: ARM", _of(halves, "arm"), _BELOW, look.arm, "circle-open", 10),
+        ("halves: MDM", _of(halves, "mdm"), _BELOW, look.mdm, "square-open", 10),
+    ]
+
+
+def _of(halves: Sequence[SplitHalf | None], which: str) -> list[float | None]:
+    """One of the three overlaps on halves, entry by entry; None where there are no halves."""
+    return [None if one is None else float(getattr(one, which)) for one in halves]
 
 
 def _marked(token: str, answer: str, foil: str) -> str:

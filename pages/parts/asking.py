@@ -11,7 +11,7 @@ from engine.ability import can_do
 from engine.graph import Graph
 from engine.pairs import Pair, pair_named, pairs, same_weights
 from engine.records import Run
-from engine.spec import RunSpec
+from engine.spec import CONTROL, RunSpec
 from engine.tasks import available, task_named, task_names
 from pages.figures.palette import NAME
 from pages.parts import address, resources, standing, state, widgets
@@ -55,7 +55,7 @@ def both_runs() -> Asked | None:
     k_place, step_place = st.columns([3, 2], gap="large")
     with step_place:
         step = checkpoint(pair)
-    specs = [question.spec("arm"), question.spec("mdm" if step == FINAL else f"step:{step}")]
+    specs = [question.spec("arm"), question.spec(state.model_at(step))]
     arm, mdm = (resources.found(spec) for spec in specs)
     widgets.submit_error()
     watch_jobs()
@@ -97,28 +97,31 @@ def ask() -> Question:
 
 
 def checkpoint(pair: Pair) -> str:
-    """Which state of post-training stands for the MDM; the final one where there is no choice."""
-    address.check(state.STEP, (*pair.steps, FINAL))
-    if not pair.steps:
-        return FINAL
+    """What stands for the MDM: the step-0 control, a checkpoint of post-training, or the final MDM."""
+    address.check(state.STEP, states(pair))
     return str(
         st.select_slider(
-            "MDM after so many steps of post-training",
-            [*(str(step) for step in pair.steps), FINAL],
+            "MDM after so many steps of post-training" if pair.steps else "In the MDM's place",
+            states(pair),
             FINAL,
             key=state.STEP,
             bind=state.URL,
-            help="Step 0 is the ARM itself, read in both directions with masks.",
+            help="control: the ARM's own weights, read in both directions with masks as the MDM is, without any "
+            "post-training. A stored step 0 is the same model.",
         )
     )
 
 
+def states(pair: Pair) -> list[str]:
+    """What can stand for a pair's MDM, by the name that the address has for it."""
+    return [CONTROL, *(str(step) for step in pair.steps), FINAL]
+
+
 def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
-    """Say what is missing and offer to compute it, or all checkpoints at once, or say why it cannot be."""
-    open_specs = {spec for job in resources.job_queue().jobs() if job.is_wanted for spec in job.specs}
-    names = " and ".join(model_name(spec.model) for spec in missing)
+    """Say what is missing and offer to compute it, with the control or all checkpoints, or say why it cannot be."""
+    names = listed([model_name(spec.model) for spec in missing])
     task = task_named(asked.task).title
-    if set(missing) <= open_specs:
+    if is_under_way(missing):
         st.info("The circuits appear here when they are computed. The rest of the app stays usable.")
         return
     st.info(f"Not computed yet with these settings: {names} on {task}.", icon=":material/hourglass_empty:")
@@ -126,10 +129,12 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
     obstacle = next(filter(None, map(pipeline.obstacle, missing)), None)
     if obstacle:
         say_why_not(pair, obstacle)
-    choices = [(f"Compute {names}", missing)]
+    control = asked.spec(CONTROL)
+    first = missing if control in missing or resources.found(control) else [*missing, control]
+    choices = [(f"Compute {listed([model_name(spec.model) for spec in first])}", first)]
     steps = [asked.spec(f"step:{step}") for step in pair.steps]
-    every = [spec for spec in [asked.spec("arm"), asked.spec("mdm"), *steps] if resources.found(spec) is None]
-    if len(every) > len(missing):
+    every = [spec for spec in [asked.spec("arm"), asked.spec("mdm"), *steps, control] if resources.found(spec) is None]
+    if len(every) > len(first):
         choices.append((f"Compute all checkpoints ({len(every)} runs)", every))
     with st.container(horizontal=True):
         for index, (label, specs) in enumerate(choices):
@@ -143,6 +148,31 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
                 on_click=widgets.submit,
                 args=(specs, f"{pair.title}, {task}"),
             )
+
+
+def is_under_way(specs: list[RunSpec]) -> bool:
+    """Whether open jobs compute all of these."""
+    return set(specs) <= {spec for job in resources.job_queue().jobs() if job.is_wanted for spec in job.specs}
+
+
+def offer_control(asked: Question, pair: Pair) -> None:
+    """Say that the step-0 control is missing, and offer to compute it where that is possible."""
+    spec = asked.spec(CONTROL)
+    if is_under_way([spec]):
+        st.caption("The step-0 control is being computed.")
+        return
+    obstacle = pipeline.obstacle(spec)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("The step-0 control, which this overlap is read against, is not computed yet.", width="content")
+        st.button(
+            "Compute the control",
+            icon=":material/play_arrow:",
+            key="compute control",
+            disabled=obstacle is not None,
+            help=obstacle and widgets.plain(obstacle),
+            on_click=widgets.submit,
+            args=([spec], f"{pair.title}, {task_named(asked.task).title}: control"),
+        )
 
 
 def say_why_not(pair: Pair, obstacle: str) -> None:
@@ -174,13 +204,7 @@ def choose(question: Question) -> None:
 
 def marks(runs: dict[str, Run], pair: Pair) -> None:
     """What to know of two runs before looking: that a model cannot do the task, that they come from elsewhere."""
-    for model, run in runs.items():
-        ability = can_do(task_named(run.spec.task), run.meta)
-        if not ability.can:
-            said = f"**The {NAME[model]} cannot do this task.** " + widgets.plain(ability.reason)
-            st.warning(said, icon=":material/report:")
-        for remark in run.meta.remarks:
-            st.warning(f"**{NAME[model]}:** {widgets.plain(remark)}", icon=":material/report:")
+    mark_runs(*runs.values())
     if len({run.method_version for run in runs.values()}) > 1:
         st.warning(
             "The two were computed by different versions of the method: they may differ for that reason alone.",
@@ -197,5 +221,23 @@ def marks(runs: dict[str, Run], pair: Pair) -> None:
         st.caption(f":material/inventory_2: {widgets.plain(standing.brought(brought, pair))}")
 
 
+def mark_runs(*runs: Run) -> None:
+    """Say which of these models cannot do their task, so that their circuits explain little, and the runs' remarks."""
+    for run in runs:
+        ability, name = can_do(task_named(run.spec.task), run.meta), model_name(run.spec.model)
+        if not ability.can:
+            said = f"**{name[0].upper()}{name[1:]} cannot do this task.** {widgets.plain(ability.reason)}"
+            st.warning(said, icon=":material/report:")
+        for remark in run.meta.remarks:
+            st.warning(f"**{name.removeprefix('the ')}:** {widgets.plain(remark)}", icon=":material/report:")
+
+
 def model_name(model: str) -> str:
+    if model == CONTROL:
+        return "the control"
     return f"the MDM after {int(model[5:]):,} steps" if model.startswith("step:") else f"the {NAME[model]}"
+
+
+def listed(names: list[str]) -> str:
+    """Names as they stand in a sentence."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -69,5 +69,5 @@ def neuron_links(asked: Asked, layer: int, found: list[Behind]) -> None:
 def neuron_address(asked: Asked, layer: int, neuron: int) -> dict[str, str]:
     """What the address of a neuron's page says: the neuron, and all that was chosen here."""
     told = {**asked.question.address, state.K: str(asked.k), state.LAYER: str(layer), state.NEURON: str(neuron)}
-    step = asked.mdm.spec.model.partition(":")[2]
-    return told | ({state.STEP: step} if step else {})
+    step = state.step_of(asked.mdm.spec.model)
+    return told | ({} if step == state.FINAL else {state.STEP: step})

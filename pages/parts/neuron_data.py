@@ -53,14 +53,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike the attributions of an MLP's neurons are in both models; `selves` are the ARM's and the MDM's."""
+    """How alike the attributions of an MLP's neurons are in both models."""
 
     n: int  # strongest neurons compared
     correlation: float
     shared: int
     jaccard: float
     chance: float
-    selves: tuple[float, float]  # overlap of a model with itself, even against odd examples
+    halves: circuit.SplitHalf  # of the strongest on half of the examples each
 
 
 @dataclass(frozen=True)
@@ -121,17 +121,19 @@ def layer(arm: str, mdm: str, number: int) -> Layer:
 
 
 def likeness(neurons: Layer) -> Likeness:
-    """Correlation over all neurons, overlap of the strongest ones, with chance and each model's own split half."""
+    """Correlation over all neurons, overlap of the strongest ones, with chance and the overlaps on halves."""
     n = neurons.strongest
     shared = _shared(neurons.attribution["arm"], neurons.attribution["mdm"], n)
-    arm, mdm = (_jaccard(_shared(*neurons.halves[model], n), n) for model in MODELS)
+    (arm_a, arm_b), (mdm_a, mdm_b) = (
+        [circuit.order_of(half)[:n] for half in neurons.halves[model]] for model in MODELS
+    )
     return Likeness(
         n=n,
         correlation=correlation(neurons.attribution["arm"], neurons.attribution["mdm"]),
         shared=shared,
         jaccard=_jaccard(shared, n),
         chance=circuit.chance(n, len(neurons)),
-        selves=(arm, mdm),
+        halves=circuit.split_half((arm_a, arm_b), (mdm_a, mdm_b)),
     )
 
 

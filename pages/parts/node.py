@@ -59,13 +59,15 @@ def node_panel(sides: Sides) -> None:
 
 def neurons_link(sides: Sides, node: int) -> None:
     """The way down to an MLP's neurons."""
-    step = sides.mdm.run.spec.model.partition(":")[2]
+    step = state.step_of(sides.mdm.run.spec.model)
     told = {state.K: str(sides.k), state.LAYER: str(sides.graph.node_layer[node])}
     st.page_link(
         "pages/neurons.py",
         label=f"Go down to the neurons of {sides.graph.node_names[node]}",
         icon=":material/scatter_plot:",
-        query_params=Question.of(sides.arm.run.spec).address | told | ({state.STEP: step} if step else {}),
+        query_params=Question.of(sides.arm.run.spec).address
+        | told
+        | ({} if step == state.FINAL else {state.STEP: step}),
     )
 
 

@@ -60,6 +60,8 @@ def origin(runs: Sequence[Run], k: int | None = None, about: Sequence[str] = ())
 
 def title(run: Run) -> str:
     """What a run's model is called beside another."""
+    if run.spec.is_control:
+        return "Step-0 control"
     step = run.spec.model.partition(":")[2]
     return f"MDM after {int(step):,} steps" if step else NAME[run.spec.model]
 

@@ -5,7 +5,6 @@ A key stands for numbers that never change, so nothing here expires; sizes are b
 
 from __future__ import annotations
 
-import math
 import tomllib
 from typing import Any
 
@@ -95,14 +94,15 @@ def overlap(key_a: str, key_b: str, part_a: str, part_b: str, k: int) -> float:
     return float(circuit.jaccard_at(np.array(shared), np.array(k)))
 
 
-def halves(key: str) -> OverlapCurve:
-    """A model with itself: the circuits of the even and the odd examples."""
-    return overlap_curve(key, key, "half-a", "half-b")
+def split_half(arm: Run, mdm: Run, k: int) -> circuit.SplitHalf | None:
+    """The three like-with-like overlaps on half of the prompts each; None where there are no two halves."""
+    return _split_half(arm.key, mdm.key, k) if arm.has_halves and mdm.has_halves else None
 
 
-def self_overlap(run: Run, k: int) -> float:
-    """A model's overlap with itself on other prompts, at K; nan where a run has one prompt only."""
-    return overlap(run.key, run.key, "half-a", "half-b", k) if run.has_halves else math.nan
+@st.cache_data(show_spinner=False, max_entries=1024)
+def _split_half(arm: str, mdm: str, k: int) -> circuit.SplitHalf:
+    of_arm, of_mdm = ([edges(key, part, k).edge for part in pipeline.HALVES] for key in (arm, mdm))
+    return circuit.split_half((of_arm[0], of_arm[1]), (of_mdm[0], of_mdm[1]))
 
 
 @st.cache_data(show_spinner=False, max_entries=512)

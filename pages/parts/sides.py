@@ -16,7 +16,7 @@ from pages.parts.state import TOTAL
 
 @dataclass(frozen=True)
 class Side:
-    """One model of the comparison: "arm" or "mdm" (a checkpoint counts as mdm), its run, and the part looked at."""
+    """One model of the comparison: "arm" or "mdm" (or what stands for it), its run, and the part looked at."""
 
     model: str
     run: Run

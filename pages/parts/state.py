@@ -11,11 +11,11 @@ from typing import Literal
 
 import streamlit as st
 
-from engine.spec import RunSpec
+from engine.spec import CONTROL, RunSpec
 
 PAIR, TASK, METHOD = "pair", "task", "method"
 N, SEED, POINTS, ORDER, METRIC, DTYPE = "n", "seed", "points", "order", "metric", "dtype"
-STEP = "step"  # a checkpoint of post-training, or FINAL
+STEP = "step"  # what stands for the MDM: a checkpoint of post-training, CONTROL, or FINAL
 K = "k"
 KINDS, SIGN, SHOW, PRUNE = "kinds", "sign", "show", "prune"
 ARM_PART, MDM_PART = "site", "denoising"
@@ -86,6 +86,16 @@ class Question:
             order=self.order,
             dtype=self.dtype,
         )
+
+
+def model_at(step: str) -> str:
+    """The model of a spec that a value of STEP means."""
+    return {FINAL: "mdm", CONTROL: CONTROL}.get(step, f"step:{step}")
+
+
+def step_of(model: str) -> str:
+    """The value of STEP that means an MDM, a checkpoint or the control; the inverse of `model_at`."""
+    return FINAL if model == "mdm" else model.removeprefix("step:")
 
 
 def k_options(n_edges: int) -> list[int]:

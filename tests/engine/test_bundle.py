@@ -22,6 +22,7 @@ from tests.fakes import register_fake_pair, tiny_compute
 
 SPEC = RunSpec(pair="mine", n=4)
 ARM = replace(SPEC, model="arm")
+CONTROL = replace(SPEC, model="control")
 ROWS = [PromptRow("a b c", "a x c", ("d",), ("e",)), PromptRow("a b f", "a x f", ("d",), ("e",))]
 
 PROBLEMS = [Row((9, 5, 3), 24, "5*3=15,15+9=24"), Row((40, 20, 4), 64, "40+20=60,60+4=64")]
@@ -29,13 +30,13 @@ PROBLEMS = [Row((9, 5, 3), 24, "5*3=15,15+9=24"), Row((40, 20, 4), 64, "40+20=60
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of a pair `mine`: both models on IOI and the MDM on own prompts, made where the weights are."""
+    """A bundle of a pair `mine`: IOI with the control, the MDM on own prompts, made where the weights are."""
     there = tmp_path_factory.mktemp("there")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CIRCUITS_DB", str(there / "circuits.duckdb"))
         patch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(there / "models", "mine")))
         prompts = own.save(ROWS, "Of my own", "mine")
-        for spec in (ARM, SPEC, replace(SPEC, task=prompts.name, n=2)):
+        for spec in (ARM, SPEC, CONTROL, replace(SPEC, task=prompts.name, n=2)):
             pipeline.run(spec, compute=tiny_compute)
         bundle.write(there / "all.duckdb", "mine")
         pipeline.close()
@@ -141,7 +142,11 @@ def test_the_curves_that_pages_need_first_come_along(made: Path, monkeypatch: py
     assert run and arm
     monkeypatch.setattr("engine.circuit.shared_counts_of_ranks", None)
     assert pipeline.overlap_curve(arm.key, run.key).k[-1] == run.meta.graph.n_edges
+    control = pipeline.find(CONTROL)
+    assert control and pipeline.overlap_curve(arm.key, control.key).k[0] == 1
     pipeline.overlap_curve(run.key, run.key, "half-a", "half-b")
+    for way in (("half-a", "half-b"), ("half-b", "half-a")):
+        pipeline.overlap_curve(arm.key, run.key, *way)
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -80,6 +80,22 @@ def test_overlap_with_itself_is_one_at_every_k() -> None:
     assert (circuit.jaccard(circuit.shared_counts(order, order)) == 1).all()
 
 
+@pytest.mark.parametrize("k", [1, 7, 60, GRAPH.n_edges])
+def test_like_with_like_equals_sets_counted_by_hand(k: int) -> None:
+    sides = {
+        name: set(circuit.order_of(scores(seed))[:k].tolist()) for seed, name in enumerate(("aa", "ab", "ma", "mb"))
+    }
+    arm, mdm = ((np.array(sorted(sides[f"{m}a"])), np.array(sorted(sides[f"{m}b"]))) for m in "am")
+
+    def by_hand(one: str, other: str) -> float:
+        return len(sides[one] & sides[other]) / len(sides[one] | sides[other])
+
+    found = circuit.split_half(arm, mdm)
+    assert found.arm == pytest.approx(by_hand("aa", "ab")) and found.mdm == pytest.approx(by_hand("ma", "mb"))
+    assert found.pair == pytest.approx((by_hand("aa", "mb") + by_hand("ab", "ma")) / 2)
+    assert circuit.split_half(arm, arm).pair == circuit.split_half(arm, arm).arm  # two equal models: like with like
+
+
 def test_reversed_order_shares_nothing_until_half() -> None:
     order = np.arange(10, dtype=np.int32)
     assert circuit.shared_counts(order, order[::-1]).tolist() == [0, 0, 0, 0, 0, 2, 4, 6, 8, 10]

@@ -15,14 +15,16 @@ import pytest
 
 from engine import circuit, pipeline
 from engine.__main__ import main
+from engine.errors import UserError
 from engine.pairs import pair_named, pairs
-from engine.records import Run, short_key
+from engine.records import Run, RunTables, short_key
 from engine.spec import RunSpec
 from engine.tasks import ProblemFile, own, task_named
 from engine.tasks.own import PromptRow
 from engine.tokens import words_of
 from tests.fakes import REMARK, fake_compute, remarked_compute, tiny_compute
 
+MODELS = ("arm", "mdm", "control")
 ROOT = Path(__file__).resolve().parents[2]
 NO_TORCH = """
 import sys
@@ -39,7 +41,8 @@ def cli(*argv: str) -> subprocess.CompletedProcess[str]:
 
 
 def both(task: str = "ioi") -> tuple[Run, Run]:
-    arm, mdm = (pipeline.run(RunSpec(n=4, task=task, model=model), compute=fake_compute) for model in ("arm", "mdm"))
+    """The two runs of a pair; its control is computed too."""
+    arm, mdm, _ = (pipeline.run(RunSpec(n=4, task=task, model=m), compute=fake_compute) for m in MODELS)
     return arm, mdm
 
 
@@ -60,11 +63,13 @@ def test_compare_prints_what_the_arrays_say(capsys: pytest.CaptureFixture[str]) 
     printed = capsys.readouterr().out
     rows = [line.split() for line in printed.splitlines() if line.strip()[:1].isdecimal()]
     assert [row[0] for row in rows] == ["7", "300"]
-    for k, overlap, chance, half_arm, half_mdm, early_arm, early_mdm, ratio, *_ in rows:
+    control = pipeline.find(RunSpec(n=4, model="control"))
+    assert control
+    for k, overlap, beside, chance, half, half_arm, half_mdm, early_arm, early_mdm, ratio, ratio_0, *_ in rows:
         at, n = int(k), arm.meta.graph.n_edges
         tops = {
             (run.key, part): set(pipeline.edge_table(run.key, part, at).edge.tolist())
-            for run in (arm, mdm)
+            for run in (arm, mdm, control)
             for part in ("total", "half-a", "half-b")
         }
 
@@ -72,26 +77,84 @@ def test_compare_prints_what_the_arrays_say(capsys: pytest.CaptureFixture[str]) 
             return len(a & b) / len(a | b)
 
         assert float(overlap) == pytest.approx(jaccard(tops[arm.key, "total"], tops[mdm.key, "total"]), abs=6e-4)
+        ways = [(tops[arm.key, a], tops[mdm.key, b]) for a, b in (("half-a", "half-b"), ("half-b", "half-a"))]
+        assert float(half) == pytest.approx(sum(jaccard(*way) for way in ways) / 2, abs=6e-4)
+        assert float(beside) == pytest.approx(jaccard(tops[arm.key, "total"], tops[control.key, "total"]), abs=6e-4)
         assert float(half_arm) == pytest.approx(jaccard(tops[arm.key, "half-a"], tops[arm.key, "half-b"]), abs=6e-4)
         assert float(half_mdm) == pytest.approx(jaccard(tops[mdm.key, "half-a"], tops[mdm.key, "half-b"]), abs=6e-4)
         assert float(chance) == pytest.approx(at / (2 * n - at), abs=6e-5)
-        tables = [pipeline.edge_table(run.key, limit=at) for run in (arm, mdm)]
+        tables = [pipeline.edge_table(run.key, limit=at) for run in (arm, mdm, control)]
         expected = circuit.compare(arm.meta.graph, tables[0], tables[1], at)
+        at_step_0 = circuit.compare(arm.meta.graph, tables[0], tables[2], at)
+        assert float(ratio_0) == pytest.approx(at_step_0.early_ratio, abs=6e-3)
         assert float(early_arm) == pytest.approx(expected.arm.early_share, abs=6e-4)
         assert float(early_mdm) == pytest.approx(expected.mdm.early_share, abs=6e-4)
         assert float(ratio) == pytest.approx(expected.early_ratio, abs=6e-3)
-    for run in (arm, mdm):
+    for run in (arm, mdm, control):
         assert (
             f"{short_key(run.key)}  embedded / {run.spec.model} / ioi  n=4 seed=0  accuracy {run.meta.accuracy:.1%}"
             in printed
         )
 
 
+def unable_compute(spec: RunSpec, on_progress: pipeline.OnProgress) -> RunTables:
+    """A pair of which only the ARM can do the task."""
+    tables = tiny_compute(spec, on_progress)
+    return tables if spec.is_arm else replace(tables, meta=replace(tables.meta, accuracy=0.1))
+
+
+@pytest.mark.usefixtures("workspace")
+def test_models_that_cannot_do_the_task_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    mark = "CANNOT DO THIS TASK: its circuit explains little"
+    assert main(["compare", "--n", "4", "--k", "5", "--steps"], unable_compute) == 0
+    said = capsys.readouterr().out.splitlines()
+    for line in said:
+        if any(run.key in line for run in pipeline.list_runs()):
+            assert (mark in line) == (" / arm / " not in line), line
+    assert sum(mark in line for line in said) == 4  # MDM, control, two checkpoints
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.count(mark) == 4
+    assert main(["run", "--n", "4", "--model", "arm,mdm"]) == 0
+    assert capsys.readouterr().out.count(mark) == 1
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_comparison_can_go_without_its_control(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--n", "4", "--k", "5", "--no-control"], tiny_compute) == 0
+    printed = capsys.readouterr().out
+    (row,) = [line.split() for line in printed.splitlines() if line.strip().startswith("5 ")]
+    assert row[2] == row[10] == "none" and "control: left out (--no-control)" in printed
+    assert {run.spec.model for run in pipeline.list_runs()} == {"arm", "mdm"}
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_control_that_cannot_be_computed_does_not_hide_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(spec: RunSpec, on_progress: pipeline.OnProgress) -> RunTables:
+        if spec.is_control:
+            raise UserError("The ARM has no row for the mask.")
+        return tiny_compute(spec, on_progress)
+
+    assert main(["compare", "--n", "4", "--k", "5"], refused) == 0
+    printed = capsys.readouterr().out
+    assert "control: not computed: The ARM has no row for the mask." in printed
+    assert {run.spec.model for run in pipeline.list_runs()} == {"arm", "mdm"}
+
+
+@pytest.mark.usefixtures("workspace")
+def test_one_example_has_no_halves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--n", "1", "--k", "5", "--steps"], tiny_compute) == 0
+    printed = capsys.readouterr().out
+    (row,) = [line.split() for line in printed.splitlines() if line.strip().startswith("5 ")]
+    assert row[4:7] == ["none"] * 3 and row[2] != "none"
+    assert "half: none, as there are no halves of a single example" in printed
+    assert "( none  none)" in printed and "nan" not in printed
+
+
 @pytest.mark.usefixtures("workspace")
 def test_compare_follows_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--n", "4", "--k", "50", "--steps"], fake_compute) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert {run.spec.model for run in pipeline.list_runs()} == {"arm", "mdm", "step:0", "step:100"}
+    assert {run.spec.model for run in pipeline.list_runs()} == {"arm", "mdm", "control", "step:0", "step:100"}
     arm, late = (pipeline.find(RunSpec(n=4, model=model)) for model in ("arm", "step:100"))
     assert arm and late
     shared = len(np.intersect1d(*(pipeline.edge_table(run.key, limit=50).edge for run in (arm, late))))
@@ -267,7 +330,7 @@ def test_own_prompts_are_run_compared_and_found_again(tmp_path: Path, capsys: py
         ["--task", kept.name, "--n", "2"],
     ):
         capsys.readouterr()
-        assert main(["compare", "--k", "7", *asked]) == 0  # from the cache: nothing computes here
+        assert main(["compare", "--k", "7", "--no-control", *asked]) == 0  # from the cache: nothing computes here
         assert capsys.readouterr().out.startswith("Embedded pair on two rows: eap-ig with 5 points, logit_diff, n = 2")
     assert len(pipeline.list_runs()) == 2
 

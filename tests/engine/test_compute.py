@@ -70,7 +70,7 @@ def scores(tables: RunTables, part: str) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("model", ["arm", "mdm", "step:0"])
+@pytest.mark.parametrize("model", ["arm", "mdm", "step:0", "control"])
 @pytest.mark.parametrize("task", list(TASKS))
 def test_parts_sum_to_the_total_and_halves_average_to_it(small: Path, model: str, task: str) -> None:
     tables = run(model, task)
@@ -149,7 +149,7 @@ def test_blocks_of_examples_sum_to_the_scores_of_the_strongest_edges(
             assert sum(row["scores"][half::2]) * 2 == pytest.approx(halves[half][row["edge"]], abs=tolerance)
 
 
-@pytest.mark.parametrize("model", ["arm", "mdm", "step:0"])
+@pytest.mark.parametrize("model", ["arm", "mdm", "step:0", "control"])
 def test_neurons_of_a_layer_sum_to_the_edges_out_of_their_mlp(small: Path, model: str) -> None:
     tables = run(model, "ioi", n=3)
     neurons = tables.tables["neurons"].to_pylist()
@@ -214,3 +214,8 @@ def test_cancelling_stops_in_the_middle(small: Path) -> None:
 
     with pytest.raises(Cancelled):
         compute(RunSpec(pair="small", model="arm", task="ioi", n=4), stop)
+
+
+def test_the_controls_neurons_are_the_arms(small: Path) -> None:
+    rows = run("control", "ioi", n=2).tables["neurons"].to_pylist()
+    assert {round(row[name], 5) for row in rows for name in ("cos_in", "cos_gate", "cos_out")} == {1.0}

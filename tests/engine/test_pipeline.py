@@ -41,6 +41,7 @@ class Counting:
     [
         {"model": "arm"},
         {"model": "step:100"},
+        {"model": "control"},
         {"task": "sudoku"},
         {"n": 5},
         {"seed": 1},
@@ -73,6 +74,33 @@ def test_weights_method_and_libraries_change_the_key(workspace: Path, monkeypatc
     monkeypatch.setattr(pipeline, "library_version", lambda name: "0.0")
     keys.append(pipeline.key_of(SPEC))
     assert len(set(keys)) == 6
+
+
+@pytest.mark.parametrize("changed", ["arm", "mdm"])
+def test_the_control_is_of_the_arms_weights_and_the_mdms_mask(workspace: Path, changed: str) -> None:
+    control = replace(SPEC, model="control")
+    before, made = pipeline.key_of(control), pipeline.made_with(control)
+    assert made["weights"] == made["compared_with"] == pipeline.made_with(replace(SPEC, model="arm"))["weights"]
+    assert made["read_as"] == pipeline.made_with(SPEC)["weights"] and made["reading"] == ["<mask>", True]
+    (workspace / "pair" / changed / "model.safetensors").write_bytes(b"trained for longer")
+    assert pipeline.key_of(control) != before
+
+
+@pytest.mark.usefixtures("workspace")
+def test_there_are_no_halves_of_one_example() -> None:
+    arm, mdm = (pipeline.run(replace(SPEC, model=m, n=1), compute=tiny_compute) for m in ("arm", "mdm"))
+    assert not arm.has_halves and pipeline.split_half(arm, mdm, 5) is None
+
+
+@pytest.mark.usefixtures("workspace")
+def test_like_with_like_reads_the_stored_halves() -> None:
+    arm, mdm = (pipeline.run(replace(SPEC, model=m), compute=tiny_compute) for m in ("arm", "mdm"))
+    found = pipeline.split_half(arm, mdm, 9)
+    assert found is not None
+    assert found.arm == pipeline.overlap(arm.key, arm.key, 9, "half-a", "half-b")
+    assert found.mdm == pipeline.overlap(mdm.key, mdm.key, 9, "half-a", "half-b")
+    ways = [pipeline.overlap(arm.key, mdm.key, 9, *way) for way in (("half-a", "half-b"), ("half-b", "half-a"))]
+    assert found.pair == pytest.approx(sum(ways) / 2)
 
 
 @pytest.mark.usefixtures("workspace")

@@ -54,7 +54,7 @@ def test_two_folders_are_run_and_found_again(
     assert (arm.meta.n_layers, arm.meta.n_heads, arm.spec.dtype) == (2, 4, "float32")
     assert pipeline.edge_table(arm.key, limit=5).edge.tolist() != pipeline.edge_table(mdm.key, limit=5).edge.tolist()
     for again in (two, ["--pair", name]):
-        assert main(["compare", *again, "--n", "4", "--k", "10"], refuse) == 0
+        assert main(["compare", *again, "--n", "4", "--k", "10", "--no-control"], refuse) == 0
     for other in (["--mask-id", "3"], ["--mask-token", "<mask>", "--not-shifted"]):  # the same token each time
         assert main(["run", *two[:4], *other, "--n", "2"], tiny_compute) == 0
     assert set(pairs()) - {"embedded"} - set(checkpoints.FORMATS) == {name}

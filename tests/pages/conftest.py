@@ -15,7 +15,7 @@ from engine.spec import RunSpec
 from pages.parts import resources
 from tests.fakes import fake_compute, register_fake_pair
 
-MODELS = ("arm", "mdm", "step:0", "step:100")
+MODELS = ("arm", "mdm", "control", "step:0", "step:100")
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def seeded_file(pair_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     os.environ.update({"CIRCUITS_DB": str(file), "CIRCUITS_PAIRS": str(pair_file)})
     for model in MODELS:
         pipeline.run(RunSpec(model=model, task="ioi"), compute=fake_compute)
-    for model in MODELS[:2]:
+    for model in MODELS[:3]:
         pipeline.run(RunSpec(model=model, task="countdown"), compute=fake_compute)
     pipeline.close()
     for name, value in before.items():

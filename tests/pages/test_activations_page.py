@@ -64,7 +64,7 @@ def links(page: AppTest) -> Iterator[dict[str, list[str]]]:
 def test_it_offers_to_compute_two_missing_runs() -> None:
     page = app("activations", task="sudoku")
     assert "Not computed yet with these settings: the ARM and the MDM on SUDOKU 4x4." in texts(page)
-    assert page.button(key="compute 0").label == "Compute the ARM and the MDM"
+    assert page.button(key="compute 0").label == "Compute the ARM, the MDM and the control"
     assert not figures(page)
 
 

@@ -205,7 +205,7 @@ def test_the_runs_of_a_pair_can_be_downloaded_as_a_bundle(tmp_path: Path, monkey
     file.write_bytes(bundle.packed("embedded", "countdown"))
     pipeline.close()
     monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "other.duckdb"))
-    assert bundle.take(file).added == 2
+    assert bundle.take(file).added == 3
 
 
 @pytest.mark.usefixtures("brought")

@@ -256,14 +256,14 @@ def test_a_graph_of_a_7b_model_stays_small(k: int) -> None:
 def test_a_curve_over_a_million_edges_has_few_points() -> None:
     n = LARGE.n_edges
     sizes = circuit.curve_sizes(n)
-    curve = charts.Curve("ARM with MDM", OverlapCurve(sizes, (sizes**2 / n).astype(np.int32)), "pair")
+    curve = charts.curve("ARM with MDM", "pair", OverlapCurve(sizes, (sizes**2 / n).astype(np.int32)))
     assert len(charts.overlap_figure([curve], n, n, 1.0, LOOK).to_json()) < 40_000
 
 
 def test_the_overlap_curve_is_the_jaccard_index_at_every_k() -> None:
     a, b = circuit.order_of(scores(1)), circuit.order_of(scores(1) + scores(2))
     sizes, shared = circuit.curve_sizes(GRAPH.n_edges), circuit.shared_counts(a, b)
-    curve = charts.Curve("ARM with MDM", OverlapCurve(sizes, shared[sizes - 1]), "pair")
+    curve = charts.curve("ARM with MDM", "pair", OverlapCurve(sizes, shared[sizes - 1]))
     drawn = charts.overlap_figure([curve], GRAPH.n_edges, 12, float(circuit.jaccard(shared)[11]), LOOK)
     line, marker, chance = trace(drawn, "ARM with MDM"), trace(drawn, "K"), trace(drawn, "chance")
     for k, value in zip(line.x, line.y, strict=True):

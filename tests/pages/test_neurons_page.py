@@ -71,7 +71,7 @@ def ranks(values: NDArray[np.float32]) -> NDArray[np.int_]:
 def test_nothing_computed_offers_to_compute() -> None:
     page = app("neurons", task="sudoku")
     assert "Not computed yet with these settings: the ARM and the MDM on SUDOKU 4x4." in texts(page)
-    assert page.button(key="compute 0").label == "Compute the ARM and the MDM"
+    assert page.button(key="compute 0").label == "Compute the ARM, the MDM and the control"
     assert not page.metric
 
 
@@ -122,7 +122,11 @@ def test_the_tiles_are_numpys_numbers() -> None:
 
     assert float(metric(page, f"Overlap of the {top} strongest")) == pytest.approx(overlap(arm, mdm), abs=5e-4)
     selves = [overlap(column(model, "half_a"), column(model, "half_b")) for model in MODELS]
-    assert metric(page, "Each with itself") == f"{selves[0]:.2f} / {selves[1]:.2f}"
+    ways = [
+        overlap(column("arm", f"half_{one}"), column("mdm", f"half_{other}")) for one, other in (("a", "b"), ("b", "a"))
+    ]
+    assert float(metric(page, "Overlap on halves")) == pytest.approx(sum(ways) / 2, abs=5e-4)
+    assert f"ARM {selves[0]:.3f}, MDM {selves[1]:.3f}" in [element.delta for element in page.metric]
     assert metric(page, "Sum of attributions") == f"{arm.sum():+.3g} / {mdm.sum():+.3g}"
 
 

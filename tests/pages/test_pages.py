@@ -20,14 +20,15 @@ from streamlit.testing.v1 import AppTest
 from engine import memory, pipeline, settings
 from engine.circuit import prune
 from engine.jobs import JobQueue, JobView
-from engine.records import Progress
+from engine.records import Progress, RunTables
 from engine.spec import RunSpec
 from engine.tasks import TASKS, task_named
 from pages.parts import resources, state
 from pages.parts.choose_k import SLIDER
 from pages.parts.watching import made, overall, time_left
-from tests.fakes import REMARK, remarked_compute
+from tests.fakes import REMARK, remarked_compute, tiny_compute
 
+MODELS = ("arm", "mdm", "control")
 APP = str(settings.ROOT / "app.py")
 TIMEOUT = 30
 
@@ -82,7 +83,7 @@ def test_a_method_and_a_metric_that_give_rounding_errors_are_answered_with_a_sen
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_the_overview_offers_to_compute_what_is_missing() -> None:
     page = app()
-    assert page.button(key="compute missing").label == f"Compute what is missing ({2 * len(TASKS)} runs)"
+    assert page.button(key="compute missing").label == f"Compute what is missing ({3 * len(TASKS)} runs)"
     assert "Nothing is computed for this pair yet" in texts(page)
     assert "left to right" in texts(page)
 
@@ -93,7 +94,7 @@ def test_the_overview_computes_only_what_is_missing(queue_of: Callable[[str], Jo
     page = app()
     page.button(key="compute missing").click().run()
     (job,) = queue.jobs()
-    wanted = {RunSpec(task=task, model=model) for task in ("greater_than", "sudoku") for model in ("arm", "mdm")}
+    wanted = {RunSpec(task=task, model=model) for task in ("greater_than", "sudoku") for model in MODELS[:3]}
     assert set(job.specs) == wanted
     assert "compute missing" not in [button.key for button in page.button]
 
@@ -168,18 +169,30 @@ def test_a_failed_job_says_why_on_the_overview(queue_of: Callable[[str], JobQueu
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_overview_tells_the_engines_numbers_beside_the_published_ones() -> None:
     page = app(k="50")
-    keys = {
-        (task, model): pipeline.find(RunSpec(task=task, model=model)).key
+    runs = {
+        (task, model): pipeline.find(RunSpec(task=task, model=model))
         for task in ("ioi", "countdown")
-        for model in ("arm", "mdm")
+        for model in MODELS[:3]
     }
+    keys = {name: run.key for name, run in runs.items()}
     found = {task: pipeline.overlap(keys[task, "arm"], keys[task, "mdm"], 50) for task in ("ioi", "countdown")}
-    ours, published = (frame.value for frame in page.dataframe)
+    ours, others, published = (frame.value for frame in page.dataframe)
     assert list(ours["Overlap"]) == pytest.approx([found["ioi"], found["countdown"]])
     assert list(ours["Chance"]) == pytest.approx([50 / (2 * 3628 - 50)] * 2)
-    assert f"keep {found['ioi']:.2f} of the circuit, tasks with global constraints {found['countdown']:.2f}" in texts(
-        page
+    controls = [pipeline.overlap(keys[task, "arm"], keys[task, "control"], 50) for task in ("ioi", "countdown")]
+    assert list(ours["Control"]) == pytest.approx(controls)
+    halves = [pipeline.split_half(runs[task, "arm"], runs[task, "mdm"], 50) for task in ("ioi", "countdown")]
+    for column in ("pair", "arm", "mdm"):
+        told = ours[f"Halves: {column if column == 'pair' else column.upper()}"]
+        assert list(told) == pytest.approx([getattr(one, column) for one in halves])
+    solved = [100 * runs[task, "control"].meta.accuracy for task in ("ioi", "countdown")]
+    assert list(others["Solved, control"]) == pytest.approx(solved)
+    said = texts(page)
+    assert (
+        f"overlap by {found['ioi']:.2f} on tasks that need only what came before, by {found['countdown']:.2f}" in said
     )
+    low, high = min(controls), max(controls)
+    assert f"(the step-0 control) overlap with the ARM by {low:.2f} to {high:.2f}." in said
     assert list(published["Overlap"]) == [0.193, 0.008, 0.088, 0.032]
 
 
@@ -200,14 +213,14 @@ def test_a_pair_without_weights_does_not_hide_the_others(
     (dream,) = [expander for expander in page.expander if "Dream" in expander.label and "Coder" not in expander.label]
     assert "hf download Dream-org/Dream-v0-Base-7B" in dream.code[0].value
     assert "It does not fit this machine: bfloat16 on cpu, needs about" in dream.caption[0].value.replace("\\", "")
-    assert page.button(key="compute missing").label.endswith(f"({2 * len(TASKS)} runs)")
+    assert page.button(key="compute missing").label.endswith(f"({3 * len(TASKS)} runs)")
 
 
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_circuits_offers_to_compute_two_missing_runs() -> None:
     page = app("circuits", task="sudoku")
     assert "Not computed yet with these settings: the ARM and the MDM on SUDOKU 4x4." in texts(page)
-    assert page.button(key="compute 0").label == "Compute the ARM and the MDM"
+    assert page.button(key="compute 0").label == "Compute the ARM, the MDM and the control"
     assert not page.metric
 
 
@@ -294,6 +307,75 @@ def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
     keys = [pipeline.find(RunSpec(model=model)).key for model in ("arm", "step:100")]
     assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 50), abs=5e-4)
     assert "MDM after 100 steps" in texts(page)
+
+
+def tile(page: AppTest, label: str) -> tuple[str, str]:
+    return next((metric.value, metric.delta) for metric in page.metric if metric.label == label)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_circuits_shows_what_the_overlap_is_read_against() -> None:
+    page = app("circuits", k="50")
+    arm, mdm, control = (pipeline.find(RunSpec(model=model)) for model in MODELS)
+    value, note = tile(page, "ARM with its control")
+    assert float(value) == pytest.approx(pipeline.overlap(arm.key, control.key, 50), abs=5e-4)
+    assert note == f"control solves {control.meta.accuracy:.0%}"
+    halves = pipeline.split_half(arm, mdm, 50)
+    assert tile(page, "ARM with MDM, on halves") == (
+        f"{halves.pair:.3f}",
+        f"ARM {halves.arm:.3f}, MDM {halves.mdm:.3f}",
+    )
+    drawn = next(figure for figure in figures(page) if "overlap (Jaccard)" in figure)
+    for name in ("ARM with MDM", "control", "halves: pair", "halves: ARM", "halves: MDM", "chance"):
+        assert f'"name":"{name}"' in drawn
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_missing_control_is_offered_and_hides_nothing(queue_of: Callable[[str], JobQueue]) -> None:
+    queue = queue_of("slow_compute")
+    control = RunSpec(model="control")
+    pipeline.delete(pipeline.find(control).key)
+    page = app()
+    assert "The step-0 control is not computed yet: Indirect object identification." in texts(page)
+    assert list(page.dataframe[0].value["Overlap"].notna()) == [True, True]
+    page = app("circuits", k="50")
+    assert overlap(page) and tile(page, "ARM with its control") == ("none", "not computed yet")
+    page.button(key="compute control").click().run()
+    assert queue.jobs()[0].specs == (control,)
+    assert "The step-0 control is being computed." in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_control_can_stand_for_the_mdm() -> None:
+    page = app("circuits", step="control", k="50")
+    keys = [pipeline.find(RunSpec(model=model)).key for model in ("arm", "control")]
+    assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 50), abs=5e-4)
+    assert "Step-0 control" in texts(page)
+    for name in ("activations", "neurons", "denoising"):
+        assert keys[1][:10] in texts(app(name, step="control", k="50"))
+
+
+@pytest.mark.parametrize("page", ["circuits", "activations", "neurons", "denoising"])
+@pytest.mark.parametrize(
+    ("model", "query", "name"),
+    [
+        ("mdm", {}, "The MDM"),
+        ("step:100", {"step": "100"}, "The MDM after 100 steps"),
+        ("control", {"step": "control"}, "The control"),
+    ],
+)
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_a_model_that_cannot_do_the_task_is_marked_on_every_page(
+    page: str, model: str, query: dict[str, str], name: str
+) -> None:
+    def unable(spec: RunSpec, on_progress: pipeline.OnProgress) -> RunTables:
+        tables = tiny_compute(spec, on_progress)
+        return replace(tables, meta=replace(tables.meta, accuracy=0.1)) if spec.model == model else tables
+
+    for which in {"arm", "mdm", model}:
+        pipeline.run(RunSpec(model=which, n=4), compute=unable)
+    said = f"**{name} cannot do this task.** It solves 10% of 200 problems, less than 50%: its circuit explains little."
+    assert [w.value.replace("\\", "") for w in app(page, n="4", k="10", **query).warning] == [said]
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -383,6 +465,7 @@ def test_runs_starts_what_the_form_asks_for(queue_of: Callable[[str], JobQueue])
     assert {(run.spec.model, run.spec.seed, run.spec.n) for run in pipeline.list_runs()} == {
         ("arm", 7, 4),
         ("mdm", 7, 4),
+        ("control", 7, 4),
     }
     assert set(app("runs").dataframe[0].value["Seed"]) == {7}
 

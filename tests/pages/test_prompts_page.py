@@ -158,13 +158,17 @@ def test_saved_prompts_are_computed_and_linked(queue_of: Callable[[str], JobQueu
     assert (kept.rows, kept.title, kept.pair) == ((GOOD, YEARS), "My <b>two</b> rows", "embedded")
     (job,) = queue.jobs()
     assert [(s.pair, s.model, s.task, s.n) for s in job.specs] == [
-        ("embedded", model, kept.name, 2) for model in ("arm", "mdm")
+        ("embedded", model, kept.name, 2) for model in ("arm", "mdm", "control")
     ]
     assert links(page) == [f"pair=embedded&task={kept.name}&n=2"] * 2
     assert "Saved as My <b>two</b> rows." in [s.value.replace("\\", "") for s in page.success]
     assert not any("<b>" in s.value for s in page.success) and "<b>two" not in page.markdown[-1].value
     until(lambda: queue.jobs()[0].state == "done")
-    assert {run.spec.model for run in pipeline.list_runs() if run.spec.task == kept.name} == {"arm", "mdm"}
+    assert {run.spec.model for run in pipeline.list_runs() if run.spec.task == kept.name} == {
+        "arm",
+        "mdm",
+        "control",
+    }
 
 
 def test_without_a_name_they_are_called_own_prompts() -> None:
