@@ -61,6 +61,8 @@ def neurons_link(sides: Sides, node: int) -> None:
     """The way down to an MLP's neurons."""
     step = state.step_of(sides.mdm.run.spec.model)
     told = {state.K: str(sides.k), state.LAYER: str(sides.graph.node_layer[node])}
+    if step != state.FINAL:
+        told[state.STEP] = step
     st.page_link(
         "pages/neurons.py",
         label=f"Go down to the neurons of {sides.graph.node_names[node]}",

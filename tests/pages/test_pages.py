@@ -487,7 +487,7 @@ def test_one_example_is_shown_without_halves_and_with_what_is_to_be_said() -> No
         pipeline.run(RunSpec(model=model, n=1), compute=remarked_compute)
     page = app("circuits", n="1")
     assert texts(page).count(REMARK) == 2
-    assert next(metric.value for metric in page.metric if metric.label.startswith("Each with itself")) == "none"
+    assert next(metric.value for metric in page.metric if metric.label.startswith("ARM with MDM, on halves")) == "none"
 
 
 @pytest.mark.usefixtures("pair")
