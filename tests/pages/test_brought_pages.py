@@ -78,8 +78,8 @@ def test_the_overview_shows_what_was_brought_and_computes_only_what_can_be() -> 
     said = texts(page)
     assert "imported on" in said and "COUNTDOWN, ARM: the circuit explains little." in said
     assert "IOI" not in said.partition("explains little")[0].rpartition("**")[2]
-    assert page.button(key="compute missing").label == "Compute what is missing (8 runs)"
-    assert "8 runs of 12 not computed yet" in said
+    assert page.button(key="compute missing").label == "Compute what is missing (12 runs)"
+    assert "12 runs of 16 not computed yet" in said
 
 
 @pytest.mark.usefixtures("brought")
@@ -169,7 +169,7 @@ def test_a_pair_of_two_folders_stands_beside_the_others(pair_file: Path) -> None
     kept = pairs.keep(pair_of_two(folders[0], folders[1], "<mask>"))
     page = app()
     assert [header.value for header in page.header][:2] == ["Fake pair", "arm / mdm"]
-    assert page.button(key="compute missing").label == "Compute what is missing (16 runs)"
+    assert page.button(key="compute missing").label == "Compute what is missing (24 runs)"
     opened = app("circuits", pair=kept.name)
     assert not opened.button(key="compute 0").disabled
 
@@ -198,9 +198,9 @@ def test_only_pairs_that_are_here_can_be_started() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_runs_of_a_pair_can_be_downloaded_as_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = app("runs")
-    assert page.get("download_button")[0].proto.label == "Download 6 runs"
+    assert page.get("download_button")[0].proto.label == "Download 8 runs"
     page.selectbox(key="bundle task").set_value("countdown").run()
-    assert page.get("download_button")[0].proto.label == "Download 2 runs"
+    assert page.get("download_button")[0].proto.label == "Download 3 runs"
     file = tmp_path / "b.duckdb"
     file.write_bytes(bundle.packed("embedded", "countdown"))
     pipeline.close()

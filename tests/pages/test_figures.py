@@ -366,7 +366,7 @@ def test_every_colour_can_be_seen_on_its_background(look: palette.Palette) -> No
 def drawn_at_every_k() -> dict[str, go.Figure]:
     """The figures that skip Plotly's checks."""
     sizes = circuit.curve_sizes(GRAPH.n_edges)
-    curve = charts.Curve("ARM with MDM", OverlapCurve(sizes, (sizes / 2).astype(np.int32)), "pair")
+    curve = charts.curve("ARM with MDM", "pair", OverlapCurve(sizes, (sizes / 2).astype(np.int32)))
     shares = np.array([0.5, 0.25, 0.25])
     return {
         "circuit": figure(both(20)[0], selected="a1.h0"),
