@@ -73,7 +73,7 @@ def stored() -> dict[str, int]:
 
 @pytest.mark.usefixtures("elsewhere")
 def test_a_bundle_opens_where_there_is_no_model(made: Path) -> None:
-    assert bundle.take(made) == bundle.Taken("mine", added=3, known=0)
+    assert bundle.take(made) == bundle.Taken("mine", added=4, known=0)
     with pytest.raises(UserError, match="There is no model at"):
         pipeline.key_of(SPEC)
     run, arm = pipeline.find(SPEC), pipeline.find(ARM)
@@ -153,19 +153,19 @@ def test_the_curves_that_pages_need_first_come_along(made: Path, monkeypatch: py
 def test_importing_twice_changes_nothing(made: Path) -> None:
     bundle.take(made)
     before, runs = stored(), pipeline.list_runs()
-    assert bundle.take(made) == bundle.Taken("mine", added=0, known=3)
+    assert bundle.take(made) == bundle.Taken("mine", added=0, known=4)
     assert (stored(), pipeline.list_runs()) == (before, runs)
 
 
 def test_what_was_imported_can_be_handed_on(made: Path, elsewhere: Path) -> None:
     bundle.take(made)
     written = bundle.write(elsewhere / "ioi.duckdb", "mine", "ioi")
-    assert (written.runs, written.left_out) == (2, 0)
+    assert (written.runs, written.left_out) == (3, 0)
     assert written.size == (elsewhere / "ioi.duckdb").stat().st_size
     keys = {run.key for run in pipeline.list_runs() if run.spec.task == "ioi"}
     for key in keys:
         pipeline.delete(key)
-    assert bundle.take(elsewhere / "ioi.duckdb").added == 2
+    assert bundle.take(elsewhere / "ioi.duckdb").added == 3
     assert {run.key for run in pipeline.list_runs() if run.spec.task == "ioi"} == keys
 
 
@@ -195,7 +195,7 @@ def test_runs_whose_prompts_are_gone_are_left_out(made: Path, elsewhere: Path) -
     (kept,) = own.saved_sets()
     own.delete(kept.name)
     written = bundle.write(elsewhere / "rest.duckdb", "mine")
-    assert (written.runs, written.left_out) == (2, 1)
+    assert (written.runs, written.left_out) == (3, 1)
 
 
 def test_nothing_to_write_is_said(elsewhere: Path) -> None:
@@ -293,9 +293,9 @@ def test_a_bundle_cannot_name_a_folder_of_this_machine(changed: Callable[..., Pa
 
 def test_the_commands_write_and_take_a_bundle(made: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", str(made)]) == 0
-    assert "3 runs of the pair mine added." in capsys.readouterr().out
+    assert "4 runs of the pair mine added." in capsys.readouterr().out
     assert main(["import", str(made)]) == 0
-    assert "0 runs of the pair mine added, 3 were here before." in capsys.readouterr().out
+    assert "0 runs of the pair mine added, 4 were here before." in capsys.readouterr().out
     assert main(["compare", "--pair", "mine", "--n", "4", "--k", "10"]) == 0, "from the cache, with no model here"
     assert capsys.readouterr().out.count("  imported\n") == 2
     out = elsewhere / "again.duckdb"
