@@ -29,7 +29,7 @@ from pages.parts.references import Tile
 from pages.parts.sides import Side, Sides
 from pages.parts.state import TOTAL, Question
 
-TILE = 215  # pixels: five in a row of a wide window, and in as many rows as it takes of a narrow one
+TILE = 200  # pixels: six in a row of a wide window, and in as many rows as it takes of a narrow one
 
 
 def page() -> None:
@@ -140,7 +140,7 @@ def numbers(sides: Sides, control: Run | None) -> None:
             f"Of {arm.run.meta.accuracy_n} {problems}.",
         ),
     )
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="small"):
         for label, value, note, said in tiles:
             st.metric(label, value, note, delta_color="off", delta_arrow="off", help=said, width=TILE)
 

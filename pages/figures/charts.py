@@ -104,7 +104,7 @@ def overlap_figure(curves: Sequence[Curve], n_edges: int, k: int, here: float, l
     ks = curves[0].k.astype(np.int64)
     styles = {
         "pair": {"color": look.shared, "width": 3.5, "dash": "solid"},
-        "control": {"color": look.text, "width": 2, "dash": "longdash"},
+        "control": {"color": look.text, "width": 1.5, "dash": "solid"},
         "half-pair": {"color": look.shared, "width": 1.5, "dash": "dashdot"},
         "half-arm": {"color": look.arm, "width": 1.5, "dash": "dash"},
         "half-mdm": {"color": look.mdm, "width": 1.5, "dash": "dot"},

@@ -297,7 +297,7 @@ def test_the_commands_write_and_take_a_bundle(made: Path, elsewhere: Path, capsy
     assert main(["import", str(made)]) == 0
     assert "0 runs of the pair mine added, 4 were here before." in capsys.readouterr().out
     assert main(["compare", "--pair", "mine", "--n", "4", "--k", "10"]) == 0, "from the cache, with no model here"
-    assert capsys.readouterr().out.count("  imported\n") == 2
+    assert capsys.readouterr().out.count("  imported\n") == 3
     out = elsewhere / "again.duckdb"
     assert main(["bundle", str(out), "--pair", "mine", "--task", "ioi"]) == 0
     assert f"{out}: 2 runs" in capsys.readouterr().out
