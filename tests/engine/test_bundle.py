@@ -300,7 +300,7 @@ def test_the_commands_write_and_take_a_bundle(made: Path, elsewhere: Path, capsy
     assert capsys.readouterr().out.count("  imported\n") == 3
     out = elsewhere / "again.duckdb"
     assert main(["bundle", str(out), "--pair", "mine", "--task", "ioi"]) == 0
-    assert f"{out}: 2 runs" in capsys.readouterr().out
+    assert f"{out}: 3 runs" in capsys.readouterr().out
     assert main(["bundle", str(out), "--pair", "mine"]) == 2
     assert "already" in capsys.readouterr().err
     assert main(["import", str(elsewhere / "none.duckdb")]) == 2
