@@ -40,9 +40,10 @@ def test_another_example_shows_other_patterns_and_the_address_brings_them_back(p
     _choose(page, "Where to look", "example 1,")
     _until(page, lambda: page.evaluate(WEIGHTS, "pattern-arm") != before)
     expect(page.get_by_text("MDM at step-00, example 1")).to_be_visible()
-    _choose(page, "Attention of the MDM at denoising step", "step-05")
-    expect(page.get_by_text("MDM at step-05, example 1")).to_be_visible()
-    _until(page, lambda: "readout=example" in page.url and "input_step=step-05" in page.url)
+    wait_until_still(page)
+    _choose(page, "Attention of the MDM at denoising step", "step-10")
+    expect(page.get_by_text("MDM at step-10, example 1")).to_be_visible()
+    _until(page, lambda: "readout=example" in page.url and "input_step=step-10" in page.url)
     wait_until_still(page)
     shown = [page.evaluate(WEIGHTS, f"pattern-{model}") for model in ("arm", "mdm")]
 
