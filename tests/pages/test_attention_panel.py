@@ -176,5 +176,5 @@ def test_a_head_that_writes_nothing_is_said_to() -> None:
         return found
 
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(task="countdown", model=model, n=8), compute=without)
-    assert texts(opened(node=2, n=8)).count("it writes nothing, whatever it attends to") == 2
+        pipeline.run(RunSpec(task="countdown", model=model, n=9), compute=without)
+    assert texts(opened(node=2, n=9)).count("it writes nothing, whatever it attends to") == 2
