@@ -338,12 +338,12 @@ def test_numbers_that_are_none_are_called_so() -> None:
         return found
 
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(model=model, seed=29), compute=empty)
-    page = app("activations", seed="29")
+        pipeline.run(RunSpec(model=model, task="sudoku"), compute=empty)  # a key that nothing else is stored under
+    page = app("activations", task="sudoku")
     said = texts(page)
     assert "Excess kurtosis: ARM none, as nothing varies, MDM none, as nothing varies." in said.replace("**", "")
     assert "ARM none, MDM none. Ratio MDM / ARM: none." in said.replace("**", "")
     assert not re.search(r"\bnan\b", said)
-    circuits = app("circuits")
+    circuits = app("circuits", task="sudoku")
     assert next(metric.value for metric in circuits.metric if metric.label == "Early share, ratio") == "none"
     assert not re.search(r"\bnan\b", texts(circuits) + texts(app("overview")))

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 import streamlit as st
@@ -161,6 +162,6 @@ def test_a_caption_is_text_below_the_plot(fixed: bool) -> None:
 
 
 def test_every_axis_of_a_figure_is_measured_in_a_font_that_pictures_have() -> None:
-    curve = charts.Curve("ARM with MDM", pipeline.OverlapCurve(*(charts.np.arange(1, 5, dtype="int32"),) * 2), "pair")
-    figure = captioned(charts.overlap_figure([curve], 10, 3, 0.5, palette.LIGHT), ["x"], palette.LIGHT)
+    shares = np.array([0.5, 0.25, 0.25])
+    figure = captioned(charts.profile_figure(shares, shares, 1, palette.LIGHT), ["x"], palette.LIGHT)
     assert {figure.layout.xaxis.tickfont.family, figure.layout.yaxis.tickfont.family} == {FONT}
