@@ -242,7 +242,7 @@ def test_doctor_run_and_pages_give_one_answer(models: Path, tmp_path: Path, monk
     table = '[mine]\ntitle = "Mine"\narm = "model"\nmdm = "model"\nmask_token = "<mask>"\n'
     (tmp_path / "pairs.toml").write_text(table)
     monkeypatch.setenv("CIRCUITS_PAIRS", str(tmp_path / "pairs.toml"))
-    said = "\n".join(doctor.pair("mine"))
+    said = "\n".join(doctor.pair(pair_named("mine")))
     assert "refused     mine, arm: The model in" in said and "GemmaForCausalLM, which can't be scored" in said
     assert "fits" not in said
     assert any("mine (Mine): arm refused, mdm refused" in line for line in doctor.machine())

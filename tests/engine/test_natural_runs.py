@@ -21,6 +21,7 @@ from transformers import (
 from engine import doctor
 from engine.compute import compute
 from engine.encoding import encode
+from engine.pairs import pair_named
 from engine.records import RunTables
 from engine.spec import RunSpec
 from engine.tasks import TASKS, countdown_file, examples, spoken
@@ -122,7 +123,7 @@ def test_problems_of_a_file_are_run_in_their_order() -> None:
 def test_doctor_says_which_tasks_can_be_asked(
     pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = "\n".join(doctor.pair("qwen"))
+    said = "\n".join(doctor.pair(pair_named("qwen")))
     for task, answers in (("ioi", "1"), ("greater_than", "2"), ("sudoku", "19")):
         assert re.search(
             rf"^task        {task}: natural text, prompts of \d+.* tokens, answers of {answers}$", said, re.MULTILINE
@@ -132,5 +133,5 @@ def test_doctor_says_which_tasks_can_be_asked(
     (tmp_path / "pairs.toml").write_text('[odd]\ntitle = "Odd"\narm = "model"\nmdm = "model"\nmask_id = 3\n')
     monkeypatch.setenv("CIRCUITS_PAIRS", str(tmp_path / "pairs.toml"))
     assert "task        greater_than cannot be asked: Greater-than: this tokenizer cuts too few years" in "\n".join(
-        doctor.pair("odd")
+        doctor.pair(pair_named("odd"))
     )

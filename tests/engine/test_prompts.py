@@ -351,7 +351,7 @@ def test_a_model_without_a_tokenizer_is_a_sentence(tmp_path: Path) -> None:
     for name, said in (("arm", "has no tokenizer.json here"), ("some/where", "was not downloaded to")):
         with pytest.raises(UserError, match=said):
             check([ROW], Pair("none", "None", name, name, base=tmp_path))
-    (tmp_path / "arm" / "tokenizer.json").write_text("{}")
+    (tmp_path / "arm" / "tokenizer.json").write_text('{"added_tokens": []}')
     with pytest.raises(UserError, match="cannot be read as a tokenizer"):
         check([ROW], Pair("none", "None", "arm", "arm", base=tmp_path))
 

@@ -17,7 +17,7 @@ from engine.errors import UserError
 from engine.heads import Heads, copying_scores, positive_share
 from engine.jobs import JobQueue
 from engine.models import Model
-from engine.pairs import Pair
+from engine.pairs import Pair, pair_named
 from engine.records import Progress, RunTables
 from engine.schema import NULLABLE
 from engine.shift import readings
@@ -173,7 +173,7 @@ def planted(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables
 def test_no_reading_is_taken_from_logits_that_are_none(plant: Plant) -> None:
     plant("lm_head.weight", NAN)
     with pytest.raises(UserError, match="The MDM of the pair small gives no sound numbers: its logits hold NaN"):
-        readings("small", "ioi", "float32")
+        readings(pair_named("small"), "ioi", "float32")
 
 
 def test_matrices_for_lapack_are_looked_at_first() -> None:

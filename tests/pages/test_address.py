@@ -88,7 +88,7 @@ def test_a_key_that_comes_twice_says_so(key: str) -> None:
 def test_every_key_of_the_state_is_in_the_table() -> None:
     named = {
         value for name, value in vars(state).items()
-        if name.isupper() and isinstance(value, str) and name not in ("FINAL", "TOTAL", "AUTO", "URL")
+        if name.isupper() and isinstance(value, str) and name not in ("FINAL", "CONTROL", "TOTAL", "AUTO", "URL")
     }  # fmt: skip
     assert {key for key in named if not key.startswith("last ")} - {*state.VIEWS, *state.HEIGHTS_SHOWN} == set(
         address.KEYS
@@ -216,7 +216,7 @@ def test_a_key_given_twice_is_not_guessed(key: str) -> None:
 VALID = {
     "circuits": {
         "task": "countdown", "k": "123", "node": "a2.h3", "sign": "positive", "show": "shared", "prune": "true",
-        "kinds": ["q", "MLP"], "site": "site-01", "denoising": "step-02", "input": "1", "input_step": "step-05",
+        "kinds": ["q", "MLP"], "site": "site-01", "denoising": "step-02", "input_step": "step-10",
     },
     "activations": {
         "task": "countdown", "k": "123", "region": "answer", "early": "3", "layer": "5", "bin": "0.018 to 0.032",
