@@ -230,14 +230,11 @@ def curves(sides: Sides, control: Run | None) -> None:
         lines = references.overlap_lines(sides, control)
         figure = charts.overlap_figure(lines, sides.graph.n_edges, sides.k, here, look)
         shown = sides.origin()
-        if control and len(lines) > 1 and lines[1].style == "control":
+        drawn = [line.style for line in lines]
+        if control and "control" in drawn:
             shown = replace(shown, runs=(*shown.runs, (title(control), control)))
         widgets.chart(figure, "overlap", "Overlap of the two circuits at every K", "overlap", shown)
-        st.caption(
-            "Overlap is the Jaccard index. ARM with MDM and with its control: circuits of all prompts. Halves: of half "
-            "of the prompts each, so that these three compare with each other only."
-            + ("" if arm.run.has_halves and mdm.run.has_halves else " There are no halves of a single prompt.")
-        )
+        st.caption(curves_note("control" in drawn, "half-pair" in drawn))
     with right:
         st.subheader("Importance by layer")
         shares = [resources.layer_shares(side.run.key, side.part, sides.k) for side in (arm, mdm)]
@@ -250,6 +247,17 @@ def curves(sides: Sides, control: Run | None) -> None:
             f"{circuit.written(at.mdm.early_share, '.1%')}, ratio {circuit.written(at.early_ratio, '.2f')}. Effective "
             f"number of components: ARM {at.arm.effective_number:.1f}, MDM {at.mdm.effective_number:.1f}."
         )
+
+
+def curves_note(with_control: bool, with_halves: bool) -> str:
+    """What the curves of overlap are of, of those that are drawn."""
+    halves = (
+        "Halves: of half of the prompts each, so that these three compare with each other only."
+        if with_halves
+        else "There are no halves of a single prompt."
+    )
+    control = " and with its control" if with_control else ""
+    return f"Overlap is the Jaccard index. ARM with MDM{control}: circuits of all prompts. {halves}"
 
 
 def drift(sides: Sides, asked: Question, pair: Pair) -> None:

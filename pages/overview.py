@@ -171,7 +171,7 @@ def show_away(problems: dict[str, str]) -> None:
 def unable(findings: list[Finding]) -> list[str]:
     """A sentence for every task that a model cannot do (Markdown)."""
     return [
-        f"**{widgets.plain(f.cell.task.title)}, {name}: the circuit explains little.** {widgets.plain(ability.reason)}"
+        f"**{widgets.plain(f.cell.task.title)}: the {name} cannot do this task.** {widgets.plain(ability.reason)}"
         for f in findings
         for name, run in sides(f)
         if not (ability := can_do(f.cell.task, run.meta)).can
@@ -205,8 +205,8 @@ def show_table(findings: list[Finding]) -> None:
     others = [
         {
             "Task": f.cell.task.title,
-            "Ratio": f.at.early_ratio,
-            "Ratio, control": f.control.early_ratio if f.control else None,
+            "Early ratio": f.at.early_ratio,
+            "Early ratio, control": f.control.early_ratio if f.control else None,
             "Early, ARM": 100 * f.at.arm.early_share,
             "Early, MDM": 100 * f.at.mdm.early_share,
             "Solved, ARM": 100 * f.arm.meta.accuracy,
@@ -222,7 +222,7 @@ def show_table(findings: list[Finding]) -> None:
     if any(f.halves is None for f in findings):
         st.caption("There are no halves of a single prompt.")
     columns = {name: number(format="%.0f %%") for name in others[0] if name != "Task"}
-    columns |= {name: number(format="%.2f") for name in ("Ratio", "Ratio, control")}
+    columns |= {name: number(format="%.2f") for name in ("Early ratio", "Early ratio, control")}
     st.dataframe(others, hide_index=True, column_config=columns, alt="Early shares and accuracies by task")
 
 

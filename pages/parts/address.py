@@ -325,8 +325,17 @@ def _among(known: Key, text: str, options: Sequence[str]) -> str | None:
 
 
 def _with_what_is_shown(found: Note) -> str:
-    shown = "" if found.shown in (None, "", []) else f" Shown instead: {found.shown}."
+    shown = "" if found.shown in (None, "", []) else f" Shown instead: {_in_words(found.shown)}."
     return plain(found.sentence + shown)
+
+
+def _in_words(value: object) -> str:
+    """What a widget holds, as a reader sees it there."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        return ", ".join(kind_name(str(one)) for one in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _note_unknown(asked: Mapping[str, object]) -> None:

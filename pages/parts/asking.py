@@ -205,6 +205,9 @@ def choose(question: Question) -> None:
 def marks(runs: dict[str, Run], pair: Pair) -> None:
     """What to know of two runs before looking: that a model cannot do the task, that they come from elsewhere."""
     mark_runs(*runs.values())
+    stands = runs["mdm"].spec.model
+    if stands != "mdm":
+        st.caption(f"Below, “MDM” stands for {model_name(stands)}.")
     if len({run.method_version for run in runs.values()}) > 1:
         st.warning(
             "The two were computed by different versions of the method: they may differ for that reason alone.",

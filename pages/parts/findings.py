@@ -145,8 +145,8 @@ def told_apart(halved: list[tuple[Finding, circuit.SplitHalf]]) -> str:
     """On which tasks ARM and MDM differ by more than circuits of other prompts do."""
     more = [f for f, h in halved if h.pair <= min(h.arm, h.mdm) - CLEARLY]
     if not more:
-        return "So on no task do ARM and MDM differ clearly more than circuits of other prompts do."
-    which = "every task" if len(more) == len(halved) else _titles(more)
+        return "So on no task shown do ARM and MDM differ clearly more than circuits of other prompts do."
+    which = "every task shown" if len(more) == len(halved) > 1 else _titles(more)
     return f"So ARM and MDM differ by more than circuits of other prompts do on {which}."
 
 

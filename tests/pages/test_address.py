@@ -283,6 +283,15 @@ def test_a_k_that_no_circuit_has_says_so(page: str, k: str) -> None:
     assert opened.number_input(key=state.K).value == 200
 
 
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [({"kinds": "zzz"}, "q, k, v, MLP, logits"), ({"prune": "perhaps"}, "off"), ({"show": "zzz"}, "all")],
+)
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_what_is_shown_instead_is_said_in_the_words_of_its_widget(query: dict[str, str], shown: str) -> None:
+    assert f"Shown instead: {shown}." in notes(open_link("circuits", query))
+
+
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_field_slider_and_address_hold_one_k() -> None:
     opened = open_link("circuits", {"k": "123"})

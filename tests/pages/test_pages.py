@@ -340,6 +340,8 @@ def test_a_missing_control_is_offered_and_hides_nothing(queue_of: Callable[[str]
     assert list(page.dataframe[0].value["Overlap"].notna()) == [True, True]
     page = app("circuits", k="50")
     assert overlap(page) and tile(page, "ARM with its control") == ("none", "not computed yet")
+    assert "and with its control" in texts(app("circuits", k="50", task="countdown"))
+    assert "ARM with MDM: circuits of all prompts. Halves:" in texts(page)
     page.button(key="compute control").click().run()
     assert queue.jobs()[0].specs == (control,)
     assert "The step-0 control is being computed." in texts(page)
@@ -351,8 +353,11 @@ def test_the_control_can_stand_for_the_mdm() -> None:
     keys = [pipeline.find(RunSpec(model=model)).key for model in ("arm", "control")]
     assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 50), abs=5e-4)
     assert "Step-0 control" in texts(page)
+    said = "Below, “MDM” stands for the control."
+    assert said in texts(page) and said not in texts(app("circuits", k="50"))
     for name in ("activations", "neurons", "denoising"):
-        assert keys[1][:10] in texts(app(name, step="control", k="50"))
+        told = texts(app(name, step="control", k="50"))
+        assert keys[1][:10] in told and said in told
 
 
 @pytest.mark.parametrize("page", ["circuits", "activations", "neurons", "denoising"])
