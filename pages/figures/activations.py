@@ -180,7 +180,7 @@ def residual_figure(arm: Norms, mdm: Norms, offsets: NDArray[np.int_], look: Pal
     said = "layers done"
     figure = _pair_of_maps((arm, mdm), offsets, said, "token %{x}, after %{y} layers: norm %{customdata:.3g}", True)
     figure.add_vline(x=-0.5, line={"color": look.background, "width": 2, "dash": "dot"})
-    figure.update_xaxes(title="token (0: first of the answer)")
+    figure.update_xaxes(title="token")
     return figure
 
 

@@ -14,7 +14,7 @@ FONT = "Verdana, 'DejaVu Sans', sans-serif"
 """Of what is cut where it is wider than measured: a saved picture doesn't have the app's own font, which is narrow."""
 
 HEIGHT = 450  # pixels of a figure that says nothing of its own
-LINE, SIZE, WIDEST = 14, 10, 76  # pixels a line, of its letters; characters
+LINE, SIZE, WIDEST = 14, 10, 62  # pixels a line, of its letters; characters, as half of a page of 900 pixels holds
 
 _PLAIN = '<span style="font-weight:normal">{}</span>'  # the app writes titles bold
 

@@ -25,6 +25,7 @@ Z95 = 1.959964  # standard normal quantile of a 95 % interval
 HIDDEN_DEEPEST, REVEALED_DEEPEST = 0.22, 0.5  # of the colour at full confidence
 ROOM, HALF_ROOM = 110, 40  # characters in a row of cells, over the page's width and half of it
 BOXES = "revealed"
+FLAT_LABELS_MOST = 8  # columns whose labels fit beside each other in a narrow window
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,13 @@ def walk_figure(steps: Sequence[TrajectoryStep], answer: Sequence[str], look: Pa
     figure.add_trace(outlines(boxes, look.text, "box", 2))
     labels = [f"{t}: {_short(token, len(answer))}" for t, token in enumerate(answer)]
     ends = "solved" if steps[-1].correct else "not solved"
-    figure.update_layout(frame([*(f"step {row.step}" for row in steps), f"<b>{ends}</b>"], labels, look))
+    upright = len(labels) > FLAT_LABELS_MOST
+    rows = [*(f"step {row.step}" for row in steps), f"<b>{ends}</b>"]
+    figure.update_layout(frame(rows, labels, look, upright=upright))
     figure.update_xaxes(side="top")
     figure.add_hline(y=len(steps) - 0.5, line={"color": look.neutral, "width": 1.5})
-    return figure.update_layout(height=70 + 28 * shape[0], margin_t=40)
+    above = 80 if upright else 40
+    return figure.update_layout(height=30 + above + 28 * shape[0], margin_t=above)
 
 
 def overlap_figure(
