@@ -63,7 +63,7 @@ def blamed(spec: RunSpec, model: Model) -> Iterator[None]:
 
 def titled(spec: RunSpec) -> str:
     """A spec's model, as the beginning of a sentence."""
-    side = "ARM" if spec.is_arm else "MDM"
+    side = "ARM" if spec.is_arm else "step-0 control" if spec.is_control else "MDM"
     after = f" after {int(spec.model[5:]):,} steps" if spec.model.startswith("step:") else ""
     return f"The {side} of the pair {spec.pair}{after}"
 
