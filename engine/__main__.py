@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from io import TextIOWrapper
 from typing import Any, NoReturn
@@ -145,9 +145,9 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--prune", action="store_true", help="leave out edges on no path from input to logits")
     export.add_argument("--out", type=_text, help="the file to write; default a name made from the run")
 
-    countdown = add("countdown", help="write COUNTDOWN problems in the published format", allow_abbrev=False)
     _add_pairs(add("pairs", help="the pairs that were kept here", allow_abbrev=False))
 
+    countdown = add("countdown", help="write COUNTDOWN problems in the published format", allow_abbrev=False)
     countdown.add_argument("out", type=_text, metavar="FILE.jsonl", help="the file to write")
     countdown.add_argument("--operands", type=int, choices=tuple(COUNTS), default=3, help="default 3")
     countdown.add_argument("--n", type=_number, default=1000, help="problems; default 1000")
@@ -238,9 +238,8 @@ def _spec(given: argparse.Namespace, undo: ExitStack) -> RunSpec:
 def _settled(pair: Pair, given: argparse.Namespace) -> Pair:
     """A kept pair with how its MDM is read, which is told at every run."""
     task = DEFAULTS.task if given.task is None else given.task
-    if given.arm is None:  # where its weights are not here, as with an imported one, it stays as it is
-        with suppress(UserError):
-            pair = folder_pair.refreshed(pair, task, given.dtype)
+    if given.arm is None:
+        pair = folder_pair.refreshed(pair, task, given.dtype)
     else:
         pair = folder_pair.settled(pair, given.shifted, task, given.dtype)
     print(pair.how_read, file=sys.stderr)

@@ -74,17 +74,23 @@ def settled(pair: Pair, told: bool | None, task: str, dtype: str | None = None) 
     if known.shifted is None:
         raise UserError(
             f"Whether the MDM {pair.mdm} predicts shifted is undecided: its files don't say it, and {known}. "
-            "Say --shifted (it predicts a masked token from the position before) or --not-shifted."
+            "Name both models with --arm and --mdm, and say --shifted (it predicts a masked token from the position "
+            "before) or --not-shifted."
         )
     return replace(pair, shifted=known.shifted, shift_evidence=_evidence("answers", weights, known))
 
 
 def refreshed(pair: Pair, task: str, dtype: str | None = None) -> Pair:
-    """A kept pair as it was settled, or settled anew where the MDM's weights have changed since; raises like that."""
+    """A kept pair as it was settled, or settled anew where the MDM's weights have changed since; raises like that.
+
+    Where the MDM is not here, as that of an imported pair, it stays as it was settled.
+    """
     before = pair.shift_evidence
-    if before is None or before.weights == weights_id(pair.folder("mdm")):
+    try:
+        weights = weights_id(pair.folder("mdm"))
+    except UserError:
         return pair
-    return settled(pair, None, task, dtype)
+    return pair if before is None or before.weights == weights else settled(pair, None, task, dtype)
 
 
 def _tried(pair: Pair, task: str, dtype: str | None) -> Readings:

@@ -93,7 +93,9 @@ def test_what_is_told_goes_first_then_the_answers(
 
 def test_undecided_is_no_answer(two: tuple[str, str], answers: Answers) -> None:
     answers.say = NEITHER
-    with pytest.raises(UserError, match=r"is undecided: .*-9\.00 .*-9\.10 .*Say --shifted .* or --not-shifted"):
+    with pytest.raises(
+        UserError, match=r"is undecided: .*-9\.00 .*-9\.10 .*--arm and --mdm, and say --shifted .* or --not-shifted"
+    ):
         settled(pair_of_two(*two), None, "ioi")
 
 
@@ -163,7 +165,21 @@ def test_undecided_is_refused_and_said_by_doctor(
     assert main(["doctor", *flags]) == 0
     said = capsys.readouterr().out
     assert "mask        token '<mask>'" in said and ", as the MDM's files say, undecided whether shifted" in said
-    assert "Say --shifted" in said
+    assert "say --shifted" in said
     assert kept_pairs() == {} and pipeline.list_runs() == []
     assert main(["run", *flags, "--n", "2", "--shifted"], tiny_compute) == 0
     assert "as was told: its right answers have -9.00" in capsys.readouterr().err
+
+
+def test_other_weights_that_leave_it_undecided_are_not_read_as_those_before_were(
+    two: tuple[str, str], answers: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = keep(settled(pair_of_two(*two), None, "ioi"))
+    config = Path(two[1]) / "config.json"
+    config.write_text(config.read_text() + " ")
+    answers.say = NEITHER
+    assert main(["run", "--pair", kept.name, "--n", "2"], tiny_compute) == 2
+    assert "is undecided" in capsys.readouterr().err
+    assert pipeline.list_runs() == [] and pair_named(kept.name) == kept
+    shutil.rmtree(two[1])
+    assert refreshed(kept, "ioi") == kept  # nothing to measure
