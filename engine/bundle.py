@@ -215,11 +215,12 @@ class _Tables(Mapping[str, "pa.Table"]):
 
 
 def _is_there(task: str) -> bool:
+    """Whether a task can travel: own prompts with a row twice, as earlier versions kept them, have another name now."""
     try:
-        task_named(task)
+        found = task_named(task)
     except UserError:
         return False
-    return True
+    return not isinstance(found, OwnPrompts) or own.name_of(found.rows) == task
 
 
 def _work_out_curves(runs: Sequence[Run]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -425,3 +426,22 @@ def test_files_that_cannot_be_are_sentences(
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1
     assert sorted(folder.rglob("*")) == before
+
+
+def test_prompts_of_an_earlier_version_with_a_row_twice_do_not_spoil_a_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are kept under a name that counts both, under which no other machine would find them."""
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(tmp_path / "models", "mine")))
+    name = own.PREFIX + own.digest_of([ROWS[0], ROWS[0]])
+    rows = [{"clean": "a b c", "corrupted": "a x c", "answers": ["d"], "foils": ["e"]}] * 2
+    settings.prompts_dir().mkdir(parents=True, exist_ok=True)
+    own.file_of(name).write_text(json.dumps({"title": "Old", "pair": "mine", "saved": "2026-01-01", "rows": rows}))
+    for spec in (SPEC, replace(SPEC, task=name, n=1)):
+        pipeline.run(spec, compute=tiny_compute)
+    written = bundle.write(tmp_path / "all.duckdb", "mine")
+    assert (written.runs, written.left_out) == (1, 1)
+    pipeline.close()
+    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "here" / "circuits.duckdb"))
+    assert bundle.take(tmp_path / "all.duckdb").added == 1
+    pipeline.close()
