@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from engine.errors import UserError
 from engine.hub import weight_files
-from engine.scorable import EMBEDDINGS
+from engine.model_files import EMBEDDINGS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from engine import settings
 from engine.errors import UserError
+from engine.files import write_whole
 
 SAMPLE = 2**16  # bytes that are compared first
 WORTH_NOTING = 2**24  # bytes; smaller files are read faster than they are looked up
@@ -88,11 +88,6 @@ def _notes() -> dict[str, Any]:
 
 
 def _note(file: str, entry: list[Any]) -> None:
-    """Whole or not at all; where nothing can be written, the file is read again next time."""
-    place = settings.digests_path()
+    """Where nothing can be written, the file is read again next time."""
     with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent) as folder:
-            part = Path(folder) / place.name
-            part.write_text(json.dumps({**_notes(), file: entry}), encoding="utf-8")
-            part.replace(place)
+        write_whole(settings.digests_path(), json.dumps({**_notes(), file: entry}))

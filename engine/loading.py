@@ -23,13 +23,12 @@ from engine.architecture import check
 from engine.config_fields import computed
 from engine.errors import UserError
 from engine.hub import weight_files
-from engine.model_files import cut, header_of
+from engine.model_files import EMBEDDINGS, cut, header_of
 from engine.shape import read_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-EMBEDDINGS = ("embed_tokens.weight", "wte.weight")
 NEVER_ZERO = (*EMBEDDINGS, "lm_head.weight", "model.norm.weight", "ln_f.weight")
 CHUNK = 2**24  # numbers looked at together
 MOST_KEYS = 8  # shown of a list of keys

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from engine.errors import UserError
 
 CONFIG = "config.json"
+EMBEDDINGS = ("embed_tokens.weight", "wte.weight")  # how the key of the embedding ends
 MOST_JSON = 2**26  # bytes of a table; the longest index of published weights has a few MiB
 MOST_HEADER = 2**27  # bytes of a safetensors header
 # What transformers and we read of a folder.

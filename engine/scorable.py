@@ -11,13 +11,11 @@ from pathlib import Path
 from engine.architecture import check, class_of
 from engine.errors import UserError
 from engine.hub import snapshot, weight_files
-from engine.model_files import header_of, read_table
+from engine.model_files import EMBEDDINGS, header_of, read_table
 from engine.pair import TOKENIZER, Pair
 from engine.shape import read_config
 from engine.spec import CONTROL
 from engine.tokens import words_of
-
-EMBEDDINGS = ("embed_tokens.weight", "wte.weight")
 
 
 def refuse_unscorable(pair: Pair, model: str) -> None:
