@@ -165,7 +165,7 @@ def opened(path: Path, scratch: Path) -> Iterator[BundleFile]:
             _refuse_what_unfolds(db, columns, size)
             _refuse_other_columns(columns, lambda: _migrations(db))
         except (duckdb.Error, MemoryError) as error:
-            raise BundleError(f"it is not a database that this program can read ({_reason(error)})") from error
+            raise BundleError(f"it is not a database that this program can read ({_reason(error, path)})") from error
         yield BundleFile(db)
 
 
@@ -235,8 +235,10 @@ def _refuse_what_unfolds(db: DuckDBPyConnection, columns: set[Column], size: int
         raise BundleError(f"its {size / 2**20:,.1f} MiB would unfold to {total / 2**20:,.0f} MiB, as no bundle does")
 
 
-def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")[:LONGEST_REASON]
+def _reason(error: Exception, path: Path | None = None) -> str:
+    """The first line of DuckDB's own words. An upload lies in a folder that tells its sender nothing."""
+    said = str(error) if path is None else str(error).replace(str(path.resolve()), path.name)
+    return said.partition("\n")[0].rstrip(".")[:LONGEST_REASON]
 
 
 def _refuse_other_columns(there: set[Column], migrations: Callable[[], set[str]]) -> None:

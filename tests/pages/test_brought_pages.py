@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from engine import bundle, memory, pairs, pipeline
+from engine import bundle, memory, pairs, pipeline, settings
 from engine.folder_pair import pair_of_two
 from engine.jobs import JobQueue
 from engine.records import Progress, RunTables
@@ -161,6 +161,7 @@ def test_a_bundle_is_uploaded_on_the_runs_page(brought_file: Path) -> None:
     assert len(pipeline.list_runs()) == 4
     page.file_uploader[0].set_value(("x.duckdb", b"coffee", "application/octet-stream")).run()
     assert "This file cannot be imported: it is not a database" in texts(page)
+    assert str(settings.scratch_dir()) not in texts(page), "where an upload lies tells its sender nothing"
 
 
 @pytest.mark.usefixtures("pair", "queue_of")
