@@ -29,8 +29,10 @@ class Origin:
         """What is shown, by which runs (a line for every task), and how these were made."""
         size = () if self.k is None else (f"K = {self.k:,}",)
         by_task: dict[str, list[str]] = {}
+        instead = len(self.runs) > 1 and not any(run.spec.model.startswith(("mdm", "step:")) for _, run in self.runs)
         for name, run in self.runs:
-            by_task.setdefault(run.spec.task, []).append(f"{name} run {run.key[:KEY]}{_marks(run)}")
+            drawn = " (drawn as MDM)" if instead and run.spec.is_control else ""
+            by_task.setdefault(run.spec.task, []).append(f"{name} run {run.key[:KEY]}{drawn}{_marks(run)}")
         runs = [
             ", ".join(told) if len(by_task) == 1 else f"{task}: {', '.join(told)}" for task, told in by_task.items()
         ]

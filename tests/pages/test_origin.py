@@ -165,3 +165,13 @@ def test_every_axis_of_a_figure_is_measured_in_a_font_that_pictures_have() -> No
     shares = np.array([0.5, 0.25, 0.25])
     figure = captioned(charts.profile_figure(shares, shares, 1, palette.LIGHT), ["x"], palette.LIGHT)
     assert {figure.layout.xaxis.tickfont.family, figure.layout.yaxis.tickfont.family} == {FONT}
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_control_in_the_mdms_place_is_said_on_the_page_and_in_every_picture_of_both() -> None:
+    page = app("circuits", step="control", k="50")
+    assert any("“MDM” stands for the control" in one.value for one in page.caption)
+    control = f"Step-0 control run {stored('control', 'ioi').key[:10]} (drawn as MDM)"
+    assert sum(control in said for said, _ in shown(page)) >= 3, "both circuits and the overlap"
+    beside = origin([stored(model) for model in ("arm", "mdm", "control")])
+    assert not any("drawn as MDM" in line for line in beside.lines), "there it stands beside the MDM"
