@@ -242,10 +242,19 @@ def tell() -> None:
 def absent() -> bool:
     """Whether pair, task or method are not here; if so, say which and offer what is."""
     missing = {key: said for key in NEEDED if (said := _missing(key))}
+    if missing:
+        _hold_address({key: str(st.session_state[key]) for key in missing})
     for key, said in missing.items():
         st.warning(plain(f"{NOT_HERE} {said}"), icon=":material/link_off:")
         _offer(key)
     return bool(missing)
+
+
+def _hold_address(missing: dict[str, str]) -> None:
+    """Leave the address as it is, though no widget is made that would hold its keys: a reload asks for the same."""
+    now = {**missing, **{key: st.query_params.get_all(key) for key in st.query_params}}
+    _let_go(now)
+    st.query_params.from_dict(now)
 
 
 def _missing(key: str) -> str | None:

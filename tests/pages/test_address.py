@@ -181,6 +181,7 @@ def test_own_prompts_that_are_deleted_while_they_are_looked_at_are_said_to_be_go
     opened.run()
     assert kept.name in notes(opened) and not opened.metric
     assert kept.name in notes(opened.run())
+    assert kept.name in opened.query_params["task"], "a reload asks for the same"
 
 
 @pytest.mark.usefixtures("queue_of")
