@@ -249,7 +249,10 @@ def _refuse_other_columns(there: set[Column], migrations: Callable[[], set[str]]
         newer = ", ".join(sorted(done - known))
         raise BundleError(f"a later version of this program made it (it has {newer}). Update the program")
     if known - done:
-        raise BundleError("an earlier version of this program made it. Make it again with this version")
+        older = ", ".join(sorted(known - done))
+        raise BundleError(
+            f"an earlier version of this program made it (it lacks {older}). Make it again with this version"
+        )
     for table, column, kind in sorted(layout() ^ there):
         if (table, column, kind) in there:
             raise BundleError(f"its table {table!r} has a column {column!r} of type {kind}, which a bundle has not")

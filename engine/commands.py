@@ -250,8 +250,8 @@ def _unsolved(run: Run) -> str:
 def _refuse_early(specs: Sequence[RunSpec]) -> None:
     """Refuse what cannot be asked for before the first of the runs is computed."""
     for spec in specs:
-        if pipeline.find(spec) is None:
-            pipeline.key_of(spec)
+        if pipeline.find(spec) is None and (said := pipeline.obstacle(spec)):
+            raise UserError(said)
 
 
 def _refuse_sizes(sizes: Sequence[int], n_edges: int | None) -> None:

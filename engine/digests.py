@@ -82,7 +82,7 @@ def _notes() -> dict[str, Any]:
     """What was noted by file; nothing where that cannot be read."""
     try:
         found = json.loads(settings.digests_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -209,6 +209,8 @@ def _refuse_unknown(table: Mapping[str, Any], types: Mapping[str, type], what: s
 
 def _refuse_values(table: Mapping[str, Any], where: str) -> None:
     rules: dict[str, tuple[Callable[[Any], object], str]] = {
+        "arm": (str.strip, "a folder or a hub id"),
+        "mdm": (str.strip, "a folder or a hub id"),
         "arm_revision": (REVISION.fullmatch, "a commit, branch or tag"),
         "mdm_revision": (REVISION.fullmatch, "a commit, branch or tag"),
         "architecture": (CLASS.fullmatch, "a class of transformers, as in Qwen2ForCausalLM"),

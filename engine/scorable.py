@@ -13,7 +13,7 @@ from engine.errors import UserError
 from engine.hub import snapshot, weight_files
 from engine.model_files import EMBEDDINGS, header_of, read_table
 from engine.pair import TOKENIZER, Pair
-from engine.shape import read_config
+from engine.shape import read_config, shape_in
 from engine.spec import CONTROL
 from engine.tokens import words_of
 
@@ -28,6 +28,8 @@ def refuse_unscorable(pair: Pair, model: str) -> None:
     try:
         read_config(folder)
         check(folder, weight_files(folder), architecture_of(pair), keys_of(pair, model))
+        if model not in ("arm", CONTROL):
+            _refuse_another_shape(folder, snapshot(pair.folder("arm")))
         tokenizer = Path(pair.tokenizer(model)) / TOKENIZER
         reader = reader_of(pair, model)
         mask = None if model == "arm" else mask_of(pair, reader)
@@ -105,6 +107,28 @@ def _mask_in(tokenizer: Path, mask: str | int | None, stats: tuple[tuple[int, in
     if number is None:
         raise UserError(f"The tokenizer in {tokenizer.parent} has no mask token {mask!r}. Name the pair's real one.")
     return number
+
+
+def _refuse_another_shape(folder: Path, arm: Path) -> None:
+    """A model is compared with its ARM edge by edge and neuron by neuron; an ARM that is not here refuses nothing."""
+    try:
+        theirs = shape_in(arm)
+    except UserError:
+        return
+    ours = shape_in(folder)
+    sizes = {
+        "layers": "layers",
+        "heads": "heads",
+        "d_model": "numbers a token",
+        "mlp": "neurons a layer",
+    }
+    for field, what in sizes.items():
+        here, there = getattr(ours, field), getattr(theirs, field)
+        if here != there:
+            raise UserError(
+                f"The model in {folder} has {here} {what}, the ARM in {arm} has {there}: they are no pair. Name the "
+                "ARM that the model was post-trained from."
+            )
 
 
 def _stats_beside(tokenizer: Path) -> tuple[tuple[int, int], ...]:

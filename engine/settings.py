@@ -50,10 +50,14 @@ def _path(variable: str) -> Path | None:
     value = os.environ.get(variable, "").strip()
     if not value:
         return None
+    if "://" in value or value == ":memory:":
+        shown = value[:LONGEST_SHOWN]
+        raise UserError(f"{variable} names {shown!r}, which is no file of this machine. Choose a path.")
     try:
         path = Path(value).expanduser().resolve()
         with suppress(FileNotFoundError):
             path.stat()
+        path.with_name("beside")  # ValueError where nothing can be beside it, as of the root
     except (OSError, RuntimeError, ValueError) as error:
         shown = value if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]}..."
         raise UserError(

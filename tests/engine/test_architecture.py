@@ -14,10 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from engine import doctor, pipeline
+from engine import doctor, pipeline, settings
+from engine.__main__ import main
 from engine.architecture import class_of
 from engine.config_fields import ACTIVATIONS, BY_TYPE
 from engine.errors import UserError
@@ -26,6 +27,7 @@ from engine.models import load
 from engine.pair import Pair
 from engine.pairs import pair_named, same_weights
 from engine.plain import embed, hidden, unembed
+from engine.records import RunTables
 from engine.scorable import refuse_unscorable
 from engine.spec import RunSpec
 from engine.tokenizer import build_tokenizer
@@ -251,6 +253,33 @@ def test_doctor_run_and_pages_give_one_answer(models: Path, tmp_path: Path, monk
         with pytest.raises(UserError, match="GemmaForCausalLM, which can't be scored"):
             pipeline.run(RunSpec("mine", model=model))
     assert pipeline.list_runs() == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ({"num_hidden_layers": 3}, "3 layers"),
+        ({"hidden_size": 48}, "48 numbers a token"),
+        ({"intermediate_size": 12}, "12 neurons a layer"),
+    ],
+)
+def test_an_mdm_of_another_size_than_its_arm_is_refused_before_anything_is_computed(
+    models: Path, tmp_path: Path, setting: dict[str, int], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arm, config = copied(models, tmp_path / "arm"), LlamaConfig.from_pretrained(models / "llama")
+    config.update(setting)
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "mdm")
+    build_tokenizer().save_pretrained(tmp_path / "mdm")
+    command = ["--arm", str(arm), "--mdm", str(tmp_path / "mdm"), "--mask-token", "<mask>", "--not-shifted"]
+    for name in ("run", "compare"):
+        assert main([name, *command, "--n", "2"], compute=not_called) == 2
+        said = capsys.readouterr().err
+        assert f"has {what}, the ARM in {arm} has" in said and "they are no pair" in said
+    assert pipeline.list_runs() == [] and not list(settings.kept_pairs_dir().glob("*"))
+
+
+def not_called(spec: RunSpec, on_progress: object) -> RunTables:
+    raise AssertionError(spec)
 
 
 def test_no_other_model_of_transformers_is_taken_for_one_that_is_scored() -> None:

@@ -65,6 +65,7 @@ def test_unknown_pair_is_refused_with_the_names(own_file: Path) -> None:
         (PAIR + "steps = [true]\nsteps_dir = 'x'\n", "steps of the pair mine"),
         (PAIR + "steps = [1]\n", "steps_dir"),
         (PAIR + "mask_id = true\n", "mask_id of the pair mine.*True.*int"),
+        (PAIR.replace("arm = ", 'arm = "" #', 1), "arm of the pair mine.*folder or a hub id"),
         (PAIR + "mask_id = -1\n", r"mask_id of the pair mine.*-1.*from 0 up"),
         (PAIR + "mask_id = 7\nmask_token = '<mask>'\n", "mask_id of the pair mine.*beside a mask_token"),
         (PAIR + "architecture = 'os.system'\n", "architecture of the pair mine.*'os.system'.*class of transformers"),

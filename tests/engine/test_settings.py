@@ -34,9 +34,12 @@ PATHS = {
     "a folder": "{folder}",
     "a pipe": "{folder}/pipe",
     "a device": "/dev/null",
+    "the root": "/",
+    "an address": "s3://bucket/c",
 }
 OF_A_CACHE = {
     "a question mark": "{folder}/a?b",
+    "no file": ":memory:",
     "a text": "{folder}/text",
     "an empty file": "{folder}/empty",
 }
