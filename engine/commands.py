@@ -64,8 +64,8 @@ def compare(
     pair, task = pair_named(spec.pair), task_named(spec.task)
     steps = pair.steps if with_steps else ()
     specs = [replace(spec, model=model) for model in ("arm", "mdm", *(f"step:{step}" for step in steps))]
-    _refuse_early(specs)
     _refuse_sizes(sizes, _n_edges(specs[0], pair))
+    _refuse_early(specs)
     arm, mdm = (_ready(one, compute) for one in specs[:2])
     _refuse_sizes(sizes, arm.meta.graph.n_edges)
     control, without = _control(spec, compute) if with_control else (None, "left out (--no-control)")
