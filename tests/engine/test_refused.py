@@ -260,6 +260,7 @@ def run_alone(place: Path, *argv: str, code: str = "") -> subprocess.Popen[bytes
         "from tests.fakes import slow_compute\n"
         f"{code}\n"
         "signal.signal(signal.SIGTERM, interrupt)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a process in the background has none
         "sys.exit(main(sys.argv[1:], slow_compute))"
     )
     command = [sys.executable, "-c", program, *argv]

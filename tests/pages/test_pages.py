@@ -448,6 +448,7 @@ def test_downloads_are_of_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None
         assert name == f"embedded-{model}-countdown-total-100-positive-only-{keys[model][:10]}.html"
         page = data().decode()
         assert f"<title>{name.removesuffix('.html')}</title>" in page
+        page = page.replace("\\u003cbr\\u003e", " ")  # lines are broken where half a page ends
         assert f"{len(wanted)} of 100 edges drawn" in page and keys[model][:10] in page
 
 
