@@ -72,7 +72,11 @@ def test_k_goes_along_and_comes_back(page: Page, address: str) -> None:
     expect(page).to_have_url(address + "activations?k=123")
     wait_until_still(page)
     expect(_field(page)).to_have_value("123")
-    page.go_back()
+    for _ in range(3):  # an address that the app completes is visited twice
+        page.go_back()
+        wait_until_still(page)
+        if "/circuits" in page.url:
+            break
     expect(page.get_by_text("Overlap at K = 123")).to_be_visible()
     expect(_field(page)).to_have_value("123")
     expect(page).to_have_url(address + "circuits?k=123")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import streamlit as st
 
 from engine import pipeline
 from engine.jobs import JobQueue
@@ -16,6 +17,13 @@ from pages.parts import resources
 from tests.fakes import fake_compute, register_fake_pair
 
 MODELS = ("arm", "mdm", "control", "step:0", "step:100")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_kept() -> None:
+    """Pages keep what they read by key, and fake runs of two files may share a key."""
+    st.cache_data.clear()
+    st.cache_resource.clear()
 
 
 @pytest.fixture(scope="session")
