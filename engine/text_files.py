@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +45,7 @@ def read_json(text: str, what: str) -> Any:
     Raises:
         UserError: it is not JSON, or is beyond the bounds of this module.
     """
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{what} is not valid JSON: {cut(str(error), 200)}.") from error
-    except RecursionError as error:
-        raise UserError(_too_deep(what)) from error
-    except ValueError as error:
-        raise UserError(_too_long(what)) from error
-    _refuse_unbounded(found, what)
+    found = _parsed(json.loads, text, what, "JSON")
     _refuse_half_characters(text, found, what)
     return found
 
@@ -68,10 +61,16 @@ def read_toml(text: str, what: str) -> dict[str, Any]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") > MOST_DOTS:
             raise UserError(f"{what} has more than {MOST_DOTS} dots in line {number}, which is no key or value.")
+    found: dict[str, Any] = _parsed(tomllib.loads, text, what, "TOML")
+    return found
+
+
+def _parsed(parse: Callable[[str], Any], text: str, what: str, language: str) -> Any:
+    """What a parser makes of a text, within the bounds of this module; whatever it raises, as a sentence."""
     try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{what} is not valid TOML: {cut(str(error), 200)}.") from error
+        found = parse(text)
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{what} is not valid {language}: {cut(str(error), 200)}.") from error
     except RecursionError as error:
         raise UserError(_too_deep(what)) from error
     except ValueError as error:
