@@ -10,9 +10,9 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from pages.parts import address
-from pages.parts.entry import THROUGH_APP
-from pages.parts.hosts import OnlyKnownHosts
+from pages.shared import address
+from pages.shared.entry import THROUGH_APP
+from pages.shared.hosts import OnlyKnownHosts
 
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
 

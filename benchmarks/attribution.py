@@ -26,16 +26,16 @@ from torch import Tensor
 
 from benchmarks.peak import peak
 from benchmarks.table import RESULTS, Row, now, save, shown
-from engine.attribution import attribute
-from engine.batching import Capacity, release
-from engine.footprint import BYTES, Footprint, footprint
-from engine.memory import cpu_memory
-from engine.models import wrap
-from engine.plain import twin_of
-from engine.shape import Shape
-from engine.sites import Row as Pass
-from engine.sites import Site
-from engine.tokenizer import build_tokenizer
+from engine.attribution.edge_scores import attribute
+from engine.attribution.footprint import BYTES, Footprint, footprint
+from engine.attribution.sites import Row as Pass
+from engine.attribution.sites import Site
+from engine.models.architecture import Shape
+from engine.models.batching import Capacity, release
+from engine.models.fast_model import twin_of
+from engine.models.model import wrap
+from engine.runs.device_plan import cpu_memory
+from engine.training.word_tokenizer import build_tokenizer
 
 POINTS = 5
 

@@ -23,7 +23,7 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine import bins  # noqa: E402
+from engine.inspection import bins  # noqa: E402
 from pages.figures.activations import TARGETS  # noqa: E402
 from pages.figures.circuit import NODE_TRACE  # noqa: E402
 from pages.figures.heat import SELECT_TRACE  # noqa: E402

@@ -24,8 +24,8 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.large import PAIRS
 from benchmarks.session import Session, session
 from benchmarks.table import Row
-from engine.graph import Graph
-from pages.parts.state import k_options
+from engine.circuits.graph import Graph
+from pages.shared.state import k_options
 from tests.browser.app import FLAGS, ROOT, chromium_path, running_app, wait_until_still
 
 TASK = "ioi"

@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.stored_size import SHAPES, Shape, Words
-from engine import pipeline
-from engine.bins import BINS
-from engine.graph import Graph
-from engine.records import Progress, Run, RunTables
-from engine.spec import RunSpec
+from engine.circuits.graph import Graph
+from engine.inspection.bins import BINS
+from engine.runs import pipeline
+from engine.runs.records import Progress, Run, RunTables
+from engine.runs.spec import RunSpec
 from tests.fakes import fake_compute, register_fake_pair
 
 PAIRS = {"qwen": SHAPES[0], "llama": SHAPES[1]}  # by the name of the pair
@@ -53,7 +53,7 @@ def large_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> Run
 def neuron_tables(
     spec: RunSpec, shape: Shape, inputs: pa.Table, rng: np.random.Generator, words: Words
 ) -> dict[str, pa.Table]:
-    """`neurons` of every neuron; `neuron_detail` and `neuron_tokens` of each layer's strongest (engine/records.py)."""
+    """`neurons` of every neuron; `neuron_detail` and `neuron_tokens` of each layer's strongest."""
     rows = shape.layers * shape.d_mlp
     both = np.random.default_rng(len(spec.task)).standard_t(2, rows) / 20  # what the two models have in common
     attribution = both + rng.normal(0, 0.03, rows)

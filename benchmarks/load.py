@@ -21,8 +21,8 @@ from benchmarks.explorer import MOST, SLIDER, TASK, p95, python
 from benchmarks.large import PAIRS
 from benchmarks.session import session
 from benchmarks.table import Row
-from engine.graph import Graph
-from pages.parts.state import k_options
+from engine.circuits.graph import Graph
+from pages.shared.state import k_options
 from tests.browser.app import running_app
 
 PAIR = "qwen"

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from engine.batching import release
+from engine.models.batching import release
 
 
 def peak(work: Callable[[], None], device: str, weights: Iterable[Tensor]) -> int:

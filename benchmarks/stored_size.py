@@ -22,8 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.table import Row  # noqa: E402
 from cache.store import RunRow, Store  # noqa: E402
-from engine.bins import BINS  # noqa: E402
-from engine.graph import Graph  # noqa: E402
+from engine.circuits.graph import Graph  # noqa: E402
+from engine.inspection.bins import BINS  # noqa: E402
 
 EXAMPLES, KEPT = 64, 6
 PATTERN_VALUES = 20_000_000
@@ -94,7 +94,7 @@ def stored(shape: Shape, load: Load) -> tuple[float, dict[str, int]]:
 
 
 def synthetic(shape: Shape, load: Load, rng: np.random.Generator) -> dict[str, pa.Table]:
-    """Tables as engine/records.py describes them, with as many rows as a run of 64 examples has."""
+    """Tables as engine/runs/records.py describes them, with as many rows as a run of 64 examples has."""
     graph, steps = Graph(shape.layers, shape.heads), load.answer
     length, readouts = load.prompt + load.answer, KEPT * load.answer
     kept = 9 if steps > 1 else KEPT

@@ -10,7 +10,7 @@
    that would unfold into a huge one is given up there.
 5. A table is read in batches, up to a bound, in case the directory lies.
 
-What the values say is for the caller to check (engine/bundle_checks.py).
+What the values say is for the caller to check (engine/exchange/bundle_checks.py).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from cache.migrations import MIGRATIONS, migrate
 from cache.opening import LONGEST_REASON
-from cache.schema import MIGRATIONS, migrate
 from cache.store import SORTED_BY, RunRow
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from cache.schema import MIGRATIONS, NewerSchema, migrate
+from cache.migrations import MIGRATIONS, NewerSchema, migrate
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -18,16 +18,17 @@ from dataclasses import replace
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
-from engine import commands, doctor, folder_pair, pipeline
+from engine import commands, doctor
+from engine.circuits.filters import KINDS, SIGNS, Filters
 from engine.errors import UserError, cut
-from engine.export import FORMATS
-from engine.filters import KINDS, SIGNS, Filters
-from engine.memory import fitting_dtype
-from engine.pair import Pair
-from engine.pairs import pair_named
-from engine.spec import DTYPES, LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
+from engine.exchange.export import FORMATS
+from engine.models.pair import Pair
+from engine.models.pairs import pair_named
+from engine.runs import folder_pair, pipeline
+from engine.runs.device_plan import fitting_dtype
+from engine.runs.spec import DTYPES, LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import TASKS, Listed, OwnPrompts, Task, available, task_named
-from engine.tasks.countdown_text import COUNTS
+from engine.tasks.countdown.text import COUNTS
 
 DEFAULTS = RunSpec()
 WHOLE = re.compile(r"[0-9]{1,18}")

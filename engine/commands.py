@@ -11,21 +11,24 @@ from typing import Any
 
 from tqdm import tqdm
 
-from engine import bundle as bundles
-from engine import circuit, kept, pipeline
-from engine import export as exports
-from engine.ability import can_do
+from engine.circuits import comparison
+from engine.circuits.filters import Filters
+from engine.circuits.graph import graph_of
 from engine.errors import UserError
-from engine.files import put_back, refuse_existing, write_new
-from engine.filters import Filters
-from engine.graph import graph_of
-from engine.memory import shape_of
-from engine.pairs import Pair, file_of, keep, kept_pairs, pair_named, same_weights
-from engine.prompt_csv import MOST_BYTES, checked_csv
-from engine.records import Progress, Run, short_key
-from engine.spec import CONTROL, RunSpec
-from engine.tasks import OwnPrompts, ProblemFile, countdown_file, measured_on, own, task_named
-from engine.tasks.own import LONGEST_TITLE
+from engine.exchange import bundle as bundles
+from engine.exchange import export as exports
+from engine.exchange.prompts_csv import MOST_BYTES, checked_csv
+from engine.files.writing import put_back, refuse_existing, write_new
+from engine.models.pairs import Pair, file_of, keep, kept_pairs, pair_named, same_weights
+from engine.runs import kept_pairs as kept
+from engine.runs import pipeline
+from engine.runs.device_plan import shape_of
+from engine.runs.records import Progress, Run, short_key
+from engine.runs.solvable import can_do
+from engine.runs.spec import CONTROL, RunSpec
+from engine.tasks import OwnPrompts, ProblemFile, measured_on, own_prompts, task_named
+from engine.tasks.countdown import problem_file
+from engine.tasks.own_prompts import LONGEST_TITLE
 
 TITLES = (
     "     K  overlap  control   chance  half pair  half ARM  half MDM  early ARM  early MDM   ratio  ctrl ratio"
@@ -108,9 +111,9 @@ def save_prompts(file: str, pair: str, n: int | None, undo: ExitStack) -> tuple[
     """
     read = checked_csv(_content(file, MOST_BYTES), pair_named(pair), n)
     title = Path(file).stem if n is None else f"{Path(file).stem[: LONGEST_TITLE - 20]}, first {n} rows"
-    name = own.name_of(read.rows)
-    _put_back(undo, own.file_of(name), "task", name)
-    return own.save(read.rows, title, pair, read.repeated), read.notes
+    name = own_prompts.name_of(read.rows)
+    _put_back(undo, own_prompts.file_of(name), "task", name)
+    return own_prompts.save(read.rows, title, pair, read.repeated), read.notes
 
 
 def save_problems(file: str, undo: ExitStack) -> ProblemFile:
@@ -119,10 +122,10 @@ def save_problems(file: str, undo: ExitStack) -> ProblemFile:
     Raises:
         UserError: the file cannot be read, or what is wrong in which line.
     """
-    rows = countdown_file.read(_content(file, countdown_file.MOST_BYTES), Path(file).name)
-    found = countdown_file.paired(rows, Path(file).stem)
-    _put_back(undo, countdown_file.file_of(found.name), "task", found.name)
-    return countdown_file.keep(found)
+    rows = problem_file.read(_content(file, problem_file.MOST_BYTES), Path(file).name)
+    found = problem_file.paired(rows, Path(file).stem)
+    _put_back(undo, problem_file.file_of(found.name), "task", found.name)
+    return problem_file.keep(found)
 
 
 def _put_back(undo: ExitStack, file: Path, field: str, name: str) -> None:
@@ -139,7 +142,7 @@ def _put_back(undo: ExitStack, file: Path, field: str, name: str) -> None:
 def write_problems(file: str, operands: int, n: int, seed: int) -> Iterator[str]:
     """Write COUNTDOWN problems in the published format."""
     path = Path(file)
-    content = countdown_file.written(countdown_file.drawn(operands, n, seed))
+    content = problem_file.written(problem_file.drawn(operands, n, seed))
     write_new(path, content.encode())
     yield f"{path}: {n} problems with {operands} operands"
 
@@ -220,8 +223,8 @@ def remove_pair(name: str, with_runs: bool) -> Iterator[str]:
 def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
     """Make the embedded pair again, into a folder."""
     _refuse_full(Path(out))
-    from engine.training import TrainSpec
-    from engine.training import train as make
+    from engine.training.train import TrainSpec
+    from engine.training.train import train as make
 
     with _bar("training") as show:
         make(TrainSpec(**chosen), Path(out), lambda stage, step, steps, loss: show(Progress(stage, step, steps)))
@@ -333,15 +336,15 @@ def _comparison(arm: Run, mdm: Run, control: Run | None, size: int) -> str:
     return f"{size:6d}  {overlap}  {split}  {early}  {spread}"
 
 
-def _compared(arm: Run, other: Run, size: int) -> circuit.Comparison:
+def _compared(arm: Run, other: Run, size: int) -> comparison.Comparison:
     of_arm, of_other = (pipeline.edge_table(one.key, limit=size) for one in (arm, other))
-    return circuit.compare(arm.meta.graph, of_arm, of_other, size)
+    return comparison.compare(arm.meta.graph, of_arm, of_other, size)
 
 
 def _cell(found: object | None, name: str, width: int, digits: int = 3) -> str:
     """A number of what was found, for a table's cell; "none" where there is none."""
     value = float("nan") if found is None else getattr(found, name)
-    return f"{circuit.written(value, f'.{digits}f'):>{width}}"
+    return f"{comparison.written(value, f'.{digits}f'):>{width}}"
 
 
 def _along_training(

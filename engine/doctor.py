@@ -7,18 +7,19 @@ import platform
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 
-from engine import memory, pipeline, settings
-from engine.encoding import encode
+from engine import settings
+from engine.circuits.graph import Graph
 from engine.errors import UserError
-from engine.folder_pair import settled
-from engine.graph import Graph
-from engine.hub import snapshot, weight_files
-from engine.pairs import Pair, pairs, same_weights, weights_id
-from engine.scorable import mask_of, refuse_unscorable
-from engine.shape import Shape
-from engine.spec import DTYPES, RunSpec
+from engine.models.architecture import Shape
+from engine.models.encoding import encode
+from engine.models.hub import snapshot, weight_files
+from engine.models.light_tokenizer import words_of
+from engine.models.pairs import Pair, pairs, same_weights, weights_id
+from engine.models.scorable import mask_of, refuse_unscorable
+from engine.runs import device_plan, pipeline
+from engine.runs.folder_pair import settled
+from engine.runs.spec import DTYPES, RunSpec
 from engine.tasks import TASKS, examples, spoken
-from engine.tokens import words_of
 
 GIB = 2**30
 TRIED = 16  # examples of a task
@@ -32,7 +33,7 @@ def machine() -> Iterator[str]:
         UserError: the cache cannot be used; at the end, when everything else is told.
     """
     yield f"python      {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    total, free = memory.cpu_memory()
+    total, free = device_plan.cpu_memory()
     yield f"memory      {total / GIB:.1f} GiB, {free / GIB:.1f} GiB free"
     for name in (*pipeline.LIBRARIES, *OTHERS):
         yield f"version     {name} {pipeline.library_version(name)}"
@@ -76,7 +77,7 @@ def pair(asked: Pair, undecided: str = "") -> Iterator[str]:
     if refused:
         return
     yield from _tasks(asked)
-    shape = memory.shape_of(asked)
+    shape = device_plan.shape_of(asked)
     if shape is None:
         yield "memory      unknown: no config.json is here, and the pair's table has no shape"
         return
@@ -101,12 +102,12 @@ def _needs(asked: Pair, shape: Shape) -> Iterator[str]:
         f"{shape.heads} heads, {shape.parameters / 1e6:,.0f} million parameters, {edges:,} edges"
     )
     for dtype in DTYPES:
-        chosen = memory.plan(shape, (dtype,))
+        chosen = device_plan.plan(shape, (dtype,))
         yield (
             f"{dtype:<12}weights {chosen.weights / GIB:.1f} GiB, work about {chosen.work / GIB:.1f} GiB: "
             f"{'fits' if chosen.fits else 'does not fit'} on this machine's {chosen.device.name}"
         )
-    chosen = memory.plan(shape, memory.formats(asked))
+    chosen = device_plan.plan(shape, device_plan.formats(asked))
     yield f"here        {chosen}"
     if not chosen.fits:
         yield "            Compute it on a larger machine, and bring the numbers here as a bundle."
@@ -114,7 +115,7 @@ def _needs(asked: Pair, shape: Shape) -> Iterator[str]:
 
 def _tasks(asked: Pair) -> Iterator[str]:
     """Which tasks can be put to the pair, where its tokenizer is here."""
-    from engine.models import load_tokenizer
+    from engine.models.model import load_tokenizer
 
     try:
         tokenizer = load_tokenizer(asked.tokenizer("mdm"))

@@ -9,22 +9,23 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from engine import bins, circuit, uncertainty
-from engine.circuit import written
-from engine.pipeline import LayerHistogram
-from engine.records import Run
-from engine.uncertainty import BandContrast, Contrast, Estimate
+from engine.circuits import comparison, intervals
+from engine.circuits.comparison import written
+from engine.circuits.intervals import BandContrast, Contrast, Estimate
+from engine.inspection import bins
+from engine.runs.pipeline import LayerHistogram
+from engine.runs.records import Run
 from pages.figures import activations as drawing
 from pages.figures.caption import captioned
 from pages.figures.palette import Palette
-from pages.parts import activation_data as data
-from pages.parts import activation_files as files
-from pages.parts import address, asking, resources, state, widgets
-from pages.parts.asking import Asked
-from pages.parts.entry import show
-from pages.parts.layer_neurons import neuron_panel
-from pages.parts.origin import Origin, origin
-from pages.parts.state import COUNTS, GROUPED, MIRRORED, SHARES, TOTAL
+from pages.panels import activation_data as data
+from pages.panels import activation_files as files
+from pages.panels.layer_neurons import neuron_panel
+from pages.shared import address, cached_reads, run_selector, state, widgets
+from pages.shared.entry import show
+from pages.shared.provenance import Origin, origin
+from pages.shared.run_selector import Asked
+from pages.shared.state import COUNTS, GROUPED, MIRRORED, SHARES, TOTAL
 
 COLUMNS = ("What", "ARM", "MDM", "ARM - MDM")
 MEASURES = dict(zip(state.MEASURES, ("residual_entropy", "residual_top", "node_entropy", "node_top"), strict=True))
@@ -45,7 +46,7 @@ SAID = {
 def page() -> None:
     st.title("Activations, layer by layer")
     with widgets.user_errors():
-        asked = asking.both_runs()
+        asked = run_selector.both_runs()
         if asked:
             explore(asked)
 
@@ -102,7 +103,7 @@ def choose(asked: Asked) -> tuple[int, int | None, int, bool, bool]:
         address.check(key, options)
         if st.session_state.get(key) not in options:
             st.session_state.pop(key, None)
-    early = circuit.early_boundary(n_layers)
+    early = comparison.early_boundary(n_layers)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         layer = st.selectbox(
             "Layer", range(n_layers), format_func=str, key=state.LAYER, bind=state.URL, on_change=_forget_bin,
@@ -128,7 +129,7 @@ def choose(asked: Asked) -> tuple[int, int | None, int, bool, bool]:
 
 
 def profile(asked: Asked, early: int, layer: int, mirrored: bool) -> None:
-    shares = [resources.layer_shares(side.run.key, TOTAL, asked.k) for side in asked.sides]
+    shares = [cached_reads.layer_shares(side.run.key, TOTAL, asked.k) for side in asked.sides]
     st.subheader("Importance by layer")
     figure = drawing.profile_figure(shares[0], shares[1], early, layer, mirrored, widgets.look())
     widgets.chart(
@@ -153,7 +154,9 @@ def histogram(asked: Asked, region: str, layer: int, bin_index: int | None, shar
         st.info(f"These runs have no tokens of the kind “{region}”. Choose other tokens above.")
         return
     arm, mdm = (rows[model][layer] for model in ("arm", "mdm"))
-    shown = drawing.shown_bins([row for side in asked.sides for row in resources.activation_histograms(side.run.key)])
+    shown = drawing.shown_bins(
+        [row for side in asked.sides for row in cached_reads.activation_histograms(side.run.key)]
+    )
     figure = drawing.histogram_figure(arm, mdm, shown, bin_index, shares, widgets.look())
     widgets.chart(
         figure, "activation histogram", f"Histogram of the MLP activations of layer {layer}, ARM and MDM",
@@ -219,7 +222,7 @@ def spread_table(asked: Asked) -> None:
 
 
 def spread_rows(asked: Asked) -> list[dict[str, str]]:
-    early = circuit.early_boundary(asked.graph.n_layers)
+    early = comparison.early_boundary(asked.graph.n_layers)
     found = data.specialisation(asked.arm.key, asked.mdm.key, asked.k, early)
     rows = [
         contrast_row(f"Circuit at K = {asked.k:,}: effective components", found.effective_number, 1),
@@ -322,7 +325,7 @@ def lens_origin(arm: Run, mdm: Run, measure: str) -> Origin:
 
 def histograms(run: Run, region: str) -> list[LayerHistogram]:
     """By layer."""
-    found = [row for row in resources.activation_histograms(run.key) if row.region == region]
+    found = [row for row in cached_reads.activation_histograms(run.key) if row.region == region]
     return sorted(found, key=lambda row: row.layer)
 
 
@@ -354,11 +357,11 @@ def clicked_number(chart: str) -> int | None:
 
 def intervals_note(asked: Asked) -> str:
     """What the intervals come from, or why there are none."""
-    n, known = asked.arm.spec.n, len(resources.edge_blocks(asked.arm.key).edge)
-    if min(n, uncertainty.BLOCKS) < uncertainty.FEWEST:
-        return f"No intervals from {n} examples: choose {uncertainty.FEWEST} or more in Settings."
+    n, known = asked.arm.spec.n, len(cached_reads.edge_blocks(asked.arm.key).edge)
+    if min(n, intervals.BLOCKS) < intervals.FEWEST:
+        return f"No intervals from {n} examples: choose {intervals.FEWEST} or more in Settings."
     said = (
-        f"Intervals: 95 %, from {uncertainty.RESAMPLES:,} resamples of the {n} examples, the same for both models, "
+        f"Intervals: 95 %, from {intervals.RESAMPLES:,} resamples of the {n} examples, the same for both models, "
         "with the circuits' edges kept."
     )
     if asked.k > known:

@@ -8,26 +8,28 @@ from dataclasses import replace
 import plotly.graph_objects as go
 import streamlit as st
 
-from engine import circuit, pipeline
-from engine.ability import can_do
-from engine.export import FORMATS, Other, file_name, file_stem
-from engine.filters import CLASSES, KINDS, SIGNS, Chosen, Filters, choose
-from engine.pairs import Pair
-from engine.records import Run
-from engine.spec import CONTROL
+from engine.circuits import comparison
+from engine.circuits.filters import CLASSES, KINDS, SIGNS, Chosen, Filters, choose
+from engine.exchange.export import FORMATS, Other, file_name, file_stem
+from engine.models.pairs import Pair
+from engine.runs import pipeline
+from engine.runs.records import Run
+from engine.runs.solvable import can_do
+from engine.runs.spec import CONTROL
 from engine.tasks import measured_on, task_named
 from pages.figures import charts
 from pages.figures import circuit as drawing
 from pages.figures.caption import captioned
 from pages.figures.palette import Palette
-from pages.parts import address, asking, references, resources, state, widgets
-from pages.parts.asking import Asked
-from pages.parts.entry import show
-from pages.parts.node import node_panel
-from pages.parts.origin import origin, title
-from pages.parts.references import Tile
-from pages.parts.sides import Side, Sides
-from pages.parts.state import TOTAL, Question
+from pages.panels import references
+from pages.panels.node import node_panel
+from pages.panels.references import Tile
+from pages.shared import address, cached_reads, run_selector, state, widgets
+from pages.shared.entry import show
+from pages.shared.provenance import origin, title
+from pages.shared.run_selector import Asked
+from pages.shared.sides import Side, Sides
+from pages.shared.state import TOTAL, Question
 
 TILE = 200  # pixels: six in a row of a wide window, and in as many rows as it takes of a narrow one
 
@@ -35,7 +37,7 @@ TILE = 200  # pixels: six in a row of a wide window, and in as many rows as it t
 def page() -> None:
     st.title("Two circuits, side by side")
     with widgets.user_errors():
-        asked = asking.both_runs()
+        asked = run_selector.both_runs()
         if asked:
             explore(asked)
 
@@ -44,12 +46,12 @@ def explore(asked: Asked) -> None:
     """Everything below the selectors, for two computed runs."""
     parts, filters = choose_filters(asked.arm, asked.mdm)
     sides = Sides(asked.graph, asked.k, Side("arm", asked.arm, parts[0]), Side("mdm", asked.mdm, parts[1]))
-    control = resources.found(asked.question.spec(CONTROL))
+    control = cached_reads.found(asked.question.spec(CONTROL))
     numbers(sides, control)
     if control is None:
-        asking.offer_control(asked.question, asked.pair)
+        run_selector.offer_control(asked.question, asked.pair)
     elif not asked.mdm.spec.is_control:
-        asking.mark_runs(control)
+        run_selector.mark_runs(control)
     graphs_and_node(sides, filters)
     curves(sides, control)
     drift(sides, asked.question, asked.pair)
@@ -113,7 +115,7 @@ def part_box(label: str, run: Run, key: str) -> str:
 def numbers(sides: Sides, control: Run | None) -> None:
     """The figures at K that a reader came for, and what they are read against."""
     arm, mdm, k = sides.arm, sides.mdm, sides.k
-    at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, k)
+    at = cached_reads.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, k)
     problems = measured_on(arm.run.spec.task)
     at_step_0 = references.control_at(sides, control)
     tiles: tuple[Tile, ...] = (
@@ -128,10 +130,12 @@ def numbers(sides: Sides, control: Run | None) -> None:
         ("Shared edges", f"{at.shared:,} of {k:,}", f"{k - at.shared:,} in one only", None),
         (
             "Early share, ratio",
-            circuit.written(at.early_ratio, ".2f"),
-            f"MDM {circuit.written(at.mdm.early_share, '.0%')}, ARM {circuit.written(at.arm.early_share, '.0%')}",
+            comparison.written(at.early_ratio, ".2f"),
+            f"MDM {comparison.written(at.mdm.early_share, '.0%')}, ARM {comparison.written(at.arm.early_share, '.0%')}",
             "Share of component importance in the first third of the layers, MDM / ARM."
-            + (f" Of the control and the ARM: {circuit.written(at_step_0.early_ratio, '.2f')}." if at_step_0 else ""),
+            + (
+                f" Of the control and the ARM: {comparison.written(at_step_0.early_ratio, '.2f')}." if at_step_0 else ""
+            ),
         ),
         (
             "Problems solved",
@@ -226,7 +230,7 @@ def curves(sides: Sides, control: Run | None) -> None:
     left, right = st.columns(2)
     with left:
         st.subheader("Overlap at every K")
-        here = resources.overlap(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
+        here = cached_reads.overlap(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
         lines = references.overlap_lines(sides, control)
         figure = charts.overlap_figure(lines, sides.graph.n_edges, sides.k, here, look)
         shown = sides.origin()
@@ -237,15 +241,15 @@ def curves(sides: Sides, control: Run | None) -> None:
         st.caption(curves_note("control" in drawn, "half-pair" in drawn))
     with right:
         st.subheader("Importance by layer")
-        shares = [resources.layer_shares(side.run.key, side.part, sides.k) for side in (arm, mdm)]
-        early = circuit.early_boundary(sides.graph.n_layers)
+        shares = [cached_reads.layer_shares(side.run.key, side.part, sides.k) for side in (arm, mdm)]
+        early = comparison.early_boundary(sides.graph.n_layers)
         figure = charts.profile_figure(shares[0], shares[1], early, look)
         widgets.chart(figure, "profile", "Share of importance by layer, ARM and MDM", "layers", sides.origin())
-        at = resources.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
+        at = cached_reads.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
         st.caption(
-            f"At K = {sides.k:,}. Early share: ARM {circuit.written(at.arm.early_share, '.1%')}, MDM "
-            f"{circuit.written(at.mdm.early_share, '.1%')}, ratio {circuit.written(at.early_ratio, '.2f')}. Effective "
-            f"number of components: ARM {at.arm.effective_number:.1f}, MDM {at.mdm.effective_number:.1f}."
+            f"At K = {sides.k:,}. Early share: ARM {comparison.written(at.arm.early_share, '.1%')}, MDM "
+            f"{comparison.written(at.mdm.early_share, '.1%')}, ratio {comparison.written(at.early_ratio, '.2f')}. "
+            f"Effective number of components: ARM {at.arm.effective_number:.1f}, MDM {at.mdm.effective_number:.1f}."
         )
 
 
@@ -262,15 +266,15 @@ def curves_note(with_control: bool, with_halves: bool) -> str:
 
 def drift(sides: Sides, asked: Question, pair: Pair) -> None:
     """How the circuit left the ARM's along post-training, where at least two checkpoints are computed."""
-    found = [(step, resources.found(asked.spec(f"step:{step}"))) for step in pair.steps]
+    found = [(step, cached_reads.found(asked.spec(f"step:{step}"))) for step in pair.steps]
     points = [(step, run) for step, run in found if run]
     missing = [asked.spec(f"step:{step}") for step, run in found if run is None]
     if not pair.steps:
         return
     st.subheader(f"Along post-training, K = {sides.k:,}")
     if len(points) > 1:
-        overlap = [resources.overlap(sides.arm.run.key, run.key, TOTAL, TOTAL, sides.k) for _, run in points]
-        halves = [resources.split_half(sides.arm.run, run, sides.k) for _, run in points]
+        overlap = [cached_reads.overlap(sides.arm.run.key, run.key, TOTAL, TOTAL, sides.k) for _, run in points]
+        halves = [cached_reads.split_half(sides.arm.run, run, sides.k) for _, run in points]
         solved = [run.meta.accuracy for _, run in points]
         figure = charts.drift_figure([step for step, _ in points], overlap, halves, solved, widgets.look())
         runs = origin([sides.arm.run, *(run for _, run in points)], sides.k)
@@ -279,9 +283,9 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
         if unable:
             st.caption(
                 f"Checkpoints that cannot do this task, so that their circuits explain little: after "
-                f"{asking.listed(unable)} steps."
+                f"{run_selector.listed(unable)} steps."
             )
-    open_specs = {spec for job in resources.job_queue().jobs() if job.is_open for spec in job.specs}
+    open_specs = {spec for job in cached_reads.job_queue().jobs() if job.is_open for spec in job.specs}
     if missing and not set(missing) <= open_specs and not pipeline.obstacle(missing[0]):
         st.button(
             f"Compute the missing checkpoints ({len(missing)})",
@@ -317,7 +321,9 @@ def downloads(sides: Sides, filters: Filters) -> None:
 
 def _exporter(sides: Sides, side: Side, kind: str, filters: Filters) -> Callable[[], bytes]:
     other = sides.mdm if side.model == "arm" else sides.arm
-    return lambda: resources.exported(side.run.key, sides.k, kind, side.part, filters, Other(other.run.key, other.part))
+    return lambda: cached_reads.exported(
+        side.run.key, sides.k, kind, side.part, filters, Other(other.run.key, other.part)
+    )
 
 
 def _picture(sides: Sides, side: Side, filters: Filters, look: Palette, node: str | None) -> Callable[[], bytes]:

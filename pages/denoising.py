@@ -7,17 +7,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import streamlit as st
 
-from engine import circuit
+from engine.circuits import comparison
 from pages.figures import circuit as graph_drawing
 from pages.figures import denoising as drawing
 from pages.figures.charts import visible
 from pages.figures.denoising import LensAt
-from pages.parts import address, asking, resources, state, walks, widgets
-from pages.parts.asking import Asked
-from pages.parts.entry import show
-from pages.parts.origin import Origin
-from pages.parts.state import TOTAL
-from pages.parts.walks import SAMPLERS, Look
+from pages.panels import trajectories
+from pages.panels.trajectories import SAMPLERS, Look
+from pages.shared import address, cached_reads, run_selector, state, widgets
+from pages.shared.entry import show
+from pages.shared.provenance import Origin
+from pages.shared.run_selector import Asked
+from pages.shared.state import TOTAL
 
 PLAY_SECONDS = 1.5
 STEPS = "denoising steps"  # the fragment that a step changes
@@ -31,18 +32,18 @@ _CLICKED = "last clicked position in "
 def page() -> None:
     st.title("Denoising, step by step")
     with widgets.user_errors():
-        asked = asking.both_runs()
+        asked = run_selector.both_runs()
         if asked:
             explore(asked)
 
 
 def explore(asked: Asked) -> None:
     """Everything below the selectors, for two computed runs."""
-    kept = walks.kept_examples(asked.mdm.key)
+    kept = trajectories.kept_examples(asked.mdm.key)
     if not kept:
         st.info("This run keeps no trajectories. Compute it again on the Runs page to see how it denoises.")
         return
-    rows = {row.example: row for row in resources.examples(asked.mdm.key)}
+    rows = {row.example: row for row in cached_reads.examples(asked.mdm.key)}
     address.check(state.EXAMPLE, kept)
     example = st.selectbox(
         "Example",
@@ -52,7 +53,7 @@ def explore(asked: Asked) -> None:
         bind=state.URL,
         help="Trajectories and lenses are kept for the first examples of a run.",
     )
-    steps = int(resources.columns(asked.mdm.key, "reveals")["step"].max(initial=0)) + 1
+    steps = int(cached_reads.columns(asked.mdm.key, "reveals")["step"].max(initial=0)) + 1
     look = Look(asked, example, rows[example], steps)
     trajectory(look, kept)
     step_by_step(look)
@@ -74,12 +75,12 @@ def trajectory(look: Look, kept: Sequence[int]) -> None:
         one_token(look, kept)
         return
     key = look.asked.mdm.key
-    known = [sampler for sampler in SAMPLERS if resources.trajectories(key, sampler, look.example)]
+    known = [sampler for sampler in SAMPLERS if cached_reads.trajectories(key, sampler, look.example)]
     address.check(state.SAMPLER, known)
     sampler = st.selectbox(
         "Sampler: which masked positions a step reveals", known, format_func=str, key=state.SAMPLER, bind=state.URL
     )
-    walk = resources.trajectories(key, sampler, look.example)
+    walk = cached_reads.trajectories(key, sampler, look.example)
     st.caption(SAMPLERS[sampler])
     figure = drawing.walk_figure(walk, look.answer, widgets.look())
     widgets.chart(
@@ -105,10 +106,10 @@ def one_token(look: Look, kept: Sequence[int]) -> None:
     """Where nothing is left to choose: what the MDM says in the one step that there is."""
     st.caption("Here the answer is one token, revealed at once, so every sampler does the same.")
     key = look.asked.mdm.key
-    rows = {row.example: row for row in resources.examples(key)}
+    rows = {row.example: row for row in cached_reads.examples(key)}
     table = []
     for example in [number for number in kept if len(rows[number].answer) == 1]:
-        step = resources.trajectories(key, next(iter(SAMPLERS)), example)[0]
+        step = cached_reads.trajectories(key, next(iter(SAMPLERS)), example)[0]
         table.append(
             {
                 "Example": example,
@@ -126,7 +127,7 @@ def one_token(look: Look, kept: Sequence[int]) -> None:
 
 
 def compare_samplers(key: str, kept: tuple[int, ...]) -> None:
-    found = walks.solved_by(key, kept)
+    found = trajectories.solved_by(key, kept)
     rows = [
         {
             "Sampler": sampler,
@@ -245,8 +246,8 @@ def step_circuit(look: Look, step: int) -> None:
         step_numbers(asked, part, site)
         st.caption(words)
     with graph:
-        own = resources.edges(asked.mdm.key, part, asked.k)
-        other = resources.edges(asked.arm.key, site or TOTAL, asked.k)
+        own = cached_reads.edges(asked.mdm.key, part, asked.k)
+        other = cached_reads.edges(asked.arm.key, site or TOTAL, asked.k)
         edges = graph_drawing.top_edges(own.edge, own.score, other.edge)
         everywhere = graph_drawing.nodes_in(asked.graph, graph_drawing.top_edges(other.edge, other.score, own.edge))
         figure = graph_drawing.circuit_figure(asked.graph, "mdm", edges, everywhere, widgets.look())
@@ -261,7 +262,7 @@ def step_circuit(look: Look, step: int) -> None:
 
 def matching_site(look: Look, step: int) -> tuple[str | None, str]:
     """The ARM's part for the token that this step reveals, and a sentence about it."""
-    match = drawing.matching(resources.columns(look.asked.mdm.key, "reveals"), step)
+    match = drawing.matching(cached_reads.columns(look.asked.mdm.key, "reveals"), step)
     if match is None:
         return None, "No example reveals anything at this step."
     site = f"site-{match.index:02d}"
@@ -277,12 +278,12 @@ def step_numbers(asked: Asked, part: str, site: str | None) -> None:
     """Overlaps of a step's circuit at K."""
     parts, key = asked.mdm.meta.parts, asked.mdm.key
     before = parts[parts.index(part) - 1] if parts.index(part) else None
-    chance = f"chance {circuit.chance(asked.k, asked.graph.n_edges):.3f}"
+    chance = f"chance {comparison.chance(asked.k, asked.graph.n_edges):.3f}"
     pairs = [(f"With {before}", key, before), ("With the MDM's whole run", key, TOTAL)]
     pairs.append((f"With the ARM's {site}", asked.arm.key, site))
     for label, other, name in pairs:
         if name:
-            value = walks.overlaps(key, other, (part,), (name,), asked.k)[0, 0]
+            value = trajectories.overlaps(key, other, (part,), (name,), asked.k)[0, 0]
             st.metric(
                 label, f"{value:.3f}", chance, delta_color="off", delta_arrow="off",
                 help=f"Jaccard overlap of the {asked.k:,} strongest edges.",
@@ -294,8 +295,8 @@ def lens_section(look: Look, step: int) -> None:
     """The right answer through both models' layers at a step; a click on a cell draws nothing but this."""
     st.subheader("When is the answer readable?" if look.steps == 1 else f"Through the layers at step {step}")
     found = {
-        "arm": walks.lenses(look.asked.arm.key, look.example),
-        "mdm": walks.lenses(look.asked.mdm.key, look.example),
+        "arm": trajectories.lenses(look.asked.arm.key, look.example),
+        "mdm": trajectories.lenses(look.asked.mdm.key, look.example),
     }
     if not all(found.values()):
         st.info("These runs keep no lens of this example. Choose another example, or compute the runs again.")
@@ -315,7 +316,7 @@ def choose_position(look: Look) -> int:
     if len(look.answer) == 1:
         return 0
     options = list(range(len(look.answer)))
-    reveals = resources.columns(look.asked.mdm.key, "reveals")
+    reveals = cached_reads.columns(look.asked.mdm.key, "reveals")
     ours = reveals["example"] == look.example
     last = int(reveals["index"][ours][reveals["step"][ours].argmax()]) if ours.any() else 0
     start_with(state.POSITION, last)
@@ -392,7 +393,7 @@ def between_steps(look: Look) -> None:
         return
     colours = widgets.look()
     st.header("All steps", divider="gray")
-    chance = circuit.chance(asked.k, asked.graph.n_edges)
+    chance = comparison.chance(asked.k, asked.graph.n_edges)
     st.caption(
         f"Overlap (Jaccard, in percent) of the {asked.k:,} strongest edges of every two parts; a stronger colour is "
         f"more. Two random circuits of that size have {chance:.1%}. With itself a step has 100."
@@ -400,7 +401,7 @@ def between_steps(look: Look) -> None:
     left, right = st.columns(2)
     with left:
         st.subheader("Step with step")
-        values = walks.overlaps(asked.mdm.key, asked.mdm.key, parts, parts, asked.k)
+        values = trajectories.overlaps(asked.mdm.key, asked.mdm.key, parts, parts, asked.k)
         figure = drawing.overlap_figure(values, parts, parts, colours.mdm, colours)
         widgets.chart(
             figure, "steps", "Overlap of every two steps' circuits", "overlap-steps",
@@ -408,7 +409,7 @@ def between_steps(look: Look) -> None:
         )  # fmt: skip
     with right:
         st.subheader("Step with the ARM's site")
-        values = walks.overlaps(asked.mdm.key, asked.arm.key, parts, sites, asked.k)
+        values = trajectories.overlaps(asked.mdm.key, asked.arm.key, parts, sites, asked.k)
         figure = drawing.overlap_figure(values, parts, sites, colours.shared, colours)
         widgets.chart(
             figure, "sites", "Overlap of every step's circuit with that of every site of the ARM", "overlap-sites",
@@ -416,8 +417,8 @@ def between_steps(look: Look) -> None:
         )  # fmt: skip
     st.subheader("Importance by layer, in percent")
     profiles = {
-        "arm": np.array([resources.layer_shares(asked.arm.key, part, asked.k) for part in sites]),
-        "mdm": np.array([resources.layer_shares(asked.mdm.key, part, asked.k) for part in parts]),
+        "arm": np.array([cached_reads.layer_shares(asked.arm.key, part, asked.k) for part in sites]),
+        "mdm": np.array([cached_reads.layer_shares(asked.mdm.key, part, asked.k) for part in parts]),
     }
     highest = max(float(profile.max(initial=0.0)) for profile in profiles.values())
     for column, side, names in zip(st.columns(2), asked.sides, (sites, parts), strict=True):
@@ -432,7 +433,10 @@ def between_steps(look: Look) -> None:
 
 def readable(look: Look) -> None:
     """Over all steps: from which layer on the right answer can be read."""
-    mdm, arm = walks.lenses(look.asked.mdm.key, look.example), walks.lenses(look.asked.arm.key, look.example)
+    mdm, arm = (
+        trajectories.lenses(look.asked.mdm.key, look.example),
+        trajectories.lenses(look.asked.arm.key, look.example),
+    )
     if look.steps == 1 or not mdm or not arm:
         return
     st.header("From which layer on the answer can be read", divider="gray")
@@ -450,7 +454,7 @@ def readable(look: Look) -> None:
 
 def accuracy(asked: Asked) -> None:
     st.header("How many steps it takes", divider="gray")
-    rows = resources.accuracy_steps(asked.mdm.key)
+    rows = cached_reads.accuracy_steps(asked.mdm.key)
     if not rows:
         st.info("This run measured no accuracy by steps. Compute it again on the Runs page.")
         return
@@ -476,10 +480,10 @@ def downloads(look: Look) -> None:
     st.caption("The camera on every figure saves it as an SVG picture.")
     mdm, both, example = asked.sides.mdm.origin(), asked.sides.origin(with_k=False), f"example{look.example}"
     tables: list[tuple[str, str, Origin, Callable[[], bytes]]] = [
-        ("Trajectories of this example (CSV)", f"trajectories-{example}", mdm, lambda: walks.walks_csv(look)),
-        ("Lens of this example (CSV)", f"lens-{example}", both, lambda: walks.lens_csv(look)),
-        ("Overlaps of the steps (CSV)", "steps", asked.sides.origin(), lambda: walks.steps_csv(asked)),
-        ("Accuracy by steps (CSV)", "accuracy-steps", mdm, lambda: walks.accuracy_csv(asked.mdm)),
+        ("Trajectories of this example (CSV)", f"trajectories-{example}", mdm, lambda: trajectories.walks_csv(look)),
+        ("Lens of this example (CSV)", f"lens-{example}", both, lambda: trajectories.lens_csv(look)),
+        ("Overlaps of the steps (CSV)", "steps", asked.sides.origin(), lambda: trajectories.steps_csv(asked)),
+        ("Accuracy by steps (CSV)", "accuracy-steps", mdm, lambda: trajectories.accuracy_csv(asked.mdm)),
     ]
     with st.container(horizontal=True):
         for label, name, origin, make in tables:

@@ -10,17 +10,18 @@ import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
-from engine.csv_text import csv_of_table
+from engine.files.csv_text import csv_of_table
 from pages.figures import circuit as drawing
 from pages.figures.charts import visible
 from pages.figures.neurons import Points, scatter_figure
 from pages.figures.palette import NAME
-from pages.parts import address, asking, neuron, neuron_data, state, widgets
-from pages.parts.asking import Asked
-from pages.parts.entry import show
-from pages.parts.neuron import name_of
-from pages.parts.neuron_data import MODELS, Layer, Promoter, Spot
-from pages.parts.references import HALVES_SAID
+from pages.panels import neuron, neuron_data
+from pages.panels.neuron import name_of
+from pages.panels.neuron_data import MODELS, Layer, Promoter, Spot
+from pages.panels.references import HALVES_SAID
+from pages.shared import address, run_selector, state, widgets
+from pages.shared.entry import show
+from pages.shared.run_selector import Asked
 
 MOST_ROWS = 1000  # of the layer's table on the page; the download has all
 TILE = 240  # pixels: four in a row of a wide window, two of a narrow one
@@ -32,7 +33,7 @@ Height = int | Literal["auto", "content"]
 def page() -> None:
     st.title("Neurons")
     with widgets.user_errors():
-        asked = asking.both_runs()
+        asked = run_selector.both_runs()
         if asked:
             explore(asked)
 

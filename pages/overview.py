@@ -6,21 +6,22 @@ import math
 
 import streamlit as st
 
-from engine import pipeline
-from engine.ability import can_do
-from engine.pairs import Pair, pairs
-from engine.records import Run
-from engine.spec import CONTROL
+from engine.models.pairs import Pair, pairs
+from engine.runs import pipeline
+from engine.runs.records import Run
+from engine.runs.solvable import can_do
+from engine.runs.spec import CONTROL
 from engine.tasks import TASKS
 from pages.figures import charts
-from pages.parts import references, resources, standing, state, widgets
-from pages.parts.asking import listed
-from pages.parts.choose_k import choose_k
-from pages.parts.entry import show
-from pages.parts.findings import Cell, Finding, answers, find, sides
-from pages.parts.origin import origin
-from pages.parts.state import DEFAULT_K, Question
-from pages.parts.watching import watch_jobs
+from pages.panels import references
+from pages.panels.findings import Cell, Finding, answers, find, sides
+from pages.shared import availability, cached_reads, state, widgets
+from pages.shared.choose_k import choose_k
+from pages.shared.entry import show
+from pages.shared.jobs_panel import watch_jobs
+from pages.shared.provenance import origin
+from pages.shared.run_selector import listed
+from pages.shared.state import DEFAULT_K, Question
 
 SECONDS_A_RUN = 20  # until a run of this cache says better
 
@@ -64,21 +65,21 @@ def question() -> None:
 def look_up(pair: Pair, runs: list[Run]) -> list[Cell]:
     """A pair on every task: with a run's defaults, or where these cannot be computed, with what is stored."""
     own = [run for run in runs if run.spec.pair == pair.name]
-    asked = {task: Question(pair.name, task, dtype=standing.dtype_of(pair, own)) for task in TASKS}
+    asked = {task: Question(pair.name, task, dtype=availability.dtype_of(pair, own)) for task in TASKS}
     problems = {model: pipeline.obstacle(next(iter(asked.values())).spec(model)) for model in ("arm", "mdm")}
     cells = []
     for name, question in asked.items():
         cell = stored(question, pair, problems, own)
-        others = standing.stored_questions(pair.name, name, own) if cell.problem else []
+        others = availability.stored_questions(pair.name, name, own) if cell.problem else []
         cells.append(stored(others[0], pair, problems, own) if others else cell)
     return cells
 
 
 def stored(question: Question, pair: Pair, problems: dict[str, str | None], own: list[Run]) -> Cell:
     """The runs of a question, of `own`, the pair's; `problems` by model: why it cannot be computed here."""
-    runs = {model: resources.found(question.spec(model)) if own else None for model in problems}
+    runs = {model: cached_reads.found(question.spec(model)) if own else None for model in problems}
     problem = next((problems[model] for model, run in runs.items() if run is None and problems[model]), None)
-    control = resources.found(question.spec(CONTROL)) if own else None
+    control = cached_reads.found(question.spec(CONTROL)) if own else None
     no_control = None if control else next(filter(None, problems.values()), None)
     return Cell(pair, TASKS[question.task], question, runs["arm"], runs["mdm"], problem, control, no_control)
 
@@ -88,7 +89,7 @@ def offer(cells: list[Cell]) -> None:
     missing = [spec for cell in cells for spec in cell.missing]
     possible = len(missing) + sum(len(cell.runs) for cell in cells if not cell.problem)
     widgets.submit_error()
-    busy = any(job.is_open for job in resources.job_queue().jobs())
+    busy = any(job.is_open for job in cached_reads.job_queue().jobs())
     if not missing or busy:
         return
     known = [run.seconds for cell in cells for run in cell.runs if not run.imported]
@@ -117,10 +118,10 @@ def show_pair(pair: Pair, cells: list[Cell], k: int) -> None:
     st.header(widgets.plain(pair.title), divider="gray")
     if pair.note:
         st.caption(widgets.plain(pair.note))
-    standing.say_how_read(pair)
+    availability.say_how_read(pair)
     brought = [run for finding in findings for _, run in sides(finding) if run.imported]
     if brought:
-        st.caption(f":material/inventory_2: {widgets.plain(standing.brought(brought, pair))}")
+        st.caption(f":material/inventory_2: {widgets.plain(availability.brought(brought, pair))}")
     st.markdown("\n".join(f"- {sentence}" for sentence in answers(findings, k)))
     figure = charts.overview_figure([finding.row for finding in findings], widgets.look())
     widgets.chart(
@@ -160,9 +161,9 @@ def show_away(problems: dict[str, str]) -> None:
     )
     for name, problem in problems.items():
         pair = pairs()[name]
-        with st.expander(widgets.plain(f"{pair.title}{standing.size(pair)}")):
-            if standing.weights_missing(pair):
-                standing.how_to_get(pair)
+        with st.expander(widgets.plain(f"{pair.title}{availability.size(pair)}")):
+            if availability.weights_missing(pair):
+                availability.how_to_get(pair)
             else:
                 st.markdown(widgets.plain(problem))
     st.page_link("pages/runs.py", label="Import a bundle on the Runs page", icon=":material/upload:")
@@ -235,7 +236,7 @@ def links(cells: list[Cell], k: int) -> None:
 
 
 def show_published() -> None:
-    told = resources.published()
+    told = cached_reads.published()
     st.header("What the paper reports", divider="gray")
     rows = [
         {

@@ -8,17 +8,18 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from engine import pipeline, prompt_csv
 from engine.errors import UserError
-from engine.pairs import Pair, pair_named, pairs
-from engine.prompts import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS, CheckedRow, check, distinct
-from engine.spec import CONTROL, RunSpec
-from engine.tasks import TASKS, OwnPrompts, examples, own
-from engine.tasks.own import LONGEST_TITLE, PromptRow
-from engine.tokens import words_of
-from pages.parts import alignment, standing, state, widgets
-from pages.parts.entry import show
-from pages.parts.watching import watch_jobs
+from engine.exchange import prompts_csv
+from engine.models.light_tokenizer import words_of
+from engine.models.pairs import Pair, pair_named, pairs
+from engine.runs import pipeline
+from engine.runs.spec import CONTROL, RunSpec
+from engine.tasks import TASKS, OwnPrompts, examples, own_prompts
+from engine.tasks.own_prompts import LONGEST_TITLE, PromptRow
+from engine.tasks.prompt_checks import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS, CheckedRow, check, distinct
+from pages.shared import availability, state, token_text, widgets
+from pages.shared.entry import show
+from pages.shared.jobs_panel import watch_jobs
 
 COLUMNS = {"clean": "Clean prompt", "corrupted": "Corrupted prompt", "answer": "Answer", "foil": "Foil"}
 SHOWN = 20  # rows whose tokens are drawn
@@ -135,7 +136,7 @@ def table(space: str) -> tuple[dict[int, PromptRow], list[str]]:
 def worked_example(space: str) -> dict[str, str]:
     (example,) = examples(TASKS["ioi"], 1, seed=0)
     answers = ((space + example.answer,), (space + example.corrupt_answer,))
-    return prompt_csv.cells_of(PromptRow(example.prompt, example.corrupt_prompt, *answers))
+    return prompts_csv.cells_of(PromptRow(example.prompt, example.corrupt_prompt, *answers))
 
 
 def read(records: Sequence[dict[str, str]]) -> tuple[dict[int, PromptRow], list[str]]:
@@ -143,7 +144,7 @@ def read(records: Sequence[dict[str, str]]) -> tuple[dict[int, PromptRow], list[
     for number, cells in enumerate(records, 1):
         if any(cells.values()):
             try:
-                rows[number] = prompt_csv.row_of_texts(number, cells)
+                rows[number] = prompts_csv.row_of_texts(number, cells)
             except UserError as error:
                 problems.append(str(error))
     return rows, problems
@@ -162,7 +163,7 @@ def take_upload(pair: Pair) -> None:
         return
     first, most = int(st.session_state.get(FIRST) or 1), int(st.session_state.get(MANY) or MOST_ROWS)
     try:
-        read = prompt_csv.read_csv(file.getvalue(), pair, most, first)
+        read = prompts_csv.read_csv(file.getvalue(), pair, most, first)
     except UserError as error:
         st.session_state[REFUSED] = f"{file.name}: {error}"
         return
@@ -174,7 +175,7 @@ def take_upload(pair: Pair) -> None:
 
 
 def fill(rows: Sequence[PromptRow]) -> None:
-    st.session_state[NOW] = [prompt_csv.cells_of(row) for row in rows]
+    st.session_state[NOW] = [prompts_csv.cells_of(row) for row in rows]
     st.session_state[TIMES] = st.session_state.get(TIMES, 0) + 1
 
 
@@ -218,8 +219,8 @@ def show_row(number: int, checked: CheckedRow) -> None:
     look = widgets.look()
     with st.container(border=True):
         st.markdown(f"**Row {number}**")
-        st.html(alignment.aligned(checked.prompt, ("clean", "corrupted"), look))
-        st.html(alignment.aligned(checked.answer, ("answer", "foil"), look))
+        st.html(token_text.aligned(checked.prompt, ("clean", "corrupted"), look))
+        st.html(token_text.aligned(checked.answer, ("answer", "foil"), look))
         for what, texts in (("right", checked.row.answers), ("wrong", checked.row.foils)):
             if len(texts) > 1:
                 st.caption(widgets.plain(f"Also {what}: {', '.join(map(repr, texts[1:]))}"))
@@ -251,12 +252,12 @@ def save_box(pair: Pair, checked: list[CheckedRow], ready: bool) -> None:
 
 def save_and_compute(pair: Pair, rows: list[PromptRow], repeated: int) -> None:
     try:
-        kept = own.save(rows, st.session_state.get(TITLE) or "", pair.name, repeated)
+        kept = own_prompts.save(rows, st.session_state.get(TITLE) or "", pair.name, repeated)
     except UserError as error:
         st.session_state["submit error"] = str(error)
         return
     st.session_state[SAVED] = kept.name
-    dtype = standing.dtype_of(pair, pipeline.list_runs())
+    dtype = availability.dtype_of(pair, pipeline.list_runs())
     models = ("arm", "mdm", CONTROL)
     specs = [RunSpec(pair=pair.name, model=m, task=kept.name, n=len(kept), dtype=dtype) for m in models]
     widgets.submit(specs, f"{pair.title}, {kept.title}")
@@ -264,7 +265,7 @@ def save_and_compute(pair: Pair, rows: list[PromptRow], repeated: int) -> None:
 
 def saved_note() -> None:
     """After saving: where the circuits will be."""
-    kept = next((one for one in own.saved_sets() if one.name == st.session_state.get(SAVED)), None)
+    kept = next((one for one in own_prompts.saved_sets() if one.name == st.session_state.get(SAVED)), None)
     if kept:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.success(f"Saved as {widgets.plain(kept.title)}.", icon=":material/check:", width=420)
@@ -278,7 +279,7 @@ def link(kept: OwnPrompts, label: str) -> None:
 
 def saved() -> None:
     st.header("Saved", divider="gray")
-    found = own.saved_sets()
+    found = own_prompts.saved_sets()
     if not found:
         st.caption("No prompts are saved yet. They are kept on this machine, beside the cache.")
         return
@@ -303,9 +304,9 @@ def show_saved(kept: OwnPrompts) -> None:
 
 def downloads(kept: OwnPrompts) -> None:
     """The rows with their answers as text, and as EAP-IG has them where every answer is one token of the pair."""
-    files = {"Answers as text": (prompt_csv.write_csv(kept.rows), f"{kept.name}.csv")}
+    files = {"Answers as text": (prompts_csv.write_csv(kept.rows), f"{kept.name}.csv")}
     try:
-        ids = prompt_csv.write_id_csv(kept.rows, pair_named(kept.pair))
+        ids = prompts_csv.write_id_csv(kept.rows, pair_named(kept.pair))
         files["Answers as token ids (EAP-IG)"] = (ids, f"{kept.name}-ids.csv")
     except UserError:
         st.caption("The answers are not one token each, so there is no file with token ids.")
@@ -323,7 +324,7 @@ def edit(kept: OwnPrompts) -> None:
 
 
 def delete(kept: OwnPrompts) -> None:
-    own.delete(kept.name)
+    own_prompts.delete(kept.name)
 
 
 show(page)

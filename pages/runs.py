@@ -6,20 +6,21 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from engine import bundle, pipeline
-from engine.ability import can_do
 from engine.errors import UserError
-from engine.export import FORMATS, file_name
-from engine.pairs import pairs
-from engine.records import Run, short_key
-from engine.spec import CONTROL, DTYPES, METHODS, METRICS, ORDERS, RunSpec
+from engine.exchange import bundle
+from engine.exchange.export import FORMATS, file_name
+from engine.models.pairs import pairs
+from engine.runs import pipeline
+from engine.runs.records import Run, short_key
+from engine.runs.solvable import can_do
+from engine.runs.spec import CONTROL, DTYPES, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import available, task_named, task_names
-from pages.parts import resources, standing, widgets
-from pages.parts.entry import show
-from pages.parts.kept_pairs import kept_pairs
-from pages.parts.standing import title_of_task
-from pages.parts.state import AUTO
-from pages.parts.watching import job_card, watch_jobs
+from pages.panels.kept_pairs import kept_pairs
+from pages.shared import availability, cached_reads, widgets
+from pages.shared.availability import title_of_task
+from pages.shared.entry import show
+from pages.shared.jobs_panel import job_card, watch_jobs
+from pages.shared.state import AUTO
 
 TAKEN = "bundle taken"  # in the session only: the file that was uploaded last and what came of it
 LARGEST = 2**30  # bytes of tables that a download is made of
@@ -41,7 +42,7 @@ def page() -> None:
 
 def start() -> None:
     runs = pipeline.list_runs()
-    dtypes = {name: standing.dtype_of(pair, runs) for name, pair in pairs().items()}
+    dtypes = {name: availability.dtype_of(pair, runs) for name, pair in pairs().items()}
     known = {name: pair for name, pair in pairs().items() if not pipeline.obstacle(RunSpec(name, dtype=dtypes[name]))}
     with st.expander("Start a run", icon=":material/play_arrow:"), st.form("start", border=False):
         away = len(pairs()) - len(known)
@@ -135,7 +136,7 @@ def hand_on(runs: list[Run]) -> None:
 
 def jobs() -> None:
     st.header("Jobs", divider="gray")
-    found = resources.job_queue().jobs()
+    found = cached_reads.job_queue().jobs()
     if not found:
         st.caption("No job since the app was started. Start a run above, or compute what is missing on the overview.")
         return
@@ -238,7 +239,7 @@ def download(run: Run) -> None:
 
 
 def _exporter(run: Run, k: int, kind: str, part: str) -> Callable[[], bytes]:
-    return lambda: resources.exported(run.key, k, kind, part)
+    return lambda: cached_reads.exported(run.key, k, kind, part)
 
 
 def _delete(keys: list[str]) -> None:

@@ -27,8 +27,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from engine.pairs import pair_named
-from engine.tokenizer import build_tokenizer
+from engine.models.pairs import pair_named
+from engine.training.word_tokenizer import build_tokenizer
 
 LAYERS = 2
 NARROW = {"hidden_size": 16, "intermediate_size": 12, "num_hidden_layers": LAYERS, "num_attention_heads": 4}

@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine a second thre
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from engine import pipeline
+    from engine.runs import pipeline
 
     monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "circuits.duckdb"))
     monkeypatch.delenv("CIRCUITS_PAIRS", raising=False)

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.bins import BINS
-from engine.graph import Graph
-from engine.spec import RunSpec
+from engine.circuits.graph import Graph
+from engine.inspection.bins import BINS
+from engine.runs.spec import RunSpec
 from engine.tasks import Example, task_named
 
 N_NEURONS = 24

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from engine.circuits.graph import Graph
 from engine.errors import UserError
-from engine.graph import Graph
-from engine.records import Progress, RunMeta, RunTables
-from engine.spec import RunSpec
+from engine.runs.records import Progress, RunMeta, RunTables
+from engine.runs.spec import RunSpec
 from engine.tasks import Example, examples, task_named
 from tests.fake_components import HOSTILE, N_NEURONS, component_tables
 

@@ -1,7 +1,8 @@
 """The plain way to score edges: one input per destination, autograd through it, one dot product per edge.
 
 Works on models that have a key and value head per query head (`tiny.with_own_keys`), so that every destination of
-METHOD has a hook of its own. Slow, short, and independent of the head-space algebra in engine/attribution.py.
+METHOD has a hook of its own. Slow, short, and independent of the head-space algebra in
+engine/attribution/edge_scores.py.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.attribution import integration_points
-from engine.metrics import at_sites, row_metrics
-from engine.models import Model
-from engine.sites import Row
+from engine.attribution.edge_scores import integration_points
+from engine.attribution.metrics import at_sites, row_metrics
+from engine.attribution.sites import Row
+from engine.models.model import Model
 
 
 def destination_hooks(model: Model) -> list[tuple[str, int | None]]:

@@ -19,11 +19,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from engine.denoise import reveal_order
-from engine.encoding import Encoded
-from engine.models import Model, wrap
-from engine.sites import Row, arm_rows, mdm_rows
-from engine.tokenizer import MASK, build_tokenizer
+from engine.attribution.sites import Row, arm_rows, mdm_rows
+from engine.models.decoding import reveal_order
+from engine.models.encoding import Encoded
+from engine.models.model import Model, wrap
+from engine.training.word_tokenizer import MASK, build_tokenizer
 
 VOCAB = 61
 SHARED = {"vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from engine.errors import UserError
-from engine.tasks import base, countdown_file, own
+from engine.tasks import base, own_prompts
 from engine.tasks.base import Example, Listed, Split, Task, WordTask
-from engine.tasks.countdown import Countdown
-from engine.tasks.countdown_file import ProblemFile
+from engine.tasks.countdown import problem_file
+from engine.tasks.countdown.embedded import Countdown
+from engine.tasks.countdown.problem_file import ProblemFile
 from engine.tasks.greater_than import GreaterThan
 from engine.tasks.ioi import IOI
 from engine.tasks.natural import spoken
-from engine.tasks.own import OwnPrompts
+from engine.tasks.own_prompts import OwnPrompts
 from engine.tasks.sudoku import Sudoku
 
 __all__ = [
@@ -34,10 +35,10 @@ TASKS: dict[str, WordTask] = {task.name: task for task in (IOI(), GreaterThan(),
 
 def task_named(name: str) -> Task:
     """The task of that name; UserError when its rows are gone, or one that lists the names there are."""
-    if own.is_own(name):
-        return own.load(name)
-    if countdown_file.is_problem_file(name):
-        return countdown_file.load(name)
+    if own_prompts.is_own(name):
+        return own_prompts.load(name)
+    if problem_file.is_problem_file(name):
+        return problem_file.load(name)
     if name not in TASKS:
         raise UserError(f"There is no task called {name!r}. Choose one of: {', '.join(task_names())}.")
     return TASKS[name]
@@ -45,15 +46,15 @@ def task_named(name: str) -> Task:
 
 def task_names() -> list[str]:
     """The tasks there are, then the own prompts and the files of problems that were kept, newest last."""
-    kept = (*own.saved_sets(), *countdown_file.saved_files())
+    kept = (*own_prompts.saved_sets(), *problem_file.saved_files())
     return [*TASKS, *(found.name for found in kept)]
 
 
 def measured_on(name: str) -> str:
     """What the accuracy of a task of that name is measured on."""
-    if own.is_own(name):
+    if own_prompts.is_own(name):
         return "own prompts"
-    return "problems of a file" if countdown_file.is_problem_file(name) else "held-out problems"
+    return "problems of a file" if problem_file.is_problem_file(name) else "held-out problems"
 
 
 def available(task: Task, n: int) -> int:

@@ -15,8 +15,8 @@ import random
 import re
 from typing import TYPE_CHECKING
 
-from engine.encoding import Ids, spell
 from engine.errors import UserError
+from engine.models.encoding import Ids, spell
 from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, Task, split_of
 from engine.tasks.natural import Natural
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
-from engine.encoding import encode, spell
 from engine.errors import UserError
+from engine.models.encoding import encode, spell
 from engine.tasks.base import Example, Split, Task
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from functools import cache
 from itertools import permutations, product
 from typing import TYPE_CHECKING
 
-from engine.encoding import spell
+from engine.models.encoding import spell
 from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, Task, split_of
 from engine.tasks.natural import SHOT, SHOTS, Natural, pieces
 

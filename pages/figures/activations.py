@@ -14,9 +14,9 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from engine import bins
-from engine.pipeline import LayerHistogram
-from engine.uncertainty import BandContrast, Bands
+from engine.circuits.intervals import BandContrast, Bands
+from engine.inspection import bins
+from engine.runs.pipeline import LayerHistogram
 from pages.figures.palette import DASH, NAME, Palette
 
 TARGETS = "targets"  # the trace that is clicked

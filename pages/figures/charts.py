@@ -13,8 +13,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from engine.circuit import SplitHalf, chance_at, jaccard_at
-from engine.pipeline import LayerLens, NodeLens, OverlapCurve
+from engine.circuits.comparison import SplitHalf, chance_at, jaccard_at
+from engine.runs.pipeline import LayerLens, NodeLens, OverlapCurve
 from pages.figures.palette import NAME, Palette
 from pages.figures.unchecked import unchecked_figure
 

@@ -2,8 +2,9 @@
 
 1. `layout` places every node of an architecture, whatever is drawn.
 2. `top_edges` takes the K strongest edges of a model and says which of them the other model has too.
-3. `circuit_figure` draws those of them that filters keep (engine/filters.py): one path per class of edge and width, one
-   trace of nodes that answers clicks. What a node looks like, and what is said of it, is of the whole circuit.
+3. `circuit_figure` draws those of them that filters keep (engine/circuits/filters.py): one path per class of edge and
+   width, one trace of nodes that answers clicks. What a node looks like, and what is said of it, is of the whole
+   circuit.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from engine.circuit import endpoints, importance
-from engine.graph import Graph
+from engine.circuits.comparison import endpoints, importance
+from engine.circuits.graph import Graph
 from pages.figures.palette import DASH, NAME, SYMBOL, Palette
 from pages.figures.unchecked import unchecked_figure
 

@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from engine import bins
+from engine.inspection import bins
 from pages.figures.charts import as_text, visible
 from pages.figures.palette import NAME, Palette
 
@@ -94,7 +94,7 @@ def promoted_said(promoted: Mapping[str, Sequence[Sequence[str]]]) -> NDArray[np
 
 
 def histogram_figure(counts: Mapping[str, Sequence[int]], look: Palette) -> go.Figure:
-    """How often a neuron has which activation, by model: the bins of engine/bins.py, counts on a logarithmic axis."""
+    """How often a neuron has which activation, by model: bins of engine/inspection/bins.py, counts on a log axis."""
     figure = go.Figure()
     labels = [bins.label(index) for index in range(bins.BINS)]
     dash = {"arm": "solid", "mdm": "dot"}

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Page, expect
 
-from engine import bins
+from engine.inspection import bins
 from pages.figures.activations import TARGETS
 from tests.browser.app import wait_until_still
 

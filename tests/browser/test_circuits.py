@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from engine.graph import Graph
+from engine.circuits.graph import Graph
 from pages.figures.circuit import NODE_TRACE
 from tests.browser.app import wait_until_still
 from tests.fakes import HOSTILE

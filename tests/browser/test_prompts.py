@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from engine.prompt_csv import write_csv
-from engine.tasks.own import PromptRow
+from engine.exchange.prompts_csv import write_csv
+from engine.tasks.own_prompts import PromptRow
 from tests.browser.app import running_app, wait_until_still
 from tests.fakes import HOSTILE
 

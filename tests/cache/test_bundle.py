@@ -15,8 +15,8 @@ import pytest
 from cache import bundle
 from cache.bundle import BundleError, opened
 from cache.store import SORTED_BY, RunRow, Side, Store, StoreError
-from engine.pipeline import ignore
-from engine.spec import RunSpec
+from engine.runs.pipeline import ignore
+from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 
 TABLES = tiny_compute(RunSpec(n=4), ignore).tables

@@ -12,8 +12,8 @@ import duckdb
 import pytest
 
 from cache import opening
+from cache.migrations import MIGRATIONS
 from cache.opening import wal_of
-from cache.schema import MIGRATIONS
 from cache.store import Store, StoreError
 from tests.cache.test_store import TABLES, row
 
@@ -168,9 +168,9 @@ def test_what_was_begun_is_gone_on_with(tmp_path: Path, began: int, monkeypatch:
     """Somebody was stopped after making the file, or between two migrations."""
     path = tmp_path / "c.duckdb"
     if began:
-        monkeypatch.setattr("cache.schema.MIGRATIONS", MIGRATIONS[:began])
+        monkeypatch.setattr("cache.migrations.MIGRATIONS", MIGRATIONS[:began])
         Store(path).close()
-        monkeypatch.setattr("cache.schema.MIGRATIONS", MIGRATIONS)
+        monkeypatch.setattr("cache.migrations.MIGRATIONS", MIGRATIONS)
     else:
         foreign()(path)
     cache(path)

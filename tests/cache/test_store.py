@@ -17,8 +17,8 @@ import pyarrow as pa
 import pytest
 
 from cache.store import EDGES, SORTED_BY, RunRow, Side, Store
-from engine.pipeline import ignore
-from engine.spec import RunSpec
+from engine.runs.pipeline import ignore
+from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 
 TABLES = tiny_compute(RunSpec(n=4), ignore).tables

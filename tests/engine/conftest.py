@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import pipeline
+from engine.runs import pipeline
 from tests.fakes import register_fake_pair
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import memory, pipeline
 from engine.__main__ import main
-from engine.memory import GIB
+from engine.runs import device_plan, pipeline
+from engine.runs.device_plan import GIB
 from tests.fakes import tiny_compute
 
 
@@ -16,8 +16,8 @@ from tests.fakes import tiny_compute
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """24 GiB, no GPU, nothing downloaded."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(memory, "cpu_memory", lambda: (24 * GIB, 20 * GIB))
-    monkeypatch.setattr(memory, "_gpus", tuple)
+    monkeypatch.setattr(device_plan, "cpu_memory", lambda: (24 * GIB, 20 * GIB))
+    monkeypatch.setattr(device_plan, "_gpus", tuple)
 
 
 @pytest.mark.usefixtures("machine")

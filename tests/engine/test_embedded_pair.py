@@ -12,11 +12,11 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer
 
 from engine import settings
-from engine.accuracy import measure_accuracy
-from engine.models import load_model
-from engine.pairs import pair_named
+from engine.models.model import load_model
+from engine.models.pairs import pair_named
 from engine.tasks import TASKS
-from engine.tokenizer import build_tokenizer, vocabulary
+from engine.tasks.accuracy import measure_accuracy
+from engine.training.word_tokenizer import build_tokenizer, vocabulary
 
 PAIR = pair_named("embedded")
 SEED = 12345  # not that of the card's problems

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import pipeline
 from engine.__main__ import main
 from engine.errors import UserError
-from engine.pairs import pair_named
-from engine.records import RunTables
-from engine.spec import LARGEST_SEED, RunSpec
-from engine.tasks import own
+from engine.models.pairs import pair_named
+from engine.runs import pipeline
+from engine.runs.records import RunTables
+from engine.runs.spec import LARGEST_SEED, RunSpec
+from engine.tasks import own_prompts
 from tests.fakes import tiny_compute
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,7 +180,7 @@ def test_what_a_run_needs_stays_when_a_later_one_fails(place: Path, capsys: pyte
 
     for command in (["compare", "--k", "7"], ["run"]):
         assert "It does not load" in refused([*command, "--prompts", f"{place}/rows.csv"], capsys, only_the_arm)
-        (kept,) = own.saved_sets()
+        (kept,) = own_prompts.saved_sets()
         assert [run.spec.task for run in pipeline.list_runs()] == [kept.name]
 
 
@@ -191,7 +191,7 @@ def test_prompts_that_were_there_keep_their_title(place: Path, capsys: pytest.Ca
     (place / "rows.csv").rename(place / "other.csv")
     before = listing(place)
     refused(["compare", "--prompts", f"{place}/other.csv", "--k", "99999999"], capsys)
-    assert listing(place) == before and [one.title for one in own.saved_sets()] == ["rows"]
+    assert listing(place) == before and [one.title for one in own_prompts.saved_sets()] == ["rows"]
 
 
 @pytest.mark.parametrize("flags", [["--mask-token", "<mask>"], [], ["--shifted"], ["--not-shifted"]])

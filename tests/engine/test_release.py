@@ -14,15 +14,15 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from engine import compute as computing
-from engine import models
-from engine.batching import release
 from engine.errors import UserError
-from engine.models import Model
-from engine.pair import Pair
-from engine.records import Progress
-from engine.spec import RunSpec
-from engine.tokenizer import build_tokenizer, vocabulary
+from engine.models import model as models
+from engine.models.batching import release
+from engine.models.model import Model
+from engine.models.pair import Pair
+from engine.runs import compute
+from engine.runs.records import Progress
+from engine.runs.spec import RunSpec
+from engine.training.word_tokenizer import build_tokenizer, vocabulary
 from tests import checkpoints
 from tests.checkpoints import Format
 
@@ -84,9 +84,9 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSpec:
     for seed, name in enumerate(("arm", "mdm")):
         checkpoints.write(tmp_path / name, Format(checkpoints.qwen2(words, tied=False), config), seed)
     pair = Pair("tiny", "Tiny", str(tmp_path / "arm"), str(tmp_path / "mdm"), mask_id=3, prompts="words")
-    monkeypatch.setattr(computing, "pair_named", lambda name: pair)
-    monkeypatch.setattr(computing, "ACCURACY_EXAMPLES", 2)
-    monkeypatch.setattr(computing, "STEPS_EXAMPLES", 2)
+    monkeypatch.setattr(compute, "pair_named", lambda name: pair)
+    monkeypatch.setattr(compute, "ACCURACY_EXAMPLES", 2)
+    monkeypatch.setattr(compute, "STEPS_EXAMPLES", 2)
     return RunSpec(pair="tiny", n=2, points=1)
 
 
@@ -103,7 +103,7 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         seen.extend((weakref.ref(loaded.plain), weakref.ref(loaded.bridge)))
         return loaded
 
-    monkeypatch.setattr(computing, "load", watched)
+    monkeypatch.setattr(compute, "load", watched)
     yield counts
     gc.collect()
     assert [one() for one in seen if one() is not None] == []
@@ -111,7 +111,7 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 def test_one_model_at_a_time(spec: RunSpec, alive: list[int]) -> None:
     for model in ("arm", "mdm"):
-        computing.compute(RunSpec(**{**spec.as_dict(), "model": model, "task": "greater_than"}), lambda progress: None)
+        compute.compute(RunSpec(**{**spec.as_dict(), "model": model, "task": "greater_than"}), lambda progress: None)
     assert alive == [0, 0]
 
 
@@ -122,5 +122,5 @@ def test_a_run_that_fails_leaves_no_model_behind(spec: RunSpec, alive: list[int]
 
     for _ in range(2):
         with pytest.raises(UserError, match="stopped"):
-            computing.compute(spec, stop)
+            compute.compute(spec, stop)
     assert alive == [0, 0]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import pipeline, settings
+from engine import settings
 from engine.__main__ import main
+from engine.runs import pipeline
 
 COMMANDS = {
     "list": ["list"],

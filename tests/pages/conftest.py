@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
-from engine import pipeline
-from engine.jobs import JobQueue
-from engine.spec import RunSpec
-from pages.parts import resources
+from engine.runs import pipeline
+from engine.runs.jobs import JobQueue
+from engine.runs.spec import RunSpec
+from pages.shared import cached_reads
 from tests.fakes import fake_compute, register_fake_pair
 
 MODELS = ("arm", "mdm", "control", "step:0", "step:100")
@@ -70,7 +70,7 @@ def queue_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], JobQue
     def make(function: str) -> JobQueue:
         queue = JobQueue(f"tests.fakes:{function}", grace=2.0)
         made.append(queue)
-        monkeypatch.setattr(resources, "job_queue", lambda: queue)
+        monkeypatch.setattr(cached_reads, "job_queue", lambda: queue)
         return queue
 
     make("tiny_compute")

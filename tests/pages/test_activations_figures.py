@@ -6,9 +6,9 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from engine import bins
-from engine.pipeline import LayerHistogram
-from engine.uncertainty import BandContrast, Bands, mean_contrast
+from engine.circuits.intervals import BandContrast, Bands, mean_contrast
+from engine.inspection import bins
+from engine.runs.pipeline import LayerHistogram
 from pages.figures import activations as drawing
 from pages.figures import palette
 

@@ -16,18 +16,20 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine import bins, circuit, pipeline, uncertainty
-from engine.graph import Graph
-from engine.jobs import JobQueue
-from engine.pairs import pair_named
-from engine.records import Progress, Run, RunTables
-from engine.spec import RunSpec
-from engine.uncertainty import Scored
+from engine.circuits import comparison, intervals
+from engine.circuits.graph import Graph
+from engine.circuits.intervals import Scored
+from engine.inspection import bins
+from engine.models.pairs import pair_named
+from engine.runs import pipeline
+from engine.runs.jobs import JobQueue
+from engine.runs.records import Progress, Run, RunTables
+from engine.runs.spec import RunSpec
 from pages.figures.activations import TARGETS
-from pages.parts import activation_files as files
-from pages.parts import state
-from pages.parts.asking import Asked
-from pages.parts.state import Question
+from pages.panels import activation_files as files
+from pages.shared import state
+from pages.shared.run_selector import Asked
+from pages.shared.state import Question
 from tests.fakes import HOSTILE, fake_compute
 from tests.pages.test_pages import app, figures, texts, until
 
@@ -99,8 +101,8 @@ def test_early_shares_and_their_ratio_are_the_engines(boundary: int) -> None:
     for run in (arm, mdm):
         table = pipeline.edge_table(run.key, limit=K)
         sides.append(Scored(table.edge, table.score, pipeline.edge_blocks(run.key)))
-    at = circuit.compare(arm.meta.graph, *(pipeline.edge_table(run.key, limit=K) for run in (arm, mdm)), K, boundary)
-    ratio = uncertainty.specialisation(arm.meta.graph, sides[0], sides[1], 64, boundary).early_ratio
+    at = comparison.compare(arm.meta.graph, *(pipeline.edge_table(run.key, limit=K) for run in (arm, mdm)), K, boundary)
+    ratio = intervals.specialisation(arm.meta.graph, sides[0], sides[1], 64, boundary).early_ratio
     assert ratio.value == pytest.approx(at.early_ratio, rel=1e-5)
     said = f"Ratio MDM / ARM: {at.early_ratio:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
     assert said in texts(page)
@@ -111,7 +113,7 @@ def test_early_shares_and_their_ratio_are_the_engines(boundary: int) -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_early_boundary_is_a_third_unless_it_is_moved() -> None:
     page = app("activations")
-    assert page.slider(key=state.EARLY).value == circuit.early_boundary(6)
+    assert page.slider(key=state.EARLY).value == comparison.early_boundary(6)
     page.slider(key=state.EARLY).set_value(6).run()
     assert "(first 6 of 6 layers): ARM 100.0%" in texts(page)
 
@@ -187,14 +189,14 @@ def test_norms_of_the_residual_stand_at_their_position() -> None:
 def test_the_table_tells_how_specialised_both_are_and_the_difference() -> None:
     page = app("activations", task="countdown", k=str(K))
     arm, mdm = runs("countdown")
-    at = circuit.compare(arm.meta.graph, *(pipeline.edge_table(run.key, limit=K) for run in (arm, mdm)), K)
+    at = comparison.compare(arm.meta.graph, *(pipeline.edge_table(run.key, limit=K) for run in (arm, mdm)), K)
     rows = spread(page)
     number = rows[f"Circuit at K = {K}: effective components"]
     assert number["ARM"].startswith(f"{at.arm.effective_number:.1f} (")
     assert number["MDM"].startswith(f"{at.mdm.effective_number:.1f} (")
     assert number["ARM - MDM"].startswith(f"{at.arm.effective_number - at.mdm.effective_number:.1f} (")
     table = pipeline.neurons(arm.key, None, ("attribution", "half_a", "half_b")).to_pydict()
-    values = [circuit.gini(np.abs(table[name])) for name in ("attribution", "half_a", "half_b")]
+    values = [comparison.gini(np.abs(table[name])) for name in ("attribution", "half_a", "half_b")]
     assert rows["MLP neurons: Gini"]["ARM"] == f"{values[0]:.3f} ({values[1]:.3f} / {values[2]:.3f})"
     lens = [np.mean(pipeline.lens_layers(run.key)["residual_entropy"].to_pylist()) for run in (arm, mdm)]
     told = rows["Residual lens: entropy, nats"]["ARM - MDM"]

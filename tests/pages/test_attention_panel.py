@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine import pipeline
-from engine.records import Progress, RunTables
-from engine.spec import RunSpec
+from engine.runs import pipeline
+from engine.runs.records import Progress, RunTables
+from engine.runs.spec import RunSpec
 from pages.figures.attention import CLEAR, verdict
-from pages.parts import state
+from pages.shared import state
 from tests.fakes import GRAPH, tiny_compute
 from tests.pages.test_denoising_page import values
 from tests.pages.test_pages import app, figures, texts
@@ -24,10 +24,10 @@ NODE = GRAPH.head(2, 3)
 
 
 def panel(task: str, node: int, n: int, example: int | None) -> None:
-    from engine import pipeline
-    from engine.spec import RunSpec
-    from pages.parts.attention import attention_panel
-    from pages.parts.sides import Side, Sides
+    from engine.runs import pipeline
+    from engine.runs.spec import RunSpec
+    from pages.panels.attention import attention_panel
+    from pages.shared.sides import Side, Sides
 
     arm, mdm = (pipeline.find(RunSpec(task=task, model=model, n=n)) for model in ("arm", "mdm"))
     sides = Sides(arm.meta.graph, 50, Side("arm", arm, "total"), Side("mdm", mdm, "total"))

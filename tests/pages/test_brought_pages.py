@@ -9,12 +9,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from engine import bundle, memory, pairs, pipeline, settings
-from engine.folder_pair import pair_of_two
-from engine.jobs import JobQueue
-from engine.records import Progress, RunTables
-from engine.spec import RunSpec
-from pages.parts import state
+from engine import settings
+from engine.exchange import bundle
+from engine.models import pairs
+from engine.runs import device_plan, pipeline
+from engine.runs.folder_pair import pair_of_two
+from engine.runs.jobs import JobQueue
+from engine.runs.records import Progress, RunTables
+from engine.runs.spec import RunSpec
+from pages.shared import state
 from tests.fakes import REMARK, fake_compute, fake_model, register_fake_pair
 from tests.pages.test_pages import app, figures, overlap, texts
 
@@ -181,7 +184,7 @@ def test_a_pair_that_does_not_fit_says_how_large_it_is(tmp_path: Path, monkeypat
     monkeypatch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(tmp_path / "models", "large")))
     for model in ("arm", "mdm"):
         fake_model(tmp_path / "models" / model, model, **shape)
-    monkeypatch.setattr(memory, "devices", lambda: [memory.Device("cpu", 2**30, 2**30)])
+    monkeypatch.setattr(device_plan, "devices", lambda: [device_plan.Device("cpu", 2**30, 2**30)])
     (large,) = [expander for expander in app().expander if expander.label == "Fake pair"]
     assert "but there are 1.0 GiB on this machine" in large.markdown[0].value.replace("\\", "")
     page = app("circuits", pair="large")

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine import pipeline
-from engine.jobs import JobQueue
-from engine.records import Progress, Run, RunTables
-from engine.spec import RunSpec
-from pages.parts import state, walks
-from pages.parts.asking import Asked
+from engine.runs import pipeline
+from engine.runs.jobs import JobQueue
+from engine.runs.records import Progress, Run, RunTables
+from engine.runs.spec import RunSpec
+from pages.panels import trajectories
+from pages.shared import state
+from pages.shared.run_selector import Asked
 from tests.fake_components import SAMPLERS as FAKE_SAMPLERS
 from tests.fakes import fake_compute
 from tests.pages.test_pages import app, figures, texts, until
@@ -81,11 +82,11 @@ def test_every_sampler_is_offered_and_draws_its_own_trajectory() -> None:
     _, mdm = runs()
     page = app("denoising", task="countdown")
     box = page.selectbox(key=state.SAMPLER)
-    assert box.options == list(FAKE_SAMPLERS) == list(walks.SAMPLERS)
+    assert box.options == list(FAKE_SAMPLERS) == list(trajectories.SAMPLERS)
     for sampler in FAKE_SAMPLERS:
         page.selectbox(key=state.SAMPLER).set_value(sampler).run()
         assert not page.exception
-        assert walks.SAMPLERS[sampler] in texts(page)
+        assert trajectories.SAMPLERS[sampler] in texts(page)
         (shown,) = drawn(page, '"confidence"')
         revealed = next(trace for trace in shown["data"] if trace["name"] == "revealed")
         steps = pipeline.trajectories(mdm.key, sampler, 0)
@@ -237,19 +238,19 @@ def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
 def test_the_downloads_hold_what_the_run_holds() -> None:
     arm, mdm = runs()
     row = pipeline.examples(mdm.key)[1]
-    look = walks.Look(Asked(None, None, arm, mdm, 50), 1, row, 11)  # type: ignore[arg-type]
-    walked = list(csv.DictReader(io.StringIO(walks.walks_csv(look).decode())))
+    look = trajectories.Look(Asked(None, None, arm, mdm, 50), 1, row, 11)  # type: ignore[arg-type]
+    walked = list(csv.DictReader(io.StringIO(trajectories.walks_csv(look).decode())))
     assert len(walked) == len(FAKE_SAMPLERS) * 11 * 11
     assert sum(cell["state"] == "revealed" for cell in walked) == len(FAKE_SAMPLERS) * 11
-    lens = list(csv.DictReader(io.StringIO(walks.lens_csv(look).decode())))
+    lens = list(csv.DictReader(io.StringIO(trajectories.lens_csv(look).decode())))
     assert len(lens) == sum(pipeline.position_lens(run.key, 1).num_rows for run in (arm, mdm))
     assert {cell["answer"] for cell in lens if cell["position"] == "1"} == {row.answer[1]}
-    steps = list(csv.DictReader(io.StringIO(walks.steps_csv(look.asked).decode())))
+    steps = list(csv.DictReader(io.StringIO(trajectories.steps_csv(look.asked).decode())))
     assert len(steps) == len(mdm.meta.parts) * (len(mdm.meta.parts) + len(arm.meta.parts))
     expected = pipeline.overlap(mdm.key, arm.key, 50, "step-01", "site-04")
     found = next(r for r in steps if (r["step"], r["model"], r["part"]) == ("step-01", "arm", "site-04"))
     assert float(found["jaccard"]) == pytest.approx(expected)
-    solved = list(csv.DictReader(io.StringIO(walks.accuracy_csv(mdm).decode())))
+    solved = list(csv.DictReader(io.StringIO(trajectories.accuracy_csv(mdm).decode())))
     assert [int(r["steps"]) for r in solved] == [1, 2, 4, 11]
     assert all(float(r["low"]) - 1e-9 <= int(r["correct"]) / 200 <= float(r["high"]) + 1e-9 for r in solved)
 

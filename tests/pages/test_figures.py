@@ -11,13 +11,13 @@ import plotly.graph_objects as go
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from engine import circuit
-from engine.filters import CLASSES, KINDS, SIGNS, Filters, choose
-from engine.graph import Graph
-from engine.pipeline import LayerLens, NodeLens, OverlapCurve
+from engine.circuits import comparison
+from engine.circuits.filters import CLASSES, KINDS, SIGNS, Filters, choose
+from engine.circuits.graph import Graph
+from engine.runs.pipeline import LayerLens, NodeLens, OverlapCurve
 from pages.figures import charts, palette
 from pages.figures import circuit as drawing
-from pages.parts.state import k_options
+from pages.shared.state import k_options
 
 GRAPH = Graph(3, 2)
 LOOK = palette.LIGHT
@@ -39,7 +39,7 @@ def scores(seed: int, graph: Graph = GRAPH) -> np.ndarray:
 
 def both(k: int, graph: Graph = GRAPH, seed: int = 1) -> tuple[drawing.Edges, drawing.Edges]:
     mine = scores(seed, graph)
-    tables = [(circuit.order_of(s), s) for s in (mine, mine + scores(seed + 1, graph))]
+    tables = [(comparison.order_of(s), s) for s in (mine, mine + scores(seed + 1, graph))]
     (a, of_a), (b, of_b) = tables
     return (
         drawing.top_edges(a[:k], of_a[a[:k]], b[:k]),
@@ -121,7 +121,9 @@ def test_nodes_stay_where_they_are_whatever_is_drawn() -> None:
 @pytest.mark.parametrize("k", [1, 7, 40, GRAPH.n_edges])
 def test_as_many_edges_are_shared_as_the_engine_counts(k: int) -> None:
     arm, mdm = both(k)
-    counted = circuit.shared_counts(circuit.order_of(scores(1)), circuit.order_of(scores(1) + scores(2)))[k - 1]
+    counted = comparison.shared_counts(comparison.order_of(scores(1)), comparison.order_of(scores(1) + scores(2)))[
+        k - 1
+    ]
     assert arm.shared.sum() == mdm.shared.sum() == counted
     assert set(arm.edge[arm.shared]) == set(mdm.edge[mdm.shared])
 
@@ -189,7 +191,7 @@ def test_more_edges_than_can_be_drawn_still_count_for_the_nodes() -> None:
     drawn = figure(edges, graph)
     assert counted(lines(drawn)) == drawing.DRAWN_MOST < len(edges)
     assert sum(int(re.sub(r"\D", "", name.split(" of ")[-1])) for name in names(drawn)) == len(edges)
-    weight = circuit.importance(graph, edges.edge, edges.score)
+    weight = comparison.importance(graph, edges.edge, edges.score)
     sizes = np.array(trace(drawn, drawing.NODE_TRACE).marker.size)
     assert np.array_equal(np.argsort(sizes[1:-1], kind="stable"), np.argsort(weight[1:-1], kind="stable"))
 
@@ -255,23 +257,23 @@ def test_a_graph_of_a_7b_model_stays_small(k: int) -> None:
 
 def test_a_curve_over_a_million_edges_has_few_points() -> None:
     n = LARGE.n_edges
-    sizes = circuit.curve_sizes(n)
+    sizes = comparison.curve_sizes(n)
     curve = charts.curve("ARM with MDM", "pair", OverlapCurve(sizes, (sizes**2 / n).astype(np.int32)))
     assert len(charts.overlap_figure([curve], n, n, 1.0, LOOK).to_json()) < 40_000
 
 
 def test_the_overlap_curve_is_the_jaccard_index_at_every_k() -> None:
-    a, b = circuit.order_of(scores(1)), circuit.order_of(scores(1) + scores(2))
-    sizes, shared = circuit.curve_sizes(GRAPH.n_edges), circuit.shared_counts(a, b)
+    a, b = comparison.order_of(scores(1)), comparison.order_of(scores(1) + scores(2))
+    sizes, shared = comparison.curve_sizes(GRAPH.n_edges), comparison.shared_counts(a, b)
     curve = charts.curve("ARM with MDM", "pair", OverlapCurve(sizes, shared[sizes - 1]))
-    drawn = charts.overlap_figure([curve], GRAPH.n_edges, 12, float(circuit.jaccard(shared)[11]), LOOK)
+    drawn = charts.overlap_figure([curve], GRAPH.n_edges, 12, float(comparison.jaccard(shared)[11]), LOOK)
     line, marker, chance = trace(drawn, "ARM with MDM"), trace(drawn, "K"), trace(drawn, "chance")
     for k, value in zip(line.x, line.y, strict=True):
         one, other = set(a[:k].tolist()), set(b[:k].tolist())
         assert value == pytest.approx(len(one & other) / len(one | other))
     expected = len(set(a[:12].tolist()) & set(b[:12].tolist()))
     assert (marker.x[0], marker.y[0]) == (12, pytest.approx(expected / (24 - expected)))
-    assert chance.y == pytest.approx([circuit.chance(int(k), GRAPH.n_edges) for k in chance.x])
+    assert chance.y == pytest.approx([comparison.chance(int(k), GRAPH.n_edges) for k in chance.x])
 
 
 @pytest.mark.parametrize(
@@ -365,7 +367,7 @@ def test_every_colour_can_be_seen_on_its_background(look: palette.Palette) -> No
 
 def drawn_at_every_k() -> dict[str, go.Figure]:
     """The figures that skip Plotly's checks."""
-    sizes = circuit.curve_sizes(GRAPH.n_edges)
+    sizes = comparison.curve_sizes(GRAPH.n_edges)
     curve = charts.curve("ARM with MDM", "pair", OverlapCurve(sizes, (sizes / 2).astype(np.int32)))
     shares = np.array([0.5, 0.25, 0.25])
     return {

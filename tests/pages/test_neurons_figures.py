@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from engine import bins
+from engine.inspection import bins
 from pages.figures import neurons
 from pages.figures.neurons import Points
 from pages.figures.palette import DARK, LIGHT

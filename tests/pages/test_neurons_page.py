@@ -20,14 +20,16 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
-from engine import pipeline, settings
-from engine.jobs import JobQueue
-from engine.records import Progress, Run, RunTables
-from engine.spec import RunSpec
+from engine import settings
+from engine.runs import pipeline
+from engine.runs.jobs import JobQueue
+from engine.runs.records import Progress, Run, RunTables
+from engine.runs.spec import RunSpec
 from pages.figures import neurons as figures
-from pages.parts import neuron as panel
-from pages.parts import neuron_data, state
-from pages.parts.sides import Side
+from pages.panels import neuron as panel
+from pages.panels import neuron_data
+from pages.shared import state
+from pages.shared.sides import Side
 from tests.fakes import HOSTILE, fake_compute
 from tests.pages.test_pages import app, texts, until
 

@@ -17,15 +17,16 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from engine import memory, pipeline, settings
-from engine.circuit import prune
-from engine.jobs import JobQueue, JobView
-from engine.records import Progress, RunTables
-from engine.spec import RunSpec
+from engine import settings
+from engine.circuits.comparison import prune
+from engine.runs import device_plan, pipeline
+from engine.runs.jobs import JobQueue, JobView
+from engine.runs.records import Progress, RunTables
+from engine.runs.spec import RunSpec
 from engine.tasks import TASKS, task_named
-from pages.parts import resources, state
-from pages.parts.choose_k import SLIDER
-from pages.parts.watching import made, overall, time_left
+from pages.shared import cached_reads, state
+from pages.shared.choose_k import SLIDER
+from pages.shared.jobs_panel import made, overall, time_left
 from tests.fakes import REMARK, remarked_compute, tiny_compute
 
 MODELS = ("arm", "mdm", "control")
@@ -204,7 +205,7 @@ def test_a_pair_without_weights_does_not_hide_the_others(
     file = pair_file.parent / "two.toml"
     file.write_text(more)
     monkeypatch.setenv("CIRCUITS_PAIRS", str(file))
-    monkeypatch.setattr(memory, "devices", lambda: [memory.Device("cpu", 2**33, 2**32)])
+    monkeypatch.setattr(device_plan, "devices", lambda: [device_plan.Device("cpu", 2**33, 2**32)])
     page = app()
     assert page.header[0].value == "Fake pair"
     assert "Gone pair" not in [header.value for header in page.header]
@@ -257,7 +258,7 @@ def test_moving_k_reads_no_edges_within_the_prefix_that_is_kept(monkeypatch: pyt
         return read(key, part, limit)
 
     monkeypatch.setattr(pipeline, "edge_table", watched)
-    monkeypatch.setattr(resources, "PREFIXES", (500, 2**31 - 1))
+    monkeypatch.setattr(cached_reads, "PREFIXES", (500, 2**31 - 1))
     page = app("circuits", k="100")
     before = set(asked)
     assert {limit for _, _, limit in asked} == {500} and len(asked) == len(before)
@@ -546,7 +547,7 @@ def test_pages_need_no_torch(tmp_path: Path) -> None:
 
 def test_what_a_model_sees_is_shown_as_text() -> None:
     def script() -> None:
-        from pages.parts.widgets import token_strip
+        from pages.shared.widgets import token_strip
 
         token_strip(["<b>x</b>", "`y`", "\n"], 0, 2)
 

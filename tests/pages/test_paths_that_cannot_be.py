@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import pipeline
+from engine.runs import pipeline
 from tests.engine.test_settings import OF_A_CACHE, OF_PAIRS, PATHS
 from tests.pages.test_pages import app
 

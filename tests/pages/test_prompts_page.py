@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine import pipeline, prompt_csv, settings
-from engine.jobs import JobQueue
-from engine.pairs import pair_named
-from engine.prompts import align, check
-from engine.tasks import own
-from engine.tasks.own import PromptRow
-from engine.tokens import Token
+from engine import settings
+from engine.exchange import prompts_csv
+from engine.models.light_tokenizer import Token
+from engine.models.pairs import pair_named
+from engine.runs import pipeline
+from engine.runs.jobs import JobQueue
+from engine.tasks import own_prompts
+from engine.tasks.own_prompts import PromptRow
+from engine.tasks.prompt_checks import align, check
 from pages.figures import palette
-from pages.parts.alignment import aligned
+from pages.shared.token_text import aligned
 from tests.fakes import HOSTILE
 from tests.pages.test_pages import APP, TIMEOUT, app, texts, until
 
@@ -39,7 +41,7 @@ def typed(*rows: PromptRow) -> AppTest:
     """The page when these rows were typed."""
     opened = AppTest.from_file(APP, default_timeout=TIMEOUT)
     opened.switch_page("pages/prompts.py")
-    opened.session_state["prompts now"] = [prompt_csv.cells_of(row) for row in rows]
+    opened.session_state["prompts now"] = [prompts_csv.cells_of(row) for row in rows]
     opened.run()
     assert not opened.exception
     return opened
@@ -74,8 +76,8 @@ def test_the_page_begins_with_a_worked_example() -> None:
     page = app("prompts")
     (table,) = page.dataframe
     assert list(table.value.columns) == ["Clean prompt", "Corrupted prompt", "Answer", "Foil"]
-    (row,) = prompt_csv.read_csv(
-        table.value.to_csv(index=False, header=prompt_csv.KNOWN[:4]).encode(), EMBEDDED
+    (row,) = prompts_csv.read_csv(
+        table.value.to_csv(index=False, header=prompts_csv.KNOWN[:4]).encode(), EMBEDDED
     ).rows.values()
     assert check([row], EMBEDDED)[0].problems == ()
     assert shown_tokens(drawn(page)[0])[2::2] == ["<bos>", *row.clean.split()]
@@ -118,7 +120,7 @@ def test_a_misaligned_row_says_which_token_and_cannot_be_saved() -> None:
 
 def test_an_answer_that_is_half_a_list_is_told() -> None:
     page = typed(GOOD)
-    page.session_state["prompts now"] = [{**prompt_csv.cells_of(GOOD), "answer": '["33", 34]'}]
+    page.session_state["prompts now"] = [{**prompts_csv.cells_of(GOOD), "answer": '["33", 34]'}]
     page.session_state["prompts filled times"] = 1
     page.run()
     assert page.error[0].value.replace("\\", "").startswith("Row 1: answer begins like a list but is none.")
@@ -154,7 +156,7 @@ def test_saved_prompts_are_computed_and_linked(queue_of: Callable[[str], JobQueu
     page.text_input(key="prompts title").set_value("My <b>two</b> rows")
     page.button(key="save prompts").click().run()
     assert not page.exception and not page.error
-    (kept,) = own.saved_sets()
+    (kept,) = own_prompts.saved_sets()
     assert (kept.rows, kept.title, kept.pair) == ((GOOD, YEARS), "My <b>two</b> rows", "embedded")
     (job,) = queue.jobs()
     assert [(s.pair, s.model, s.task, s.n) for s in job.specs] == [
@@ -173,16 +175,16 @@ def test_saved_prompts_are_computed_and_linked(queue_of: Callable[[str], JobQueu
 
 def test_without_a_name_they_are_called_own_prompts() -> None:
     typed(GOOD).button(key="save prompts").click().run()
-    assert [kept.title for kept in own.saved_sets()] == ["Own prompts"]
+    assert [kept.title for kept in own_prompts.saved_sets()] == ["Own prompts"]
 
 
 def test_a_file_fills_the_table() -> None:
-    page = upload(app("prompts"), "two rows.csv", prompt_csv.write_csv([GOOD, LONGER]))
+    page = upload(app("prompts"), "two rows.csv", prompts_csv.write_csv([GOOD, LONGER]))
     assert list(page.dataframe[0].value["Corrupted prompt"]) == [CORRUPTED, LONGER.corrupted]
     assert page.text_input(key="prompts title").value == "two rows"
     assert "token 11 of the corrupted prompt" in page.error[0].value
     assert not can_save(page)
-    upload(page, "ids.csv", prompt_csv.write_id_csv([YEARS, GOOD], EMBEDDED))
+    upload(page, "ids.csv", prompts_csv.write_id_csv([YEARS, GOOD], EMBEDDED))
     assert list(page.dataframe[0].value["Answer"]) == ['["33", "34"]', "Mary"]
     assert can_save(page) and not page.error
 
@@ -193,7 +195,7 @@ def test_a_row_that_is_there_again_is_said_and_saved_once(queue_of: Callable[[st
     said = "It says the same as row 1 and is left out: each counts once."
     assert [note.value for note in page.info if "row 1" in note.value] == [said]
     page.button(key="save prompts").click().run()
-    (kept,) = own.saved_sets()
+    (kept,) = own_prompts.saved_sets()
     assert (kept.rows, kept.repeated) == ((GOOD, YEARS), 1)
     assert {spec.n for job in queue.jobs() for spec in job.specs} == {2} and links(page)[0].endswith("&n=2")
     assert "1 more row said the same as another: each counts once." in texts(page)
@@ -221,23 +223,23 @@ def test_rows_of_a_long_file_are_chosen() -> None:
     rows = [
         PromptRow(f"{'a ' * (i % 40)}to Mary", f"{'a ' * (i % 40)}to John", ("John",), ("Mary",)) for i in range(300)
     ]
-    page = upload(app("prompts"), "long.csv", prompt_csv.write_csv(rows))
+    page = upload(app("prompts"), "long.csv", prompts_csv.write_csv(rows))
     assert len(page.dataframe[0].value) == 200
     assert "In the table: rows 1 to 200 of the file's 300." in texts(page)
     page.number_input(key="prompts first").set_value(299).run()
     assert list(page.dataframe[0].value["Clean prompt"]) == [row.clean for row in rows[298:]]
     page.number_input(key="prompts many").set_value(1).run()
     assert list(page.dataframe[0].value["Clean prompt"]) == [rows[298].clean]
-    upload(page, "short.csv", prompt_csv.write_csv(rows[:3]))
+    upload(page, "short.csv", prompts_csv.write_csv(rows[:3]))
     assert len(page.dataframe[0].value) == 3 and not page.error
-    upload(page, "long.csv", prompt_csv.write_csv(rows))
+    upload(page, "long.csv", prompts_csv.write_csv(rows))
     page.number_input(key="prompts first").set_value(301).run()
     assert page.error[0].value.replace("\\", "") == "long.csv: The file has 300 rows, so none from row 301 on."
     assert len(page.dataframe[0].value) == 200
 
 
 def test_what_token_ids_mean_here_is_shown() -> None:
-    page = upload(app("prompts"), "ids.csv", prompt_csv.write_id_csv([GOOD], EMBEDDED))
+    page = upload(app("prompts"), "ids.csv", prompts_csv.write_id_csv([GOOD], EMBEDDED))
     assert "Token ids as the pair embedded reads them: row 2:" in texts(page).replace("\\", "")
 
 
@@ -253,7 +255,7 @@ LARGE = {
 @pytest.mark.parametrize(("answer", "clean"), LARGE.values(), ids=LARGE)
 def test_cells_of_any_size_are_a_sentence(answer: str, clean: str) -> None:
     page = typed(GOOD)
-    cells = {**prompt_csv.cells_of(GOOD), "answer": answer, "clean": clean}
+    cells = {**prompts_csv.cells_of(GOOD), "answer": answer, "clean": clean}
     page.session_state["prompts now"] = [cells]
     page.session_state["prompts filled times"] = 1
     page.run()
@@ -271,7 +273,7 @@ def test_a_file_that_cannot_be_read_says_why_and_leaves_the_table() -> None:
     )
     assert "<b>" not in error.value
     assert list(page.dataframe[0].value["Clean prompt"]) == [YEARS.clean]
-    upload(page, "good.csv", prompt_csv.write_csv([GOOD]))
+    upload(page, "good.csv", prompts_csv.write_csv([GOOD]))
     assert not page.error
     assert list(page.dataframe[0].value["Clean prompt"]) == [CLEAN]
 
@@ -284,28 +286,30 @@ def test_what_is_written_outlives_a_look_at_another_page() -> None:
 
 
 def test_saved_sets_are_listed_newest_first_and_can_be_edited() -> None:
-    old, new = own.save([YEARS], "Years", "embedded"), own.save([GOOD, YEARS], "Both", "embedded")
+    old, new = own_prompts.save([YEARS], "Years", "embedded"), own_prompts.save([GOOD, YEARS], "Both", "embedded")
     page = app("prompts")
-    assert links(page) == [f"pair=embedded&task={kept.name}&n={len(kept.rows)}" for kept in reversed(own.saved_sets())]
+    assert links(page) == [
+        f"pair=embedded&task={kept.name}&n={len(kept.rows)}" for kept in reversed(own_prompts.saved_sets())
+    ]
     assert "2 rows, embedded" in texts(page) and "1 row, embedded" in texts(page)
     page.button(key=f"edit {old.name}").click().run()
     assert list(page.dataframe[0].value["Answer"]) == ['["33", "34"]']
     assert page.text_input(key="prompts title").value == "Years"
-    assert {old.name, new.name} == {kept.name for kept in own.saved_sets()}
+    assert {old.name, new.name} == {kept.name for kept in own_prompts.saved_sets()}
 
 
 def test_a_set_is_deleted_after_a_second_click() -> None:
-    gone, kept = own.save([YEARS], "Years", "embedded"), own.save([GOOD], "Other", "embedded")
+    gone, kept = own_prompts.save([YEARS], "Years", "embedded"), own_prompts.save([GOOD], "Other", "embedded")
     page = app("prompts")
     page.button(key=f"delete {gone.name}").click().run()
     assert not page.exception
-    assert [one.name for one in own.saved_sets()] == [kept.name]
+    assert [one.name for one in own_prompts.saved_sets()] == [kept.name]
     assert "Years" not in texts(page)
 
 
 @pytest.mark.usefixtures("pair")  # whose models are only names
 def test_a_pair_without_a_tokenizer_is_a_sentence_and_saved_sets_stay() -> None:
-    kept = own.save([YEARS], "Years", "embedded")
+    kept = own_prompts.save([YEARS], "Years", "embedded")
     page = app("prompts")
     assert "has no tokenizer.json here" in page.warning[0].value.replace("\\", "")
     assert links(page) == [f"pair=embedded&task={kept.name}&n=1"]
@@ -314,13 +318,13 @@ def test_a_pair_without_a_tokenizer_is_a_sentence_and_saved_sets_stay() -> None:
 
 
 def test_a_set_of_a_pair_that_is_gone_can_still_be_read_and_deleted() -> None:
-    kept = own.save([YEARS], "Years", "gone")
+    kept = own_prompts.save([YEARS], "Years", "gone")
     page = app("prompts")
     assert not page.error
     page.button(key=f"edit {kept.name}").click().run()
     assert list(page.dataframe[0].value["Answer"]) == ['["33", "34"]']
     page.button(key=f"delete {kept.name}").click().run()
-    assert own.saved_sets() == []
+    assert own_prompts.saved_sets() == []
 
 
 def test_saving_where_nothing_can_be_written_is_a_sentence(queue_of: Callable[[str], JobQueue]) -> None:
@@ -333,7 +337,7 @@ def test_saving_where_nothing_can_be_written_is_a_sentence(queue_of: Callable[[s
 
 
 def test_the_page_needs_no_torch(tmp_path: Path) -> None:
-    own.save([YEARS], "Years", "embedded")
+    own_prompts.save([YEARS], "Years", "embedded")
     code = (
         "import sys\n"
         "from streamlit.testing.v1 import AppTest\n"

@@ -7,8 +7,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from engine import bundle, pipeline, settings
-from engine.spec import RunSpec
+from engine import settings
+from engine.exchange import bundle
+from engine.runs import pipeline
+from engine.runs.spec import RunSpec
 from tests.fakes import register_fake_pair, tiny_compute
 from tests.pages.test_pages import app
 

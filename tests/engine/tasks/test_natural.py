@@ -12,18 +12,18 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from engine.accuracy import solves
-from engine.encoding import Encoded, encode, spell
 from engine.errors import UserError
-from engine.heads import token_roles
+from engine.inspection.heads import token_roles
+from engine.models.encoding import Encoded, encode, spell
 from engine.tasks import TASKS, Example, Split, Task, examples, spoken
+from engine.tasks.accuracy import solves
 from engine.tasks.base import END, OTHER
-from engine.tasks.countdown_text import Row, few_shot, is_solved
+from engine.tasks.countdown.text import Row, few_shot, is_solved
 from engine.tasks.greater_than import YEARS
 from engine.tasks.ioi import FEWEST_NAMES, IOI, NAMES
 from engine.tasks.natural import SHOT, SHOTS, TRIES, Natural, cut_alike
 from engine.tasks.sudoku import DIGITS, INSTRUCTION
-from engine.tokenizer import UNKNOWN, build_tokenizer
+from engine.training.word_tokenizer import UNKNOWN, build_tokenizer
 from tests.tiny_tokenizers import KINDS, bytes_only, ends_too, names_of, three_digits, tokenizer_like
 
 N = 60

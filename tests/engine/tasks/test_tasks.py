@@ -14,7 +14,7 @@ import pytest
 from engine.errors import UserError
 from engine.tasks import TASKS, Example, Split, Task, examples, ioi, task_named
 from engine.tasks.base import HELDOUT_SHARE, split_of
-from engine.tokenizer import SPECIALS, UNKNOWN, build_tokenizer, vocabulary
+from engine.training.word_tokenizer import SPECIALS, UNKNOWN, build_tokenizer, vocabulary
 from tests.engine.tasks.conftest import DRAWN, drawn
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,303 @@
+"""Circuits as arrays: ranks, overlap at every K, importance, profiles, pruning (METHOD, "Circuits and comparison").
+
+A circuit is the prefix of K edges of an order by |score|. Overlap of two orders at every K comes from one pass: an
+edge is shared at K when the larger of its two ranks is below K, so the counts are a cumulative histogram of that
+larger rank. Pure numpy: nothing here reads a file or a model. tests/engine/test_circuit.py holds each function
+against a slow, literal reading of METHOD.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, isnan
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.circuits.graph import Graph
+from engine.errors import UserError
+
+EVERY_K = 100  # up to here a curve over K has every K,
+A_DECADE = 120  # above so many, evenly on a logarithmic axis: more than a screen shows
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+
+
+class RankedEdges(Protocol):
+    """Edges from the largest |score| on, as pipeline.edge_table returns them."""
+
+    @property
+    def edge(self) -> NDArray[np.int32]: ...
+
+    @property
+    def score(self) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class Specialisation:
+    """How one model's circuit is spread over layers and components (heads and MLPs)."""
+
+    early_share: float  # of the importance, in the early layers; 0 .. 1; nan without any component
+    effective_number: float  # of components; 1 .. their number; 0 without any
+    gini: float  # of the components' importance; 0 = all alike; nan without any component
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two circuits of K edges each have in common."""
+
+    k: int
+    shared: int  # edges
+    jaccard: float
+    chance: float  # the Jaccard of two random sets of K edges
+    arm: Specialisation
+    mdm: Specialisation
+    early_ratio: float  # MDM / ARM; nan where the ARM's early share is 0 or one has none
+
+
+def written(value: float, form: str) -> str:
+    """A number in a format such as ".2f"; "none" where there is none (nan)."""
+    return "none" if isnan(value) else f"{value:{form}}"
+
+
+@dataclass(frozen=True)
+class SplitHalf:
+    """Overlaps of circuits that were found on half of the examples each, no example in both (METHOD, "Split-half").
+
+    They are compared with each other, not with the overlap of circuits that were found on all examples.
+    """
+
+    arm: float  # the ARM's circuits on both halves
+    mdm: float  # the MDM's
+    pair: float  # the ARM's on one half, the MDM's on the other; the mean of both ways
+
+
+def order_of(scores: Floats) -> NDArray[np.int32]:
+    """[rank] -> edge: by |score| from the largest, ties by edge index. `scores` is [edge]."""
+    return np.argsort(-np.abs(scores), kind="stable").astype(np.int32)
+
+
+def rank_of(scores: Floats) -> NDArray[np.int32]:
+    """[edge] -> rank, 0 for the largest |score|; the inverse of `order_of`."""
+    return _inverse(order_of(scores))
+
+
+def shared_counts(order_a: Ints, order_b: Ints) -> NDArray[np.int32]:
+    """[K - 1]: how many edges the top K of both orders have in common, for K = 1 .. N in one pass.
+
+    Raises:
+        ValueError: the orders aren't of the same number of edges.
+    """
+    if len(order_a) != len(order_b):
+        raise ValueError(f"orders of {len(order_a)} and {len(order_b)} edges can't be compared")
+    return shared_counts_of_ranks(_inverse(order_a), _inverse(order_b))
+
+
+def shared_counts_of_ranks(rank_a: Ints, rank_b: Ints) -> NDArray[np.int32]:
+    """`shared_counts` from the ranks (0 = strongest) of every edge instead of the orders."""
+    later = np.maximum(rank_a, rank_b)
+    return np.cumsum(np.bincount(later, minlength=len(later))).astype(np.int32)
+
+
+def curve_sizes(n: int) -> NDArray[np.int32]:
+    """The K, from 1 to `n` edges, at which a curve is kept and drawn: at most a few hundred, however many edges."""
+    few = np.arange(1, min(n, EVERY_K) + 1)
+    steps = max(2, ceil(A_DECADE * np.log10(max(n, EVERY_K) / EVERY_K)))
+    many = np.geomspace(min(n, EVERY_K), n, steps).round()
+    return np.unique(np.concatenate([few, many])).astype(np.int32)
+
+
+def jaccard_at(shared: Ints, k: Ints) -> NDArray[np.float64]:
+    """The Jaccard index of two sets of `k` edges with `shared` in common, entry by entry."""
+    return np.asarray(shared / (2 * k.astype(np.int64) - shared), dtype=np.float64)
+
+
+def shared_edges(edges_a: Ints, edges_b: Ints) -> int:
+    """How many edges are in both; in neither is one twice."""
+    seen = np.zeros(1 + int(max(edges_a.max(initial=0), edges_b.max(initial=0))), dtype=np.bool_)
+    seen[edges_a] = True
+    return int(np.count_nonzero(seen[edges_b]))
+
+
+def jaccard(shared: Ints) -> NDArray[np.float64]:
+    """[K - 1]: the Jaccard index of the two top-K sets, from `shared_counts`."""
+    return jaccard_at(shared, np.arange(1, len(shared) + 1))
+
+
+def chance(k: int, n: int) -> float:
+    """The Jaccard index expected of two random sets of `k` of `n` edges."""
+    return k / (2 * n - k)
+
+
+def chance_curve(n: int) -> NDArray[np.float64]:
+    """[K - 1]: `chance` for K = 1 .. n."""
+    return chance_at(np.arange(1, n + 1), n)
+
+
+def chance_at(k: Ints, n: int) -> NDArray[np.float64]:
+    """`chance` for every `k`, entry by entry."""
+    return np.asarray(k / (2 * n - k), dtype=np.float64)
+
+
+def importance(graph: Graph, edges: Ints, scores: Floats) -> NDArray[np.float64]:
+    """[node]: the sum of |score| over the circuit's edges that begin or end at the node.
+
+    `scores[i]` belongs to `edges[i]`. A head's q, k and v edges all count for the head.
+    """
+    weight = np.abs(scores).astype(np.float64)
+    sources, targets = endpoints(graph, edges)
+    leaving = np.bincount(sources, weights=weight, minlength=graph.n_nodes)
+    return np.asarray(leaving + np.bincount(targets, weights=weight, minlength=graph.n_nodes), dtype=np.float64)
+
+
+def layer_profile(graph: Graph, node_importance: Floats) -> NDArray[np.float64]:
+    """[..., layer]: the share of the importance [..., node] of heads and MLPs that lies in each layer.
+
+    `input` and `logits` belong to no layer and are left out. The shares sum to 1, or are all 0 where no head or MLP
+    is in the circuit.
+    """
+    inner = components(node_importance)
+    by_layer = inner.reshape(*inner.shape[:-1], graph.n_layers, graph.n_heads + 1).sum(axis=-1)
+    return _shares(by_layer)
+
+
+def components(node_importance: Floats) -> Floats:
+    """[..., head or MLP]: the importance [..., node] of all nodes but `input` and `logits`."""
+    return node_importance[..., 1:-1]
+
+
+def early_boundary(n_layers: int) -> int:
+    """How many layers are early: those that begin within the first third, so a third rounded up."""
+    return ceil(n_layers / 3)
+
+
+def early_share(profile: Floats, boundary: int | None = None) -> float:
+    """The share in the first `boundary` layers; in the first third (`early_boundary`) when None.
+
+    Raises:
+        UserError: no such boundary in so many layers.
+    """
+    return float(early_shares(profile, boundary))
+
+
+def early_shares(profiles: Floats, boundary: int | None = None) -> NDArray[np.float64]:
+    """`early_share` of each of [..., layer]; nan where nothing lies in any layer."""
+    layers = profiles.shape[-1]
+    chosen = early_boundary(layers) if boundary is None else boundary
+    if not 1 <= chosen <= layers:
+        raise UserError(f"The early boundary is {boundary}. Choose a number of layers from 1 to {layers}.")
+    found = profiles[..., :chosen].sum(axis=-1)
+    return np.asarray(np.where(profiles.any(axis=-1), found, np.nan), dtype=np.float64)
+
+
+def early_ratio(mdm: float, arm: float) -> float:
+    """The MDM's early share as a multiple of the ARM's; nan where that is 0 or there is none."""
+    return mdm / arm if arm else float("nan")
+
+
+def effective_number(shares: Floats) -> float:
+    """exp of the entropy of `shares` (scaled to sum to 1): n for n equal shares, 1 for a single one, 0 for none."""
+    return float(effective_numbers(shares))
+
+
+def effective_numbers(shares: Floats) -> NDArray[np.float64]:
+    """`effective_number` of each of [..., share]."""
+    p = _shares(shares)
+    entropy = -np.sum(p * np.log(p, out=np.zeros_like(p), where=p > 0), axis=-1)
+    return np.asarray(np.where(shares.any(axis=-1), np.exp(entropy), 0.0), dtype=np.float64)
+
+
+def gini(shares: Floats) -> float:
+    """The Gini coefficient over all of `shares`, zeros too: 0 for equal ones, 1 - 1/n for a single one of n.
+
+    nan where all are 0: nothing is shared out.
+    """
+    return float(ginis(shares))
+
+
+def ginis(shares: Floats) -> NDArray[np.float64]:
+    """`gini` of each of [..., share]."""
+    n = shares.shape[-1]
+    found = np.sort(_shares(shares), axis=-1) @ (2 * np.arange(1, n + 1) - n - 1) / n
+    return np.asarray(np.where(shares.any(axis=-1), found, np.nan), dtype=np.float64)
+
+
+def prune(graph: Graph, edges: Ints) -> NDArray[np.bool_]:
+    """[edge of `edges`]: whether it lies on a path from `input` to `logits` within the circuit.
+
+    Nodes without an incoming or without an outgoing edge go, again and again until none is left to go; any of q, k
+    and v is an incoming edge of a head; `input` and `logits` need only one side.
+    """
+    sources, targets = endpoints(graph, edges)
+    keep = np.ones(len(edges), dtype=np.bool_)
+    while True:
+        fed, used = np.zeros((2, graph.n_nodes), dtype=np.bool_)
+        fed[0] = used[graph.logits] = True
+        fed[targets[keep]] = True
+        used[sources[keep]] = True
+        alive = fed & used
+        kept = keep & alive[sources] & alive[targets]
+        if kept.sum() == keep.sum():
+            return keep
+        keep = kept
+
+
+def split_half(arm: tuple[Ints, Ints], mdm: tuple[Ints, Ints]) -> SplitHalf:
+    """The like-with-like overlaps of circuits of equal size: the edges of a model's on half A and on half B."""
+    (arm_a, arm_b), (mdm_a, mdm_b) = arm, mdm
+    pair = (overlap_of(arm_a, mdm_b) + overlap_of(arm_b, mdm_a)) / 2
+    return SplitHalf(arm=overlap_of(arm_a, arm_b), mdm=overlap_of(mdm_a, mdm_b), pair=pair)
+
+
+def overlap_of(edges_a: Ints, edges_b: Ints) -> float:
+    """The Jaccard index of two circuits' edges."""
+    shared = shared_edges(edges_a, edges_b)
+    return shared / (len(edges_a) + len(edges_b) - shared)
+
+
+def compare(graph: Graph, arm: RankedEdges, mdm: RankedEdges, k: int, boundary: int | None = None) -> Comparison:
+    """Compare the top `k` edges of an ARM and an MDM; `arm` and `mdm` may be prefixes of at least `k` edges.
+
+    Raises:
+        UserError: fewer than `k` edges, or no such early boundary.
+    """
+    known = min(len(arm.edge), len(mdm.edge))
+    if not 1 <= k <= known:
+        raise UserError(f"K is {k}. Choose a number of edges from 1 to {known}.")
+    shared = shared_edges(arm.edge[:k], mdm.edge[:k])
+    of_arm, of_mdm = (_specialisation(graph, side, k, boundary) for side in (arm, mdm))
+    return Comparison(
+        k=k,
+        shared=shared,
+        jaccard=shared / (2 * k - shared),
+        chance=chance(k, graph.n_edges),
+        arm=of_arm,
+        mdm=of_mdm,
+        early_ratio=early_ratio(of_mdm.early_share, of_arm.early_share),
+    )
+
+
+def _specialisation(graph: Graph, side: RankedEdges, k: int, boundary: int | None) -> Specialisation:
+    found = importance(graph, side.edge[:k], side.score[:k])
+    inner = components(found)
+    early = early_share(layer_profile(graph, found), boundary)
+    return Specialisation(early, effective_number(inner), gini(inner))
+
+
+def endpoints(graph: Graph, edges: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The node that each edge begins at and the node that it ends at."""
+    return graph.edge_source[edges], graph.destination_node[graph.edge_destination[edges]]
+
+
+def _shares(values: Floats) -> NDArray[np.float64]:
+    """[..., value] scaled to sum to 1; zeros stay zeros."""
+    total = values.sum(axis=-1, keepdims=True)
+    return np.asarray(values / np.where(total, total, 1.0), dtype=np.float64)
+
+
+def _inverse(order: Ints) -> NDArray[np.int32]:
+    inverse = np.empty(len(order), dtype=np.int32)
+    inverse[order] = np.arange(len(order), dtype=np.int32)
+    return inverse

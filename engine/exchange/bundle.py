@@ -1,0 +1,351 @@
+"""Bundles: runs of one pair in a file that another machine can show, with no model there.
+
+A bundle holds the runs of a pair (on a task), the overlap curves between them, what the pair is, the own prompts that
+the runs are about, and what made them. It is read as data of unknown origin (cache/bundle.py,
+engine/exchange/bundle_checks.py, engine/exchange/table_checks.py):
+
+1. The file must be a bundle of this version, with nothing in it that computes.
+2. The header and the record of every run are checked field by field, every table row by row.
+3. All of it is stored in one transaction, or nothing. A run that is here already stays as it is.
+4. A pair that nobody here knows is kept under its name. Folders that it names on the other machine are forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import settings
+from engine.errors import UserError
+from engine.exchange import bundle_checks as checks
+from engine.exchange import table_checks
+from engine.exchange.column_checks import Sizes, refuse_rows
+from engine.files.reading import read_toml
+from engine.files.temporary import scratch_folder
+from engine.models import pairs
+from engine.models.hub import HUB_ID
+from engine.models.pair import Pair, pair_of, toml_of
+from engine.runs import pipeline
+from engine.runs.records import TABLES, Run, RunMeta
+from engine.runs.spec import RunSpec
+from engine.tasks import TASKS, OwnPrompts, ProblemFile, own_prompts, task_named
+from engine.tasks.countdown import problem_file
+from engine.tasks.own_prompts import PromptRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from cache.bundle import BundleFile
+    from cache.store import RunRow
+
+FIELDS = ("made", "program", "pair", "problems", "prompts")
+NOT_HERE = "not-here"  # where the folders of another machine's pair are said to be
+LONGEST_PAIR = 20_000  # characters of its TOML
+MOST_PROMPTS = 10_000  # rows of own prompts
+LONGEST_PROMPT = 100_000  # characters
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a bundle says before its runs; `program`: the versions of what wrote it, by name."""
+
+    made: str
+    program: Mapping[str, str]
+    pair: Pair
+    prompts: tuple[OwnPrompts, ...]
+    problems: tuple[ProblemFile, ...]
+
+    @property
+    def tasks(self) -> set[str]:
+        """The tasks that came along."""
+        return {one.name for one in (*self.prompts, *self.problems)}
+
+
+@dataclass(frozen=True)
+class Written:
+    """A bundle that was written; `left_out`: runs older than bundles, or whose prompts are gone."""
+
+    runs: int
+    left_out: int
+    size: int  # bytes
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What an import added to the cache, and how many runs were there before."""
+
+    pair: str
+    added: int
+    known: int
+
+
+def write(path: Path, pair: str, task: str | None = None) -> Written:
+    """Write every stored run of a pair (on a task) to a new file.
+
+    Raises:
+        UserError: there are none, or the file cannot be written or is there already.
+    """
+    chosen = [run for run in pipeline.list_runs() if run.spec.pair == pair and task in (None, run.spec.task)]
+    runs = [run for run in chosen if run.method_version is not None and _is_there(run.spec.task)]
+    if not runs:
+        on = f" on {task}" if task else ""
+        raise UserError(f"There are no runs of the pair {pair}{on} in the cache that a bundle could hold.")
+    _work_out_curves(runs)
+    tasks = sorted({run.spec.task for run in runs})
+    header = {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "program": {name: pipeline.library_version(name) for name in (*pipeline.LIBRARIES, "duckdb")},
+        "pair": toml_of(_without_paths(pairs.pair_named(pair))),
+        "problems": [_problems_table(task) for task in tasks if problem_file.is_problem_file(task)],
+        "prompts": [_prompts_table(task) for task in tasks if own_prompts.is_own(task)],
+    }
+    pipeline.write_bundle(path, json.dumps(header), [run.key for run in reversed(runs)])
+    return Written(len(runs), len(chosen) - len(runs), path.stat().st_size)
+
+
+def packed(pair: str, task: str | None = None) -> bytes:
+    """What `write` writes, for a download."""
+    with scratch_folder() as folder:
+        path = folder / "bundle.duckdb"
+        write(path, pair, task)
+        return path.read_bytes()
+
+
+def take(path: Path) -> Taken:
+    """Read a bundle into the cache, whole or not at all; what is there already stays as it is.
+
+    Raises:
+        UserError: it is not a bundle, of another version, or something in it is wrong; the text says what.
+    """
+    pipeline.store()  # what is wrong with the cache is no fault of the bundle
+    with pipeline.opened_bundle(path) as file:
+        header = _header(file.header())
+        bundle = _Checked(file, header)
+        with _kept(header):
+            added = pipeline.add_bundle(bundle)
+    return Taken(header.pair.name, len(added), len(bundle.runs()) - len(added))
+
+
+def take_bytes(content: bytes, name: str) -> Taken:
+    """`take` for an upload, which sentences call `name`."""
+    with scratch_folder() as folder:
+        try:
+            (folder / name).write_bytes(content)
+        except OSError as error:
+            raise UserError(f"{name} cannot be kept while it is read: {error.strerror}.") from error
+        return take(folder / name)
+
+
+class _Checked:
+    """A bundle's runs for the store: whatever is read is checked before it is handed on."""
+
+    def __init__(self, file: BundleFile, header: Header) -> None:
+        self._file = file
+        self._about: dict[str, tuple[int, RunSpec, RunMeta]] = {}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._rows = [self._row(number, row, header, now) for number, row in file.runs().items()]
+        self._keys = {number: key for key, (number, _, _) in self._about.items()}
+        file.refuse_others(self._keys)
+
+    def runs(self) -> list[RunRow]:
+        return self._rows
+
+    def tables(self, key: str) -> Mapping[str, pa.Table]:
+        number, spec, meta = self._about[key]
+        loose = table_checks.sizes(spec, meta)
+        for name in ("readouts", "inputs"):
+            refuse_rows(name, self._file.rows(number, name), loose)
+        readouts, inputs = (self._file.table(number, name) for name in ("readouts", "inputs"))
+        return _Tables(self._file, number, table_checks.sizes(spec, meta, readouts, inputs))
+
+    def comparisons(self) -> list[tuple[str, str, str, str]]:
+        found = []
+        for a, part_a, b, part_b in self._file.comparisons():
+            if a not in self._keys or b not in self._keys:
+                raise UserError("an overlap curve is of a run that is not there")
+            found.append((self._keys[a], part_a, self._keys[b], part_b))
+        return found
+
+    def curve(self, of: tuple[str, str, str, str]) -> pa.Table:
+        (a, _, first), (b, _, second) = (self._about[key] for key in (of[0], of[2]))
+        for part, meta in ((of[1], first), (of[3], second)):
+            checks.part(part, meta)
+        return checks.curve(self._file.curve(a, of[1], b, of[3]), first.graph)
+
+    def _row(self, number: int, row: RunRow, header: Header, now: str) -> RunRow:
+        """A run's record as the cache keeps it: what was checked, written anew."""
+        spec, meta = checks.spec(row.spec, header.pair.name), checks.meta(row.meta)
+        checks.refuse_other_parts(spec, meta)
+        made_with = checks.made_with(row.made_with, row.key, spec)
+        if not pipeline.is_key_of(row.key, made_with):
+            raise UserError(f"the key of the run {row.key} is not that of what it was made with")
+        if made_with["method_version"] > pipeline.METHOD_VERSION:
+            raise UserError("a later version of this program computed it. Update the program")
+        if spec.task not in TASKS and spec.task not in header.tasks:
+            raise UserError(f"a run is on the task {spec.task!r}, which this program does not know")
+        self._about[row.key] = (number, spec, meta)
+        return replace(
+            row,
+            spec=json.dumps(spec.as_dict()),
+            meta=json.dumps(asdict(meta)),
+            created=checks.when(row.created),
+            seconds=checks.seconds(row.seconds),
+            made_with=json.dumps(made_with),
+            imported=now,
+        )
+
+
+class _Tables(Mapping[str, "pa.Table"]):
+    """The tables of a run, each read and checked when it is asked for, so that one at a time is in memory."""
+
+    def __init__(self, file: BundleFile, number: int, sizes: Sizes) -> None:
+        self._file, self._number, self._sizes = file, number, sizes
+        self._seen = table_checks.Seen()
+
+    def __getitem__(self, name: str) -> pa.Table:
+        refuse_rows(name, self._file.rows(self._number, name), self._sizes)
+        return table_checks.check(name, self._file.table(self._number, name), self._sizes, self._seen)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TABLES)
+
+    def __len__(self) -> int:
+        return len(TABLES)
+
+
+def _is_there(task: str) -> bool:
+    """Whether a task can travel: own prompts with a row twice, as earlier versions kept them, have another name now."""
+    try:
+        found = task_named(task)
+    except UserError:
+        return False
+    return not isinstance(found, OwnPrompts) or own_prompts.name_of(found.rows) == task
+
+
+def _work_out_curves(runs: Sequence[Run]) -> None:
+    """Keep the curves that pages ask for first: each run's two halves, the ARM with each MDM of the same settings."""
+    a, b = pipeline.HALVES
+    for run in runs:
+        if run.has_halves:
+            pipeline.overlap_curve(run.key, run.key, a, b)
+        for arm in runs:
+            if arm.spec.is_arm and not run.spec.is_arm and replace(run.spec, model="arm") == arm.spec:
+                pipeline.overlap_curve(arm.key, run.key)
+                if arm.has_halves and run.has_halves:
+                    pipeline.overlap_curve(arm.key, run.key, a, b)
+                    pipeline.overlap_curve(arm.key, run.key, b, a)
+
+
+def _header(text: str) -> Header:
+    said = checks.json_of(text, "the header")
+    unknown = set(said) ^ set(FIELDS)
+    if unknown:
+        raise UserError(f"the header lacks the field {min(unknown)[:40]!r}, or has it and should not")
+    program, prompts, problems = said["program"], said["prompts"], said["problems"]
+    if not isinstance(program, dict) or not isinstance(prompts, list) or not isinstance(problems, list):
+        raise UserError("the header does not say which program made it, or on which prompts")
+    pair = _pair(checks.text(said["pair"], "the pair", LONGEST_PAIR))
+    return Header(
+        made=checks.when(checks.text(said["made"], "made")),
+        program={checks.text(name, "a name"): checks.text(one, "a version") for name, one in program.items()},
+        pair=pair,
+        prompts=tuple(_prompts(one, pair.name) for one in prompts),
+        problems=tuple(_problems(one) for one in problems),
+    )
+
+
+def _without_paths(pair: Pair) -> Pair:
+    """A pair whose folders are told by their names alone: where they are is nobody else's matter."""
+    arm, mdm = (
+        Path(source).name if Path(pair.folder(model)).is_absolute() else source
+        for model, source in (("arm", pair.arm), ("mdm", pair.mdm))
+    )
+    return replace(pair, arm=arm, mdm=mdm, steps_dir="steps" if pair.steps else None)
+
+
+def _pair(toml: str) -> Pair:
+    """The pair of a bundle; what it names on the other machine is not looked for here."""
+    tables = read_toml(toml, "its pair")
+    if len(tables) != 1:
+        raise UserError(f"it has {len(tables)} pairs, not one")
+    ((name, table),) = tables.items()
+    folder = settings.kept_pairs_dir()
+    found = pair_of(name, table, folder, Path("the bundle"))
+    nowhere = f"{NOT_HERE}/{name}"
+    return replace(
+        found,
+        arm=found.arm if HUB_ID.fullmatch(found.arm) else f"{nowhere}/arm",
+        mdm=found.mdm if HUB_ID.fullmatch(found.mdm) else f"{nowhere}/mdm",
+        steps_dir=f"{nowhere}/steps" if found.steps else None,
+        licence=None,
+    )
+
+
+def _prompts_table(task: str) -> dict[str, Any]:
+    kept = own_prompts.load(task)
+    return {"title": kept.title, "saved": kept.saved, "rows": [asdict(row) for row in kept.rows]}
+
+
+def _prompts(said: Any, pair: str) -> OwnPrompts:
+    """A set of own prompts; its name is made of its rows, so that another set cannot take its place."""
+    wrong = UserError("its own prompts are not as they should be")
+    if not isinstance(said, dict) or set(said) != {"title", "saved", "rows"} or not isinstance(said["rows"], list):
+        raise wrong
+    if not 1 <= len(said["rows"]) <= MOST_PROMPTS:
+        raise UserError(f"its own prompts have {len(said['rows'])} rows; 1 to {MOST_PROMPTS} can be")
+    title = checks.text(said["title"], "the title of own prompts")
+    return OwnPrompts(
+        [_prompt(row) for row in said["rows"]], title, pair, checks.when(checks.text(said["saved"], "saved"))
+    )
+
+
+def _problems_table(task: str) -> dict[str, Any]:
+    kept = problem_file.load(task)
+    return {"title": kept.title, "saved": kept.saved, "lines": problem_file.written(kept.rows)}
+
+
+def _problems(said: Any) -> ProblemFile:
+    """COUNTDOWN problems of a file; they name themselves as own prompts do."""
+    if not isinstance(said, dict) or set(said) != {"title", "saved", "lines"}:
+        raise UserError("its problems are not as they should be")
+    lines = checks.text(said["lines"], "a file of problems", problem_file.MOST_BYTES)
+    title = checks.text(said["title"], "the title of problems")
+    saved = checks.when(checks.text(said["saved"], "saved"))
+    return ProblemFile(problem_file.read(lines.encode(errors="replace"), "its file of problems"), title, saved)
+
+
+def _prompt(row: Any) -> PromptRow:
+    if not isinstance(row, dict) or set(row) != {"clean", "corrupted", "answers", "foils"}:
+        raise UserError("a row of its own prompts has other fields than it should")
+    lists = [row["answers"], row["foils"]]
+    if not all(isinstance(one, list) and one for one in lists):
+        raise UserError("a row of its own prompts has no answer or no foil")
+    answers, foils = (tuple(checks.text(text, "an answer", LONGEST_PROMPT) for text in one) for one in lists)
+    clean, corrupted = (checks.text(row[name], "a prompt", LONGEST_PROMPT) for name in ("clean", "corrupted"))
+    return PromptRow(clean, corrupted, answers, foils)
+
+
+@contextmanager
+def _kept(header: Header) -> Iterator[None]:
+    """Keep the pair, prompts and problems that are not known here; forget them again when what follows goes wrong."""
+    with ExitStack() as undo:
+        if header.pair.name not in pairs.pairs():
+            undo.callback(pairs.forget, header.pair.name)
+            pairs.keep(header.pair)
+        saved = {one.name for one in own_prompts.saved_sets()}
+        for one in header.prompts:
+            if one.name not in saved:
+                undo.callback(own_prompts.delete, one.name)
+                own_prompts.save(one.rows, one.title, one.pair)
+        there = {one.name for one in problem_file.saved_files()}
+        for file in header.problems:
+            if file.name not in there:
+                undo.callback(problem_file.delete, file.name)
+                problem_file.keep(file)
+        yield
+        undo.pop_all()

@@ -1,0 +1,137 @@
+"""Logit lens: what residuals and single components say in the vocabulary (METHOD, "Logit lens").
+
+Residual lens: final norm and unembedding applied to the residual after each layer. Component lens: a node's own
+write, scaled by the norm of the *actual* final residual, then unembedded; over all nodes plus `Lens.bias` it sums to
+the logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.attribution.edge_scores import padded
+from engine.attribution.sites import Row, Site
+from engine.models import activation_cache
+from engine.models.activation_cache import recording
+from engine.models.model import Model
+
+TOP = 10  # tokens kept at either end
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What one readout's position says; rows of `components` follow the graph's sources."""
+
+    residuals: Tensor  # [layer + 1, vocab] logits of the residual: embedding first, then after every layer
+    components: Tensor  # [source, vocab] every source's own share of the logits
+    bias: Tensor  # [vocab] what no source wrote: positions, attention output biases, norm and unembedding biases
+
+
+@torch.no_grad()
+def lenses(model: Model, inputs: Sequence[tuple[int, ...]], reads: Sequence[int]) -> list[Lens]:
+    """The lens of position `reads[i]` of `inputs[i]`."""
+    layers = range(model.graph.n_layers)
+    per_layer = ("hook_resid_pre", "attn.hook_z", "hook_mlp_out")
+    names = [
+        "embed.hook_out",
+        *(f"blocks.{layer}.{name}" for layer in layers for name in per_layer),
+        "ln_final.hook_in",
+    ]
+    ids, real = padded(model, inputs)
+    with recording(model, names) as tape:
+        model.logits(ids, real, at=[0])  # only what is recorded counts
+    rows, at = torch.arange(len(inputs)), torch.tensor(list(reads))
+    read = {name: value[rows, at].float() for name, value in tape.items()}  # [row, ...]
+    found = []
+    for i in range(len(inputs)):
+        residuals = [read[f"blocks.{layer}.hook_resid_pre"][i] for layer in layers] + [read["ln_final.hook_in"][i]]
+        writes = [read["embed.hook_out"][i][None]]
+        for layer in layers:
+            z = read[f"blocks.{layer}.attn.hook_z"][i]  # [head, d_head]
+            writes.append(torch.einsum("he,hed->hd", z, activation_cache.output_weights(model, layer)))
+            writes.append(read[f"blocks.{layer}.hook_mlp_out"][i][None])
+        found.append(project(model, torch.stack(residuals), torch.cat(writes)))
+    return found
+
+
+def project(model: Model, residuals: Tensor, writes: Tensor) -> Lens:
+    """The lens of residuals [layer + 1, d_model], the last being final, and of sources' writes [source, d_model]."""
+    norm, final = activation_cache.final_norm(model), residuals[-1]
+    components = unembed(model, norm.freeze_at(final, writes))  # [source, vocab]
+    left = unembed(model, norm.freeze_at(final, final - writes.sum(0)))  # [vocab]
+    return Lens(residual_logits(model, residuals), components, left + constant_logits(model))
+
+
+def residual_logits(model: Model, residuals: Tensor) -> Tensor:
+    """[..., vocab]: final norm and unembedding of residuals [..., d_model]."""
+    norm = activation_cache.final_norm(model)
+    return unembed(model, norm.freeze_at(residuals, residuals)) + constant_logits(model)
+
+
+def constant_logits(model: Model) -> Tensor:
+    """[vocab]: what the biases of the final norm and the unembedding add, whatever the residual."""
+    norm = activation_cache.final_norm(model)
+    bias = model.bridge.b_U
+    constant = torch.zeros(model.bridge.W_U.shape[1], device=model.device) if bias is None else bias.float()
+    return constant if norm.bias is None else constant + unembed(model, norm.bias)
+
+
+def unembed(model: Model, x: Tensor) -> Tensor:
+    """[..., vocab] of x [..., d_model], without biases."""
+    return x @ model.bridge.W_U.float()
+
+
+@torch.no_grad()
+def neuron_lens(model: Model, final: Tensor, layer: int, activations: Tensor) -> Tensor:
+    """[neuron, vocab]: what every neuron of an MLP adds to the logits at one position.
+
+    `final` [d_model] is the residual there, `activations` [neuron] what the neurons write with (hook_post).
+    Neuron j writes activation * W_out[j]; METHOD, "Neuron lens".
+    """
+    weights = activation_cache.neuron_weights(model, layer, "W_out")
+    writes = activations.float()[:, None] * weights.float()  # [neuron, d_model]
+    return unembed(model, activation_cache.final_norm(model).freeze_at(final, writes))
+
+
+@dataclass(frozen=True)
+class Readout:
+    """A position whose lens is kept: a site of a row."""
+
+    row: Row
+    site: Site
+
+
+def readouts_of(rows: Sequence[Row], examples: int) -> list[Readout]:
+    """Every site of the first `examples` examples, in the order in which they are read."""
+    return [Readout(row, site) for row in rows if row.example < examples for site in row.sites]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The largest and smallest of some logits, with their tokens: [row, TOP] each."""
+
+    promoted: Tensor
+    promoted_logits: Tensor
+    suppressed: Tensor
+    suppressed_logits: Tensor
+
+
+def ends(logits: Tensor, most: int = TOP) -> Ends:
+    """Both ends of logits [row, vocab]."""
+    top, bottom = logits.topk(most), (-logits).topk(most)
+    return Ends(top.indices, top.values, bottom.indices, -bottom.values)
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """[...]: entropy in nats of the softmax of logits [..., vocab]."""
+    log_p = logits.log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1)
+
+
+def ranks(logits: Tensor, token: int) -> Tensor:
+    """[...]: how many tokens of logits [..., vocab] stand above `token`; 0 is the top."""
+    return (logits > logits[..., token, None]).sum(-1)

@@ -1,0 +1,166 @@
+"""The logit lens over layers: how decided the model is after every layer, and when an answer becomes readable.
+
+`LensLayers` watches the survey's batches (engine/inspection/observers.py) and keeps, at the sites of every example, how
+concentrated the residual's lens is after each layer and how concentrated the lenses of that layer's own components are.
+`position_lens` looks at every answer position that is still to be said, at every denoising step of a few examples. Both
+see one chunk of positions at a time, as all lenses together are far larger than their summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from engine.attribution.edge_scores import padded
+from engine.attribution.sites import masked_answer
+from engine.inspection.lens import entropy, residual_logits, unembed
+from engine.inspection.observers import Batch
+from engine.models import activation_cache
+from engine.models.activation_cache import Tape, recording
+from engine.models.batching import TOKENS
+from engine.models.decoding import Order
+from engine.models.encoding import Encoded, Ids
+from engine.models.model import Model
+
+POSITION_EXAMPLES = 6
+LOGITS_BUDGET = 2**25  # logits held at once
+MEASURES = ("residual_entropy", "residual_top", "node_entropy", "node_top")
+
+
+class LensLayers:
+    """Watches the sites of `examples` examples; `sums` [example, layer, measure] are over the sites of each."""
+
+    def __init__(self, model: Model, examples: int) -> None:
+        self.model, self.layers = model, model.graph.n_layers
+        per_layer = ("hook_resid_pre", "attn.hook_z", "hook_mlp_out")
+        names = [f"blocks.{layer}.{name}" for layer in range(self.layers) for name in per_layer]
+        self.hooks = [*names, "ln_final.hook_in"]
+        self.sums = torch.zeros(examples, self.layers, len(MEASURES), dtype=torch.float64, device=model.device)
+        self.sites = torch.zeros(examples, dtype=torch.int64, device=model.device)
+
+    def see(self, batch: Batch, tape: Tape) -> None:
+        reads = [(i, one.example, at) for i, one in enumerate(batch.inputs) for at in one.reads]
+        size = max(1, LOGITS_BUDGET // (self.model.bridge.W_U.shape[1] * (self.model.graph.n_heads + 1)))
+        for start in range(0, len(reads), size):
+            rows, examples, positions = torch.tensor(reads[start : start + size]).T.to(self.model.device)
+            read = {name: tape[name][rows, positions].float() for name in self.hooks}  # [site, ...]
+            self.sites.index_add_(0, examples, torch.ones_like(examples))
+            self.sums.index_add_(0, examples, self._measured(read))
+
+    def _measured(self, read: Tape) -> Tensor:
+        """[site, layer, measure] of what was recorded at some sites, in double precision."""
+        model, final = self.model, read["ln_final.hook_in"]  # [site, d_model]
+        norm, found = activation_cache.final_norm(model), []
+        for layer in range(self.layers):
+            after = read[f"blocks.{layer + 1}.hook_resid_pre"] if layer + 1 < self.layers else final
+            z = read[f"blocks.{layer}.attn.hook_z"]  # [site, head, d_head]
+            heads = torch.einsum("she,hed->shd", z, activation_cache.output_weights(model, layer))
+            writes = torch.cat([heads, read[f"blocks.{layer}.hook_mlp_out"][:, None]], 1)  # [site, head + 1, d_model]
+            nodes = unembed(model, norm.freeze_at(final[:, None], writes))  # [site, head + 1, vocab]
+            residual = residual_logits(model, after)  # [site, vocab]
+            measures = [entropy(residual), _top(residual), entropy(nodes).mean(1), _top(nodes).mean(1)]
+            found.append(torch.stack(measures, -1))
+        return torch.stack(found, 1).double()
+
+    def table(self) -> pa.Table:
+        """`lens_layers` of engine/runs/records.py: a row per example and layer, means over the example's sites."""
+        means = (self.sums / self.sites[:, None, None]).float().cpu().numpy()
+        examples, layers, _ = means.shape
+        return pa.table(
+            {
+                "example": np.repeat(np.arange(examples, dtype=np.int32), layers),
+                "layer": np.tile(np.arange(layers, dtype=np.int32), examples),
+                **{name: means[:, :, i].ravel() for i, name in enumerate(MEASURES)},
+            }
+        )
+
+
+def _top(logits: Tensor) -> Tensor:
+    """[...]: the largest probability of the softmax of logits [..., vocab]."""
+    return (logits.amax(-1) - logits.logsumexp(-1)).exp()
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A place where a token is still to be said: `ids` is what the model sees, `target` the position it is to fill."""
+
+    example: int
+    step: int
+    ids: Ids
+    target: int
+    answer: int  # the right token
+
+
+def _looks(model: Model, encoded: Sequence[Encoded], orders: Sequence[Order]) -> Iterator[_Look]:
+    for i, e in enumerate(encoded):
+        visible: set[int] = set()
+        for step, revealed in enumerate(((),) if model.causal else orders[i]):
+            ids = e.prompt + (e.answer if model.causal else masked_answer(model, e.answer, visible))
+            for t, answer in enumerate(e.answer):
+                if t not in visible:
+                    yield _Look(i, step, ids, e.start + t, answer)
+            visible |= set(revealed)
+
+
+@torch.no_grad()
+def position_lens(model: Model, encoded: Sequence[Encoded], orders: Sequence[Order] = ()) -> pa.Table:
+    """`position_lens` of engine/runs/records.py: the residual at all places still to be said of the first examples.
+
+    An MDM looks at every masked answer position at every step of the run's own `orders`, in which the right tokens are
+    revealed; an ARM, which has no orders, at every answer position of one teacher-forced pass.
+    """
+    looks = list(_looks(model, encoded[:POSITION_EXAMPLES], orders))
+    layers = model.graph.n_layers + 1
+    inputs = list(dict.fromkeys(look.ids for look in looks))
+    residuals = _residuals(model, inputs, looks)  # [look, layer, d_model]
+    answers = torch.tensor([look.answer for look in looks], device=model.device)
+    size = max(1, LOGITS_BUDGET // (model.bridge.W_U.shape[1] * layers))
+    parts = [_said(model, r, a) for r, a in zip(residuals.split(size), answers.split(size), strict=True)]
+    best, top, right, rank = (torch.cat(values).flatten().cpu().numpy() for values in zip(*parts, strict=True))
+    columns = {
+        name: np.repeat(np.array([getattr(look, name) for look in looks], np.int32), layers)
+        for name in ("example", "step", "target")
+    }
+    return pa.table(
+        {
+            **columns,
+            "layer": np.tile(np.arange(layers, dtype=np.int32), len(looks)),
+            "token": pa.array(model.words(best.tolist()), pa.string()),
+            "probability": top,
+            "answer_probability": right,
+            "answer_rank": rank.astype(np.int32),
+        }
+    )
+
+
+def _residuals(model: Model, inputs: Sequence[Ids], looks: Sequence[_Look]) -> Tensor:
+    """[look, layer + 1, d_model]: the residual where the logits for every look stand, embedding first."""
+    names = [*(f"blocks.{layer}.hook_resid_pre" for layer in range(model.graph.n_layers)), "ln_final.hook_in"]
+    found: dict[tuple[Ids, int], Tensor] = {}
+    wanted: dict[Ids, list[int]] = {ids: [] for ids in inputs}
+    for look in looks:
+        wanted[look.ids].append(model.read_position(look.target))
+    size = max(1, TOKENS // max(map(len, inputs)))
+    for start in range(0, len(inputs), size):
+        batch = inputs[start : start + size]
+        ids, real = padded(model, batch)
+        with recording(model, names) as tape:
+            model.logits(ids, real, at=[0])  # only what is recorded counts
+        for i, one in enumerate(batch):
+            stacked = torch.stack([tape[name][i, wanted[one]] for name in names], 1).float()  # [read, layer + 1, d]
+            found |= {(one, read): values for read, values in zip(wanted[one], stacked, strict=True)}
+    return torch.stack([found[look.ids, model.read_position(look.target)] for look in looks])
+
+
+def _said(model: Model, residuals: Tensor, answers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top token, its probability, the answer's probability and rank: [look, layer] each."""
+    logits = residual_logits(model, residuals)  # [look, layer, vocab]
+    right = logits.gather(-1, answers[:, None, None].expand(-1, logits.shape[1], 1))  # [look, layer, 1]
+    total = logits.logsumexp(-1)
+    top, best = logits.max(-1)
+    return best, (top - total).exp(), (right[..., 0] - total).exp(), (logits > right).sum(-1)

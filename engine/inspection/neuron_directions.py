@@ -1,0 +1,74 @@
+"""What neurons read and write, in words: a property of the weights alone, whatever the input.
+
+A neuron's output direction is its row of W_out under the final norm's weight, unembedded (METHOD, "Neuron lens",
+without the activation). Its input directions are its columns of the weights it reads with, under the weight of the
+norm before the MLP; they are compared with token embeddings. Where the norm centres, so do both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from engine.inspection.lens import Ends, ends, unembed
+from engine.models import activation_cache
+from engine.models.model import Model
+
+SHOWN = 5  # tokens a direction is described by
+VALUES_AT_ONCE = 2**26  # neurons x tokens
+
+
+@torch.no_grad()
+def written(model: Model, layer: int) -> Ends:
+    """The tokens that every neuron of a layer promotes and suppresses most: [neuron, SHOWN] each."""
+    norm, weights = (
+        activation_cache.final_norm(model),
+        activation_cache.neuron_weights(model, layer, "W_out"),
+    )  # [neuron, d_model]
+    vocab = model.bridge.W_U.shape[1]
+    found = []
+    for chunk in weights.split(max(1, VALUES_AT_ONCE // vocab)):
+        direction = norm.weight * norm.centre(chunk.float())
+        found.append(ends(unembed(model, direction), min(SHOWN, vocab)))
+    columns = ("promoted", "promoted_logits", "suppressed", "suppressed_logits")
+    return Ends(*(torch.cat([getattr(part, column) for part in found]) for column in columns))
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The token embeddings nearest to some directions by cosine, the nearest first: [direction, SHOWN] each."""
+
+    tokens: Tensor
+    cosines: Tensor
+
+
+@dataclass(frozen=True)
+class Read:
+    """What some neurons of a layer listen to: `gate` feeds the non-linearity; `up` is None when nothing is gated."""
+
+    gate: Nearest
+    up: Nearest | None
+
+
+@torch.no_grad()
+def read(model: Model, layer: int, neurons: Tensor) -> Read:
+    """The nearest embeddings to the input directions of `neurons` [k] of a layer."""
+    norm, embeddings = activation_cache.ln2(model, layer), activation_cache.embedding_weights(model)
+    ins, gates = (activation_cache.neuron_weights(model, layer, name) for name in ("W_in", "W_gate"))
+
+    def found(weights: Tensor) -> Nearest:
+        directions = norm.centre(norm.weight * weights[:, neurons].T.float())  # [k, d_model]
+        return _nearest(directions, norm.centre(embeddings.float()))
+
+    return Read(found(ins), None) if gates is None else Read(found(gates), found(ins))
+
+
+def _nearest(directions: Tensor, embeddings: Tensor) -> Nearest:
+    """By cosine, from [k, d_model] and [vocab, d_model]."""
+    directions, embeddings = normalize(directions, dim=-1), normalize(embeddings, dim=-1)
+    most = min(SHOWN, len(embeddings))
+    tops = [(chunk @ embeddings.T).topk(most) for chunk in directions.split(max(1, VALUES_AT_ONCE // len(embeddings)))]
+    return Nearest(torch.cat([top.indices for top in tops]), torch.cat([top.values for top in tops]))

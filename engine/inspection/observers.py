@@ -1,0 +1,120 @@
+"""One look at what a model does on a task's clean inputs, shared by everyone who wants to see it.
+
+1. `inputs_of` lists the distinct clean inputs behind an attribution's rows: an ARM's is the same for all its sites.
+2. `kept` chooses the few whose detail (every token, every attention pattern) is stored with the run.
+3. `survey` runs every input once and shows what was recorded to each observer in turn, batch by batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from engine.attribution.edge_scores import padded
+from engine.attribution.sites import Row
+from engine.models.activation_cache import Tape, recording
+from engine.models.batching import TOKENS, Capacity, in_batches
+from engine.models.encoding import Encoded, Ids
+from engine.models.model import Model
+
+KEPT_EXAMPLES = 6  # of which one input is kept each, where there is one
+KEPT_OF_STEPS = 3  # examples of which three steps are kept: the first, the middle and the last
+
+
+@dataclass(frozen=True)
+class Input:
+    """A clean input. `part` names it: "site-TT" of its first site (ARM), or "step-SS" (MDM)."""
+
+    example: int
+    part: str
+    ids: Ids
+    start: int  # position of the first answer token
+    reads: tuple[int, ...]  # positions at which the logits of sites are read
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs that ran together, right-padded to [batch, pos]; `numbers` are their places in the list of inputs."""
+
+    numbers: tuple[int, ...]
+    inputs: tuple[Input, ...]
+    ids: Tensor  # [batch, pos]
+    real: Tensor  # [batch, pos] False: padding
+
+
+class Observer(Protocol):
+    """Somebody who looks at every batch; `hooks` names what is to be recorded for it."""
+
+    @property
+    def hooks(self) -> Sequence[str]: ...
+
+    def see(self, batch: Batch, tape: Tape) -> None: ...
+
+
+def inputs_of(rows: Sequence[Row], encoded: Sequence[Encoded]) -> list[Input]:
+    """Every distinct clean input of `rows` once, ordered by example and part."""
+    found: dict[tuple[int, Ids], Input] = {}
+    for row in sorted(rows, key=lambda row: (row.example, row.part)):
+        known = found.get((row.example, row.clean))
+        reads = {*(known.reads if known else ()), *(site.read for site in row.sites)}
+        part, start = known.part if known else row.part, encoded[row.example].start
+        found[row.example, row.clean] = Input(row.example, part, row.clean, start, tuple(sorted(reads)))
+    return list(found.values())
+
+
+def kept(inputs: Sequence[Input]) -> list[int]:
+    """Places in `inputs` of those whose detail is stored."""
+    by_example: dict[int, list[int]] = {}
+    for number, one in enumerate(inputs):
+        by_example.setdefault(one.example, []).append(number)
+    chosen: list[int] = []
+    stepped = any(len(numbers) > 1 for numbers in by_example.values())
+    for numbers in list(by_example.values())[: KEPT_OF_STEPS if stepped else KEPT_EXAMPLES]:
+        chosen += sorted({numbers[0], numbers[len(numbers) // 2], numbers[-1]})
+    return chosen
+
+
+@torch.no_grad()
+def survey(
+    model: Model,
+    inputs: Sequence[Input],
+    observers: Sequence[Observer],
+    on_inputs: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Run every input once and show each batch to every observer."""
+    names = sorted({name for observer in observers for name in observer.hooks})
+    order = sorted(range(len(inputs)), key=lambda number: len(inputs[number].ids))
+    done = 0
+
+    def run(numbers: Sequence[int]) -> tuple[Batch, Tape]:
+        chosen = tuple(inputs[number] for number in numbers)
+        ids, real = padded(model, [one.ids for one in chosen])
+        with recording(model, names) as tape:
+            model.logits(ids, real, at=[0])  # only what is recorded counts
+        return Batch(tuple(numbers), chosen, ids, real), tape
+
+    for numbers, (batch, tape) in in_batches(order, lambda number: len(inputs[number].ids), Capacity(TOKENS), run):
+        for observer in observers:
+            observer.see(batch, tape)
+        tape.clear()  # before the next batch runs
+        done += len(numbers)
+        on_inputs(done)
+
+
+def input_table(model: Model, inputs: Sequence[Input], roles: Sequence[Sequence[str]]) -> pa.Table:
+    """The kept inputs (engine/runs/records.py), with a role per token."""
+    return pa.table(
+        {
+            "input": pa.array(range(len(inputs)), pa.int32()),
+            "example": pa.array([one.example for one in inputs], pa.int32()),
+            "part": pa.array([one.part for one in inputs], pa.string()),
+            "tokens": pa.array([model.words(one.ids) for one in inputs], pa.list_(pa.string())),
+            "roles": pa.array([list(one) for one in roles], pa.list_(pa.string())),
+            "start": pa.array([one.start for one in inputs], pa.int32()),
+        }
+    )

@@ -1,0 +1,284 @@
+"""A run from its spec, without cache or page: examples, rows, edge scores, lenses.
+
+1. Load the model and measure its accuracy on held-out problems.
+2. Draw and encode examples; fix the order in which an MDM reveals.
+3. Score edges, per part and per block of examples, and neurons.
+4. Read lenses of every component at the sites of the first examples, so that a click is a database read.
+5. Run the clean inputs once more and let observers see what neurons, heads and the residual stream do.
+6. Let an MDM fill in answers under every sampler and in few or many steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from engine.attribution.edge_scores import Attribution, attribute
+from engine.attribution.sites import Row, arm_rows, mdm_rows
+from engine.attribution.soundness import blamed, refuse_unsound, refuse_unsound_tables
+from engine.circuits.comparison import order_of
+from engine.errors import UserError
+from engine.inspection.activations import Histograms, ResidualNorms
+from engine.inspection.heads import Heads, token_roles
+from engine.inspection.lens import Lens, Readout, lenses, readouts_of
+from engine.inspection.lens_by_layer import LensLayers, position_lens
+from engine.inspection.list_columns import lists
+from engine.inspection.neuron_cosines import Cosines, neuron_cosines
+from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, detailed, neuron_table
+from engine.inspection.observers import input_table, inputs_of, kept, survey
+from engine.inspection.trajectories import reveal_table, trajectory_table
+from engine.models.batching import release
+from engine.models.decoding import Order, reveal_order
+from engine.models.encoding import Encoded, encode
+from engine.models.model import Model, load
+from engine.models.pairs import Pair, pair_named
+from engine.runs.device_plan import plan, refuse_too_large, shape_of
+from engine.runs.records import Progress, RunMeta, RunTables
+from engine.runs.remarks import refuse_unranked, remarks
+from engine.runs.spec import RunSpec
+from engine.runs.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
+from engine.tasks import Example, Task, available, examples, spoken, task_named
+from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of
+
+ACCURACY_EXAMPLES = 300
+ACCURACY_SEED = 0
+STEPS_EXAMPLES = 200  # for accuracy against the number of denoising steps
+LENS_EXAMPLES = 6
+LENS_BATCH = 64
+BLOCK_EDGES = 4096  # the strongest edges whose scores are kept by block of examples
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class _Study:
+    """What a run looks at."""
+
+    spec: RunSpec
+    task: Task
+    model: Model
+    drawn: Sequence[Example]
+    encoded: Sequence[Encoded]
+    orders: Sequence[Order]  # of revealing, by example; none for an ARM
+    rows: Sequence[Row]
+    on_progress: Report
+
+    @property
+    def n(self) -> int:
+        return len(self.drawn)
+
+
+def compute(spec: RunSpec, on_progress: Report) -> RunTables:
+    """Compute a run. `on_progress` may raise to stop it; nothing is left behind, the model's memory included.
+
+    Raises:
+        UserError: unknown pair, task or checkpoint, a model that does not load, misaligned examples, or numbers that
+            are none or rank nothing; the text names the model.
+    """
+    try:
+        return _tables(spec, on_progress)
+    finally:
+        release()
+
+
+def _tables(spec: RunSpec, on_progress: Report) -> RunTables:
+    asked, model = task_named(spec.task), loaded(spec, on_progress)
+    with blamed(spec, model):
+        return _tables_of(spec, asked, model, on_progress)
+
+
+def _tables_of(spec: RunSpec, asked: Task, model: Model, on_progress: Report) -> RunTables:
+    task = spoken(asked, pair_named(spec.pair).prompts, model.tokenizer)
+    drawn = examples(task, spec.n, spec.seed)
+    encoded = [encode(example, model.tokenizer) for example in drawn]
+    _refuse_masked(model, drawn, encoded)
+    _refuse_unsound_logits(model, encoded[0])
+    torch.manual_seed(spec.seed)
+
+    on_progress(Progress("measuring accuracy", 0, 0))
+    solved_of = available(task, ACCURACY_EXAMPLES)
+    accuracy = measure_accuracy(model, task, solved_of, ACCURACY_SEED)
+    answers = answers_of(model, task, encoded)
+    orders = _orders(spec, model, task, encoded)
+    rows = arm_rows(model, encoded) if spec.is_arm else mdm_rows(model, encoded, orders)
+    study = _Study(spec, task, model, drawn, encoded, orders, rows, on_progress)
+
+    attribution = attribute(
+        model,
+        rows,
+        study.n,
+        spec.method,
+        spec.points,
+        spec.metric,
+        on_rows=lambda done: on_progress(Progress("edge scores", done, len(rows))),
+    )
+    parts = _part_scores(attribution, study.n)
+    refuse_unranked(spec, model, rows, parts["total"])
+    readouts = sorted(readouts_of(rows, LENS_EXAMPLES), key=lambda r: (r.row.example, r.row.part, r.site.target))
+    found = _lenses(model, readouts, on_progress)
+
+    tables = {
+        "edges": edge_table(model.graph, parts),
+        "examples": example_table(model, drawn, encoded, task, answers, attribution),
+        "readouts": readout_table(model, readouts, encoded),
+        "node_lens": node_lens_table(model, readouts, found, encoded),
+        "residual_lens": residual_lens_table(model, readouts, found, encoded),
+        "edge_blocks": _edge_blocks(study, attribution),
+        **_survey_tables(study, attribution),
+        **_denoising_tables(study),
+    }
+    refuse_unsound_tables(tables)
+    meta = RunMeta(
+        n_layers=model.graph.n_layers,
+        n_heads=model.graph.n_heads,
+        n_sites=sum(len(row.sites) for row in rows),
+        parts=tuple(name for name in parts if name.startswith(("site-", "step-"))),
+        accuracy=accuracy,
+        accuracy_n=solved_of,
+        metric_clean=float(attribution.metric_clean.mean()),
+        metric_corrupt=float(attribution.metric_corrupt.mean()),
+        device=str(model.device),
+        architecture=model.architecture,
+        versions={name: version(name) for name in ("torch", "transformers", "transformer-lens")},
+        n_neurons=attribution.neurons.shape[-1],
+        remarks=remarks(attribution, parts, rows),
+    )
+    return RunTables(meta, tables)
+
+
+def loaded(spec: RunSpec, on_progress: Report) -> Model:
+    """The model of a spec, on the device and in the way that its memory needs; UserError when it does not fit."""
+    return loaded_of(pair_named(spec.pair), spec.model, spec.dtype, on_progress)
+
+
+def loaded_of(pair: Pair, model: str, dtype: str, on_progress: Report) -> Model:
+    """As `loaded`, of a pair that need not be kept."""
+    shape = shape_of(pair)
+    if shape is None:
+        on_progress(Progress("loading the model", 0, 0))
+        return load(pair, model, dtype)
+    chosen = plan(shape, (dtype,))
+    on_progress(Progress(f"loading the model: {chosen.short}", 0, 0))
+    refuse_too_large(chosen, pair.folder(model))
+    return load(pair, model, dtype, "auto" if chosen.spread else chosen.device.name)
+
+
+def _refuse_masked(model: Model, drawn: Sequence[Example], encoded: Sequence[Encoded]) -> None:
+    """No example may hold the mask, which is an ordinary token in some models."""
+    for example, one in zip(drawn, encoded, strict=True):
+        if model.mask_id in one.prompt + one.answer + one.corrupt_prompt + one.corrupt_answer:
+            raise UserError(
+                f"The prompt {example.prompt!r} or its answer contains token {model.mask_id}, which this model reads "
+                "as masked. Choose another seed, or other prompts."
+            )
+
+
+@torch.no_grad()
+def _refuse_unsound_logits(model: Model, encoded: Encoded) -> None:
+    """Of one example, before time is spent on more."""
+    ids = torch.tensor([encoded.prompt + encoded.answer], device=model.device)
+    refuse_unsound(model.logits(ids, at=[ids.shape[1] - 1]), "its logits")
+
+
+def _orders(spec: RunSpec, model: Model, task: Task, encoded: Sequence[Encoded]) -> list[Order]:
+    if spec.is_arm:
+        return []
+    steps = steps_of(task, max(len(e.answer) for e in encoded))
+    return reveal_order(model, encoded, spec.order, steps, spec.seed)
+
+
+def _part_scores(attribution: Attribution, n: int) -> dict[str, torch.Tensor]:
+    """Mean scores [source, destination] by part: the total, both halves, then every site or step."""
+    even, odd = attribution.halves
+    return {
+        "total": attribution.total / n,
+        "half-a": even / ((n + 1) // 2),
+        "half-b": odd / max(1, n // 2),  # zeros where there is one example only
+        **{part: scores / n for part, scores in sorted(attribution.scores.items())},
+    }
+
+
+def _edge_blocks(study: _Study, attribution: Attribution) -> pa.Table:
+    """What every block of examples adds to the scores of the strongest edges."""
+    graph = study.model.graph
+    blocks = (attribution.blocks / study.n).cpu().numpy()[:, graph.edge_source, graph.edge_destination]  # [block, edge]
+    total = (attribution.total / study.n).cpu().numpy()[graph.edge_source, graph.edge_destination]
+    strongest = order_of(total)[:BLOCK_EDGES]
+    return pa.table({"edge": strongest.astype(np.int32), "scores": lists(blocks[:, strongest].T)})
+
+
+def _survey_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Table]:
+    """What components do on the clean inputs: every observer of the survey is listed here, with its tables."""
+    model, inputs, neurons = study.model, inputs_of(study.rows, study.encoded), detailed(attribution)
+    stored = kept(inputs)
+    activity, strongest, traces = Activity(model), Strongest(model, inputs, neurons), Traces(model, stored, neurons)
+    histograms, norms = Histograms(model), ResidualNorms(model, inputs)
+    roles = [_roles(study, example) for example in range(study.n)]
+    heads, layers = Heads(model, roles, inputs, stored), LensLayers(model, study.n)
+    survey(
+        model,
+        inputs,
+        [activity, strongest, traces, histograms, norms, heads, layers],
+        on_inputs=lambda done: study.on_progress(Progress("what components do", done, len(inputs))),
+    )
+    study.on_progress(Progress("what neurons read and write", 0, 0))
+    seen = [inputs[number] for number in stored]
+    return {
+        "inputs": input_table(model, seen, [roles[one.example] for one in seen]),
+        "neurons": neuron_table(model, attribution, study.n, activity, _cosines(study)),
+        "neuron_detail": detail_table(model, neurons, strongest),
+        "neuron_tokens": traces.table(),
+        "activation_histograms": histograms.table(),
+        "residual_norms": norms.table(),
+        "heads": heads.head_table(study.spec.seed),
+        "attention_roles": heads.role_table(),
+        "attention_patterns": heads.pattern_table(),
+        "lens_layers": layers.table(),
+    }
+
+
+def _denoising_tables(study: _Study) -> dict[str, pa.Table]:
+    """How the answer is filled in, and when it becomes readable."""
+    model, task, seed = study.model, study.task, study.spec.seed
+
+    def told(stage: str) -> Callable[[int, int], None]:
+        return lambda done, total: study.on_progress(Progress(stage, done, total))
+
+    def counts() -> list[tuple[int, int, int]]:
+        n = available(task, STEPS_EXAMPLES)
+        return (
+            [] if model.causal else accuracy_by_steps(model, task, n, ACCURACY_SEED, on_pass=told("accuracy by steps"))
+        )
+
+    return {
+        "position_lens": position_lens(model, study.encoded, study.orders),
+        "reveals": reveal_table(study.orders),
+        "trajectories": trajectory_table(model, task, study.drawn, study.encoded, seed, on_samplers=told("samplers")),
+        "accuracy_steps": accuracy_table(counts()),
+    }
+
+
+def _roles(study: _Study, example: int) -> tuple[str, ...]:
+    """A role for every token of prompt + answer."""
+    prompt, answer = token_roles(study.task, study.drawn[example], study.encoded[example], study.model.tokenizer)
+    return prompt + answer
+
+
+def _cosines(study: _Study) -> Cosines | None:
+    """Neurons' weights against the ARM's; None for the ARM itself."""
+    pair, spec = pair_named(study.spec.pair), study.spec
+    return None if spec.is_arm else neuron_cosines(pair.folder(spec.model), pair.folder("arm"), study.model.device)
+
+
+def _lenses(model: Model, readouts: Sequence[Readout], on_progress: Report) -> list[Lens]:
+    found: list[Lens] = []
+    for start in range(0, len(readouts), LENS_BATCH):
+        on_progress(Progress("lenses", start, len(readouts)))
+        batch = readouts[start : start + LENS_BATCH]
+        found += lenses(model, [r.row.clean for r in batch], [r.site.read for r in batch])
+    return found

@@ -1,0 +1,199 @@
+"""What a model needs, what this machine has, and what follows: a number format and a device. Imports no torch.
+
+Choices go by what the machine has in all, not by what is free at the moment, so that the same machine always chooses
+the same: the number format is a part of what a run is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from engine.attribution.footprint import BYTES, footprint
+from engine.errors import UserError
+from engine.models.architecture import Shape, shape_in
+from engine.models.hub import snapshot
+from engine.models.pair import Pair
+from engine.runs.spec import DTYPES
+
+GIB = 2**30
+USABLE = 0.9  # of a device; the rest is the libraries' own and what fragments
+TOKENS = {"cuda": 128, "cpu": 1024}  # of a batch: the smallest useful one where batches shrink until they fit
+ROW = 64  # tokens of an input, about
+SLACK = 1.25  # for what a step needs in passing, and for what an allocator does not give back
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place for a model; `total` and `free` in bytes, over all `count` of its GPUs."""
+
+    name: str  # "cuda" or "cpu"
+    total: int
+    free: int
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model is loaded. `spread`: over several GPUs. `fits`: whether weights and work do."""
+
+    dtype: str
+    device: Device
+    spread: bool
+    weights: int  # bytes
+    work: int  # bytes, beside the weights
+
+    @property
+    def needed(self) -> int:
+        return self.weights + self.work
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= USABLE * self.device.total
+
+    @property
+    def where(self) -> str:
+        return f"{self.device.count} GPUs" if self.spread else self.device.name
+
+    @property
+    def short(self) -> str:
+        """For whoever waits."""
+        return f"{self.dtype} on {self.where}, about {self.needed / GIB:.1f} GiB"
+
+    def __str__(self) -> str:
+        there = f"{self.device.total / GIB:.1f} GiB there, {self.device.free / GIB:.1f} GiB free"
+        return f"{self.dtype} on {self.where}, needs about {self.needed / GIB:.1f} GiB ({there})"
+
+
+def shape_of(pair: Pair) -> Shape | None:
+    """The numbers of a pair's architecture: its models' own where one is here, else the registry's; None: unknown."""
+    for model in ("arm", "mdm"):
+        try:
+            return shape_in(snapshot(pair.folder(model)))
+        except UserError:
+            continue
+    return pair.shape
+
+
+def fitting_dtype(pair: Pair) -> str:
+    """The number format in which a pair's models fit this machine: the pair's preference, else fp32, else bf16."""
+    shape = shape_of(pair)
+    if shape is None:
+        return pair.dtype or DTYPES[0]
+    return plan(shape, formats(pair)).dtype
+
+
+def formats(pair: Pair) -> tuple[str, ...]:
+    """Number formats in the order in which a pair tries them."""
+    return tuple(dict.fromkeys((pair.dtype or DTYPES[0], *DTYPES)))
+
+
+def plan(shape: Shape, dtypes: tuple[str, ...]) -> Plan:
+    """The first device that holds a model in one of `dtypes`, the first of which is preferred; GPUs before the CPU.
+
+    Where none does, the plan that comes nearest: its `fits` is False.
+    """
+    tried = [_plan(shape, dtype, device, spread=device.count > 1) for device in devices() for dtype in dtypes]
+    return next((one for one in tried if one.fits), None) or min(tried, key=lambda one: one.needed / one.device.total)
+
+
+def refuse_too_large(plan: Plan, source: str) -> None:
+    """A sentence instead of a killed process.
+
+    Raises:
+        UserError: the weights alone are more than the device holds.
+    """
+    if plan.weights > plan.device.total:
+        raise UserError(
+            f"The model {source} takes {plan.weights / GIB:.1f} GiB in {plan.dtype}, but there are "
+            f"{plan.device.total / GIB:.1f} GiB on this machine's {plan.device.name}. Compute it on a larger one, and "
+            "bring the numbers here: python -m engine bundle there, python -m engine import here."
+        )
+
+
+def weight_bytes(shape: Shape, dtype: str) -> int:
+    return shape.parameters * BYTES[dtype]
+
+
+def work_bytes(shape: Shape, dtype: str, device: str) -> int:
+    """What attribution holds beside the weights with one batch on "cuda" or "cpu", with some slack.
+
+    Measured in fp32 with full batches on a CPU: 2.0 GiB where this says 2.1 (30 layers, d_model 576).
+    """
+    whole = footprint(shape, TOKENS[device], ROW, dtype, device)
+    return int(SLACK * (whole.peak - whole.weights))
+
+
+def devices() -> list[Device]:
+    """Where a model can be on this machine, the best first: one GPU, all of them together, the CPU."""
+    found = []
+    gpus = _gpus()
+    if gpus:
+        first = max(gpus)
+        found.append(Device("cuda", first[0], first[1]))
+    if len(gpus) > 1:
+        found.append(Device("cuda", sum(t for t, _ in gpus), sum(f for _, f in gpus), len(gpus)))
+    return [*found, Device("cpu", *cpu_memory())]
+
+
+def cpu_memory() -> tuple[int, int]:
+    """Bytes of main memory that this process may use: in all, and free."""
+    total, free = _system_memory()
+    limit = _number(Path("/sys/fs/cgroup/memory.max"))
+    if limit is not None and limit < total:
+        used = _number(Path("/sys/fs/cgroup/memory.current")) or 0
+        return limit, min(free, max(0, limit - used))
+    return total, free
+
+
+def _plan(shape: Shape, dtype: str, device: Device, spread: bool) -> Plan:
+    return Plan(dtype, device, spread, weight_bytes(shape, dtype), work_bytes(shape, dtype, device.name))
+
+
+def _system_memory() -> tuple[int, int]:
+    file = Path("/proc/meminfo")
+    if file.is_file():
+        lines = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
+        total, free = (int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+        return total, free
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return total, total
+
+
+def _number(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):  # not there, or "max"
+        return None
+
+
+@cache
+def _gpus() -> tuple[tuple[int, int], ...]:
+    """Bytes in all and free of every GPU that torch would see, as the driver's own tool tells them."""
+    try:
+        if version("torch").endswith("+cpu"):
+            return ()
+    except PackageNotFoundError:
+        return ()
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    asked = [tool, "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout
+        found = tuple((int(total) * 2**20, int(free) * 2**20) for total, free in _cells(said))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return ()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return found
+    return tuple(found[int(n)] for n in visible.split(",") if n.strip().isdecimal() and int(n) < len(found))
+
+
+def _cells(text: str) -> list[list[str]]:
+    return [line.split(",") for line in text.splitlines() if line.strip()]

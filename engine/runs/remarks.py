@@ -1,0 +1,142 @@
+"""What is to be said of a run before its numbers are believed (METHOD, "Numbers that say little").
+
+`refuse_unranked` ends a run whose scores rank nothing. `remarks` are sentences that stay with a run and are shown
+wherever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from engine.attribution.edge_scores import Attribution
+from engine.attribution.sites import Row
+from engine.attribution.soundness import titled
+from engine.errors import UserError
+from engine.models.model import Model
+from engine.runs.spec import RunSpec
+
+ROUNDING = 4 * torch.finfo(torch.float32).eps  # in which metrics and sums are computed, whatever the model's precision
+CLOSE = 0.05  # of the metric's spread: less apart, clean and corrupted metric are taken for the same
+SECOND_HALF = "half-b"
+
+
+def rounding_level(attribution: Attribution) -> float:
+    """Up to here an example's score may be a rounding error.
+
+    The gradient of a metric by a logit is computed to float32's precision of 1, and what the logits change by is told
+    by the metric: the mean over examples of the larger of |m(clean)| and |m(corrupted)|, at least 1.
+    """
+    clean, corrupt = attribution.metric_clean.abs(), attribution.metric_corrupt.abs()
+    return ROUNDING * max(1.0, float(torch.maximum(clean, corrupt).mean()))
+
+
+def refuse_unranked(spec: RunSpec, model: Model, rows: Sequence[Row], total: Tensor) -> None:
+    """`total` [source, destination]: the scores of all edges.
+
+    Raises:
+        UserError: every score is exactly zero, so that there is no order of edges and no circuit.
+    """
+    if bool(total.any()):
+        return
+    raise UserError(
+        f"All edge scores of {_inside(titled(spec))} on {spec.task} are exactly zero, so that they rank no edge above "
+        f"another and there is no circuit. {_why_zero(model, rows)} Nothing is stored."
+    )
+
+
+def remarks(attribution: Attribution, parts: Mapping[str, Tensor], rows: Sequence[Row]) -> tuple[str, ...]:
+    """Sentences about a run of these rows, whose mean scores by part are `parts`."""
+    found = [
+        _one_example(attribution),
+        _same_inputs(rows),
+        _close_metrics(attribution),
+        _small_scores(attribution, parts["total"]),
+        _cancelled_scores(attribution),
+        _unranked_parts(attribution, parts),
+    ]
+    return tuple(remark for remark in found if remark)
+
+
+def _one_example(attribution: Attribution) -> str | None:
+    if len(attribution.metric_clean) > 1:
+        return None
+    return "It is of one example only: there are no halves to compare, and no intervals."
+
+
+def _same_inputs(rows: Sequence[Row]) -> str | None:
+    same = sum(row.clean == row.corrupt for row in rows)
+    if not same:
+        return None
+    return (
+        f"{same} of its {len(rows)} inputs are the same in the clean and the corrupted run: nothing can be explained "
+        "there, and they make all scores smaller."
+    )
+
+
+def _close_metrics(attribution: Attribution) -> str | None:
+    clean, corrupt = attribution.metric_clean.double(), attribution.metric_corrupt.double()
+    apart = float((clean.mean() - corrupt.mean()).abs())
+    spread = float(((clean.var(correction=0) + corrupt.var(correction=0)) / 2).sqrt())
+    if apart > max(CLOSE * spread, rounding_level(attribution)):
+        return None
+    return (
+        f"The metric is nearly the same on clean and on corrupted prompts ({float(clean.mean()):.3g} and "
+        f"{float(corrupt.mean()):.3g}; its standard deviation over examples is {spread:.3g}): there is hardly a "
+        "difference that a circuit could explain."
+    )
+
+
+def _small_scores(attribution: Attribution, total: Tensor) -> str | None:
+    largest, level = float(total.abs().max()), rounding_level(attribution)
+    if largest > level:
+        return None
+    return (
+        f"Its largest score, {largest:.1e}, is no larger than rounding errors may be ({level:.1e}): the order of its "
+        "edges means nothing."
+    )
+
+
+def _cancelled_scores(attribution: Attribution) -> str | None:
+    """Where the examples' scores are large and their mean is rounding."""
+    largest = float(attribution.total.abs().max())
+    single = float(attribution.blocks.abs().sum(0).max())
+    if largest > ROUNDING * single:
+        return None
+    return (
+        "The scores of its examples cancel each other down to rounding errors, as those of contradictory prompts do: "
+        "the order of its edges means nothing."
+    )
+
+
+def _unranked_parts(attribution: Attribution, parts: Mapping[str, Tensor]) -> str | None:
+    level = rounding_level(attribution)
+    told = {"total"} | ({SECOND_HALF} if len(attribution.metric_clean) == 1 else set())
+    found = [name for name, scores in parts.items() if name not in told and float(scores.abs().max()) <= level]
+    if not found or float(parts["total"].abs().max()) <= level:
+        return None
+    named = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    return (
+        f"Scores of these parts are zero or no larger than rounding errors, so that their order means nothing: {named}."
+    )
+
+
+def _why_zero(model: Model, rows: Sequence[Row]) -> str:
+    """What all scores being zero comes from, as far as inputs and weights tell."""
+    if all(row.clean == row.corrupt for row in rows):
+        return "Its clean and corrupted inputs are the same: choose prompts that differ."
+    weights = model.plain.named_parameters()
+    empty = next((name for name, weight in weights if weight.ndim > 1 and not weight.any()), None)
+    if empty:
+        return f"Its weight {empty} is all zeros: get its files again, or name another model."
+    return (
+        "Its metric does not depend on what differs between the clean and the corrupted inputs, or less than its "
+        "precision can tell."
+    )
+
+
+def _inside(title: str) -> str:
+    """A title in the middle of a sentence."""
+    return title[0].lower() + title[1:]

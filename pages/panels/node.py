@@ -1,0 +1,204 @@
+"""What one node does in both models: its lens, the residual around it, its strongest edges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from engine.circuits.graph import Graph
+from engine.runs.pipeline import RankedEdges, Readout
+from pages.figures import charts
+from pages.figures.charts import visible
+from pages.figures.palette import NAME
+from pages.panels.attention import attention_panel
+from pages.shared import address, cached_reads, state, widgets
+from pages.shared.sides import Sides
+from pages.shared.state import Question
+
+MOST_EDGES = 12  # rows a table
+
+
+@dataclass(frozen=True)
+class Place:
+    """A token of an example that both models predict: where their lenses can be compared."""
+
+    example: int
+    target: int
+    answer: str
+    foil: str
+
+    @property
+    def label(self) -> str:
+        return f"example {self.example}, token {self.target}: {visible(self.answer)} (not {visible(self.foil)})"
+
+
+def node_panel(sides: Sides) -> None:
+    name = state.chosen_node()
+    if name is None or name not in sides.graph.node_names:
+        st.info(
+            "Click a node in either graph, or choose one from the list above them. Here you will see which tokens it "
+            "promotes and suppresses in both models, and its strongest edges.",
+            icon=":material/ads_click:",
+        )
+        return
+    node = sides.graph.node_names.index(name)
+    with st.container(border=True):
+        st.subheader(f"{describe(sides.graph, node)} ({name})")
+        at = choose_place(sides)
+        if at is not None:
+            lenses(sides, node, at)
+        if name.startswith("a"):
+            attention_panel(sides, node, at["arm"].example if at else None)
+        elif name.startswith("m"):
+            neurons_link(sides, node)
+        edge_tables(sides, node)
+
+
+def neurons_link(sides: Sides, node: int) -> None:
+    """The way down to an MLP's neurons."""
+    step = state.step_of(sides.mdm.run.spec.model)
+    told = {state.K: str(sides.k), state.LAYER: str(sides.graph.node_layer[node])}
+    if step != state.FINAL:
+        told[state.STEP] = step
+    st.page_link(
+        "pages/neurons.py",
+        label=f"Go down to the neurons of {sides.graph.node_names[node]}",
+        icon=":material/scatter_plot:",
+        query_params=Question.of(sides.arm.run.spec).address
+        | told
+        | ({} if step == state.FINAL else {state.STEP: step}),
+    )
+
+
+def describe(graph: Graph, node: int) -> str:
+    name = graph.node_names[node]
+    if name == "input":
+        return "Token embedding"
+    if name == "logits":
+        return "Logits"
+    layer = int(graph.node_layer[node])
+    return f"MLP of layer {layer}" if name.startswith("m") else f"Head {name.partition('.h')[2]} of layer {layer}"
+
+
+def choose_place(sides: Sides) -> dict[str, Readout] | None:
+    """The readouts of both models at the example and token that the reader chooses."""
+    by_model = {side.model: {_place(r): r for r in cached_reads.readouts(side.run.key)} for side in sides}
+    places = [place for place in by_model["arm"] if place in by_model["mdm"]]
+    if not places:
+        st.info("These two runs looked through the lens at different tokens, so there is nothing to compare.")
+        return None
+    labels = {place.label: place for place in places}
+    address.check(state.READOUT, labels)
+    follow_older_link(places)
+    chosen = st.selectbox(
+        "Where to look: an example and the token that is predicted",
+        list(labels),
+        key=state.READOUT,
+        bind=state.URL,
+        help="Both models looked through the lens at these tokens of a few examples. Attention is of the same example.",
+    )
+    place = labels[chosen]
+    at = {model: found[place] for model, found in by_model.items()}
+    answer, foil = widgets.plain(visible(place.answer)), widgets.plain(visible(place.foil))
+    st.markdown(f"The right token is **{answer}**; after the corrupted prompt it is **{foil}** (the foil).")
+    for side in sides:
+        st.caption(f"What the {side.title} sees (box: where its logits are read; double line: the predicted token)")
+        widgets.token_strip(at[side.model].tokens, at[side.model].position, at[side.model].target)
+    return at
+
+
+def follow_older_link(places: Sequence[Place]) -> None:
+    """A link that names the example alone, as those to attention patterns did, chooses its first token."""
+    address.check(state.INPUT, sorted({place.example for place in places}))
+    example = st.query_params.get(state.INPUT)
+    if example is None:
+        return
+    first = next((place for place in places if str(place.example) == example), None)
+    if first and state.READOUT not in st.query_params:
+        st.session_state[state.READOUT] = first.label
+    del st.query_params[state.INPUT]
+
+
+def where(readout: Readout) -> str:
+    return f"example {readout.example}, token {readout.target}, {readout.part}"
+
+
+def lenses(sides: Sides, node: int, at: dict[str, Readout]) -> None:
+    look = widgets.look()
+    for column, side in zip(st.columns(2), sides, strict=True):
+        readout = at[side.model]
+        with column:
+            st.markdown(f"**{side.title}: what this node writes**")
+            if node == sides.graph.logits:
+                st.info("The logits write nothing: they are what the others write to.")
+            else:
+                lens = cached_reads.node_lens(side.run.key, readout.readout, node)
+                figure = charts.lens_figure(lens, readout.answer, readout.foil, look)
+                widgets.chart(
+                    figure, f"lens {side.model}", f"Tokens the node promotes and suppresses in the {side.title}",
+                    f"lens-{sides.graph.node_names[node]}",
+                    side.origin(f"lens of {sides.graph.node_names[node]}", where(readout)),
+                )  # fmt: skip
+                st.caption(
+                    f"Towards the answer {lens.answer_logit:+.3f} logits, towards the foil {lens.foil_logit:+.3f}. "
+                    f"Entropy {lens.entropy:.2f} nats, top token {lens.top_probability:.1%}."
+                )
+            st.markdown(f"**{side.title}: the residual after each layer**")
+            rows = cached_reads.residual_lens(side.run.key, readout.readout)
+            widgets.chart(
+                charts.residual_figure(rows, side.model, look), f"residual {side.model}",
+                f"Probability of answer and foil after each layer of the {side.title}", "residual",
+                side.origin("lens of the residual", where(readout)),
+            )  # fmt: skip
+            table = [
+                {
+                    "After": "embedding" if row.layer == 0 else f"layer {row.layer - 1}",
+                    "Top tokens": "  ".join(visible(token) for token in row.tokens[:5]),
+                    "Answer rank": row.answer_rank + 1,
+                    "Foil rank": row.foil_rank + 1,
+                }
+                for row in rows
+            ]
+            st.dataframe(table, hide_index=True, alt=f"Top tokens after each layer of the {side.title}")
+
+
+def edge_tables(sides: Sides, node: int) -> None:
+    for column, way in zip(st.columns(2), ("incoming", "outgoing"), strict=True):
+        found = {
+            side.model: cached_reads.node_edges(side.run.key, side.part, node, way == "outgoing") for side in sides
+        }
+        title = f"Strongest {way} edges"
+        with column:
+            st.markdown(f"**{title}**")
+            if len(found["arm"].edge):
+                _edge_table(sides, found, title)
+            else:
+                st.caption("This node has none.")
+
+
+def _edge_table(sides: Sides, found: Mapping[str, RankedEdges], title: str) -> None:
+    """The edges that rank highest in either model, with rank and score in both."""
+    best = np.minimum(found["arm"].rank, found["mdm"].rank)
+    rows = [_edge_row(sides, found, at) for at in np.argsort(best, kind="stable")[:MOST_EDGES].tolist()]
+    number = st.column_config.NumberColumn
+    columns = {f"{name} rank": number(format="localized") for name in NAME.values()}
+    columns |= {f"{name} score": number(format="%+.4f") for name in NAME.values()}
+    st.dataframe(rows, height="content", hide_index=True, column_config=columns, alt=title)
+
+
+def _edge_row(sides: Sides, found: Mapping[str, RankedEdges], at: int) -> dict[str, object]:
+    """Entry `at` of both models' edges, which are the same edges."""
+    ranks = {model: int(edges.rank[at]) for model, edges in found.items()}
+    row: dict[str, object] = {"Edge": sides.graph.edge_name(int(found["arm"].edge[at]))}
+    row |= {f"{NAME[model]} rank": rank + 1 for model, rank in ranks.items()}
+    row |= {f"{NAME[model]} score": float(edges.score[at]) for model, edges in found.items()}
+    inside = [NAME[model] for model, rank in ranks.items() if rank < sides.k]
+    row["In circuit of"] = {0: "neither", 1: f"{inside[0]} only" if inside else "", 2: "both"}[len(inside)]
+    return row
+
+
+def _place(readout: Readout) -> Place:
+    return Place(readout.example, readout.target, readout.answer, readout.foil)

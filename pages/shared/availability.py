@@ -1,0 +1,120 @@
+"""Where a pair stands on this machine: in which precision it is looked at, what is stored of it, what keeps it from
+being computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import streamlit as st
+
+from engine.errors import UserError
+from engine.models import hub
+from engine.models.pairs import Pair, pairs, weights_id
+from engine.runs import device_plan, pipeline
+from engine.runs.records import Run
+from engine.tasks import task_named
+from pages.shared.state import Question
+from pages.shared.widgets import plain
+
+NAMES = {"method": "method", "n": "n", "seed": "seed", "points": "m", "metric": "metric", "order": "order"}
+
+
+def dtype_of(pair: Pair, runs: Sequence[Run]) -> str:
+    """The precision in which a pair is looked at, where the reader leaves it open: its runs', else what fits here."""
+    stored = {run.spec.dtype for run in runs if run.spec.pair == pair.name}
+    return stored.pop() if len(stored) == 1 else device_plan.fitting_dtype(pair)
+
+
+def stored_questions(pair: str, task: str, runs: Sequence[Run]) -> list[Question]:
+    """The questions about a pair and a task that are answered for both models, newest first."""
+    of_task = [run.spec for run in runs if run.spec.pair == pair and run.spec.task == task]
+    arms = {spec for spec in of_task if spec.is_arm}
+    both = dict.fromkeys(replace(spec, model="arm") for spec in of_task if spec.model == "mdm")
+    answered = [spec for spec in both if spec in arms]
+    return [
+        question
+        for question in map(Question.of, answered)
+        if all(pipeline.find(question.spec(m)) for m in ("arm", "mdm"))
+    ]
+
+
+def title_of_pair(name: str) -> str:
+    """What a pair is called; its name where it is gone (kept pairs can be removed)."""
+    known = pairs()
+    return known[name].title if name in known else name
+
+
+def title_of_task(task: str) -> str:
+    """What a task is called; its name where it is gone (own prompts can be deleted)."""
+    try:
+        return task_named(task).title
+    except UserError:
+        return task
+
+
+def say_how_read(pair: Pair) -> None:
+    """How a pair's MDM is read and how that is known, where its table does not say it."""
+    if pair.misread:
+        st.warning(plain(pair.how_read), icon=":material/report:")
+    elif pair.how_read:
+        st.caption(plain(pair.how_read))
+
+
+def brought(runs: Sequence[Run], pair: Pair) -> str:
+    """A sentence about numbers that were not computed here."""
+    days = " and ".join(sorted({run.imported[:10] for run in runs if run.imported}))
+    nothing = " Its weights are not here: nothing more of it can be computed." if weights_missing(pair) else ""
+    return f"Computed elsewhere and imported on {days}.{nothing}"
+
+
+def weights_missing(pair: Pair) -> bool:
+    """Whether one of a pair's two models is not here."""
+    return bool(obstacles(pair))
+
+
+def size(pair: Pair) -> str:
+    """How large a pair's models are, to stand behind its title; nothing where it is not told."""
+    if pair.shape is None:
+        return ""
+    parameters = pair.shape.parameters
+    many = f"{parameters / 1e9:.1f} billion" if parameters >= 1e9 else f"{parameters / 1e6:.0f} million"
+    return f", {many} parameters"
+
+
+def how_to_get(pair: Pair) -> None:
+    """Show what to do for a pair's weights: where a licence is accepted first, what to type."""
+    missing = [source for source, said in obstacles(pair).items() if hub.HUB_ID.fullmatch(source)]
+    if pair.licence:
+        st.markdown(f"First accept the licence at <{pair.licence}> and set `HF_TOKEN`, or run `hf auth login`.")
+    if missing:
+        st.code("\n".join(hub.download_command(source) for source in missing), language="bash")
+    for source, said in obstacles(pair).items():
+        if source not in missing:
+            st.markdown(plain(said))
+    st.markdown("Or compute it on a machine that has them, and import the bundle on the Runs page.")
+    shape = device_plan.shape_of(pair)
+    if shape is not None:
+        plan = device_plan.plan(shape, device_plan.formats(pair))
+        st.caption(plain(f"{'Here it would run in' if plan.fits else 'It does not fit this machine:'} {plan}."))
+
+
+def obstacles(pair: Pair) -> dict[str, str]:
+    """The models of a pair that are not here, by folder or hub id, and a sentence about each."""
+    found = {}
+    for source in (pair.folder("arm"), pair.folder("mdm")):
+        try:
+            weights_id(source)
+        except UserError as error:
+            found[source] = str(error)
+    return found
+
+
+def differences(question: Question, other: Question) -> str:
+    """In which settings another question differs, as in "n = 300, seed = 1, bfloat16"."""
+    found = [f"{name} = {getattr(other, field)}" for field, name in NAMES.items() if _differ(question, other, field)]
+    return ", ".join([*found, *([other.dtype] if _differ(question, other, "dtype") else [])])
+
+
+def _differ(question: Question, other: Question, field: str) -> bool:
+    return bool(getattr(question, field) != getattr(other, field))

@@ -1,0 +1,240 @@
+"""Everything that is kept between reruns: the queue of jobs, and readings of the cache by run key.
+
+A key stands for numbers that never change, so nothing here expires; sizes are bounded. Nothing here touches a model.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from engine import settings
+from engine.circuits import comparison as circuit
+from engine.circuits.filters import Filters
+from engine.circuits.graph import Graph
+from engine.exchange import export
+from engine.runs import pipeline
+from engine.runs.jobs import JobQueue
+from engine.runs.pipeline import (
+    EdgeBlocks,
+    EdgeTable,
+    ExampleRow,
+    Head,
+    KeptInput,
+    LayerHistogram,
+    LayerLens,
+    Neuron,
+    NeuronDetail,
+    NeuronTokens,
+    NodeLens,
+    OverlapCurve,
+    RankedEdges,
+    Readout,
+    RoleAttention,
+    StepAccuracy,
+    TrajectoryStep,
+)
+from engine.runs.records import Run
+from engine.runs.spec import RunSpec
+
+PREFIXES = (5_000, 50_000, 2**31 - 1)  # edges read at once: the smallest that holds the circuit asked for
+PUBLISHED = settings.ROOT / "assets" / "published.toml"
+
+
+@st.cache_resource(show_spinner=False)
+def job_queue() -> JobQueue:
+    """The one queue of this process: closing a tab leaves its jobs running."""
+    return JobQueue()
+
+
+def found(spec: RunSpec) -> Run | None:
+    return pipeline.find(spec)
+
+
+@st.cache_resource(show_spinner=False, max_entries=256)
+def graph_of(key: str) -> Graph:
+    """The architecture of a run."""
+    return pipeline.get(key).meta.graph
+
+
+def edges(key: str, part: str, k: int) -> EdgeTable:
+    """The `k` strongest edges of a part: of a prefix that is kept, so that sliding K reads nothing."""
+    kept = _prefix(key, part, next(size for size in PREFIXES if k <= size))
+    return EdgeTable(kept.edge[:k], kept.score[:k])
+
+
+@st.cache_resource(show_spinner=False, max_entries=48)
+def _prefix(key: str, part: str, size: int) -> EdgeTable:
+    """Shared by all sessions as it is, so nobody may write to it."""
+    table = pipeline.edge_table(key, part, size)
+    table.edge.flags.writeable = table.score.flags.writeable = False
+    return table
+
+
+@st.cache_data(show_spinner=False, max_entries=128)
+def node_edges(key: str, part: str, node: int, outgoing: bool) -> RankedEdges:
+    """The edges that leave or reach a node, with rank and score, by edge index."""
+    graph = graph_of(key)
+    ends = graph.edge_source if outgoing else graph.destination_node[graph.edge_destination]
+    found = pipeline.edges_among(key, part, np.flatnonzero(ends == node).astype(np.int32))
+    order = np.argsort(found.edge)
+    return RankedEdges(found.edge[order], found.rank[order], found.score[order])
+
+
+@st.cache_data(show_spinner=False, max_entries=128)
+def overlap_curve(key_a: str, key_b: str, part_a: str, part_b: str) -> OverlapCurve:
+    return pipeline.overlap_curve(key_a, key_b, part_a, part_b)
+
+
+@st.cache_data(show_spinner=False, max_entries=1024)
+def overlap(key_a: str, key_b: str, part_a: str, part_b: str, k: int) -> float:
+    """The Jaccard index of two circuits of `k` edges."""
+    shared = circuit.shared_edges(edges(key_a, part_a, k).edge, edges(key_b, part_b, k).edge)
+    return float(circuit.jaccard_at(np.array(shared), np.array(k)))
+
+
+def split_half(arm: Run, mdm: Run, k: int) -> circuit.SplitHalf | None:
+    """The three like-with-like overlaps on half of the prompts each; None where there are no two halves."""
+    return _split_half(arm.key, mdm.key, k) if arm.has_halves and mdm.has_halves else None
+
+
+@st.cache_data(show_spinner=False, max_entries=1024)
+def _split_half(arm: str, mdm: str, k: int) -> circuit.SplitHalf:
+    of_arm, of_mdm = ([edges(key, part, k).edge for part in pipeline.HALVES] for key in (arm, mdm))
+    return circuit.split_half((of_arm[0], of_arm[1]), (of_mdm[0], of_mdm[1]))
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def comparison(arm: str, mdm: str, part_arm: str, part_mdm: str, k: int) -> circuit.Comparison:
+    return circuit.compare(graph_of(arm), edges(arm, part_arm, k), edges(mdm, part_mdm, k), k)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def layer_shares(key: str, part: str, k: int) -> NDArray[np.float64]:
+    """[n_layers]: the shares of the importance of the top K by layer."""
+    graph, table = graph_of(key), edges(key, part, k)
+    return circuit.layer_profile(graph, circuit.importance(graph, table.edge, table.score))
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def readouts(key: str) -> list[Readout]:
+    return pipeline.readouts(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def node_lens(key: str, readout: int, node: int) -> NodeLens:
+    return pipeline.node_lens(key, readout, node)
+
+
+@st.cache_data(show_spinner=False, max_entries=128)
+def residual_lens(key: str, readout: int) -> list[LayerLens]:
+    return pipeline.residual_lens(key, readout)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def edge_blocks(key: str) -> EdgeBlocks:
+    return pipeline.edge_blocks(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def inputs(key: str) -> list[KeptInput]:
+    return pipeline.inputs(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def examples(key: str) -> list[ExampleRow]:
+    return pipeline.examples(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def neuron_numbers(key: str, layer: int | None, columns: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Number columns of every neuron (of a layer), in order; lists become [neuron, entry]."""
+    table = pipeline.neurons(key, layer, columns)
+    return {name: _as_array(table[name]) for name in columns}
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def neuron(key: str, layer: int, neuron: int) -> Neuron:
+    return pipeline.neuron(key, layer, neuron)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def neuron_detail(key: str, layer: int, neuron: int) -> NeuronDetail | None:
+    return pipeline.neuron_detail(key, layer, neuron)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def neuron_tokens(key: str, layer: int, neuron: int) -> list[NeuronTokens]:
+    return pipeline.neuron_tokens(key, layer, neuron)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def activation_histograms(key: str) -> list[LayerHistogram]:
+    return pipeline.activation_histograms(key)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)  # frozen, so that nobody can change what all sessions see
+def heads(key: str) -> list[Head]:
+    return pipeline.heads(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def attention_roles(key: str, node: int) -> list[RoleAttention]:
+    return pipeline.attention_roles(key, node)
+
+
+@st.cache_data(show_spinner=False, max_entries=128)
+def attention_patterns(key: str, node: int) -> dict[int, NDArray[np.float32]]:
+    return pipeline.attention_patterns(key, node)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def trajectories(key: str, sampler: str, example: int) -> list[TrajectoryStep]:
+    return pipeline.trajectories(key, sampler, example)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def columns(key: str, table: str, example: int | None = None) -> dict[str, NDArray[Any]]:
+    """Columns of `residual_norms`, `lens_layers`, `reveals` or (of an example) `position_lens` as arrays."""
+    read = {
+        "residual_norms": pipeline.residual_norms,
+        "lens_layers": pipeline.lens_layers,
+        "reveals": pipeline.reveals,
+    }
+    found = pipeline.position_lens(key, example) if example is not None else read[table](key)
+    return {name: _as_array(found[name]) for name in found.column_names}
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def accuracy_steps(key: str) -> list[StepAccuracy]:
+    return pipeline.accuracy_steps(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def exported(
+    key: str,
+    k: int,
+    format: str,
+    part: str,
+    filters: Filters = export.NO_FILTERS,
+    other: export.Other | None = None,
+) -> bytes:
+    return export.export(key, k, format, part, filters, other)
+
+
+def _as_array(column: Any) -> NDArray[Any]:
+    """An Arrow column as numpy; lists of one length become rows."""
+    joined = column.combine_chunks()
+    if not hasattr(joined, "flatten") or joined.type.num_fields == 0:
+        return np.asarray(joined.to_numpy(zero_copy_only=False))
+    return np.asarray(joined.flatten().to_numpy(zero_copy_only=False)).reshape(len(joined), -1)
+
+
+@st.cache_data(show_spinner=False)
+def published() -> dict[str, Any]:
+    """assets/published.toml: the paper and what it reports."""
+    return tomllib.loads(PUBLISHED.read_text())

@@ -1,0 +1,248 @@
+"""What is compared: pair, task, method, settings, checkpoint and K, the same on every page that compares two runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import streamlit as st
+
+from engine.circuits.graph import Graph
+from engine.models.pairs import Pair, pair_named, pairs, same_weights
+from engine.runs import pipeline
+from engine.runs.records import Run
+from engine.runs.solvable import can_do
+from engine.runs.spec import CONTROL, RunSpec
+from engine.tasks import available, task_named, task_names
+from pages.figures.palette import NAME
+from pages.shared import address, availability, cached_reads, state, widgets
+from pages.shared.choose_k import choose_k
+from pages.shared.jobs_panel import watch_jobs
+from pages.shared.sides import Side, Sides
+from pages.shared.state import FINAL, TOTAL, Question
+
+MOST_OTHERS = 4  # questions that are stored with other settings
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Two computed runs of one question, and how many edges a circuit has."""
+
+    question: Question
+    pair: Pair
+    arm: Run
+    mdm: Run
+    k: int
+
+    @property
+    def graph(self) -> Graph:
+        return self.arm.meta.graph
+
+    @property
+    def sides(self) -> Sides:
+        """Both models with their whole answers."""
+        return Sides(self.graph, self.k, Side("arm", self.arm, TOTAL), Side("mdm", self.mdm, TOTAL))
+
+
+def both_runs() -> Asked | None:
+    """The two runs that the reader asks for; where one is missing, offer to compute it and return None.
+
+    Call it first on a page, inside widgets.user_errors().
+    """
+    if address.absent():
+        return None
+    question = ask()
+    pair = pair_named(question.pair)
+    k_place, step_place = st.columns([3, 2], gap="large")
+    with step_place:
+        step = checkpoint(pair)
+    specs = [question.spec("arm"), question.spec(state.model_at(step))]
+    arm, mdm = (cached_reads.found(spec) for spec in specs)
+    widgets.submit_error()
+    watch_jobs()
+    if arm is None or mdm is None:
+        offer([spec for spec, run in zip(specs, (arm, mdm), strict=True) if run is None], question, pair)
+        return None
+    n_edges = arm.meta.graph.n_edges
+    with k_place:
+        k = choose_k(n_edges)
+    marks({"arm": arm, "mdm": mdm}, pair)
+    return Asked(question, pair, arm, mdm, k)
+
+
+def ask() -> Question:
+    """Pair, task, method and settings, from the reader or the address."""
+    known = pairs()
+    columns = st.columns([3, 4, 3, 2], vertical_alignment="bottom")
+    with columns[0]:
+        pair = st.selectbox("Pair", list(known), key=state.PAIR, bind=state.URL)
+    with columns[1]:
+        task = st.selectbox("Task", task_names(), key=state.TASK, bind=state.URL)
+    with columns[2]:
+        method = widgets.method_box()
+    with columns[3]:
+        chosen = widgets.settings_popover()
+    if chosen["dtype"] == state.AUTO:
+        chosen["dtype"] = availability.dtype_of(known[pair], pipeline.list_runs())
+    about = task_named(task)
+    st.caption(widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"))
+    question = Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
+    rows = available(about, question.n)
+    if rows < question.n != RunSpec.n:
+        st.caption(
+            widgets.plain(
+                f"{about.title} has {rows} example{'s' * (rows > 1)}, so n = {rows} instead of {question.n:,}."
+            )
+        )
+    return replace(question, n=rows)
+
+
+def checkpoint(pair: Pair) -> str:
+    """What stands for the MDM: the step-0 control, a checkpoint of post-training, or the final MDM."""
+    address.check(state.STEP, states(pair))
+    return str(
+        st.select_slider(
+            "MDM after so many steps of post-training" if pair.steps else "In the MDM's place",
+            states(pair),
+            FINAL,
+            key=state.STEP,
+            bind=state.URL,
+            help="control: the ARM's own weights, read in both directions with masks as the MDM is, without any "
+            "post-training. A stored step 0 is the same model.",
+        )
+    )
+
+
+def states(pair: Pair) -> list[str]:
+    """What can stand for a pair's MDM, by the name that the address has for it."""
+    return [CONTROL, *(str(step) for step in pair.steps), FINAL]
+
+
+def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
+    """Say what is missing and offer to compute it, with the control or all checkpoints, or say why it cannot be."""
+    names = listed([model_name(spec.model) for spec in missing])
+    task = task_named(asked.task).title
+    if is_under_way(missing):
+        st.info("The circuits appear here when they are computed. The rest of the app stays usable.")
+        return
+    st.info(f"Not computed yet with these settings: {names} on {task}.", icon=":material/hourglass_empty:")
+    offer_stored(asked)
+    obstacle = next(filter(None, map(pipeline.obstacle, missing)), None)
+    if obstacle:
+        say_why_not(pair, obstacle)
+    control = asked.spec(CONTROL)
+    first = missing if control in missing or cached_reads.found(control) else [*missing, control]
+    choices = [(f"Compute {listed([model_name(spec.model) for spec in first])}", first)]
+    steps = [asked.spec(f"step:{step}") for step in pair.steps]
+    every = [
+        spec for spec in [asked.spec("arm"), asked.spec("mdm"), *steps, control] if cached_reads.found(spec) is None
+    ]
+    if len(every) > len(first):
+        choices.append((f"Compute all checkpoints ({len(every)} runs)", every))
+    with st.container(horizontal=True):
+        for index, (label, specs) in enumerate(choices):
+            st.button(
+                label,
+                type="secondary" if index else "primary",
+                icon=":material/play_arrow:",
+                key=f"compute {index}",
+                disabled=obstacle is not None,
+                help=obstacle and "See above why not.",
+                on_click=widgets.submit,
+                args=(specs, f"{pair.title}, {task}"),
+            )
+
+
+def is_under_way(specs: list[RunSpec]) -> bool:
+    """Whether open jobs compute all of these."""
+    return set(specs) <= {spec for job in cached_reads.job_queue().jobs() if job.is_wanted for spec in job.specs}
+
+
+def offer_control(asked: Question, pair: Pair) -> None:
+    """Say that the step-0 control is missing, and offer to compute it where that is possible."""
+    spec = asked.spec(CONTROL)
+    if is_under_way([spec]):
+        st.caption("The step-0 control is being computed.")
+        return
+    obstacle = pipeline.obstacle(spec)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("The step-0 control, which this overlap is read against, is not computed yet.", width="content")
+        st.button(
+            "Compute the control",
+            icon=":material/play_arrow:",
+            key="compute control",
+            disabled=obstacle is not None,
+            help=obstacle and widgets.plain(obstacle),
+            on_click=widgets.submit,
+            args=([spec], f"{pair.title}, {task_named(asked.task).title}: control"),
+        )
+
+
+def say_why_not(pair: Pair, obstacle: str) -> None:
+    """Why a pair cannot be computed here, and what to do about it."""
+    if not availability.weights_missing(pair):
+        st.warning(widgets.plain(obstacle), icon=":material/warning:")
+        return
+    st.warning("The weights of this pair are not here, so nothing of it can be computed.", icon=":material/warning:")
+    with st.expander("How to get them"):
+        availability.how_to_get(pair)
+
+
+def offer_stored(asked: Question) -> None:
+    """Lead to what is stored about this pair and task with other settings."""
+    others = availability.stored_questions(asked.pair, asked.task, pipeline.list_runs())[:MOST_OTHERS]
+    if others:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("Stored with other settings:")
+            for index, other in enumerate(others):
+                label = widgets.plain(availability.differences(asked, other))
+                st.button(label, key=f"stored {index}", on_click=choose, args=(other,), icon=":material/inventory_2:")
+
+
+def choose(question: Question) -> None:
+    """The callback of a button that asks another question."""
+    st.session_state.update(asdict(question))
+    st.session_state[state.STEP] = FINAL
+
+
+def marks(runs: dict[str, Run], pair: Pair) -> None:
+    """What to know of two runs before looking: that a model cannot do the task, that they come from elsewhere."""
+    mark_runs(*runs.values())
+    stands = runs["mdm"].spec.model
+    if stands != "mdm":
+        st.caption(f"Below, “MDM” stands for {model_name(stands)}.")
+    if len({run.method_version for run in runs.values()}) > 1:
+        st.warning(
+            "The two were computed by different versions of the method: they may differ for that reason alone.",
+            icon=":material/report:",
+        )
+    arm, mdm = (run.made_with for run in runs.values())
+    if arm and mdm and arm["weights"] != mdm["compared_with"]:
+        st.warning("The MDM was compared with another ARM than this one: they are no pair.", icon=":material/report:")
+    if runs["mdm"].spec.model == "mdm" and (equal := same_weights(pair)):
+        st.warning(equal, icon=":material/report:")
+    availability.say_how_read(pair)
+    brought = [run for run in runs.values() if run.imported]
+    if brought:
+        st.caption(f":material/inventory_2: {widgets.plain(availability.brought(brought, pair))}")
+
+
+def mark_runs(*runs: Run) -> None:
+    """Say which of these models cannot do their task, so that their circuits explain little, and the runs' remarks."""
+    for run in runs:
+        ability, name = can_do(task_named(run.spec.task), run.meta), model_name(run.spec.model)
+        if not ability.can:
+            said = f"**{name[0].upper()}{name[1:]} cannot do this task.** {widgets.plain(ability.reason)}"
+            st.warning(said, icon=":material/report:")
+        for remark in run.meta.remarks:
+            st.warning(f"**{name.removeprefix('the ')}:** {widgets.plain(remark)}", icon=":material/report:")
+
+
+def model_name(model: str) -> str:
+    if model == CONTROL:
+        return "the control"
+    return f"the MDM after {int(model[5:]):,} steps" if model.startswith("step:") else f"the {NAME[model]}"
+
+
+def listed(names: list[str]) -> str:
+    """Names as they stand in a sentence."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

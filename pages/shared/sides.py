@@ -1,0 +1,56 @@
+"""The two circuits that a page compares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from engine.circuits.graph import Graph
+from engine.runs.records import Run
+from pages.figures.circuit import Edges, top_edges
+from pages.shared import cached_reads, provenance
+from pages.shared.provenance import Origin
+from pages.shared.state import TOTAL
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model of the comparison: "arm" or "mdm" (or what stands for it), its run, and the part looked at."""
+
+    model: str
+    run: Run
+    part: str
+
+    @property
+    def title(self) -> str:
+        return provenance.title(self.run)
+
+    def origin(self, *about: str, k: int | None = None) -> Origin:
+        """Of what one model alone is shown of."""
+        return Origin(((self.title, self.run),), k, about)
+
+
+@dataclass(frozen=True)
+class Sides:
+    graph: Graph
+    k: int
+    arm: Side
+    mdm: Side
+
+    def __iter__(self) -> Iterator[Side]:
+        return iter((self.arm, self.mdm))
+
+    def origin(self, *about: str, with_k: bool = True) -> Origin:
+        """Of what both models are shown of; `with_k` False where it does not depend on K."""
+        parts = () if self.arm.part == self.mdm.part == TOTAL else (f"{self.arm.part} and {self.mdm.part}",)
+        return Origin(tuple((side.title, side.run) for side in self), self.k if with_k else None, (*parts, *about))
+
+    @cached_property
+    def classified(self) -> list[tuple[Side, Edges]]:
+        """Both models' K strongest edges, each told apart by whether the other has it too."""
+        arm, mdm = (cached_reads.edges(side.run.key, side.part, self.k) for side in (self.arm, self.mdm))
+        return [
+            (self.arm, top_edges(arm.edge, arm.score, mdm.edge)),
+            (self.mdm, top_edges(mdm.edge, mdm.score, arm.edge)),
+        ]

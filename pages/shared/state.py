@@ -1,0 +1,133 @@
+"""Every choice a reader makes, by the key under which it is in the session and in the address, once.
+
+Widgets carry these keys and bind="query-params", so that copying the address reproduces the view. Code that makes a
+choice for the reader (a click on a node) writes to st.session_state under the key; the address follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Literal
+
+import streamlit as st
+
+from engine.runs.spec import CONTROL, RunSpec
+
+PAIR, TASK, METHOD = "pair", "task", "method"
+N, SEED, POINTS, ORDER, METRIC, DTYPE = "n", "seed", "points", "order", "metric", "dtype"
+STEP = "step"  # what stands for the MDM: a checkpoint of post-training, CONTROL, or FINAL
+K = "k"
+KINDS, SIGN, SHOW, PRUNE = "kinds", "sign", "show", "prune"
+ARM_PART, MDM_PART = "site", "denoising"
+NODE, READOUT = "node", "readout"
+INPUT = "input"  # a kept input: where attention patterns and neurons are shown token by token
+INPUT_STEP = "input_step"  # the denoising step at which an MDM saw it
+REGION, EARLY, LAYER, BIN = "region", "early", "layer", "bin"  # of activations; LAYER of neurons too
+VIEW, HEIGHTS, MEASURE = "view", "heights", "measure"  # how activations are drawn
+NEURON, PINS, SEARCH, SORT = "neuron", "pins", "search", "sort"
+QUANTITY = "quantity"  # of a neuron at every token: its activation, gate or up
+EXAMPLE, SAMPLER, AT, POSITION = "example", "sampler", "at", "position"  # of denoising; AT is a step
+
+FINAL = "final"
+TOTAL = "total"
+AUTO = "auto"  # a precision: that in which the pair is stored, else its own
+URL: Literal["query-params"] = "query-params"  # what `bind` of a widget wants
+DEFAULT_K = 200
+REGIONS = ("prompt", "answer", "readout")
+VIEWS = MIRRORED, GROUPED = "mirrored", "grouped"
+HEIGHTS_SHOWN = COUNTS, SHARES = "counts", "shares"
+MEASURES = ("Residual: entropy", "Residual: top-1", "Components: entropy", "Components: top-1")
+NEURON_ORDERS = ("either", "ARM", "MDM", "difference")
+QUANTITIES = ("activation", "gate", "up")
+PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
+
+# What goes along from page to page.
+SHARED = (PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, STEP, K, NODE, LAYER, NEURON, PINS)
+
+_CLICKED = "last clicked in "  # session only: a chart's key -> the node last clicked in it
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is compared and how: everything but the model. Its defaults are those of a run."""
+
+    pair: str
+    task: str
+    method: str = RunSpec.method
+    n: int = RunSpec.n
+    seed: int = RunSpec.seed
+    points: int = RunSpec.points
+    metric: str = RunSpec.metric
+    order: str = RunSpec.order
+    dtype: str = RunSpec.dtype
+
+    @classmethod
+    def of(cls, spec: RunSpec) -> Question:
+        """What a run is an answer to."""
+        return cls(**{one.name: getattr(spec, one.name) for one in fields(cls)})
+
+    @property
+    def address(self) -> dict[str, str]:
+        """What has to be in an address for this question; what a run's defaults say is left out."""
+        defaults = Question(self.pair, self.task)
+        told = {name: value for name, value in asdict(self).items() if value != getattr(defaults, name)}
+        return {PAIR: self.pair, TASK: self.task} | {name: str(value) for name, value in told.items()}
+
+    def spec(self, model: str) -> RunSpec:
+        return RunSpec(
+            pair=self.pair,
+            model=model,
+            task=self.task,
+            n=self.n,
+            seed=self.seed,
+            method=self.method,
+            points=self.points,
+            metric=self.metric,
+            order=self.order,
+            dtype=self.dtype,
+        )
+
+
+def model_at(step: str) -> str:
+    """The model of a spec that a value of STEP means."""
+    return {FINAL: "mdm", CONTROL: CONTROL}.get(step, f"step:{step}")
+
+
+def step_of(model: str) -> str:
+    """The value of STEP that means an MDM, a checkpoint or the control; the inverse of `model_at`."""
+    return FINAL if model == "mdm" else model.removeprefix("step:")
+
+
+def k_options(n_edges: int) -> list[int]:
+    """Stops for K from 10 to all edges, evenly on a logarithmic scale, with the round numbers that people quote."""
+    steps = [step * 10**power for power in range(len(str(n_edges))) for step in PER_DECADE]
+    return [*(k for k in steps if k < n_edges), n_edges]
+
+
+def default_k(n_edges: int) -> int:
+    return min(DEFAULT_K, n_edges)
+
+
+def chosen_node() -> str | None:
+    found = st.session_state.get(NODE)
+    return found if isinstance(found, str) else None
+
+
+def take_click(chart: str) -> None:
+    """The callback of a circuit's chart: choose the node that was clicked, or none when it was chosen already.
+
+    Plotly toggles: a click on the point that it still holds as selected arrives as an empty selection.
+    """
+    points = st.session_state[chart]["selection"]["points"]
+    names = [point["customdata"] for point in points if "customdata" in point]
+    clicked = _first_text(names[0]) if names else st.session_state.get(_CLICKED + chart)
+    if clicked is None:
+        return
+    st.session_state[_CLICKED + chart] = clicked
+    st.session_state[NODE] = None if clicked == chosen_node() else clicked
+
+
+def _first_text(value: object) -> str | None:
+    if isinstance(value, list | tuple):
+        value = value[0] if value else None
+    return value if isinstance(value, str) else None

@@ -1,0 +1,54 @@
+"""Two texts token by token, one above the other (HTML). Tokens are untrusted text: shown, never interpreted.
+
+Nothing is told by colour alone: what differs is bold and underlined, what has no counterpart stands in a dashed frame
+above or below a cross, what the tokenizer doesn't know has a question mark.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from engine.models.light_tokenizer import Token
+from engine.tasks.prompt_checks import Column
+from pages.figures.charts import visible
+from pages.figures.palette import Palette
+
+CELL = "padding:1px 5px;border-radius:4px;line-height:1.5;white-space:nowrap;border:2px solid transparent;"
+TOLD = {"same": "in both", "changed": "differs", "alone": "has no counterpart"}
+
+
+def aligned(columns: Sequence[Column], names: tuple[str, str], look: Palette) -> str:
+    """Two lines that wrap together; `names` stand before them."""
+    cells = [_stack(*(f'<span style="{CELL}color:{look.neutral}">{html.escape(name)}</span>' for name in names))]
+    places = [0, 0]
+    for column in columns:
+        shown = []
+        for side, token in enumerate((column.clean, column.corrupted)):
+            added = token is not None and token.added
+            places[side] += token is not None and not added
+            where = "put before it by the tokenizer" if added else f"token {places[side]}"
+            shown.append(_cell(token, column.kind, f"{names[side]}, {where}", look))
+        cells.append(_stack(*shown))
+    label = html.escape(f"Tokens: {names[0]} above, {names[1]} below")
+    return (
+        f'<div role="group" aria-label="{label}" style="display:flex;flex-wrap:wrap;gap:6px 1px">{"".join(cells)}</div>'
+    )
+
+
+def _stack(above: str, below: str) -> str:
+    style = "display:inline-flex;flex-direction:column;font-size:0.85rem"
+    return f'<span style="{style}">{above}{below}</span>'
+
+
+def _cell(token: Token | None, kind: str, where: str, look: Palette) -> str:
+    if token is None:
+        return f'<span style="{CELL}color:{look.mdm};text-align:center" title="no counterpart">✕</span>'
+    text, told, style = html.escape(visible(token.text)), TOLD[kind], CELL
+    if kind == "changed":
+        style += f"font-weight:700;border-bottom:2px solid {look.shared};border-radius:0;"
+    if kind == "alone":
+        style += f"font-weight:700;border:2px dashed {look.mdm};"
+    if not token.known:
+        text, told = f'{text}<b style="color:{look.mdm}">?</b>', f"{told}, unknown to the tokenizer"
+    return f'<span style="{style}" title="{html.escape(where)}: {told}">{text}</span>'

@@ -1,0 +1,178 @@
+"""Small pieces of interface that several pages show."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from engine.errors import UserError
+from engine.runs import pipeline
+from engine.runs.records import Run, short_key
+from engine.runs.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
+from pages.figures import palette
+from pages.figures.caption import captioned
+from pages.figures.charts import visible
+from pages.figures.palette import Palette
+from pages.shared import cached_reads, state
+from pages.shared.provenance import Origin
+
+METHOD_NAMES = {
+    "eap-ig": "EAP-IG",
+    "eap-ig-midpoint": "EAP-IG, midpoints",
+    "clean-corrupted": "Clean-corrupted",
+    "eap": "EAP",
+}
+
+
+def plain(text: str) -> str:
+    """Text for a place where Streamlit interprets Markdown, as it is."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", text)
+
+
+def look() -> Palette:
+    """The colours of the reader's theme."""
+    return palette.palette(st.context.theme.type == "dark")
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Show what the user has to know as a sentence, and end the page there."""
+    try:
+        said = pipeline.notice()
+        if said:
+            st.warning(plain(said))
+        yield
+    except UserError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        st.stop()
+
+
+def provenance(label: str, run: Run) -> str:
+    """Where a run's numbers come from, in one line (Markdown)."""
+    spec, meta = run.spec, run.meta
+    points = f", m = {spec.points}" if spec.method.startswith("eap-ig") else ""
+    text = (
+        f"{label}: run {short_key(run.key)}, {METHOD_NAMES[spec.method]}{points}, {spec.metric}, n = {spec.n}, "
+        f"seed {spec.seed}, {spec.dtype} on {meta.device}, {run.created[:10]}"
+    )
+    return plain(text + brought(run))
+
+
+def brought(run: Run) -> str:
+    """What is to know of a run that was computed elsewhere: when it was imported, and what made it."""
+    if run.imported is None:
+        return ""
+    libraries = ", ".join(f"{name} {version}" for name, version in run.meta.versions.items())
+    return f", imported {run.imported[:10]} (method {run.method_version}, {libraries})"
+
+
+def settings_popover() -> dict[str, object]:
+    """What else a run depends on; the chosen values by name of RunSpec's fields. `dtype` can be state.AUTO."""
+    default = RunSpec()
+    with st.popover("Settings", icon=":material/tune:", width="stretch"):
+        st.caption("Other settings are other runs: what isn't in the cache has to be computed.")
+        n = st.number_input("Examples", 1, 10_000, default.n, key=state.N, bind=state.URL)
+        seed = st.number_input("Seed", 0, 1_000_000, default.seed, key=state.SEED, bind=state.URL)
+        points = st.number_input(
+            "Integration points m", 1, 1000, default.points, key=state.POINTS, bind=state.URL,
+            help="Only EAP-IG uses them.",
+        )  # fmt: skip
+        metric = st.selectbox("Metric", METRICS, key=state.METRIC, bind=state.URL)
+        order = st.selectbox("Order in which the MDM reveals its answer", ORDERS, key=state.ORDER, bind=state.URL)
+        dtype = st.selectbox(
+            "Precision", (state.AUTO, *DTYPES), key=state.DTYPE, bind=state.URL,
+            help="auto: that of the pair's stored runs, else the one that fits this machine.",
+        )  # fmt: skip
+    chosen = {"metric": metric, "order": order, "dtype": dtype}
+    return {"n": int(n), "seed": int(seed), "points": int(points), **chosen}
+
+
+def method_box() -> str:
+    return str(
+        st.selectbox(
+            "Method",
+            METHODS,
+            format_func=str,
+            key=state.METHOD,
+            bind=state.URL,
+            help="How edges are scored. eap-ig: gradients averaged over m points from the corrupted to the clean "
+            "prompt; eap: the gradient at the clean prompt alone.",
+        )
+    )
+
+
+def chart(
+    figure: go.Figure, key: str, alt: str, name: str, origin: Origin, on_click: Callable[[], None] | None = None
+) -> None:
+    """A figure that says where it comes from; `name`: what a picture's file is called, before that.
+
+    `on_click`: the callback of a click on a point.
+    """
+    captioned(figure, origin.lines, look())
+    show_chart(figure, key, alt, origin.stem(name), on_click)
+
+
+def show_chart(figure: go.Figure, key: str, alt: str, file: str, on_click: Callable[[], None] | None = None) -> None:
+    """A figure whose picture is called `file`."""
+    st.plotly_chart(
+        figure,
+        width="stretch",
+        key=key,
+        alt=alt,
+        on_select=on_click or "ignore",
+        selection_mode="points",
+        config=chart_config(file),
+    )
+
+
+def chart_config(name: str) -> dict[str, object]:
+    """The camera saves a vector picture under a telling name; buttons nobody needs are left out."""
+    return {
+        "displaylogo": False,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        "toImageButtonOptions": {"format": "svg", "filename": name},
+    }
+
+
+def picture(figure: go.Figure, name: str, look: Palette) -> bytes:
+    """A figure as one HTML file that works without a network, in the reader's colours; `name`: the window's title."""
+    figure.update_layout(paper_bgcolor=look.background, plot_bgcolor=look.background, font_color=look.text)
+    page = str(figure.to_html(include_plotlyjs=True, full_html=True, config=chart_config(name)))
+    return page.replace("<head>", f"<head><title>{html.escape(name)}</title>", 1).encode()
+
+
+def token_strip(tokens: Sequence[str], position: int, target: int) -> None:
+    """What a model sees, token by token: where the logits are read, and which token they predict."""
+    cells = []
+    for index, token in enumerate(tokens):
+        style, title = "padding:1px 5px;border-radius:4px;", "token"
+        if index == position:
+            style, title = style + "border:2px solid currentColor;font-weight:600;", "the logits are read here"
+        if index == target:
+            style, title = style + "border-bottom:3px double currentColor;", "this token is predicted"
+        cells.append(f'<span style="{style}" title="{title}">{html.escape(visible(token))}</span>')
+    st.html(f'<div style="font-size:0.85rem;line-height:2">{" ".join(cells)}</div>')
+
+
+def submit(specs: Sequence[RunSpec], title: str) -> None:
+    """The callback of a button that computes."""
+    attempt(cached_reads.job_queue().submit, specs, title)
+
+
+def attempt(action: Callable[..., object], *args: object) -> None:
+    """The callback of a button whose action can be refused: `submit_error` says why."""
+    try:
+        action(*args)
+    except UserError as error:
+        st.session_state["submit error"] = str(error)
+
+
+def submit_error() -> None:
+    said = st.session_state.pop("submit error", None)
+    if said:
+        st.error(plain(said), icon=":material/error:")

@@ -1,0 +1,203 @@
+"""Intervals: against resampling in a loop, and against examples whose truth is known."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from engine.circuits import comparison, intervals
+from engine.circuits.graph import Graph
+from engine.circuits.intervals import Scored
+from engine.runs.rows import EdgeBlocks
+
+GRAPH = Graph(3, 2)
+K = 40
+
+
+def truth(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (np.exp(rng.standard_normal(GRAPH.n_edges)) * rng.choice([-1.0, 1.0], GRAPH.n_edges)).astype(np.float32)
+
+
+def scored(examples: np.ndarray, k: int = K, stored: int | None = None) -> Scored:
+    """The circuit of K edges of scores [example, edge]; `stored` edges have blocks (all: None)."""
+    n = len(examples)
+    blocks = min(32, n)
+    shares = np.stack([examples[block::blocks].sum(0) / n for block in range(blocks)], axis=1)  # [edge, block]
+    order = comparison.order_of(shares.sum(1))
+    kept = order[:stored]
+    return Scored(order[:k], shares.sum(1)[order[:k]], EdgeBlocks(kept, shares[kept].astype(np.float32)))
+
+
+def drawn_examples(seed: int, n: int = 64, noise: float = 0.5, of: np.ndarray | None = None) -> np.ndarray:
+    """[example, edge]: the truth, of which every example shows a noisy piece."""
+    scores = truth(1) if of is None else of
+    return scores * (1 + noise * np.random.default_rng(seed).standard_normal((n, GRAPH.n_edges)))
+
+
+@pytest.mark.parametrize(("n", "stored"), [(64, None), (50, None), (9, None), (50, 25)])
+def test_importance_of_draws_equals_resampling_in_a_loop(n: int, stored: int | None) -> None:
+    side = scored(drawn_examples(3, n), stored=stored)
+    blocks = side.blocks.shares.shape[1]
+    drawn = intervals.draws(blocks, resamples=20, seed=5)
+    assert drawn.sum(1).tolist() == [blocks] * 20
+    sizes = [len(range(block, n, blocks)) for block in range(blocks)]
+    known = {int(edge): row for row, edge in enumerate(side.blocks.edge)}
+    found = intervals.importance_draws(GRAPH, side, n, drawn)
+    for times, row in zip(drawn, found, strict=True):
+        chosen = [block for block, often in enumerate(times) for _ in range(often)]
+        weight = n / sum(sizes[block] for block in chosen)
+        expected = np.zeros(GRAPH.n_nodes)
+        for edge, score in zip(side.edge.tolist(), side.score, strict=True):
+            if edge in known:
+                score = weight * sum(float(side.blocks.shares[known[edge], block]) for block in chosen)  # noqa: PLW2901
+            expected += comparison.importance(GRAPH, np.array([edge]), np.array([score]))
+        assert row == pytest.approx(expected, rel=1e-5)
+
+
+def test_intervals_are_the_reflected_percentiles_of_both_models_on_the_same_draws() -> None:
+    arm, mdm = scored(drawn_examples(3)), scored(drawn_examples(4, of=truth(2)))
+    found = intervals.specialisation(GRAPH, arm, mdm, 64, boundary=2)
+    shares = []
+    for times in intervals.draws(32):
+        pair = []
+        for side in (arm, mdm):
+            row = {int(edge): i for i, edge in enumerate(side.blocks.edge)}
+            scores = [float(side.blocks.shares[row[int(edge)]] @ times) for edge in side.edge]
+            profile = comparison.layer_profile(GRAPH, comparison.importance(GRAPH, side.edge, np.array(scores)))
+            pair.append(profile[:2].sum())
+        shares.append(pair)
+    of_arm, of_mdm = np.array(shares).T
+    known = comparison.compare(GRAPH, arm, mdm, K, boundary=2)
+    for estimate, value, many in (
+        (found.early.arm, known.arm.early_share, of_arm),
+        (found.early.mdm, known.mdm.early_share, of_mdm),
+        (found.early.difference, known.arm.early_share - known.mdm.early_share, of_arm - of_mdm),
+        (found.early_ratio, known.early_ratio, of_mdm / of_arm),
+    ):
+        low, high = np.quantile(many, [0.025, 0.975])
+        assert estimate.value == pytest.approx(value, rel=1e-5)
+        assert (estimate.low, estimate.high) == pytest.approx((2 * value - high, 2 * value - low), rel=1e-4)
+
+
+def test_values_are_those_of_the_circuit_and_lie_in_their_intervals() -> None:
+    arm, mdm = scored(drawn_examples(3)), scored(drawn_examples(4, of=truth(2)))
+    found, known = intervals.specialisation(GRAPH, arm, mdm, 64), comparison.compare(GRAPH, arm, mdm, K)
+    for contrast, name in ((found.effective_number, "effective_number"), (found.gini, "gini")):
+        assert contrast.arm.value == pytest.approx(getattr(known.arm, name), rel=1e-6)
+        assert contrast.mdm.value == pytest.approx(getattr(known.mdm, name), rel=1e-6)
+        assert contrast.difference.value == pytest.approx(contrast.arm.value - contrast.mdm.value)
+        for estimate in (contrast.arm, contrast.mdm, contrast.difference):
+            assert estimate.low < estimate.value < estimate.high
+
+
+@pytest.mark.parametrize("n", [64, 50])
+def test_examples_that_all_say_the_same_leave_no_width(n: int) -> None:
+    arm, mdm = (scored(drawn_examples(0, n, noise=0.0, of=truth(seed))) for seed in (1, 2))
+    found = intervals.specialisation(GRAPH, arm, mdm, n)
+    for estimate in (found.early.difference, found.early_ratio, found.effective_number.arm, found.gini.mdm):
+        assert estimate.low == pytest.approx(estimate.value, rel=1e-5)
+        assert estimate.high == pytest.approx(estimate.value, rel=1e-5)
+    bands = intervals.mean_bands(np.full((n, 3), 2.5))
+    assert bands.low == pytest.approx([2.5] * 3)
+    assert bands.high == pytest.approx([2.5] * 3)
+
+
+def test_a_model_does_not_differ_from_itself() -> None:
+    side = scored(drawn_examples(3, noise=2.0))
+    found = intervals.specialisation(GRAPH, side, side, 64)
+    assert found.early.arm.high > found.early.arm.low
+    assert (found.early.difference.low, found.early.difference.high) == (0, 0)
+    assert (found.early_ratio.low, found.early_ratio.high) == pytest.approx((1, 1))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_few_examples_give_a_value_and_no_interval(n: int) -> None:
+    side = scored(drawn_examples(3, n))
+    found = intervals.specialisation(GRAPH, side, side, n)
+    assert found.early_ratio == intervals.Estimate(1.0, None, None)
+    assert found.gini.arm.value > 0
+    bands = intervals.mean_bands(np.arange(n, dtype=float))
+    assert (bands.value, bands.low, bands.high) == ((n - 1) / 2, None, None)
+
+
+def test_shares_of_nothing_are_none_and_have_no_interval() -> None:
+    """Scores that are all zero, and circuits without heads and MLPs."""
+    sound, zeros = scored(drawn_examples(3)), scored(np.zeros((64, GRAPH.n_edges)))
+    for arm, mdm in ((zeros, sound), (sound, zeros), (zeros, zeros)):
+        found = intervals.specialisation(GRAPH, arm, mdm, 64)
+        assert (found.early_ratio.low, found.early_ratio.high) == (None, None) and np.isnan(found.early_ratio.value)
+        for side, of_early, of_gini in ((arm, found.early.arm, found.gini.arm), (mdm, found.early.mdm, found.gini.mdm)):
+            for estimate in (of_early, of_gini):
+                assert np.isnan(estimate.value) == (estimate.low is None) == (side is zeros)
+        assert found.early.difference.low is None and np.isnan(found.early.difference.value)
+        number = found.effective_number
+        assert [one.value == 0 for one in (number.arm, number.mdm)] == [arm is zeros, mdm is zeros]
+
+
+def test_where_some_draws_have_nothing_to_share_there_is_no_interval() -> None:
+    """One block of 32 has all the scores, and a third of the draws leave it out."""
+    examples = np.zeros((64, GRAPH.n_edges))
+    examples[::32] = truth(1)
+    found = intervals.specialisation(GRAPH, scored(examples), scored(drawn_examples(3)), 64)
+    assert np.isfinite(found.early.arm.value) and found.early.arm.low is None and found.early.mdm.low is not None
+    assert found.early_ratio.low is None and np.isfinite(found.early_ratio.value)
+
+
+def test_the_interval_of_a_share_of_no_problems_is_everything() -> None:
+    assert intervals.wilson(0.0, 0) == (0.0, 1.0)
+
+
+def test_a_circuit_larger_than_what_has_blocks_keeps_the_rest_of_its_scores() -> None:
+    examples = drawn_examples(3, noise=2.0)
+    few, all_of_them = (
+        intervals.specialisation(GRAPH, side, side, 64).early.arm
+        for side in (scored(examples, k=60, stored=10), scored(examples, k=60))
+    )
+    assert few.value == pytest.approx(all_of_them.value, rel=1e-6)
+    assert 0 < few.high - few.low < all_of_them.high - all_of_them.low
+
+
+def test_intervals_of_circuits_hold_the_truth_about_19_times_in_20() -> None:
+    order, held = comparison.order_of(truth(1))[:K], {"early": 0, "number": 0, "gini": 0}
+    known = comparison.importance(GRAPH, order, truth(1)[order])
+    right = {
+        "early": comparison.early_share(comparison.layer_profile(GRAPH, known)),
+        "number": comparison.effective_number(comparison.components(known)),
+        "gini": comparison.gini(comparison.components(known)),
+    }
+    for seed in range(100):
+        side = scored(drawn_examples(seed, noise=1.0), k=GRAPH.n_edges)
+        kept = np.isin(side.edge, order)
+        side = Scored(side.edge[kept], side.score[kept], side.blocks)  # the same edges in every repetition
+        found = intervals.specialisation(GRAPH, side, side, 64)
+        for name, at in (("early", found.early.arm), ("number", found.effective_number.arm), ("gini", found.gini.arm)):
+            held[name] += at.low <= right[name] <= at.high
+    assert all(87 <= often <= 100 for often in held.values()), held
+
+
+@pytest.mark.parametrize("n", [64, 50])
+def test_intervals_of_means_hold_the_truth_about_19_times_in_20(n: int) -> None:
+    values = np.random.default_rng(7).exponential(2.0, (n, 4000))  # 4000 repetitions side by side
+    bands = intervals.mean_bands(values)
+    assert bands.value == pytest.approx(values.mean(0))
+    assert 0.90 < np.mean((bands.low <= 2.0) & (bands.high >= 2.0)) < 0.97
+
+
+def test_a_difference_of_means_is_one_of_the_same_examples() -> None:
+    rng = np.random.default_rng(1)
+    hard = rng.normal(0, 5, (64, 1))  # what both models find hard
+    arm, mdm = 3 + hard + rng.normal(0, 0.1, (64, 2)), 1 + hard + rng.normal(0, 0.1, (64, 2))
+    found = intervals.mean_contrast(arm, mdm)
+    assert found.difference.value == pytest.approx(arm.mean(0) - mdm.mean(0))
+    assert np.all(found.arm.high - found.arm.low > 1)
+    assert np.all(found.difference.high - found.difference.low < 0.2)
+    assert np.all((found.difference.low < 2) & (found.difference.high > 2))
+
+
+def test_it_needs_no_torch() -> None:
+    code = "import engine.uncertainty, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

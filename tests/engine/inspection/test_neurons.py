@@ -1,0 +1,254 @@
+"""Neurons' numbers against numpy on the raw activations of every input run alone, their words against the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity
+
+from engine.attribution.edge_scores import Attribution, attribute
+from engine.inspection import bins, neuron_directions, neurons, observers
+from engine.inspection.neuron_cosines import Cosines
+from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, detailed, neuron_table
+from engine.inspection.observers import Input, inputs_of, kept, survey
+from engine.models.activation_cache import recording
+from engine.models.model import Model
+from tests import tiny
+
+EXAMPLES = 7
+LENGTHS = (5, 9, 7)  # of prompts, so that batches are padded
+LAYERS = 2
+Row = dict[str, object]
+
+
+@dataclass
+class Study:
+    model: Model
+    inputs: list[Input]
+    stored: list[int]
+    attribution: Attribution
+    chosen: torch.Tensor  # [layer, k]
+    neurons: list[Row]
+    detail: list[Row]
+    tokens: list[Row]
+
+    def raw(self, number: int, layer: int, hook: str) -> np.ndarray:
+        """[pos, neuron] when the input runs alone, without padding."""
+        name = f"blocks.{layer}.mlp.{hook}"
+        with recording(self.model, [name]) as tape, torch.no_grad():
+            self.model.logits(torch.tensor([self.inputs[number].ids]))
+        return tape[name][0].double().numpy()
+
+    @property
+    def width(self) -> int:
+        return len(self.model.bridge.blocks[0].mlp.W_out)
+
+
+@cache
+def study(architecture: str, causal: bool) -> Study:
+    """All tables of a tiny model's run, from several padded batches; 20 detailed neurons a layer."""
+    model, examples = tiny.model(architecture, causal), tiny.random_examples(EXAMPLES, lengths=LENGTHS)
+    rows = tiny.rows_of(model, examples)
+    inputs = inputs_of(rows, examples)
+    stored = kept(inputs)
+    attribution = attribute(model, rows, EXAMPLES, points=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(observers, "TOKENS", 40)
+        patch.setattr(neurons, "DETAILED", 40)
+        patch.setattr(neurons, "DETAILED_OF_LAYER", 20)
+        patch.setattr(neuron_directions, "VALUES_AT_ONCE", 7 * tiny.VOCAB)
+        chosen = detailed(attribution)
+        activity, strongest = Activity(model), Strongest(model, inputs, chosen)
+        traces = Traces(model, stored, chosen)
+        survey(model, inputs, [activity, strongest, traces])
+        tables = (
+            neuron_table(model, attribution, EXAMPLES, activity, None),
+            detail_table(model, chosen, strongest),
+            traces.table(),
+        )
+    return Study(model, inputs, stored, attribution, chosen, *(table.to_pylist() for table in tables))
+
+
+each = pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
+everyone = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+
+
+@each
+@everyone
+def test_moments_range_and_histogram_equal_numpys(architecture: str, causal: bool) -> None:
+    s = study(architecture, causal)
+    assert [(row["layer"], row["neuron"]) for row in s.neurons] == [
+        (layer, j) for layer in range(LAYERS) for j in range(s.width)
+    ]
+    for layer in range(LAYERS):
+        rows = s.neurons[layer * s.width : (layer + 1) * s.width]
+        post, pre = (
+            np.concatenate([s.raw(i, layer, hook) for i in range(len(s.inputs))]) for hook in ("hook_post", "hook_pre")
+        )
+        close = {"rtol": 1e-4, "atol": 1e-5}
+        np.testing.assert_allclose([row["mean"] for row in rows], post.mean(0), **close)
+        np.testing.assert_allclose([row["std"] for row in rows], post.std(0), **close)
+        np.testing.assert_allclose([row["low"] for row in rows], post.min(0), **close)
+        np.testing.assert_allclose([row["high"] for row in rows], post.max(0), **close)
+        np.testing.assert_allclose([row["active"] for row in rows], (pre > 0).mean(0), atol=1.5 / len(pre))
+        counts = np.array([row["counts"] for row in rows])
+        np.testing.assert_array_equal(counts.sum(1), len(post))  # every real token once, padding never
+        expected = np.stack([bins.counts(column) for column in post.T])
+        # A value within rounding of an edge may fall on its other side when the input is padded.
+        assert np.abs(counts - expected).sum() <= 4
+
+
+@each
+def test_attributions_are_means_over_all_and_over_half_the_examples(causal: bool) -> None:
+    s = study("llama", causal)
+    even, odd = (half.ravel().numpy() for half in s.attribution.neurons)
+    np.testing.assert_allclose([row["attribution"] for row in s.neurons], (even + odd) / 7, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose([row["half_a"] for row in s.neurons], even / 4, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose([row["half_b"] for row in s.neurons], odd / 3, rtol=1e-5, atol=1e-9)
+
+
+def test_detail_is_kept_for_the_neurons_with_the_largest_attribution() -> None:
+    s = study("llama", causal=True)
+    scores = s.attribution.neurons.sum(0).abs().numpy()
+    for layer in range(LAYERS):
+        expected = sorted(np.argsort(-scores[layer])[:20].tolist())
+        assert [row["neuron"] for row in s.detail if row["layer"] == layer] == expected
+
+
+def test_how_many_neurons_are_detailed() -> None:
+    def count(layers: int, width: int) -> int:
+        empty = torch.zeros(1)
+        return detailed(Attribution({}, empty, torch.zeros(2, layers, width), empty, empty)).shape[1]
+
+    assert count(28, 18944) == 146  # 4096 // 28
+    assert count(80, 18944) == 64  # never fewer
+    assert count(6, 512) == 512  # all, when fewer
+
+
+@each
+@everyone
+def test_strongest_examples_are_the_five_largest_maxima(architecture: str, causal: bool) -> None:
+    s = study(architecture, causal)
+    for layer in range(LAYERS):
+        values = [s.raw(number, layer, "hook_post") for number in range(len(s.inputs))]
+        for row in (row for row in s.detail if row["layer"] == layer):
+            j = row["neuron"]
+            best: dict[int, float] = {}
+            for one, value in zip(s.inputs, values, strict=True):
+                best[one.example] = max(best.get(one.example, -np.inf), value[:, j].max())
+            expected = sorted(best, key=lambda example: -best[example])[:5]
+            assert row["top_input_example"] == expected
+            np.testing.assert_allclose(row["top_value"], [best[example] for example in expected], rtol=1e-4, atol=1e-5)
+            for example, part, position, value in zip(
+                row["top_input_example"], row["top_part"], row["top_position"], row["top_value"], strict=True
+            ):
+                there = next(i for i, one in enumerate(s.inputs) if (one.example, one.part) == (example, part))
+                assert values[there][position, j] == pytest.approx(value, rel=1e-4, abs=1e-5)
+
+
+def test_fewer_examples_than_five_give_shorter_lists() -> None:
+    model, examples = tiny.model("llama", causal=False), tiny.random_examples(2)
+    inputs = inputs_of(tiny.rows_of(model, examples), examples)
+    strongest = Strongest(model, inputs, torch.tensor([[3], [4]]))
+    survey(model, inputs, [strongest])
+    assert [sorted(found) for found in strongest.columns()["top_input_example"].to_pylist()] == [[0, 1], [0, 1]]
+
+
+@each
+@everyone
+def test_traces_are_the_raw_values_of_every_real_token(architecture: str, causal: bool) -> None:
+    s = study(architecture, causal)
+    expected = [
+        (number, layer, j)
+        for number in range(len(s.stored))
+        for layer in range(LAYERS)
+        for j in s.chosen[layer].tolist()
+    ]
+    assert [(row["input"], row["layer"], row["neuron"]) for row in s.tokens] == expected
+    hooks = {"activations": "hook_post", "gates": "hook_pre", "ups": "hook_pre_linear"}
+    for number, place in enumerate(s.stored):
+        for layer in range(LAYERS):
+            mine = [row for row in s.tokens if row["input"] == number and row["layer"] == layer]
+            for column, hook in hooks.items():
+                found = [row[column] for row in mine]
+                if column == "ups" and architecture == "gpt2":
+                    assert found == [[]] * len(mine)
+                else:
+                    raw = s.raw(place, layer, hook)[:, s.chosen[layer]].T
+                    np.testing.assert_allclose(found, raw, rtol=1e-4, atol=1e-5)
+    if architecture != "gpt2":
+        row = s.tokens[-1]
+        gates = torch.tensor(row["gates"])
+        written = torch.nn.functional.silu(gates) * torch.tensor(row["ups"])
+        torch.testing.assert_close(written, torch.tensor(row["activations"]), rtol=1e-4, atol=1e-5)
+
+
+def final_weights(model: Model) -> torch.Tensor:
+    """[d_model]: the final norm's weight, from the module itself."""
+    return model.bridge.ln_final.original_component.weight
+
+
+@everyone
+def test_words_of_the_output_direction(architecture: str) -> None:
+    """Promoted and suppressed are the ends of W_out[j], under the norm's weight and centred where it centres."""
+    s = study(architecture, causal=True)
+    words = s.model.tokenizer.convert_ids_to_tokens(list(range(tiny.VOCAB)))
+    for row in s.neurons:
+        direction = s.model.bridge.blocks[row["layer"]].mlp.W_out[row["neuron"]]
+        if architecture == "gpt2":
+            direction = direction - direction.mean()
+        logits = ((direction * final_weights(s.model)) @ s.model.bridge.W_U).numpy()
+        order = np.argsort(-logits)
+        assert row["promoted"] == [words[i] for i in order[:5]]
+        assert row["suppressed"] == [words[i] for i in order[::-1][:5]]
+        np.testing.assert_allclose(row["promoted_logit"], logits[order[:5]], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(row["suppressed_logit"], logits[order[::-1][:5]], rtol=1e-4, atol=1e-5)
+
+
+@everyone
+def test_words_of_the_input_directions(architecture: str) -> None:
+    s = study(architecture, causal=True)
+    gated = architecture != "gpt2"
+    words = s.model.tokenizer.convert_ids_to_tokens(list(range(tiny.VOCAB)))
+    embeddings = s.model.bridge.W_E
+    for row in s.detail:
+        block = s.model.bridge.blocks[row["layer"]]
+        sides = {"gate": block.mlp.W_gate, "up": block.mlp.W_in} if gated else {"gate": block.mlp.W_in}
+        for side, weights in sides.items():
+            direction = weights[:, row["neuron"]] * block.ln2.original_component.weight
+            if gated:
+                cosines = cosine_similarity(direction[None], embeddings).numpy()
+            else:
+                centred = embeddings - embeddings.mean(1, keepdim=True)
+                cosines = cosine_similarity((direction - direction.mean())[None], centred).numpy()
+            order = np.argsort(-cosines)[:5]
+            assert row[f"{side}_tokens"] == [words[i] for i in order]
+            np.testing.assert_allclose(row[f"{side}_cosine"], cosines[order], rtol=1e-4, atol=1e-5)
+        if not gated:
+            assert row["up_tokens"] == [] and row["up_cosine"] == []
+
+
+def test_cosines_become_columns_and_nulls_where_there_are_none() -> None:
+    s = study("llama", causal=False)
+    activity = Activity(s.model)
+    survey(s.model, s.inputs, [activity])
+    assert all(row[name] is None for row in s.neurons for name in ("cos_in", "cos_gate", "cos_out"))
+    values = np.arange(2 * s.width, dtype=np.float32).reshape(2, s.width)
+    table = neuron_table(s.model, s.attribution, EXAMPLES, activity, Cosines(values, None, -values))
+    assert table["cos_in"].to_pylist() == values.ravel().tolist()
+    assert table["cos_out"].to_pylist() == (-values).ravel().tolist()
+    assert table["cos_gate"].null_count == table.num_rows
+
+
+def test_tokens_without_a_word_are_named_by_their_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Qwen2.5 has 399 more embeddings than tokens."""
+    model = tiny.model("llama", causal=True)
+    known = model.tokenizer.convert_ids_to_tokens
+    monkeypatch.setattr(
+        model.tokenizer, "convert_ids_to_tokens", lambda ids: [known(i) if i < tiny.VOCAB - 2 else None for i in ids]
+    )
+    assert neurons.vocabulary(model).to_pylist()[-3:] == [known(tiny.VOCAB - 3), "<id 59>", "<id 60>"]

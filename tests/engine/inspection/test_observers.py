@@ -1,0 +1,110 @@
+"""The survey shows every distinct clean input once, as the model alone sees it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+
+from engine.attribution.sites import arm_rows, mdm_rows
+from engine.inspection import observers
+from engine.inspection.observers import Batch, Input, input_table, inputs_of, kept, survey
+from engine.models.activation_cache import Tape, recording
+from tests import tiny
+
+HOOKS = ("blocks.1.mlp.hook_post", "ln_final.hook_in")
+LENGTHS = (5, 9, 7)
+
+
+class Keeper:
+    """Keeps every input's recorded values without padding."""
+
+    hooks = HOOKS
+
+    def __init__(self) -> None:
+        self.seen: Counter[int] = Counter()
+        self.values: dict[int, dict[str, torch.Tensor]] = {}
+        self.batches = 0
+
+    def see(self, batch: Batch, tape: Tape) -> None:
+        self.batches += 1
+        for i, number in enumerate(batch.numbers):
+            self.seen[number] += 1
+            assert tuple(batch.ids[i, batch.real[i]].tolist()) == batch.inputs[i].ids
+            self.values[number] = {name: tape[name][i, batch.real[i]].clone() for name in HOOKS}
+
+
+def test_an_arm_has_one_input_an_example_with_all_its_reads() -> None:
+    model, examples = tiny.model("llama", causal=True), tiny.random_examples(3)
+    inputs = inputs_of(arm_rows(model, examples), examples)
+    assert [one.example for one in inputs] == [0, 1, 2]
+    for one, example in zip(inputs, examples, strict=True):
+        assert one.ids == example.prompt + example.answer and one.start == len(example.prompt)
+        assert one.reads == tuple(example.start + t - 1 for t in example.contrasts)
+        assert one.part == f"site-{example.contrasts[0]:02d}"
+
+
+def test_an_mdm_has_one_input_a_step() -> None:
+    model, examples = tiny.model("llama", causal=False), tiny.random_examples(2)
+    rows = mdm_rows(model, examples, [((2,), (0,), (1,)), ((1,), (2,), (0,))])
+    inputs = inputs_of(rows, examples)
+    assert [(one.example, one.part) for one in inputs] == [
+        (0, "step-00"),
+        (0, "step-02"),
+        (1, "step-00"),
+        (1, "step-01"),
+    ]
+    assert [one.reads for one in inputs] == [tuple(site.read for site in row.sites) for row in rows]
+    assert [one.ids for one in inputs] == [row.clean for row in rows]
+
+
+def test_kept_are_six_examples_or_three_steps_of_three() -> None:
+    def one(example: int, step: int) -> Input:
+        return Input(example, f"step-{step:02d}", (step,), 0, (0,))
+
+    assert kept([one(example, 0) for example in range(9)]) == [0, 1, 2, 3, 4, 5]
+    steps = [one(example, step) for example in range(5) for step in range(4)]
+    assert kept(steps) == [0, 2, 3, 4, 6, 7, 8, 10, 11]
+    assert kept([one(0, 0)]) == [0]
+
+
+@pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
+def test_every_input_is_shown_once_as_if_it_ran_alone(causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observers, "TOKENS", 30)
+    model, examples = tiny.model("qwen2", causal), tiny.random_examples(5, lengths=LENGTHS)
+    inputs = inputs_of(tiny.rows_of(model, examples), examples)
+    keeper, done = Keeper(), []
+    survey(model, inputs, [keeper], on_inputs=done.append)
+    assert keeper.seen == Counter(range(len(inputs)))
+    assert keeper.batches > 1 and done[-1] == len(inputs) and done == sorted(done)
+    for number, one in enumerate(inputs):
+        with recording(model, HOOKS) as tape, torch.no_grad():
+            model.logits(torch.tensor([one.ids]))
+        for name in HOOKS:
+            torch.testing.assert_close(keeper.values[number][name], tape[name][0], rtol=1e-4, atol=1e-5)
+
+
+def test_every_observer_sees_every_batch_with_its_own_hooks() -> None:
+    model, examples = tiny.model("gpt2", causal=True), tiny.random_examples(2)
+    inputs = inputs_of(tiny.rows_of(model, examples), examples)
+    first, second = Keeper(), Keeper()
+    second.hooks = ("blocks.0.hook_resid_pre", *HOOKS)  # type: ignore[assignment]
+    survey(model, inputs, [first, second])
+    assert first.seen == second.seen == Counter(range(2))
+
+
+def test_the_table_of_kept_inputs() -> None:
+    model, examples = tiny.model("llama", causal=True), tiny.random_examples(2, lengths=(5, 9))
+    inputs = inputs_of(tiny.rows_of(model, examples), examples)
+    roles = [["prompt"] * one.start + ["answer"] * 3 for one in inputs]
+    rows = input_table(model, inputs, roles).to_pylist()
+    for number, (row, one) in enumerate(zip(rows, inputs, strict=True)):
+        assert row == {
+            "input": number,
+            "example": one.example,
+            "part": one.part,
+            "tokens": model.tokenizer.convert_ids_to_tokens(list(one.ids)),
+            "roles": roles[number],
+            "start": one.start,
+        }

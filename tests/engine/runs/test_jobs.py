@@ -1,0 +1,244 @@
+"""The queue with its real worker process: progress, cancel, failure, crash, order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UserError
+from engine.runs import pipeline
+from engine.runs.jobs import JobQueue, JobView, time_left
+from engine.runs.records import Progress
+from engine.runs.spec import RunSpec
+from tests.fakes import REMARK
+
+ROOT = Path(__file__).resolve().parents[3]
+SPEC = RunSpec(n=4)
+
+
+@pytest.fixture
+def queue_of(workspace: Path) -> Iterator[Callable[..., JobQueue]]:
+    """Make queues whose worker computes with a function of tests/fakes.py."""
+    made: list[JobQueue] = []
+
+    def make(compute: str, grace: float = 10.0) -> JobQueue:
+        made.append(JobQueue(f"tests.fakes:{compute}", grace))
+        return made[-1]
+
+    yield make
+    for queue in made:
+        queue.close()
+
+
+def wait(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def finished(queue: JobQueue, id: str) -> JobView:
+    wait(lambda: not queue.job(id).is_open)
+    return queue.job(id)
+
+
+def test_a_job_computes_and_stores_every_run_once(
+    queue_of: Callable[..., JobQueue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "computed"
+    monkeypatch.setenv("FAKE_LOG", str(log))
+    queue = queue_of("logging_compute")
+    specs = [RunSpec(n=4, seed=seed) for seed in (5, 6)]
+    view = finished(queue, queue.submit(specs, "two runs"))
+    assert (view.state, view.error, view.title, view.n_runs) == ("done", None, "two runs", 2)
+    assert view.started is not None and view.finished is not None and view.submitted <= view.started <= view.finished
+    assert {run.spec for run in pipeline.list_runs()} == set(specs)
+    finished(queue, queue.submit([*specs, RunSpec(n=4, seed=7)], "one more"))
+    assert log.read_text().split() == ["5", "6", "7"]
+
+
+def test_what_the_process_computes_equals_what_this_one_would(queue_of: Callable[..., JobQueue]) -> None:
+    from tests.fakes import tiny_compute
+
+    queue = queue_of("tiny_compute")
+    finished(queue, queue.submit([SPEC], "one"))
+    run, made = pipeline.list_runs()[0], tiny_compute(SPEC, pipeline.ignore)
+    assert replace(run.meta, stored_bytes=0) == made.meta
+    assert pipeline.store().examples(run.key).equals(made.tables["examples"])
+    assert (
+        pipeline.edge_table(run.key).edge.tolist()
+        == made.tables["edges"]["edge"].to_pylist()[: made.meta.graph.n_edges]
+    )
+
+
+def test_remarks_come_through_the_process(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("remarked_compute")
+    finished(queue, queue.submit([SPEC], "one"))
+    assert pipeline.list_runs()[0].meta.remarks == (REMARK, "And another.")
+
+
+def test_progress_is_seen_and_cancel_works_midway(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("slow_compute")
+    first = queue.submit([SPEC], "long")
+    second = queue.submit([RunSpec(n=4, seed=1)], "waiting")
+    wait(lambda: queue.job(first).progress.done > 5)
+    view = queue.job(first)
+    assert view.state == "running" and view.progress.stage == "Scoring edges" and view.progress.total == 600
+    assert view.eta_seconds is not None and view.eta_seconds > 5
+    assert queue.job(second).state == "queued" and queue.job(second).eta_seconds is None
+    queue.cancel(second)
+    assert queue.job(second).state == "cancelled"
+    queue.cancel(first)
+    assert finished(queue, first).state == "cancelled"
+    assert queue.job(first).progress.done < 600
+    assert pipeline.list_runs() == []
+
+
+def test_cancel_answers_at_once(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("deaf_compute", grace=1.0)
+    job = queue.submit([SPEC], "deaf")
+    wait(lambda: queue.job(job).progress.done > 0)
+    began = time.monotonic()
+    queue.cancel(job)
+    view = queue.job(job)
+    assert time.monotonic() - began < 0.1
+    assert (view.state, view.is_open, view.is_wanted, view.eta_seconds) == ("cancelling", True, False, None)
+    queue.cancel(job)  # again is no matter
+    assert finished(queue, job).state == "cancelled"
+    queue.cancel(job)
+    assert queue.job(job).state == "cancelled"
+
+
+def test_finished_jobs_say_what_they_made_and_can_be_dismissed(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("moody_compute")
+    specs = [RunSpec(n=4, seed=seed) for seed in (1, 2, 13, 3)]
+    done, failed = queue.submit(specs[:2], "two"), queue.submit(specs[1:], "three")
+    assert queue.job(failed).made == ()
+    queue.dismiss(failed)  # it is not finished: it stays
+    assert finished(queue, done).made == tuple(specs[:2])
+    assert (finished(queue, failed).state, queue.job(failed).made) == ("failed", (specs[1],))
+    for _ in range(2):  # another tab may have been quicker
+        queue.dismiss(failed)
+    assert [view.id for view in queue.jobs()] == [done]
+    assert len(pipeline.list_runs()) == 2
+    with pytest.raises(UserError, match="no job"):
+        queue.cancel(failed)
+
+
+def test_the_process_stays_warm_after_a_cancel(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("slow_compute")
+    processes = []
+    for seed in (0, 1):
+        job = queue.submit([RunSpec(n=4, seed=seed)], "long")
+        wait(lambda job=job: queue.job(job).progress.done > 0)
+        processes.append(queue._worker._process)
+        queue.cancel(job)
+        assert finished(queue, job).state == "cancelled"
+    assert processes[0] is processes[1]
+
+
+def test_a_compute_that_does_not_hear_is_killed(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("deaf_compute", grace=0.3)
+    job = queue.submit([SPEC], "deaf")
+    wait(lambda: queue.job(job).progress.done > 0)
+    process = queue._worker._process
+    queue.cancel(job)
+    assert finished(queue, job).state == "cancelled"
+    assert process is not None and process.poll() is not None
+
+
+def test_failures_are_sentences_and_the_queue_goes_on(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("moody_compute")
+    ids = [queue.submit([RunSpec(n=4, seed=seed)], str(seed)) for seed in (13, 14, 15, 1)]
+    refused, broken, crashed, fine = (finished(queue, job) for job in ids)
+    assert refused.state == "failed" and refused.error == "There is no model in this folder. Choose another pair."
+    assert broken.error == "RuntimeError while computing embedded / mdm / ioi: shapes do not match"
+    assert crashed.state == "failed" and crashed.error is not None and "exit code 9" in crashed.error
+    assert fine.state == "done"
+    assert [run.spec.seed for run in pipeline.list_runs()] == [1]
+
+
+def test_a_failing_job_keeps_what_it_finished(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("moody_compute")
+    view = finished(queue, queue.submit([RunSpec(n=4, seed=seed) for seed in (1, 13, 2)], "three"))
+    assert view.state == "failed" and view.run_index == 1
+    assert [run.spec.seed for run in pipeline.list_runs()] == [1]
+
+
+def test_jobs_are_done_in_the_order_of_submission(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("tiny_compute")
+    ids = [queue.submit([RunSpec(n=4, seed=seed)], str(seed)) for seed in (3, 1, 2)]
+    for job in ids:
+        finished(queue, job)
+    assert [view.id for view in queue.jobs()] == ids
+    assert [run.spec.seed for run in pipeline.list_runs()] == [2, 1, 3]  # newest first
+
+
+def test_what_cannot_be_asked_for_is_refused_at_once(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("tiny_compute")
+    with pytest.raises(UserError, match="nothing to compute"):
+        queue.submit([], "none")
+    with pytest.raises(UserError, match="pair called 'x'"):
+        queue.submit([SPEC, RunSpec(pair="x")], "wrong pair")
+    with pytest.raises(UserError, match="no job 'job-9'"):
+        queue.cancel("job-9")
+    assert queue.jobs() == []
+
+
+PARENT = """
+import sys, time
+from engine.jobs import JobQueue
+from engine.spec import RunSpec
+queue = JobQueue("tests.fakes:deaf_compute")
+queue.submit([RunSpec(n=4)], "deaf")
+while not (queue._worker._process and queue.jobs()[0].progress.done):
+    time.sleep(0.02)
+print(queue._worker._process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_worker_ends_with_the_process_that_started_it() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert parent.stdout
+    child = int(parent.stdout.readline())
+    assert is_alive(child)
+    parent.send_signal(signal.SIGKILL)
+    parent.communicate()
+    wait(lambda: not is_alive(child))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended but was not reaped does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize(
+    ("done", "stage", "run", "before", "after", "expected"),
+    [
+        (0, 3.0, 3.0, [], 0, None),
+        (25, 10.0, 12.0, [], 0, 30.0),
+        (25, 10.0, 12.0, [], 2, 30.0 + 2 * 42.0),
+        (25, 10.0, 12.0, [60.0, 40.0], 2, 38.0 + 100.0),
+        (25, 40.0, 45.0, [50.0], 1, 120.0 + 50.0),
+        (0, 1.0, 60.0, [50.0], 0, 0.0),
+    ],
+)
+def test_time_left(
+    done: int, stage: float, run: float, before: list[float], after: int, expected: float | None
+) -> None:
+    assert time_left(Progress("Scoring edges", done, 100), stage, run, before, after) == expected

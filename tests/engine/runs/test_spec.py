@@ -1,0 +1,64 @@
+"""What a run can be asked to be: one spelling for what means the same, bounds for everything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.errors import UserError
+from engine.runs import pipeline
+from engine.runs.spec import LARGEST_SEED, RunSpec
+from tests.fakes import tiny_compute
+
+
+@pytest.mark.parametrize("model", ["step:100", "step:000100", "step:0000100"])
+@pytest.mark.usefixtures("workspace")
+def test_a_step_has_one_spelling_and_one_key(model: str) -> None:
+    run = pipeline.run(RunSpec(model="step:100", n=2), compute=tiny_compute)
+    assert RunSpec(model=model, n=2) == run.spec
+    assert pipeline.key_of(RunSpec(model=model, n=2)) == run.key
+    assert pipeline.find(RunSpec(model=model, n=2)) == run
+
+
+def test_step_zero_is_the_one_that_pairs_list() -> None:
+    assert {RunSpec(model=model).model for model in ("step:0", "step:00", "step:000000")} == {"step:0"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("pair", ""),
+        ("pair", " "),
+        ("task", ""),
+        ("task", "\t"),
+        ("model", ""),
+        ("model", "ARM"),
+        ("model", "step:"),
+        ("model", "step:-1"),
+        ("model", "step: 1"),
+        ("model", "step:1 "),
+        ("model", "step:1\n"),
+        ("model", "step:1.0"),
+        ("model", "step:٣"),
+        ("model", "step:" + "9" * 5000),
+        ("seed", -1),
+        ("seed", LARGEST_SEED + 1),
+        ("seed", 2**63),
+        ("seed", -(2**63) - 1),
+        ("n", 0),
+        ("n", 10_001),
+        ("points", 0),
+        ("dtype", "float16"),
+    ],
+)
+def test_what_no_run_can_be_is_refused_by_field(field: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"^{field} is "):
+        RunSpec(**{field: value})
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31, LARGEST_SEED])
+@pytest.mark.usefixtures("workspace")
+def test_every_seed_in_bounds_is_computed_and_found(seed: int) -> None:
+    assert pipeline.run(RunSpec(seed=seed, n=2), compute=tiny_compute).spec.seed == seed
+    assert pipeline.find(RunSpec(seed=seed, n=2))
