@@ -22,11 +22,11 @@ from engine import commands, doctor
 from engine.circuits.filters import KINDS, SIGNS, Filters
 from engine.errors import UserError, cut
 from engine.exchange.export import FORMATS
-from engine.models.pair import Pair
+from engine.models.pair import DTYPES, Pair
 from engine.models.pairs import pair_named
 from engine.runs import folder_pair, pipeline
 from engine.runs.device_plan import fitting_dtype
-from engine.runs.spec import DTYPES, LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
+from engine.runs.spec import LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import TASKS, Listed, OwnPrompts, Task, available, task_named
 from engine.tasks.countdown.text import COUNTS
 

@@ -19,13 +19,14 @@ from engine.exchange import bundle as bundles
 from engine.exchange import export as exports
 from engine.exchange.prompts_csv import MOST_BYTES, checked_csv
 from engine.files.writing import put_back, refuse_existing, write_new
+from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, file_of, keep, kept_pairs, pair_named, same_weights
 from engine.runs import kept_pairs as kept
 from engine.runs import pipeline
 from engine.runs.device_plan import shape_of
 from engine.runs.records import Progress, Run, short_key
 from engine.runs.solvable import can_do
-from engine.runs.spec import CONTROL, RunSpec
+from engine.runs.spec import RunSpec
 from engine.tasks import OwnPrompts, ProblemFile, measured_on, own_prompts, task_named
 from engine.tasks.countdown import problem_file
 from engine.tasks.own_prompts import LONGEST_TITLE

@@ -14,11 +14,12 @@ from engine.models.architecture import Shape
 from engine.models.encoding import encode
 from engine.models.hub import snapshot, weight_files
 from engine.models.light_tokenizer import words_of
+from engine.models.pair import DTYPES
 from engine.models.pairs import Pair, pairs, same_weights, weights_id
 from engine.models.scorable import mask_of, refuse_unscorable
 from engine.runs import device_plan, pipeline
 from engine.runs.folder_pair import settled
-from engine.runs.spec import DTYPES, RunSpec
+from engine.runs.spec import RunSpec
 from engine.tasks import TASKS, examples, spoken
 
 GIB = 2**30

@@ -11,11 +11,11 @@ import streamlit as st
 from engine.circuits import comparison
 from engine.circuits.filters import CLASSES, KINDS, SIGNS, Chosen, Filters, choose
 from engine.exchange.export import FORMATS, Other, file_name, file_stem
+from engine.models.pair import CONTROL
 from engine.models.pairs import Pair
 from engine.runs import pipeline
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
-from engine.runs.spec import CONTROL
 from engine.tasks import measured_on, task_named
 from pages.figures import charts
 from pages.figures import circuit as drawing

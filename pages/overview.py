@@ -6,11 +6,11 @@ import math
 
 import streamlit as st
 
+from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pairs
 from engine.runs import pipeline
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
-from engine.runs.spec import CONTROL
 from engine.tasks import TASKS
 from pages.figures import charts
 from pages.panels import references

@@ -11,9 +11,10 @@ import streamlit as st
 from engine.errors import UserError
 from engine.exchange import prompts_csv
 from engine.models.light_tokenizer import words_of
+from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pair_named, pairs
 from engine.runs import pipeline
-from engine.runs.spec import CONTROL, RunSpec
+from engine.runs.spec import RunSpec
 from engine.tasks import TASKS, OwnPrompts, examples, own_prompts
 from engine.tasks.own_prompts import LONGEST_TITLE, PromptRow
 from engine.tasks.prompt_checks import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS, CheckedRow, check, distinct

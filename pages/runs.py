@@ -9,11 +9,12 @@ import streamlit as st
 from engine.errors import UserError
 from engine.exchange import bundle
 from engine.exchange.export import FORMATS, file_name
+from engine.models.pair import CONTROL, DTYPES
 from engine.models.pairs import pairs
 from engine.runs import pipeline
 from engine.runs.records import Run, short_key
 from engine.runs.solvable import can_do
-from engine.runs.spec import CONTROL, DTYPES, METHODS, METRICS, ORDERS, RunSpec
+from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import available, task_named, task_names
 from pages.panels.kept_pairs import kept_pairs
 from pages.shared import availability, cached_reads, widgets

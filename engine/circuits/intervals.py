@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.circuits import comparison
+from engine.circuits.edges import EdgeBlocks
 from engine.circuits.graph import Graph
-from engine.runs.rows import EdgeBlocks
 
 RESAMPLES = 1000
 LEVEL = 0.95

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.circuits.edges import EdgeTable
 from engine.circuits.filters import KINDS, Filters, choose
 from engine.circuits.graph import Graph
 from engine.errors import UserError
@@ -25,7 +26,6 @@ from engine.models.hub import snapshot
 from engine.models.pairs import pair_named
 from engine.runs import pipeline
 from engine.runs.records import Run, short_key
-from engine.runs.rows import EdgeTable
 
 if TYPE_CHECKING:
     import pyarrow as pa

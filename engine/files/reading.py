@@ -108,3 +108,6 @@ def _too_deep(what: str) -> str:
 
 def _too_long(what: str) -> str:
     return f"{what} has a number of more than {MOST_DIGITS} digits."
+
+
+Json = dict[str, Any]

@@ -29,10 +29,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from engine.files.reading import Json
 from engine.models.decoding import Order, Prediction, grouped, masked, predict, reveal, surest
 from engine.models.encoding import Encoded
 from engine.models.model import Model
-from engine.runs.records import Json
 from engine.tasks import Example, Task
 from engine.tasks.accuracy import solves, tokens_of
 

@@ -21,7 +21,7 @@ from engine.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from engine.tasks.base import Example
+    from engine.models.example import Example
 
 Ids = tuple[int, ...]
 Span = tuple[int, int]  # characters of a text, from the first to behind the last

@@ -25,8 +25,7 @@ NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 POSITIONS = ("max_position_embeddings", "n_positions")
 # What transformers' classes take for unknown where the files name none.
 UNKNOWN_OF_CLASS = {"GPT2Tokenizer": "<|endoftext|>", "Qwen2Tokenizer": "<|endoftext|>", "LlamaTokenizer": "<unk>"}
-
-
+MASK = "<mask>"  # how a masked token is written, whatever a model's own tokenizer calls it
 MOST_IDS = 2**31  # above any vocabulary; the library takes no greater number
 
 

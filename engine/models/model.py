@@ -22,13 +22,12 @@ from engine.models.batching import release
 from engine.models.control import add_missing_rows
 from engine.models.fast_model import blocks_of, twin_of
 from engine.models.hub import snapshot
+from engine.models.light_tokenizer import MASK
 from engine.models.loading import load_weights
 from engine.models.model_files import cut, read_table, refuse_irregular_in
-from engine.models.pair import TOKENIZER, Pair
+from engine.models.pair import CONTROL, TOKENIZER, Pair
 from engine.models.scorable import architecture_of, keys_of, mask_of, reader_of, refuse_mask_beyond, refuse_unscorable
 from engine.models.sliding_windows import narrow, refuse_beyond, windows_of
-from engine.runs.spec import CONTROL
-from engine.training.word_tokenizer import MASK
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

@@ -16,9 +16,10 @@ from engine.models.architecture import Shape
 from engine.models.hub import HUB_ID, snapshot
 from engine.models.model_files import is_folder
 from engine.models.shift_evidence import SOURCES, ShiftEvidence
-from engine.runs.spec import CONTROL, DTYPES
 
 NAME = re.compile(r"[\w.+-]{1,80}", re.ASCII)
+DTYPES = ("float32", "bfloat16")
+CONTROL = "control"  # the ARM's own weights, read as the MDM is
 REVISION = re.compile(r"[\w.-]+")
 CLASS = re.compile(r"[A-Z]\w*")
 TOKENIZER = "tokenizer.json"

@@ -13,9 +13,8 @@ from engine.models.architecture import read_config, shape_in
 from engine.models.hub import snapshot, weight_files
 from engine.models.light_tokenizer import words_of
 from engine.models.model_files import EMBEDDINGS, header_of, read_table
-from engine.models.pair import TOKENIZER, Pair
+from engine.models.pair import CONTROL, TOKENIZER, Pair
 from engine.models.supported import check, class_of
-from engine.runs.spec import CONTROL
 
 
 def refuse_unscorable(pair: Pair, model: str) -> None:

@@ -20,7 +20,7 @@ import torch
 
 from engine.attribution.edge_scores import Attribution, attribute
 from engine.attribution.sites import Row, arm_rows, mdm_rows
-from engine.attribution.soundness import blamed, refuse_unsound, refuse_unsound_tables
+from engine.attribution.soundness import refuse_unsound, refuse_unsound_tables
 from engine.circuits.comparison import order_of
 from engine.errors import UserError
 from engine.inspection.activations import Histograms, ResidualNorms
@@ -39,6 +39,7 @@ from engine.models.model import Model, load
 from engine.models.pairs import Pair, pair_named
 from engine.runs.device_plan import plan, refuse_too_large, shape_of
 from engine.runs.records import Progress, RunMeta, RunTables
+from engine.runs.refusals import blamed
 from engine.runs.remarks import refuse_unranked, remarks
 from engine.runs.spec import RunSpec
 from engine.runs.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table

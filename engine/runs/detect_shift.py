@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import torch
 
-from engine.attribution.soundness import blamed, refuse_unsound
+from engine.attribution.soundness import refuse_unsound
 from engine.models.decoding import masked
 from engine.models.encoding import Encoded, encode
 from engine.models.model import Model
@@ -21,6 +21,7 @@ from engine.models.pair import Pair
 from engine.models.shift_evidence import Readings
 from engine.runs.compute import loaded_of
 from engine.runs.pipeline import ignore
+from engine.runs.refusals import blamed
 from engine.runs.spec import RunSpec
 from engine.tasks import available, examples, spoken, task_named
 

@@ -18,8 +18,7 @@ from engine.attribution.footprint import BYTES, footprint
 from engine.errors import UserError
 from engine.models.architecture import Shape, shape_in
 from engine.models.hub import snapshot
-from engine.models.pair import Pair
-from engine.runs.spec import DTYPES
+from engine.models.pair import DTYPES, Pair
 
 GIB = 2**30
 USABLE = 0.9  # of a device; the rest is the libraries' own and what fragments

@@ -27,6 +27,7 @@ from cache.bundle import BundleError, BundleFile, opened
 from cache.keys import key_of as hash_of
 from cache.store import Bundle, RunRow, Side, Store, StoreError
 from engine import settings
+from engine.circuits.edges import EdgeBlocks, EdgeTable, OverlapCurve, RankedEdges
 from engine.errors import UserError
 from engine.files.temporary import scratch_folder
 from engine.models.pairs import pair_named, weights_id
@@ -34,8 +35,6 @@ from engine.models.scorable import refuse_unscorable
 from engine.runs import device_plan
 from engine.runs.records import Progress, Run, RunMeta, RunTables, short_key
 from engine.runs.rows import (
-    EdgeBlocks,
-    EdgeTable,
     ExampleRow,
     Head,
     KeptInput,
@@ -45,8 +44,6 @@ from engine.runs.rows import (
     NeuronDetail,
     NeuronTokens,
     NodeLens,
-    OverlapCurve,
-    RankedEdges,
     Readout,
     RoleAttention,
     StepAccuracy,

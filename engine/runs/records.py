@@ -62,9 +62,10 @@ accuracy_steps steps, correct, total int32: held-out problems solved in so many 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.circuits.graph import Graph, graph_of
+from engine.files.reading import Json
 from engine.runs.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -94,7 +95,6 @@ TABLES = (
 )
 
 
-Json = dict[str, Any]
 SHOWN = 10  # characters of a run's key
 
 

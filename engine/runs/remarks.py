@@ -13,9 +13,9 @@ from torch import Tensor
 
 from engine.attribution.edge_scores import Attribution
 from engine.attribution.sites import Row
-from engine.attribution.soundness import titled
 from engine.errors import UserError
 from engine.models.model import Model
+from engine.runs.refusals import titled
 from engine.runs.spec import RunSpec
 
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # in which metrics and sums are computed, whatever the model's precision

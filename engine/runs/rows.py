@@ -5,36 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-@dataclass(frozen=True)
-class EdgeTable:
-    """Edges of one part of a run, strongest first."""
-
-    edge: NDArray[np.int32]  # Graph's edge index
-    score: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class RankedEdges:
-    """Some edges of one part of a run."""
-
-    edge: NDArray[np.int32]
-    rank: NDArray[np.int32]  # 0 = strongest
-    score: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class OverlapCurve:
-    """How many edges the top K of two orders have in common, at some K (circuit.curve_sizes)."""
-
-    k: NDArray[np.int32]
-    shared: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -93,14 +65,6 @@ class LayerLens:
     foil_rank: int
     tokens: tuple[str, ...]
     probabilities: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class EdgeBlocks:
-    """What each block of examples adds to the scores of the strongest edges: shares [edge, block]."""
-
-    edge: NDArray[np.int32]
-    shares: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.errors import UserError
+from engine.models.pair import CONTROL, DTYPES
 
 METHODS = ("eap-ig", "eap-ig-midpoint", "clean-corrupted", "eap")
 METRICS = ("logit_diff", "log_prob", "kl")
 ORDERS = ("confidence", "left-to-right", "random")
-DTYPES = ("float32", "bfloat16")
-CONTROL = "control"  # the ARM's own weights, read as the MDM is
 LARGEST_SEED = 2**53 - 1  # the largest whole number that files and addresses keep exactly
 STEP = re.compile(r"step:(\d{1,12})", re.ASCII)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from engine.errors import UserError
+from engine.models.example import Example
 from engine.tasks import base, own_prompts
-from engine.tasks.base import Example, Listed, Split, Task, WordTask
+from engine.tasks.base import Listed, Split, Task, WordTask
 from engine.tasks.countdown import problem_file
 from engine.tasks.countdown.embedded import Countdown
 from engine.tasks.countdown.problem_file import ProblemFile

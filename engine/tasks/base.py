@@ -11,10 +11,10 @@ import hashlib
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from engine.errors import UserError
+from engine.models.example import Example
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,25 +26,6 @@ HELDOUT_SHARE = 10  # one problem in this many is held out
 OTHER = "other"  # the role of a word that is only frame
 END = "end"  # the role of a prompt's last word
 WORD = re.compile(r"\S+")
-
-
-@dataclass(frozen=True)
-class Example:
-    """One problem and its corrupted twin, token-aligned: |x| = |x'| and |y| = |y'|.
-
-    `right` and `wrong` are candidate answer words where several answers are right (greater-than);
-    empty where the answer word alone is right. `join`: what stands between prompt and answer where they are one
-    text; None where each is tokenised by itself.
-    """
-
-    prompt: str
-    answer: str
-    corrupt_prompt: str
-    corrupt_answer: str
-    content: str
-    right: tuple[str, ...] = ()
-    wrong: tuple[str, ...] = ()
-    join: str | None = None
 
 
 class Task(Protocol):

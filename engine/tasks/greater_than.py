@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from engine.errors import UserError
 from engine.models.encoding import Ids, spell
-from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, Task, split_of
+from engine.models.example import Example
+from engine.tasks.base import END, OTHER, WORD, Family, Split, Task, split_of
 from engine.tasks.natural import Natural
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, Task, split_of
+from engine.models.example import Example
+from engine.tasks.base import END, OTHER, WORD, Family, Split, Task, split_of
 from engine.tasks.natural import Natural, cut_alike
 
 if TYPE_CHECKING:

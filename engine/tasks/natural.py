@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, cast
 
 from engine.errors import UserError
 from engine.models.encoding import encode, spell
-from engine.tasks.base import Example, Split, Task
+from engine.models.example import Example
+from engine.tasks.base import Split, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

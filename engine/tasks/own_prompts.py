@@ -22,7 +22,8 @@ from engine import settings
 from engine.errors import UserError
 from engine.files.reading import read_json, read_text
 from engine.files.writing import write_whole
-from engine.tasks.base import END, OTHER, WORD, Example, Family, Listed, Split
+from engine.models.example import Example
+from engine.tasks.base import END, OTHER, WORD, Family, Listed, Split
 from engine.tasks.row_conflicts import contradictions, repeats
 
 if TYPE_CHECKING:

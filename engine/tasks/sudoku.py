@@ -17,7 +17,8 @@ from itertools import permutations, product
 from typing import TYPE_CHECKING
 
 from engine.models.encoding import spell
-from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, Task, split_of
+from engine.models.example import Example
+from engine.tasks.base import END, OTHER, WORD, Family, Split, Task, split_of
 from engine.tasks.natural import SHOT, SHOTS, Natural, pieces
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.circuits.intervals import wilson
-from engine.runs.records import Json
+from engine.files.reading import Json
 from engine.tasks import TASKS
 from engine.training.loss_chart import loss_svg
 

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from engine.models.light_tokenizer import MASK
 from engine.models.model import wrap
 from engine.tasks import TASKS, Split
 from engine.tasks.accuracy import measure_accuracy
 from engine.training.model_card import Role, write_model_card
-from engine.training.word_tokenizer import BOS, MASK, PAD, build_tokenizer, vocabulary
+from engine.training.word_tokenizer import BOS, PAD, build_tokenizer, vocabulary
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, Qwen2ForCausalLM

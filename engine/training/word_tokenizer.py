@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.models.light_tokenizer import MASK
 from engine.tasks import TASKS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-PAD, BOS, UNKNOWN, MASK = SPECIALS = ("<pad>", "<bos>", "<unk>", "<mask>")
+PAD, BOS, UNKNOWN = "<pad>", "<bos>", "<unk>"
+SPECIALS = (PAD, BOS, UNKNOWN, MASK)
 
 
 def vocabulary() -> dict[str, int]:

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 
 from engine.circuits import comparison
+from engine.models.pair import CONTROL
 from engine.models.pairs import Pair
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
-from engine.runs.spec import CONTROL, RunSpec
+from engine.runs.spec import RunSpec
 from engine.tasks.base import Task
 from pages.figures import charts
 from pages.shared import cached_reads, widgets

@@ -19,8 +19,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from engine.circuits.filters import CLASSES, KINDS, SIGNS
 from engine.errors import UserError
 from engine.inspection import bins
+from engine.models.pair import DTYPES
 from engine.models.pairs import pair_named, pairs
-from engine.runs.spec import DTYPES, METHODS, METRICS, ORDERS
+from engine.runs.spec import METHODS, METRICS, ORDERS
 from engine.tasks import task_named, task_names
 from pages.figures.circuit import kind_name
 from pages.shared import state

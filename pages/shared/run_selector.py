@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, replace
 import streamlit as st
 
 from engine.circuits.graph import Graph
+from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pair_named, pairs, same_weights
 from engine.runs import pipeline
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
-from engine.runs.spec import CONTROL, RunSpec
+from engine.runs.spec import RunSpec
 from engine.tasks import available, task_named, task_names
 from pages.figures.palette import NAME
 from pages.shared import address, availability, cached_reads, state, widgets

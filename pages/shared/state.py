@@ -11,7 +11,8 @@ from typing import Literal
 
 import streamlit as st
 
-from engine.runs.spec import CONTROL, RunSpec
+from engine.models.pair import CONTROL
+from engine.runs.spec import RunSpec
 
 PAIR, TASK, METHOD = "pair", "task", "method"
 N, SEED, POINTS, ORDER, METRIC, DTYPE = "n", "seed", "points", "order", "metric", "dtype"

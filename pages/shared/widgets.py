@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from engine.errors import UserError
+from engine.models.pair import DTYPES
 from engine.runs import pipeline
 from engine.runs.records import Run, short_key
-from engine.runs.spec import DTYPES, METHODS, METRICS, ORDERS, RunSpec
+from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
 from pages.figures import palette
 from pages.figures.caption import captioned
 from pages.figures.charts import visible

@@ -15,7 +15,8 @@ from functools import cache
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
-from engine.tasks.base import END, OTHER, WORD, Example, Family, Split, Task, split_of
+from engine.models.example import Example
+from engine.tasks.base import END, OTHER, WORD, Family, Split, Task, split_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

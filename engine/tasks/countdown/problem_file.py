@@ -24,7 +24,8 @@ from engine import settings
 from engine.errors import UserError
 from engine.files.reading import read_json, read_text
 from engine.files.writing import write_whole
-from engine.tasks.base import Example, Listed, Split, Task
+from engine.models.example import Example
+from engine.tasks.base import Listed, Split, Task
 from engine.tasks.countdown.embedded import LARGEST as LARGEST_WORD
 from engine.tasks.countdown.embedded import TARGETS, Countdown, words_prompt
 from engine.tasks.countdown.text import (

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from engine.tasks.base import END, OTHER, Example, Split, split_of
+from engine.models.example import Example
+from engine.tasks.base import END, OTHER, Split, split_of
 from engine.tasks.countdown.embedded import OPERATORS, TARGETS, Countdown, answer_roles, apply, solves
 from engine.tasks.natural import SHOT, SHOTS, Natural, pieces
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from engine.attribution.soundness import Unsound, blamed, refuse_unsound, refuse_unsound_tables
+from engine.attribution.soundness import Unsound, refuse_unsound, refuse_unsound_tables
 from engine.errors import UserError
 from engine.exchange import bundle
 from engine.inspection.heads import Heads, copying_scores, positive_share
@@ -23,6 +23,7 @@ from engine.runs import compute, pipeline
 from engine.runs.detect_shift import readings
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, RunTables
+from engine.runs.refusals import blamed
 from engine.runs.spec import RunSpec
 from engine.schema.tables import NULLABLE
 from engine.training import train

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.circuits import comparison
+from engine.circuits.edges import EdgeTable
 from engine.circuits.graph import Graph
 from engine.errors import UserError
-from engine.runs.rows import EdgeTable
 
 GRAPH = Graph(n_layers=3, n_heads=2)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from engine.circuits import comparison, intervals
+from engine.circuits.edges import EdgeBlocks
 from engine.circuits.graph import Graph
 from engine.circuits.intervals import Scored
-from engine.runs.rows import EdgeBlocks
 
 GRAPH = Graph(3, 2)
 K = 40

@@ -1,0 +1,44 @@
+"""What is said of a run whose numbers are none: whose they are, and which weight is at fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from engine.attribution.soundness import Unsound, kinds_of_unsound
+from engine.errors import UserError
+from engine.models.model import Model
+from engine.runs.spec import RunSpec
+
+
+@contextmanager
+def blamed(spec: RunSpec, model: Model) -> Iterator[None]:
+    """Let a refusal of numbers name the model of a spec, and the weight at fault where one can be found."""
+    try:
+        yield
+    except Unsound as error:
+        whose = f"{titled(spec)} gives no sound numbers: {error}."
+        raise UserError(f"{whose} {_cause(model)} Nothing is stored.") from error
+
+
+def titled(spec: RunSpec) -> str:
+    """A spec's model, as the beginning of a sentence."""
+    side = "ARM" if spec.is_arm else "step-0 control" if spec.is_control else "MDM"
+    after = f" after {int(spec.model[5:]):,} steps" if spec.model.startswith("step:") else ""
+    return f"The {side} of the pair {spec.pair}{after}"
+
+
+def _cause(model: Model) -> str:
+    """A sentence about what in the model is at fault, as far as its weights tell."""
+    for name, weight in model.plain.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            return f"Its weight {name} holds {kinds_of_unsound(weight)}: get its files again, or name another model."
+    for name, values in model.plain.named_buffers():
+        if not bool(torch.isfinite(values).all()):
+            return f"Its {name}, which config.json settles, holds {kinds_of_unsound(values)}: correct config.json."
+    return (
+        "All its weights are numbers, so config.json may say something that the model was not trained with, or numbers "
+        "grow beyond what the precision holds."
+    )
