@@ -13,7 +13,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.table import RESULTS, Row, now, save, shown
+from benchmarks.table import RESULTS, Figure, now, save, shown
 
 MODULES = ("attribution", "explorer", "load", "stored_size")
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=MODULES, default=MODULES)
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results (JSON)")
     chosen = parser.parse_args()
-    rows: list[Row] = []
+    rows: list[Figure] = []
     started = now()
     for name in chosen.only:
         print(f"{name} ...", file=sys.stderr, flush=True)

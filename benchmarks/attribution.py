@@ -25,14 +25,13 @@ import transformers
 from torch import Tensor
 
 from benchmarks.peak import peak
-from benchmarks.table import RESULTS, Row, now, save, shown
+from benchmarks.table import RESULTS, Figure, now, save, shown
 from engine.attribution.edge_scores import attribute
 from engine.attribution.footprint import BYTES, Footprint, footprint
-from engine.attribution.sites import Row as Pass
-from engine.attribution.sites import Site
+from engine.attribution.sites import AttributionInput, Site
 from engine.models.architecture import Shape
 from engine.models.batching import Capacity, release
-from engine.models.fast_model import twin_of
+from engine.models.fast_model import copy_sharing_weights
 from engine.models.model import wrap
 from engine.runs.device_plan import cpu_memory
 from engine.training.word_tokenizer import build_tokenizer
@@ -86,7 +85,7 @@ class Bars:
 GPU_BARS = Bars(time=1.15, memory=1.25)
 
 
-def rows() -> list[Row]:
+def rows() -> list[Figure]:
     """The figures on the CPU, with two threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -96,7 +95,7 @@ def rows() -> list[Row]:
         torch.set_num_threads(threads)
 
 
-def gpu_rows(tokens: int, rounds: int) -> list[Row]:
+def gpu_rows(tokens: int, rounds: int) -> list[Figure]:
     """The figures on one GPU at 7B, in batches as large as fit."""
     return [
         row
@@ -105,11 +104,11 @@ def gpu_rows(tokens: int, rounds: int) -> list[Row]:
     ]
 
 
-def measured(setup: Setup, bars: Bars) -> list[Row]:
+def measured(setup: Setup, bars: Bars) -> list[Figure]:
     release()  # what an earlier model held
     setup = replace(setup, batch=setup.batch or largest_batch(setup))
     plain = random_model(setup)
-    model = wrap(twin_of(plain), build_tokenizer(), causal=True)
+    model = wrap(copy_sharing_weights(plain), build_tokenizer(), causal=True)
     passes = random_passes(setup)
     ids = torch.tensor([one.clean for one in passes], device=setup.device)
 
@@ -131,9 +130,9 @@ def measured(setup: Setup, bars: Bars) -> list[Row]:
     told = setup.footprint(setup.batch)
     seen = f"{whole / 2**20:.0f} MB, {told.buffer / 2**20:.0f} MB of it buffer, against {alone / 2**20:.0f} MB"
     return [
-        Row(f"attribution / floor, {setup.name}", ratio, "x", bars.time, best(times)),
-        Row(f"peak memory / plain pass, {setup.name}", (whole - told.buffer) / alone, "x", bars.memory, seen),
-        Row(f"peak memory / told beforehand, {setup.name}", whole / told.peak, "x"),
+        Figure(f"attribution / floor, {setup.name}", ratio, "x", bars.time, best(times)),
+        Figure(f"peak memory / plain pass, {setup.name}", (whole - told.buffer) / alone, "x", bars.memory, seen),
+        Figure(f"peak memory / told beforehand, {setup.name}", whole / told.peak, "x"),
     ]
 
 
@@ -167,7 +166,7 @@ def random_model(setup: Setup) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def random_passes(setup: Setup) -> list[Pass]:
+def random_passes(setup: Setup) -> list[AttributionInput]:
     """Rows whose twin differs in one token of the prompt, read before the last token."""
     rng, vocab = random.Random(0), SHAPES[setup.shape].shape.vocabulary
     found = []
@@ -176,7 +175,7 @@ def random_passes(setup: Setup) -> list[Pass]:
         corrupt = [*clean]
         corrupt[setup.tokens // 3] = rng.randrange(vocab)
         site = Site(setup.tokens - 2, setup.tokens - 1, (clean[-1],), (rng.randrange(vocab),))
-        found.append(Pass(example, "site-00", tuple(clean), tuple(corrupt), (site,), 1.0))
+        found.append(AttributionInput(example, "site-00", tuple(clean), tuple(corrupt), (site,), 1.0))
     return found
 
 

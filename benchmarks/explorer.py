@@ -23,7 +23,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.large import PAIRS
 from benchmarks.session import Session, session
-from benchmarks.table import Row
+from benchmarks.table import Figure
 from engine.circuits.graph import Graph
 from pages.shared.state import k_options
 from tests.browser.app import FLAGS, ROOT, chromium_path, running_app, wait_until_still
@@ -57,11 +57,11 @@ WATCH = """k => {
 }"""
 
 
-def rows() -> list[Row]:
+def rows() -> list[Figure]:
     return [row for name in PAIRS for row in _of_pair(name)]
 
 
-def _of_pair(name: str) -> Iterator[Row]:
+def _of_pair(name: str) -> Iterator[Figure]:
     shape = PAIRS[name]
     n_edges = Graph(shape.layers, shape.heads).n_edges
     size = f"{n_edges:,} edges"
@@ -69,46 +69,48 @@ def _of_pair(name: str) -> Iterator[Row]:
         environment = {"CIRCUITS_DB": f"{folder}/circuits.duckdb", "CIRCUITS_PAIRS": f"{folder}/pairs.toml"}
         began = time.perf_counter()
         python(environment, "-m", "benchmarks.large", name, folder, TASK)
-        yield Row(f"two runs made and stored, {size}", time.perf_counter() - began, "s")
+        yield Figure(f"two runs made and stored, {size}", time.perf_counter() - began, "s")
         curve = float(python(environment, "-c", CURVE))
-        yield Row(f"overlap curve, not kept yet, {size}", 1000 * curve, "ms", SERVER)
+        yield Figure(f"overlap curve, not kept yet, {size}", 1000 * curve, "ms", SERVER)
         began = time.perf_counter()
         query = f"pair={name}&task={TASK}"
         with running_app(environment) as address, session(address, "circuits", query) as reader:
             reader.open()
-            yield Row(f"from starting the app to a cached comparison, {size}", time.perf_counter() - began, "s", COLD)
+            yield Figure(
+                f"from starting the app to a cached comparison, {size}", time.perf_counter() - began, "s", COLD
+            )
             yield from _server(reader, n_edges, size)
             yield from _browser(f"{address}circuits?{query}", n_edges, size)
 
 
-def _server(reader: Session, n_edges: int, size: str) -> Iterator[Row]:
+def _server(reader: Session, n_edges: int, size: str) -> Iterator[Figure]:
     options = k_options(n_edges)
     few = [k for k in options if k <= MOST]
     random.Random(0).shuffle(few)
     spent = [1000 * reader.slide(SLIDER, str(k)) for k in 2 * few]
-    yield Row(f"slide K in 10 .. {MOST:,}, server, p95, {size}", p95(spent), "ms", SERVER, _told(spent))
+    yield Figure(f"slide K in 10 .. {MOST:,}, server, p95, {size}", p95(spent), "ms", SERVER, _told(spent))
     many = [1000 * reader.slide(SLIDER, str(k)) for k in options[len(few) :: 4]]
-    yield Row(f"slide K above {MOST:,}, server, slowest, {size}", max(many), "ms")
-    yield Row(f"K = all, server, {size}", 1000 * reader.slide(SLIDER, str(n_edges)), "ms")
+    yield Figure(f"slide K above {MOST:,}, server, slowest, {size}", max(many), "ms")
+    yield Figure(f"K = all, server, {size}", 1000 * reader.slide(SLIDER, str(n_edges)), "ms")
     if reader.errors:
         raise SystemExit(f"the app says: {reader.errors}")
 
 
-def _browser(address: str, n_edges: int, size: str) -> Iterator[Row]:
+def _browser(address: str, n_edges: int, size: str) -> Iterator[Figure]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         began = time.perf_counter()
         page.goto(address)
         page.wait_for_selector(".js-plotly-plot .legendtext")
-        yield Row(f"first paint of both circuits, browser, {size}", 1000 * (time.perf_counter() - began), "ms")
+        yield Figure(f"first paint of both circuits, browser, {size}", 1000 * (time.perf_counter() - began), "ms")
         wait_until_still(page)
         options = k_options(n_edges)
         few = [k for k in options if k <= MOST]
         spent = list(_moved(page, options, [*few[::3], *few[1::4][::-1]]))
-        yield Row(f"slide K in 10 .. {MOST:,}, browser, p95, {size}", p95(spent), "ms", BROWSER, _told(spent))
+        yield Figure(f"slide K in 10 .. {MOST:,}, browser, p95, {size}", p95(spent), "ms", BROWSER, _told(spent))
         everything = list(_moved(page, options, [options[-4], options[-1]]))
-        yield Row(f"K = all, browser, {size}", everything[-1], "ms")
+        yield Figure(f"K = all, browser, {size}", everything[-1], "ms")
         browser.close()
 
 

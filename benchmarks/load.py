@@ -20,7 +20,7 @@ import psutil
 from benchmarks.explorer import MOST, SLIDER, TASK, p95, python
 from benchmarks.large import PAIRS
 from benchmarks.session import session
-from benchmarks.table import Row
+from benchmarks.table import Figure
 from engine.circuits.graph import Graph
 from pages.shared.state import k_options
 from tests.browser.app import running_app
@@ -32,11 +32,11 @@ AT_ONCE, GROWTH = 2_800.0, 60.0  # bars: milliseconds, MB
 QUERY = f"pair={PAIR}&task={TASK}"
 
 
-def rows() -> list[Row]:
+def rows() -> list[Figure]:
     return list(_measured())
 
 
-def _measured() -> Iterator[Row]:
+def _measured() -> Iterator[Figure]:
     shape = PAIRS[PAIR]
     sizes = [k for k in k_options(Graph(shape.layers, shape.heads).n_edges) if k <= MOST]
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def _measured() -> Iterator[Row]:
             yield _growth(address, psutil.Process().children()[-1], sizes)
 
 
-def _at_once(address: str, server: psutil.Process, sizes: list[int]) -> Iterator[Row]:
+def _at_once(address: str, server: psutil.Process, sizes: list[int]) -> Iterator[Figure]:
     spent: list[float] = []
     ready = threading.Barrier(READERS + 1)
 
@@ -69,11 +69,11 @@ def _at_once(address: str, server: psutil.Process, sizes: list[int]) -> Iterator
         thread.join()
     took, used = time.perf_counter() - began, _seconds(server) - used
     note = f"median {statistics.median(spent):.0f} ms, {len(spent) / took:.1f} slides a second"
-    yield Row(f"{READERS} readers slide K at once, p95", p95(spent), "ms", AT_ONCE, note)
-    yield Row("processor time of the server for a slide", 1000 * used / len(spent), "ms")
+    yield Figure(f"{READERS} readers slide K at once, p95", p95(spent), "ms", AT_ONCE, note)
+    yield Figure("processor time of the server for a slide", 1000 * used / len(spent), "ms")
 
 
-def _growth(address: str, server: psutil.Process, sizes: list[int]) -> Row:
+def _growth(address: str, server: psutil.Process, sizes: list[int]) -> Figure:
     """Memory that the server has taken after many slides, beyond what it had when the page was first shown."""
     choose, held = random.Random(0).choice, []
     with session(address, "circuits", QUERY) as reader:
@@ -83,7 +83,7 @@ def _growth(address: str, server: psutil.Process, sizes: list[int]) -> Row:
                 held.append(server.memory_info().rss / 1e6)
             reader.slide(SLIDER, str(choose(sizes)))
     along = ", ".join(f"{memory:.0f}" for memory in held)
-    return Row(
+    return Figure(
         f"memory after {LONG:,} slides, more than before", held[-1] - held[0], "MB", GROWTH, f"MB along: {along}"
     )
 

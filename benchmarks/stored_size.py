@@ -20,7 +20,7 @@ import pyarrow as pa
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.table import Row  # noqa: E402
+from benchmarks.table import Figure  # noqa: E402
 from cache.store import RunRow, Store  # noqa: E402
 from engine.circuits.graph import Graph  # noqa: E402
 from engine.inspection.bins import BINS  # noqa: E402
@@ -65,10 +65,11 @@ def main() -> None:
             report(shape, load)
 
 
-def rows() -> list[Row]:
+def rows() -> list[Figure]:
     """The largest task of every pair, as stored."""
     return [
-        Row(f"stored runs, {shape.name}, {LOADS[-1].name}", stored(shape, LOADS[-1])[0], "MB", BAR) for shape in SHAPES
+        Figure(f"stored runs, {shape.name}, {LOADS[-1].name}", stored(shape, LOADS[-1])[0], "MB", BAR)
+        for shape in SHAPES
     ]
 
 

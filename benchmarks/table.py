@@ -20,7 +20,7 @@ LIBRARIES = ("torch", "transformers", "transformer-lens", "duckdb", "streamlit")
 
 
 @dataclass(frozen=True)
-class Row:
+class Figure:
     """One figure. Smaller is better; `bar` is the most it may be, None where none was set."""
 
     figure: str
@@ -35,7 +35,7 @@ class Row:
         return None if self.bar is None else self.measured / self.bar
 
 
-def shown(rows: Sequence[Row]) -> str:
+def shown(rows: Sequence[Figure]) -> str:
     """The table, a line per row; "over" marks a missed bar."""
     lines = [("figure", "bar", "measured", "ratio", "")]
     for row in rows:
@@ -52,7 +52,7 @@ def shown(rows: Sequence[Row]) -> str:
     )
 
 
-def save(rows: Sequence[Row], started: datetime, folder: Path = RESULTS) -> Path:
+def save(rows: Sequence[Figure], started: datetime, folder: Path = RESULTS) -> Path:
     """Keep results with date and machine; called again with the same start, the file is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{started:%Y-%m-%d-%H%M%S}.json"
@@ -88,7 +88,7 @@ def _processor() -> str:
     return named[0] if named else platform.machine()
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _record(row: Figure) -> dict[str, Any]:
     return {**asdict(row), "ratio": row.ratio}
 
 

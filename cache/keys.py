@@ -10,7 +10,7 @@ from typing import Any
 KEY_LENGTH = 20  # hex digits, 80 bits: no accidental collision, still short enough for an address bar
 
 
-def key_of(description: Mapping[str, Any]) -> str:
+def hash_of(description: Mapping[str, Any]) -> str:
     """The key of everything that changes a number; the order in which it is listed does not matter.
 
     Raises:

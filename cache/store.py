@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-__all__ = ["SORTED_BY", "Bundle", "Comparison", "RunRow", "Side", "Store", "StoreError", "wal_of"]
+__all__ = ["SORTED_BY", "Bundle", "OverlapOf", "RunPart", "RunRow", "Store", "StoreError", "wal_of"]
 
 # A table that belongs to runs -> the columns that its rows are sorted by, within a run. Only these names ever become
 # part of a statement; values never do.
@@ -74,14 +74,14 @@ class RunRow:
 
 
 @dataclass(frozen=True)
-class Side:
+class RunPart:
     """One side of a comparison: a part of a run."""
 
     key: str
     part: str
 
 
-Comparison = tuple[str, str, str, str]  # a run's key and part, another's key and part
+OverlapOf = tuple[str, str, str, str]  # a run's key and part, another's key and part
 
 
 class Bundle(Protocol):
@@ -91,9 +91,9 @@ class Bundle(Protocol):
 
     def tables(self, key: str) -> Mapping[str, pa.Table]: ...
 
-    def comparisons(self) -> list[Comparison]: ...
+    def comparisons(self) -> list[OverlapOf]: ...
 
-    def curve(self, of: Comparison) -> pa.Table: ...
+    def curve(self, of: OverlapOf) -> pa.Table: ...
 
 
 class Store:
@@ -143,7 +143,7 @@ class Store:
                 self._insert(db, row, bundle.tables(row.key))
             keys = {row.key for row in added}
             for of in bundle.comparisons():
-                a, b = Side(*of[:2]), Side(*of[2:])
+                a, b = RunPart(*of[:2]), RunPart(*of[2:])
                 if {a.key, b.key} <= keys:
                     self._insert_overlap(db, a, b, bundle.curve(of))
         return [row.key for row in added]
@@ -171,16 +171,16 @@ class Store:
         rows = self._cursor.execute(f"{RUNS} ORDER BY id DESC").fetchall()
         return [RunRow(*row) for row in rows]
 
-    def edges(self, side: Side, limit: int | None = None) -> pa.Table:
+    def edges(self, side: RunPart, limit: int | None = None) -> pa.Table:
         """`edge`, `score` of the `limit` strongest edges (all: None), strongest first; empty when unknown."""
         below = 2**31 - 1 if limit is None else limit
         return self._rows(EDGES, side.key, side.part, below)
 
-    def ranks(self, side: Side) -> pa.Table:
+    def ranks(self, side: RunPart) -> pa.Table:
         """`edge`, `rank` of every edge, in no order."""
         return self._rows(RANKS, side.key, side.part)
 
-    def edges_among(self, side: Side, wanted: pa.Table) -> pa.Table:
+    def edges_among(self, side: RunPart, wanted: pa.Table) -> pa.Table:
         """`edge`, `rank`, `score` of the edges in the column `edge` of `wanted`, in no order."""
         self._cursor.register("wanted", wanted)
         try:
@@ -226,12 +226,12 @@ class Store:
         """Neurons whose output direction promotes a token, the largest |attribution| first."""
         return self._rows(PROMOTING, key, token, most)
 
-    def overlap(self, a: Side, b: Side) -> pa.Table:
+    def overlap(self, a: RunPart, b: RunPart) -> pa.Table:
         """`k`, `shared`, from the smallest k on, either way round; empty when that comparison is not kept."""
         first, second = sorted((a, b), key=astuple)
         return self._rows(OVERLAP, first.key, first.part, self._id(second.key), second.part)
 
-    def add_overlap(self, a: Side, b: Side, curve: pa.Table) -> None:
+    def add_overlap(self, a: RunPart, b: RunPart, curve: pa.Table) -> None:
         """Keep a comparison (`k`, `shared`) of two stored runs; one that is there already stays as it is."""
         first, second = sorted((a, b), key=astuple)
         with self._transaction() as db:
@@ -286,7 +286,7 @@ class Store:
             db.execute(f"INSERT INTO {name} BY NAME SELECT ? AS run, * FROM incoming ORDER BY {order}", [run])  # noqa: S608
             db.unregister("incoming")
 
-    def _insert_overlap(self, db: DuckDBPyConnection, a: Side, b: Side, curve: pa.Table) -> None:
+    def _insert_overlap(self, db: DuckDBPyConnection, a: RunPart, b: RunPart, curve: pa.Table) -> None:
         first, second = sorted((a, b), key=astuple)
         db.register("incoming", curve)
         insert = """

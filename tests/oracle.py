@@ -37,20 +37,20 @@ def hooked(model: Model, hooks: Sequence[tuple[str, Callable[[Tensor, Any], Tens
 
 def source_writes(model: Model, ids: Tensor) -> list[Tensor]:
     """What every source writes, [batch, pos, d_model] each, in the graph's order."""
-    tape: dict[str, Tensor] = {}
+    cache: dict[str, Tensor] = {}
     layers = range(model.graph.n_layers)
     names = ["embed.hook_out", *(f"blocks.{i}.{n}" for i in layers for n in ("attn.hook_z", "hook_mlp_out"))]
 
     def keeping(name: str) -> Callable[[Tensor, Any], None]:
-        return lambda tensor, hook: tape.__setitem__(name, tensor.detach())
+        return lambda tensor, hook: cache.__setitem__(name, tensor.detach())
 
     with hooked(model, [(name, keeping(name)) for name in names]), torch.no_grad():
         model.logits(ids)
-    writes = [tape["embed.hook_out"]]
+    writes = [cache["embed.hook_out"]]
     for layer in layers:
-        z, w = tape[f"blocks.{layer}.attn.hook_z"], model.bridge.blocks[layer].attn.W_O
+        z, w = cache[f"blocks.{layer}.attn.hook_z"], model.bridge.blocks[layer].attn.W_O
         writes += [z[:, :, head] @ w[head] for head in range(model.graph.n_heads)]
-        writes.append(tape[f"blocks.{layer}.hook_mlp_out"])
+        writes.append(cache[f"blocks.{layer}.hook_mlp_out"])
     return writes
 
 
@@ -59,13 +59,13 @@ def destination_gradients(model: Model, row: Row, alpha: float, metric: str) -> 
     clean, corrupt = torch.tensor([row.clean]), torch.tensor([row.corrupt])
     e_clean, e_corrupt = source_writes(model, clean)[0], source_writes(model, corrupt)[0]
     point = (e_corrupt + alpha * (e_clean - e_corrupt)).requires_grad_()
-    tape: dict[str, Tensor] = {}
+    cache: dict[str, Tensor] = {}
 
     def keeping(name: str) -> Callable[[Tensor, Any], Tensor]:
         def keep(tensor: Tensor, hook: Any) -> Tensor:
             # A copy, so that the gradient is this destination's own and not also what flows on past it.
-            tape[name] = tensor.clone()
-            return tape[name]
+            cache[name] = tensor.clone()
+            return cache[name]
 
         return keep
 
@@ -76,12 +76,12 @@ def destination_gradients(model: Model, row: Row, alpha: float, metric: str) -> 
         clean_logits = at_sites(model.logits(clean), [row])
     with hooked(model, hooks):
         value = row_metrics(metric, at_sites(model.logits(clean), [row]), [row], clean_logits).sum()
-    gradients = dict(zip(names, torch.autograd.grad(value, [tape[name] for name in names]), strict=True))
+    gradients = dict(zip(names, torch.autograd.grad(value, [cache[name] for name in names]), strict=True))
 
     def pick(tensors: dict[str, Tensor]) -> list[Tensor]:
         return [tensors[n][0] if h is None else tensors[n][0, :, h] for n, h in destinations]
 
-    return [x.detach() for x in pick(tape)], pick(gradients)
+    return [x.detach() for x in pick(cache)], pick(gradients)
 
 
 def plain_scores(model: Model, rows: Sequence[Row], method: str, m: int, metric: str) -> Tensor:

@@ -19,7 +19,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from engine.attribution.sites import Row, arm_rows, mdm_rows
+from engine.attribution.sites import Row, arm_inputs, mdm_inputs
 from engine.models.decoding import reveal_order
 from engine.models.encoding import Encoded
 from engine.models.model import Model, wrap
@@ -86,6 +86,6 @@ def random_examples(n: int, seed: int = 0, lengths: Sequence[int] = (6, 8), answ
 
 def rows_of(tiny: Model, examples: Sequence[Encoded], order: str = "confidence") -> list[Row]:
     if tiny.causal:
-        return arm_rows(tiny, examples)
+        return arm_inputs(tiny, examples)
     steps = len(examples[0].answer)
-    return mdm_rows(tiny, examples, reveal_order(tiny, examples, order, steps, seed=0))
+    return mdm_inputs(tiny, examples, reveal_order(tiny, examples, order, steps, seed=0))

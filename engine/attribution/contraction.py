@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.attribution.footprint import BUFFER, LAYERS_AT_ONCE, token_bytes
-from engine.attribution.path_gradients import Difference, Path
+from engine.attribution.path_gradients import ActivationDifference, Path
 from engine.circuits.graph import Graph
 from engine.models.batching import free_bytes
 from engine.models.fast_model import Block
@@ -26,7 +26,7 @@ Chunk = tuple[slice, slice]  # rows, positions
 def contract(
     graph: Graph,
     blocks: Sequence[Block],
-    difference: Difference,
+    difference: ActivationDifference,
     path: Path,
     group: Tensor,
     n_groups: int,
@@ -74,7 +74,9 @@ def _chunks(rows: int, positions: int, tokens: int) -> Iterator[Chunk]:
             yield slice(row, row + height), slice(position, position + width)
 
 
-def _write_sources(graph: Graph, block: Block, difference: Difference, layer: int, chunk: Chunk, delta: Tensor) -> None:
+def _write_sources(
+    graph: Graph, block: Block, difference: ActivationDifference, layer: int, chunk: Chunk, delta: Tensor
+) -> None:
     """What the heads and the MLP of a layer wrote, into delta [source, row, pos, d_model]."""
     first, last = graph.head(layer, 0), graph.mlp(layer)
     z = difference.heads[layer][chunk].flatten(0, 1).unflatten(1, (graph.n_heads, -1))  # [token, head, d_head]

@@ -28,11 +28,11 @@ from torch.utils.hooks import RemovableHandle
 
 from engine.attribution.contraction import contract
 from engine.attribution.metrics import at_sites, row_metrics
-from engine.attribution.path_gradients import Difference, Path
-from engine.attribution.sites import Row
+from engine.attribution.path_gradients import ActivationDifference, Path
+from engine.attribution.sites import AttributionInput
 from engine.attribution.soundness import refuse_unsound
 from engine.models.batching import Capacity, in_batches, token_capacity
-from engine.models.fast_model import Sink, blocks_of, embed, hidden, hooked, unembed
+from engine.models.fast_model import Sink, blocks_of, embed, hidden, hooked
 from engine.models.model import Model
 
 BLOCKS = 32  # example i belongs to block i % BLOCKS; even, so that blocks split into even and odd examples
@@ -70,7 +70,7 @@ def integration_points(method: str, m: int) -> list[float]:
 
 def attribute(
     model: Model,
-    rows: Sequence[Row],
+    rows: Sequence[AttributionInput],
     n_examples: int,
     method: str = "eap-ig",
     points: int = 5,
@@ -95,7 +95,7 @@ def attribute(
     clean_metric, corrupt_metric = torch.zeros(n_examples), torch.zeros(n_examples)
     done, capacity = 0, capacity or token_capacity(model.plain)
 
-    def work(batch: Sequence[Row]) -> _BatchResult:
+    def work(batch: Sequence[AttributionInput]) -> _BatchResult:
         return _attribute_batch(model, batch, alphas, metric, len(blocks))
 
     for part, members in _by_part(rows):
@@ -119,9 +119,9 @@ class _BatchResult:
     metric_corrupt: Tensor  # [row]
 
 
-def _by_part(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def _by_part(rows: Sequence[AttributionInput]) -> list[tuple[str, list[AttributionInput]]]:
     """Rows of one part together, those of similar length next to each other."""
-    groups: dict[str, list[Row]] = defaultdict(list)
+    groups: dict[str, list[AttributionInput]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: len(row.clean)):
         groups[row.part].append(row)
     return sorted(groups.items())
@@ -139,7 +139,7 @@ def padded(model: Model, inputs: Sequence[tuple[int, ...]]) -> tuple[Tensor, Ten
 
 
 def _attribute_batch(
-    model: Model, rows: Sequence[Row], alphas: Sequence[float], metric: str, n_blocks: int
+    model: Model, rows: Sequence[AttributionInput], alphas: Sequence[float], metric: str, n_blocks: int
 ) -> _BatchResult:
     example = torch.tensor([row.example for row in rows], device=model.device)
     plain, blocks = model.plain, blocks_of(model.plain)
@@ -147,11 +147,11 @@ def _attribute_batch(
     corrupt_ids, _ = padded(model, [row.corrupt for row in rows])
     bias = model.attention_bias(real)
     start, end = embed(plain, corrupt_ids), embed(plain, clean_ids)  # [row, pos, d_model]
-    difference, path = Difference(blocks, end - start), Path(plain, blocks, one_hot(example % 2, 2).T.float())
+    difference, path = ActivationDifference(blocks, end - start), Path(plain, blocks, one_hot(example % 2, 2).T.float())
 
     def logits_of(embedding: Tensor, hooks: Sequence[RemovableHandle], sink: Sink | None = None) -> Tensor:
         with hooked(hooks):
-            return unembed(plain, at_sites(hidden(plain, embedding, bias, sink), rows))  # [site, vocab]
+            return output_logits(plain, at_sites(hidden(plain, embedding, bias, sink), rows))  # [site, vocab]
 
     # 1. What every source wrote in the clean run, less what it wrote in the corrupted one
     with torch.no_grad():

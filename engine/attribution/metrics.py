@@ -8,16 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div
 
-from engine.attribution.sites import Row
+from engine.attribution.sites import AttributionInput
 
 
-def at_sites(values: Tensor, rows: Sequence[Row]) -> Tensor:
+def at_sites(values: Tensor, rows: Sequence[AttributionInput]) -> Tensor:
     """[site, ...]: `values` [row, pos, ...] where logits are read, the sites of the rows one after the other."""
     row = [i for i, one in enumerate(rows) for _ in one.sites]
     return values[row, [site.read for one in rows for site in one.sites]]
 
 
-def row_metrics(metric: str, logits: Tensor, rows: Sequence[Row], clean_logits: Tensor | None = None) -> Tensor:
+def row_metrics(
+    metric: str, logits: Tensor, rows: Sequence[AttributionInput], clean_logits: Tensor | None = None
+) -> Tensor:
     """[row]: weight * sum over sites, so that an example's rows sum to its mean over sites.
 
     `logits` [site, vocab] as `at_sites` orders them. "logit_diff": log-odds of the right against the wrong candidates,

@@ -22,7 +22,7 @@ from engine.models.norms import Norm, rotate, rotate_back
 Sums = dict[int, Tensor]  # by layer, in fp32
 
 
-class Difference:
+class ActivationDifference:
     """Clean minus corrupted run of what sources are made of; dictionaries are by layer."""
 
     def __init__(self, blocks: Sequence[Block], embedding: Tensor) -> None:
@@ -60,7 +60,7 @@ class Path:
         self._constants: dict[int, list[Tensor]] = {}
         self._rotation: tuple[Tensor, Tensor] | None = None  # cos and sin [1, pos, d_head]
 
-    def hooks(self, difference: Difference) -> list[RemovableHandle]:
+    def hooks(self, difference: ActivationDifference) -> list[RemovableHandle]:
         """To be set for the pass at one point, whose attention tells `add_heads`."""
         found = [final_norm_of(self._model).register_forward_pre_hook(partial(_sum_reads, self.logits, 0))]
         if hasattr(self._model.base_model, "rotary_emb"):
@@ -99,7 +99,7 @@ class Path:
         for (part, module), g in zip(self._blocks[layer].norms.items(), (dq, dk), strict=True):
             raw = self._raw[layer, part].float()[:, :, None]  # [batch, head of its own, 1, pos, d_head]
             grouped = self._rotated_back(g).unflatten(1, (raw.shape[1], -1))
-            found.append(Norm.of(module).pull_back(raw, grouped).flatten(1, 2))
+            found.append(Norm.of(module).vjp(raw, grouped).flatten(1, 2))
         return found
 
     def _rotated_back(self, g: Tensor) -> Tensor:

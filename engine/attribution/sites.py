@@ -26,7 +26,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Row:
+class AttributionInput:
     """`weight` is 1 / (sites of the example): the metric of a row is weight * sum over its sites."""
 
     example: int
@@ -37,10 +37,10 @@ class Row:
     weight: float
 
 
-def arm_rows(model: Model, examples: Sequence[Encoded]) -> list[Row]:
+def arm_inputs(model: Model, examples: Sequence[Encoded]) -> list[AttributionInput]:
     """One row per site: prompt + answer, clean and corrupted, read just before the site."""
     return [
-        Row(
+        AttributionInput(
             example=i,
             part=f"site-{t:02d}",
             clean=e.prompt + e.answer,
@@ -53,7 +53,7 @@ def arm_rows(model: Model, examples: Sequence[Encoded]) -> list[Row]:
     ]
 
 
-def mdm_rows(model: Model, examples: Sequence[Encoded], orders: Sequence[Order]) -> list[Row]:
+def mdm_inputs(model: Model, examples: Sequence[Encoded], orders: Sequence[Order]) -> list[AttributionInput]:
     """One row per denoising step that reveals at least one site.
 
     At step s the answer positions of earlier steps are visible, with the clean answer's tokens in the clean input and
@@ -67,7 +67,7 @@ def mdm_rows(model: Model, examples: Sequence[Encoded], orders: Sequence[Order])
             if sites:
                 clean = e.prompt + masked_answer(model, e.answer, visible)
                 corrupt = e.corrupt_prompt + masked_answer(model, e.corrupt_answer, visible)
-                rows.append(Row(i, f"step-{step:02d}", clean, corrupt, sites, 1 / len(e.contrasts)))
+                rows.append(AttributionInput(i, f"step-{step:02d}", clean, corrupt, sites, 1 / len(e.contrasts)))
             visible |= set(revealed)
     return rows
 

@@ -25,7 +25,7 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
 
-class RankedEdges(Protocol):
+class ScoredEdges(Protocol):
     """Edges from the largest |score| on, as pipeline.edge_table returns them."""
 
     @property
@@ -257,7 +257,7 @@ def overlap_of(edges_a: Ints, edges_b: Ints) -> float:
     return shared / (len(edges_a) + len(edges_b) - shared)
 
 
-def compare(graph: Graph, arm: RankedEdges, mdm: RankedEdges, k: int, boundary: int | None = None) -> Comparison:
+def compare(graph: Graph, arm: ScoredEdges, mdm: ScoredEdges, k: int, boundary: int | None = None) -> Comparison:
     """Compare the top `k` edges of an ARM and an MDM; `arm` and `mdm` may be prefixes of at least `k` edges.
 
     Raises:
@@ -279,7 +279,7 @@ def compare(graph: Graph, arm: RankedEdges, mdm: RankedEdges, k: int, boundary: 
     )
 
 
-def _specialisation(graph: Graph, side: RankedEdges, k: int, boundary: int | None) -> Specialisation:
+def _specialisation(graph: Graph, side: ScoredEdges, k: int, boundary: int | None) -> Specialisation:
     found = importance(graph, side.edge[:k], side.score[:k])
     inner = components(found)
     early = early_share(layer_profile(graph, found), boundary)

@@ -67,7 +67,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Specialisation:
+class SpecialisationIntervals:
     """How two circuits are spread over layers and components, with intervals."""
 
     early: Contrast  # share of importance in the early layers
@@ -127,7 +127,7 @@ def importance_draws(graph: Graph, scored: Scored, n_examples: int, drawn: NDArr
 
 def specialisation(
     graph: Graph, arm: Scored, mdm: Scored, n_examples: int, boundary: int | None = None
-) -> Specialisation:
+) -> SpecialisationIntervals:
     """How both circuits are spread, with intervals; `boundary` as in circuit.early_share."""
     blocks = arm.blocks.shares.shape[1]
     drawn = draws(blocks) if blocks >= FEWEST else np.empty((0, blocks), dtype=np.int64)
@@ -149,7 +149,7 @@ def specialisation(
         _contrast(*(_each(measure, point, many) for point, many in zip(points, redrawn, strict=True)))
         for measure in (number, gini)
     ]
-    return Specialisation(_contrast(*of_early), _estimate(np.array(ratios)), *contrasts)
+    return SpecialisationIntervals(_contrast(*of_early), _estimate(np.array(ratios)), *contrasts)
 
 
 def mean_contrast(arm: Floats, mdm: Floats) -> BandContrast:

@@ -181,10 +181,10 @@ class _Checked:
         """A run's record as the cache keeps it: what was checked, written anew."""
         spec, meta = checks.spec(row.spec, header.pair.name), checks.meta(row.meta)
         checks.refuse_other_parts(spec, meta)
-        made_with = checks.made_with(row.made_with, row.key, spec)
-        if not pipeline.is_key_of(row.key, made_with):
+        provenance = checks.provenance(row.made_with, row.key, spec)
+        if not pipeline.is_key_of(row.key, provenance):
             raise UserError(f"the key of the run {row.key} is not that of what it was made with")
-        if made_with["method_version"] > pipeline.METHOD_VERSION:
+        if provenance["method_version"] > pipeline.METHOD_VERSION:
             raise UserError("a later version of this program computed it. Update the program")
         if spec.task not in TASKS and spec.task not in header.tasks:
             raise UserError(f"a run is on the task {spec.task!r}, which this program does not know")
@@ -195,7 +195,7 @@ class _Checked:
             meta=json.dumps(asdict(meta)),
             created=checks.when(row.created),
             seconds=checks.seconds(row.seconds),
-            made_with=json.dumps(made_with),
+            made_with=json.dumps(provenance),
             imported=now,
         )
 

@@ -88,7 +88,7 @@ def refuse_other_parts(of: RunSpec, about: RunMeta) -> None:
     _refuse(other is not None, f"meta has a part {other!r}, which a run of {of.model} has not")
 
 
-def made_with(text: str | None, key: str, of: RunSpec) -> dict[str, Any]:
+def provenance(text: str | None, key: str, of: RunSpec) -> dict[str, Any]:
     """What a run of a spec was made with. Whether its hash is the key is for the pipeline to say."""
     found = json_of(text or "", "made_with")
     _refuse(not KEY.fullmatch(key), f"a run's key is {key[:40]!r}")

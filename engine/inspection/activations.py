@@ -19,7 +19,7 @@ from torch import Tensor
 from engine.inspection.bins import BINS, EDGES
 from engine.inspection.list_columns import lists
 from engine.inspection.observers import Batch, Input
-from engine.models.activation_cache import Tape
+from engine.models.activation_cache import ActivationCache
 from engine.models.model import Model
 
 REGIONS = ("prompt", "answer", "readout")
@@ -57,13 +57,13 @@ class Histograms:
         self.powers = torch.zeros(*shape, POWERS, dtype=torch.float64, device=device)  # sums of x, x**2, ...
         self.active = torch.zeros(shape, dtype=torch.int64, device=device)
 
-    def see(self, batch: Batch, tape: Tape) -> None:
+    def see(self, batch: Batch, cache: ActivationCache) -> None:
         for region, inside in enumerate(regions(batch).values()):
             for layer in range(self.layers):
-                values = tape[f"blocks.{layer}.mlp.hook_post"][inside].double()  # [token, neuron]
+                values = cache[f"blocks.{layer}.mlp.hook_post"][inside].double()  # [token, neuron]
                 self.counts[layer, region] += torch.bincount(bin_numbers(values).ravel(), minlength=BINS)
                 self.powers[layer, region] += torch.stack([(values**power).sum() for power in range(1, POWERS + 1)])
-                self.active[layer, region] += (tape[f"blocks.{layer}.mlp.hook_pre"][inside] > 0).sum()
+                self.active[layer, region] += (cache[f"blocks.{layer}.mlp.hook_pre"][inside] > 0).sum()
 
     def table(self) -> pa.Table:
         """A row per layer and region that has tokens."""
@@ -110,12 +110,12 @@ class ResidualNorms:
         offsets = max(len(one.ids) - one.start for one in inputs) - self.first
         self.sums = torch.zeros(len(self.hooks), 3, offsets, dtype=torch.float64, device=model.device)  # n, x, x**2
 
-    def see(self, batch: Batch, tape: Tape) -> None:
+    def see(self, batch: Batch, cache: ActivationCache) -> None:
         positions = torch.arange(batch.real.shape[1], device=batch.real.device)
         starts = torch.tensor([one.start for one in batch.inputs], device=batch.real.device)
         places = (positions - starts[:, None] - self.first)[batch.real]  # [token]
         for layer, hook in enumerate(self.hooks):
-            norms = tape[hook][batch.real].double().norm(dim=-1)  # [token]
+            norms = cache[hook][batch.real].double().norm(dim=-1)  # [token]
             self.sums[layer].index_add_(1, places, torch.stack([torch.ones_like(norms), norms, norms**2]))
 
     def table(self) -> pa.Table:

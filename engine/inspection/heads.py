@@ -25,7 +25,7 @@ from engine.inspection.activations import REGIONS, regions
 from engine.inspection.list_columns import ragged
 from engine.inspection.observers import Batch, Input
 from engine.models import activation_cache
-from engine.models.activation_cache import Tape, recording
+from engine.models.activation_cache import ActivationCache, recording
 from engine.models.encoding import Encoded, Span, spell
 from engine.models.model import Model
 from engine.tasks import Example, Task
@@ -97,16 +97,16 @@ class Heads:
         self.places = {number: place for place, number in enumerate(sorted(kept)[:fitting])}
         self.patterns: dict[tuple[int, int], NDArray[np.uint8]] = {}  # by place and node
 
-    def see(self, batch: Batch, tape: Tape) -> None:
+    def see(self, batch: Batch, cache: ActivationCache) -> None:
         kinds = self._kinds(batch)
         inside = torch.stack(list(regions(batch).values()), -1).float()  # [batch, pos, region]
         self.queries += kinds.sum((0, 1)).double()
         self.tokens += inside.sum((0, 1)).double()
         for layer, gram in enumerate(self.grams):
-            pattern = tape[f"blocks.{layer}.attn.hook_pattern"].float()  # [batch, head, query, key]
+            pattern = cache[f"blocks.{layer}.attn.hook_pattern"].float()  # [batch, head, query, key]
             to_kinds = pattern @ kinds[:, None]  # [batch, head, query, kind]
             self.attention[layer] += torch.einsum("bqr,bhqs->hrs", kinds, to_kinds).double()
-            z = tape[f"blocks.{layer}.attn.hook_z"].float()  # [batch, pos, head, d_head]
+            z = cache[f"blocks.{layer}.attn.hook_z"].float()  # [batch, pos, head, d_head]
             norms = torch.einsum("bphd,hde,bphe->bph", z, gram, z).clamp_min(0).sqrt()
             self.norms[layer] += torch.einsum("bph,bpr->hr", norms, inside).double()
             self._keep_patterns(batch, layer, pattern)
@@ -237,9 +237,9 @@ def repeated_scores(model: Model, seed: int) -> dict[str, Tensor]:
     """[layer, head] by name: what every head's attention on repeated random tokens makes it."""
     ids, layers = repeated_ids(model, seed), range(model.graph.n_layers)
     hooks = [f"blocks.{layer}.attn.hook_pattern" for layer in layers]
-    with recording(model, hooks) as tape:
+    with recording(model, hooks) as cache:
         model.logits(ids, at=[0])  # only what is recorded counts
-    patterns = [tape[hook].float() for hook in hooks]
+    patterns = [cache[hook].float() for hook in hooks]
     return {
         "previous_token": torch.stack([previous_token_score(p, ids) for p in patterns]),
         "duplicate_token": torch.stack([duplicate_token_score(p, ids, model.causal) for p in patterns]),

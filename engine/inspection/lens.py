@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.attribution.edge_scores import padded
-from engine.attribution.sites import Row, Site
+from engine.attribution.sites import AttributionInput, Site
 from engine.models import activation_cache
 from engine.models.activation_cache import recording
 from engine.models.model import Model
@@ -42,10 +42,10 @@ def lenses(model: Model, inputs: Sequence[tuple[int, ...]], reads: Sequence[int]
         "ln_final.hook_in",
     ]
     ids, real = padded(model, inputs)
-    with recording(model, names) as tape:
+    with recording(model, names) as cache:
         model.logits(ids, real, at=[0])  # only what is recorded counts
     rows, at = torch.arange(len(inputs)), torch.tensor(list(reads))
-    read = {name: value[rows, at].float() for name, value in tape.items()}  # [row, ...]
+    read = {name: value[rows, at].float() for name, value in cache.items()}  # [row, ...]
     found = []
     for i in range(len(inputs)):
         residuals = [read[f"blocks.{layer}.hook_resid_pre"][i] for layer in layers] + [read["ln_final.hook_in"][i]]
@@ -61,15 +61,15 @@ def lenses(model: Model, inputs: Sequence[tuple[int, ...]], reads: Sequence[int]
 def project(model: Model, residuals: Tensor, writes: Tensor) -> Lens:
     """The lens of residuals [layer + 1, d_model], the last being final, and of sources' writes [source, d_model]."""
     norm, final = activation_cache.final_norm(model), residuals[-1]
-    components = unembed(model, norm.freeze_at(final, writes))  # [source, vocab]
-    left = unembed(model, norm.freeze_at(final, final - writes.sum(0)))  # [vocab]
+    components = unembed(model, norm.apply_with_frozen_scale(final, writes))  # [source, vocab]
+    left = unembed(model, norm.apply_with_frozen_scale(final, final - writes.sum(0)))  # [vocab]
     return Lens(residual_logits(model, residuals), components, left + constant_logits(model))
 
 
 def residual_logits(model: Model, residuals: Tensor) -> Tensor:
     """[..., vocab]: final norm and unembedding of residuals [..., d_model]."""
     norm = activation_cache.final_norm(model)
-    return unembed(model, norm.freeze_at(residuals, residuals)) + constant_logits(model)
+    return unembed(model, norm.apply_with_frozen_scale(residuals, residuals)) + constant_logits(model)
 
 
 def constant_logits(model: Model) -> Tensor:
@@ -94,24 +94,24 @@ def neuron_lens(model: Model, final: Tensor, layer: int, activations: Tensor) ->
     """
     weights = activation_cache.neuron_weights(model, layer, "W_out")
     writes = activations.float()[:, None] * weights.float()  # [neuron, d_model]
-    return unembed(model, activation_cache.final_norm(model).freeze_at(final, writes))
+    return unembed(model, activation_cache.final_norm(model).apply_with_frozen_scale(final, writes))
 
 
 @dataclass(frozen=True)
-class Readout:
+class LensSite:
     """A position whose lens is kept: a site of a row."""
 
-    row: Row
+    row: AttributionInput
     site: Site
 
 
-def readouts_of(rows: Sequence[Row], examples: int) -> list[Readout]:
+def readouts_of(rows: Sequence[AttributionInput], examples: int) -> list[LensSite]:
     """Every site of the first `examples` examples, in the order in which they are read."""
-    return [Readout(row, site) for row in rows if row.example < examples for site in row.sites]
+    return [LensSite(row, site) for row in rows if row.example < examples for site in row.sites]
 
 
 @dataclass(frozen=True)
-class Ends:
+class TopTokens:
     """The largest and smallest of some logits, with their tokens: [row, TOP] each."""
 
     promoted: Tensor
@@ -120,10 +120,10 @@ class Ends:
     suppressed_logits: Tensor
 
 
-def ends(logits: Tensor, most: int = TOP) -> Ends:
+def top_tokens(logits: Tensor, most: int = TOP) -> TopTokens:
     """Both ends of logits [row, vocab]."""
     top, bottom = logits.topk(most), (-logits).topk(most)
-    return Ends(top.indices, top.values, bottom.indices, -bottom.values)
+    return TopTokens(top.indices, top.values, bottom.indices, -bottom.values)
 
 
 def entropy(logits: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from engine.attribution.sites import masked_answer
 from engine.inspection.lens import entropy, residual_logits, unembed
 from engine.inspection.observers import Batch
 from engine.models import activation_cache
-from engine.models.activation_cache import Tape, recording
+from engine.models.activation_cache import ActivationCache, recording
 from engine.models.batching import TOKENS
 from engine.models.decoding import Order
 from engine.models.encoding import Encoded, Ids
@@ -43,16 +43,16 @@ class LensLayers:
         self.sums = torch.zeros(examples, self.layers, len(MEASURES), dtype=torch.float64, device=model.device)
         self.sites = torch.zeros(examples, dtype=torch.int64, device=model.device)
 
-    def see(self, batch: Batch, tape: Tape) -> None:
+    def see(self, batch: Batch, cache: ActivationCache) -> None:
         reads = [(i, one.example, at) for i, one in enumerate(batch.inputs) for at in one.reads]
         size = max(1, LOGITS_BUDGET // (self.model.bridge.W_U.shape[1] * (self.model.graph.n_heads + 1)))
         for start in range(0, len(reads), size):
             rows, examples, positions = torch.tensor(reads[start : start + size]).T.to(self.model.device)
-            read = {name: tape[name][rows, positions].float() for name in self.hooks}  # [site, ...]
+            read = {name: cache[name][rows, positions].float() for name in self.hooks}  # [site, ...]
             self.sites.index_add_(0, examples, torch.ones_like(examples))
             self.sums.index_add_(0, examples, self._measured(read))
 
-    def _measured(self, read: Tape) -> Tensor:
+    def _measured(self, read: ActivationCache) -> Tensor:
         """[site, layer, measure] of what was recorded at some sites, in double precision."""
         model, final = self.model, read["ln_final.hook_in"]  # [site, d_model]
         norm, found = activation_cache.final_norm(model), []
@@ -61,7 +61,7 @@ class LensLayers:
             z = read[f"blocks.{layer}.attn.hook_z"]  # [site, head, d_head]
             heads = torch.einsum("she,hed->shd", z, activation_cache.output_weights(model, layer))
             writes = torch.cat([heads, read[f"blocks.{layer}.hook_mlp_out"][:, None]], 1)  # [site, head + 1, d_model]
-            nodes = unembed(model, norm.freeze_at(final[:, None], writes))  # [site, head + 1, vocab]
+            nodes = unembed(model, norm.apply_with_frozen_scale(final[:, None], writes))  # [site, head + 1, vocab]
             residual = residual_logits(model, after)  # [site, vocab]
             measures = [entropy(residual), _top(residual), entropy(nodes).mean(1), _top(nodes).mean(1)]
             found.append(torch.stack(measures, -1))
@@ -149,10 +149,10 @@ def _residuals(model: Model, inputs: Sequence[Ids], looks: Sequence[_Look]) -> T
     for start in range(0, len(inputs), size):
         batch = inputs[start : start + size]
         ids, real = padded(model, batch)
-        with recording(model, names) as tape:
+        with recording(model, names) as cache:
             model.logits(ids, real, at=[0])  # only what is recorded counts
         for i, one in enumerate(batch):
-            stacked = torch.stack([tape[name][i, wanted[one]] for name in names], 1).float()  # [read, layer + 1, d]
+            stacked = torch.stack([cache[name][i, wanted[one]] for name in names], 1).float()  # [read, layer + 1, d]
             found |= {(one, read): values for read, values in zip(wanted[one], stacked, strict=True)}
     return torch.stack([found[look.ids, model.read_position(look.target)] for look in looks])
 

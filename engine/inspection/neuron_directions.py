@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from engine.inspection.lens import Ends, ends, unembed
+from engine.inspection.lens import TopTokens, top_tokens, unembed
 from engine.models import activation_cache
 from engine.models.model import Model
 
@@ -22,7 +22,7 @@ VALUES_AT_ONCE = 2**26  # neurons x tokens
 
 
 @torch.no_grad()
-def written(model: Model, layer: int) -> Ends:
+def written(model: Model, layer: int) -> TopTokens:
     """The tokens that every neuron of a layer promotes and suppresses most: [neuron, SHOWN] each."""
     norm, weights = (
         activation_cache.final_norm(model),
@@ -32,9 +32,9 @@ def written(model: Model, layer: int) -> Ends:
     found = []
     for chunk in weights.split(max(1, VALUES_AT_ONCE // vocab)):
         direction = norm.weight * norm.centre(chunk.float())
-        found.append(ends(unembed(model, direction), min(SHOWN, vocab)))
+        found.append(top_tokens(unembed(model, direction), min(SHOWN, vocab)))
     columns = ("promoted", "promoted_logits", "suppressed", "suppressed_logits")
-    return Ends(*(torch.cat([getattr(part, column) for part in found]) for column in columns))
+    return TopTokens(*(torch.cat([getattr(part, column) for part in found]) for column in columns))
 
 
 @dataclass(frozen=True)

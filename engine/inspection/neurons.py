@@ -1,6 +1,7 @@
 """Single neurons: what they do on the task's clean inputs, and their tables (engine/runs/records.py).
 
-1. `detailed` chooses the neurons of each layer with the largest |attribution|; only these are kept token by token.
+1. `strongest_neurons` chooses the neurons of each layer with the largest |attribution|; only these are kept token by
+   token.
 2. Three observers of the survey gather, batch by batch on the model's device: `Activity` the moments and histogram of
    every neuron, `Strongest` the examples on which a detailed neuron is most active, `Traces` a detailed neuron's
    activation, gate and up part on every token of the kept inputs.
@@ -29,18 +30,18 @@ from engine.inspection.list_columns import lists, ragged, vocabulary, word_lists
 from engine.inspection.neuron_cosines import Cosines
 from engine.inspection.neuron_directions import Nearest, read, written
 from engine.inspection.observers import Batch, Input
-from engine.models.activation_cache import Tape, has_hook
+from engine.models.activation_cache import ActivationCache, has_hook
 from engine.models.model import Model
 
-DETAILED = 4096  # neurons of a model whose detail is kept, shared equally by the layers ...
-DETAILED_OF_LAYER = 64  # ... but at least so many of each
+STRONGEST = 4096  # neurons of a model whose detail is kept, shared equally by the layers ...
+STRONGEST_OF_LAYER = 64  # ... but at least so many of each
 EXAMPLES = 5  # on which a neuron is most active
 
 
-def detailed(attribution: Attribution) -> Tensor:
+def strongest_neurons(attribution: Attribution) -> Tensor:
     """[layer, k]: the neurons of each layer with the largest |attribution|, in ascending order."""
     scores = attribution.neurons.sum(0)  # [layer, neuron]
-    k = min(scores.shape[1], max(DETAILED_OF_LAYER, DETAILED // len(scores)))
+    k = min(scores.shape[1], max(STRONGEST_OF_LAYER, STRONGEST // len(scores)))
     order = scores.abs().sort(dim=1, descending=True, stable=True).indices  # of equals the first, on every device
     return order[:, :k].sort(1).values
 
@@ -62,16 +63,16 @@ class Activity:
         self.active = torch.zeros(shape, dtype=torch.int64, device=device)
         self.counts = torch.zeros(*shape, BINS, dtype=torch.int32, device=device)
 
-    def see(self, batch: Batch, tape: Tape) -> None:
+    def see(self, batch: Batch, cache: ActivationCache) -> None:
         self.tokens += int(batch.real.sum())
         cells = torch.arange(self.width, device=self.sum.device) * BINS
         for layer in range(self.layers):
-            values = tape[f"blocks.{layer}.mlp.hook_post"][batch.real].double()  # [token, neuron]
+            values = cache[f"blocks.{layer}.mlp.hook_post"][batch.real].double()  # [token, neuron]
             self.sum[layer] += values.sum(0)
             self.squares[layer] += (values**2).sum(0)
             self.low[layer] = torch.minimum(self.low[layer], values.amin(0).float())
             self.high[layer] = torch.maximum(self.high[layer], values.amax(0).float())
-            self.active[layer] += (tape[f"blocks.{layer}.mlp.hook_pre"][batch.real] > 0).sum(0)
+            self.active[layer] += (cache[f"blocks.{layer}.mlp.hook_pre"][batch.real] > 0).sum(0)
             filled = torch.bincount((bin_numbers(values) + cells).ravel(), minlength=self.width * BINS)
             self.counts[layer] += filled.view(self.width, BINS).int()
 
@@ -101,10 +102,10 @@ class Strongest:
         self.numbers = torch.zeros(shape, dtype=torch.int64, device=model.device)  # places in `inputs`
         self.positions = torch.zeros(shape, dtype=torch.int64, device=model.device)
 
-    def see(self, batch: Batch, tape: Tape) -> None:
+    def see(self, batch: Batch, cache: ActivationCache) -> None:
         numbers = torch.tensor(batch.numbers, device=self.values.device)
         for layer, hook in enumerate(self.hooks):
-            picked = tape[hook][..., self.neurons[layer]].float()  # [batch, pos, k]
+            picked = cache[hook][..., self.neurons[layer]].float()  # [batch, pos, k]
             values, positions = picked.masked_fill(~batch.real[..., None], -torch.inf).max(1)  # [batch, k]
             self._merge(layer, values.T, numbers.expand(len(self.neurons[layer]), -1), positions.T)
 
@@ -150,13 +151,13 @@ class Traces:
         self.hooks = [f"blocks.{layer}.mlp.{name}" for layer in range(len(neurons)) for name in self.names]
         self.found: dict[tuple[int, int], NDArray[np.float32]] = {}  # by input and layer: [name, k, token]
 
-    def see(self, batch: Batch, tape: Tape) -> None:
+    def see(self, batch: Batch, cache: ActivationCache) -> None:
         for i, number in enumerate(batch.numbers):
             if number not in self.kept:
                 continue
             length = len(batch.inputs[i].ids)
             for layer, chosen in enumerate(self.neurons):
-                values = [tape[f"blocks.{layer}.mlp.{name}"][i, :length, chosen].T for name in self.names]
+                values = [cache[f"blocks.{layer}.mlp.{name}"][i, :length, chosen].T for name in self.names]
                 self.found[number, layer] = torch.stack(values).float().cpu().numpy()
 
     def table(self) -> pa.Table:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from engine.attribution.edge_scores import padded
-from engine.attribution.sites import Row
-from engine.models.activation_cache import Tape, recording
+from engine.attribution.sites import AttributionInput
+from engine.models.activation_cache import ActivationCache, recording
 from engine.models.batching import TOKENS, Capacity, in_batches
 from engine.models.encoding import Encoded, Ids
 from engine.models.model import Model
@@ -53,10 +53,10 @@ class Observer(Protocol):
     @property
     def hooks(self) -> Sequence[str]: ...
 
-    def see(self, batch: Batch, tape: Tape) -> None: ...
+    def see(self, batch: Batch, cache: ActivationCache) -> None: ...
 
 
-def inputs_of(rows: Sequence[Row], encoded: Sequence[Encoded]) -> list[Input]:
+def inputs_of(rows: Sequence[AttributionInput], encoded: Sequence[Encoded]) -> list[Input]:
     """Every distinct clean input of `rows` once, ordered by example and part."""
     found: dict[tuple[int, Ids], Input] = {}
     for row in sorted(rows, key=lambda row: (row.example, row.part)):
@@ -91,17 +91,17 @@ def survey(
     order = sorted(range(len(inputs)), key=lambda number: len(inputs[number].ids))
     done = 0
 
-    def run(numbers: Sequence[int]) -> tuple[Batch, Tape]:
+    def run(numbers: Sequence[int]) -> tuple[Batch, ActivationCache]:
         chosen = tuple(inputs[number] for number in numbers)
         ids, real = padded(model, [one.ids for one in chosen])
-        with recording(model, names) as tape:
+        with recording(model, names) as cache:
             model.logits(ids, real, at=[0])  # only what is recorded counts
-        return Batch(tuple(numbers), chosen, ids, real), tape
+        return Batch(tuple(numbers), chosen, ids, real), cache
 
-    for numbers, (batch, tape) in in_batches(order, lambda number: len(inputs[number].ids), Capacity(TOKENS), run):
+    for numbers, (batch, cache) in in_batches(order, lambda number: len(inputs[number].ids), Capacity(TOKENS), run):
         for observer in observers:
-            observer.see(batch, tape)
-        tape.clear()  # before the next batch runs
+            observer.see(batch, cache)
+        cache.clear()  # before the next batch runs
         done += len(numbers)
         on_inputs(done)
 

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from engine.files.reading import Json
-from engine.models.decoding import Order, Prediction, grouped, masked, predict, reveal, surest
+from engine.models.decoding import Order, Prediction, grouped, highest_scoring, masked, predict, reveal
 from engine.models.encoding import Encoded
 from engine.models.model import Model
 from engine.tasks import Example, Task
@@ -68,11 +68,11 @@ def _others(seen: Prediction) -> Iterator[Tensor]:
 
 
 def one_surest(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:
-    return surest(scores, hidden, 1)
+    return highest_scoring(scores, hidden, 1)
 
 
 def leftmost(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:
-    return surest(-torch.arange(len(hidden)).float(), hidden, 1)
+    return highest_scoring(-torch.arange(len(hidden)).float(), hidden, 1)
 
 
 def any_one(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:
@@ -82,7 +82,7 @@ def any_one(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> 
 
 def scheduled(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:
     """Dream's schedule, the surest first; a step may reveal nothing."""
-    return surest(scores, hidden, int(hidden.sum() * _dream_share(step, len(hidden))))
+    return highest_scoring(scores, hidden, int(hidden.sum() * _dream_share(step, len(hidden))))
 
 
 def scheduled_by_chance(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:

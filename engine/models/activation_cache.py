@@ -17,19 +17,19 @@ from torch import Tensor
 from engine.models.model import Model
 from engine.models.norms import Norm
 
-Tape = dict[str, Tensor]
+ActivationCache = dict[str, Tensor]
 
 
 @contextmanager
-def recording(model: Model, names: Sequence[str], embedding: Tensor | None = None) -> Iterator[Tape]:
+def recording(model: Model, names: Sequence[str], embedding: Tensor | None = None) -> Iterator[ActivationCache]:
     """Record the named hooks of the forward passes run inside, keeping each tensor on the autograd path.
 
     `embedding` [batch, pos, d_model] replaces the token embedding.
     """
-    tape: Tape = {}
+    cache: ActivationCache = {}
 
     def keep(name: str, tensor: Tensor, hook: Any) -> Tensor:
-        tape[name] = tensor.to(model.device)
+        cache[name] = tensor.to(model.device)
         # Returned, not only kept: some hooks see a reshaped view, and gradients must flow through what is kept.
         return tensor
 
@@ -38,7 +38,7 @@ def recording(model: Model, names: Sequence[str], embedding: Tensor | None = Non
     if embedding is not None:
         hooks.insert(0, ("embed.hook_out", lambda tensor, hook: embedding))
     with model.bridge.hooks(fwd_hooks=hooks):
-        yield tape
+        yield cache
 
 
 def has_hook(model: Model, name: str) -> bool:

@@ -50,7 +50,7 @@ def decode(model: Model, prompts: Sequence[Ids], length: int, steps: int) -> lis
         ids = _decode_causal(model, batch, length) if model.causal else _decode_masked(model, batch, length, steps)
         return [tuple(answer) for answer in ids[:, batch.shape[1] :].tolist()]
 
-    for rows, found in worked(batches(model, [(len(prompt), length) for prompt in prompts]), work):
+    for rows, found in run_in_batches(batches(model, [(len(prompt), length) for prompt in prompts]), work):
         answers |= zip(rows, found, strict=True)
     return [answers[i] for i in range(len(prompts))]
 
@@ -113,10 +113,10 @@ def log_odds(logits: Tensor, tokens: Tensor) -> Tensor:
 
 def most_confident(seen: Prediction, size: int) -> Tensor:
     """[batch, answer]: the `size` hidden positions of every row whose top token has the highest probability."""
-    return surest(seen.log_odds, seen.hidden, size)
+    return highest_scoring(seen.log_odds, seen.hidden, size)
 
 
-def surest(scores: Tensor, hidden: Tensor, count: int) -> Tensor:
+def highest_scoring(scores: Tensor, hidden: Tensor, count: int) -> Tensor:
     """[..., answer]: the `count` hidden positions with the largest scores; of equals the leftmost, on every device."""
     order = scores.masked_fill(~hidden, -torch.inf).argsort(dim=-1, descending=True, stable=True)
     return torch.zeros_like(hidden).scatter_(-1, order[..., :count], value=True)
@@ -141,7 +141,9 @@ def batches(model: Model, lengths: Sequence[tuple[int, int]]) -> list[list[int]]
     return found
 
 
-def worked(groups: Sequence[Sequence[int]], work: Callable[[Sequence[int]], R]) -> Iterator[tuple[Sequence[int], R]]:
+def run_in_batches(
+    groups: Sequence[Sequence[int]], work: Callable[[Sequence[int]], R]
+) -> Iterator[tuple[Sequence[int], R]]:
     """Every group with what `work` made of it, in pieces where memory runs out."""
     capacity = Capacity(MOST_INPUTS)
     for rows in groups:
@@ -175,7 +177,7 @@ def _confidence_order(model: Model, examples: Sequence[Encoded], sizes: Sequence
         chosen = [[step[i] for step in steps] for i in range(len(rows))]  # [batch][step][answer]
         return [tuple(tuple(t for t, picked in enumerate(step) if picked) for step in one) for one in chosen]
 
-    for rows, found in worked(batches(model, [(len(e.prompt), len(e.answer)) for e in examples]), work):
+    for rows, found in run_in_batches(batches(model, [(len(e.prompt), len(e.answer)) for e in examples]), work):
         orders |= zip(rows, found, strict=True)
     return [orders[i] for i in range(len(examples))]
 

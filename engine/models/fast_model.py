@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engine.errors import UserError
 from engine.models.config_fields import GPT2_LIKE, LLAMA_LIKE, SCORED
-from engine.models.memory_saving import make_lean
+from engine.models.memory_saving import save_memory
 from engine.models.norms import Norm
 
 if TYPE_CHECKING:
@@ -95,14 +95,14 @@ class Block:
         return weight.shape[0] if self.joint is not None else weight.shape[1]
 
 
-def twin_of(model: PreTrainedModel) -> PreTrainedModel:
+def copy_sharing_weights(model: PreTrainedModel) -> PreTrainedModel:
     """A model of the same weights (no second copy of any) in modules of its own, before a bridge takes those apart."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(ATTENTION, _attend)
     twin = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
     twin.set_attn_implementation(ATTENTION)
-    make_lean(twin)
+    save_memory(twin)
     return twin
 
 
@@ -139,7 +139,7 @@ def embed(model: PreTrainedModel, ids: Tensor) -> Tensor:
     return model.get_input_embeddings()(ids)
 
 
-def unembed(model: PreTrainedModel, x: Tensor) -> Tensor:
+def output_logits(model: PreTrainedModel, x: Tensor) -> Tensor:
     """Logits [..., vocab]."""
     return model.get_output_embeddings()(x)
 

@@ -17,7 +17,7 @@ from torch.nn.functional import silu
 SILU = ("SiLU", "SiLUActivation")
 
 
-def make_lean(model: nn.Module) -> None:
+def save_memory(model: nn.Module) -> None:
     """Replace norms and gated MLPs of a model, in place; whatever is not known stays as it is."""
     for module in list(model.modules()):
         for name, child in module.named_children():

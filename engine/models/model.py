@@ -20,7 +20,7 @@ from engine.circuits.graph import Graph
 from engine.errors import UserError
 from engine.models.batching import release
 from engine.models.control import add_missing_rows
-from engine.models.fast_model import blocks_of, twin_of
+from engine.models.fast_model import blocks_of, copy_sharing_weights
 from engine.models.hub import snapshot
 from engine.models.light_tokenizer import MASK
 from engine.models.loading import load_weights
@@ -155,7 +155,7 @@ def wrap(
     """
     from transformer_lens.model_bridge.sources import build_bridge_from_module
 
-    architecture, plain = type(hf_model).__name__, twin_of(hf_model)
+    architecture, plain = type(hf_model).__name__, copy_sharing_weights(hf_model)
     bridge = build_bridge_from_module(hf_model, architecture, hf_config=hf_model.config)
     # GPT-2's bridge splits its joint weights into new parameters, which want gradients by default.
     bridge.requires_grad_(False)

@@ -37,12 +37,12 @@ class Norm:
         """[..., 1]: the root mean square (RMSNorm) or standard deviation (LayerNorm) of x [..., d]."""
         return (self.centre(x).pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
 
-    def pull_back(self, x: Tensor, g: Tensor) -> Tensor:
+    def vjp(self, x: Tensor, g: Tensor) -> Tensor:
         """The gradient at x of <norm(x), g>: METHOD's G for one point; everything [..., d]."""
         xc, r, wg = self.centre(x), self.scale(x), self.weight * g
         return self.centre(wg) / r - xc * (xc * wg).sum(-1, keepdim=True) / (x.shape[-1] * r**3)
 
-    def freeze_at(self, x: Tensor, write: Tensor) -> Tensor:
+    def apply_with_frozen_scale(self, x: Tensor, write: Tensor) -> Tensor:
         """What a part `write` of the residual x becomes under the norm's actual scale (bias left out)."""
         return self.weight * self.centre(write) / self.scale(x)
 

@@ -19,17 +19,17 @@ import pyarrow as pa
 import torch
 
 from engine.attribution.edge_scores import Attribution, attribute
-from engine.attribution.sites import Row, arm_rows, mdm_rows
+from engine.attribution.sites import AttributionInput, arm_inputs, mdm_inputs
 from engine.attribution.soundness import refuse_unsound, refuse_unsound_tables
 from engine.circuits.comparison import order_of
 from engine.errors import UserError
 from engine.inspection.activations import Histograms, ResidualNorms
 from engine.inspection.heads import Heads, token_roles
-from engine.inspection.lens import Lens, Readout, lenses, readouts_of
+from engine.inspection.lens import Lens, LensSite, lenses, readouts_of
 from engine.inspection.lens_by_layer import LensLayers, position_lens
 from engine.inspection.list_columns import lists
 from engine.inspection.neuron_cosines import Cosines, neuron_cosines
-from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, detailed, neuron_table
+from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, neuron_table, strongest_neurons
 from engine.inspection.observers import input_table, inputs_of, kept, survey
 from engine.inspection.trajectories import reveal_table, trajectory_table
 from engine.models.batching import release
@@ -66,7 +66,7 @@ class _Study:
     drawn: Sequence[Example]
     encoded: Sequence[Encoded]
     orders: Sequence[Order]  # of revealing, by example; none for an ARM
-    rows: Sequence[Row]
+    rows: Sequence[AttributionInput]
     on_progress: Report
 
     @property
@@ -106,7 +106,7 @@ def _tables_of(spec: RunSpec, asked: Task, model: Model, on_progress: Report) ->
     accuracy = measure_accuracy(model, task, solved_of, ACCURACY_SEED)
     answers = answers_of(model, task, encoded)
     orders = _orders(spec, model, task, encoded)
-    rows = arm_rows(model, encoded) if spec.is_arm else mdm_rows(model, encoded, orders)
+    rows = arm_inputs(model, encoded) if spec.is_arm else mdm_inputs(model, encoded, orders)
     study = _Study(spec, task, model, drawn, encoded, orders, rows, on_progress)
 
     attribution = attribute(
@@ -215,7 +215,7 @@ def _edge_blocks(study: _Study, attribution: Attribution) -> pa.Table:
 
 def _survey_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Table]:
     """What components do on the clean inputs: every observer of the survey is listed here, with its tables."""
-    model, inputs, neurons = study.model, inputs_of(study.rows, study.encoded), detailed(attribution)
+    model, inputs, neurons = study.model, inputs_of(study.rows, study.encoded), strongest_neurons(attribution)
     stored = kept(inputs)
     activity, strongest, traces = Activity(model), Strongest(model, inputs, neurons), Traces(model, stored, neurons)
     histograms, norms = Histograms(model), ResidualNorms(model, inputs)
@@ -276,7 +276,7 @@ def _cosines(study: _Study) -> Cosines | None:
     return None if spec.is_arm else neuron_cosines(pair.folder(spec.model), pair.folder("arm"), study.model.device)
 
 
-def _lenses(model: Model, readouts: Sequence[Readout], on_progress: Report) -> list[Lens]:
+def _lenses(model: Model, readouts: Sequence[LensSite], on_progress: Report) -> list[Lens]:
     found: list[Lens] = []
     for start in range(0, len(readouts), LENS_BATCH):
         on_progress(Progress("lenses", start, len(readouts)))

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache.bundle import BundleError, BundleFile, opened
-from cache.keys import key_of as hash_of
-from cache.store import Bundle, RunRow, Side, Store, StoreError
+from cache.keys import hash_of
+from cache.store import Bundle, RunPart, RunRow, Store, StoreError
 from engine import settings
 from engine.circuits.edges import EdgeBlocks, EdgeTable, OverlapCurve, RankedEdges
 from engine.errors import UserError
@@ -44,7 +44,7 @@ from engine.runs.rows import (
     NeuronDetail,
     NeuronTokens,
     NodeLens,
-    Readout,
+    ReadoutRow,
     RoleAttention,
     StepAccuracy,
     TrajectoryStep,
@@ -72,7 +72,7 @@ __all__ = [
     "NodeLens",
     "OverlapCurve",
     "RankedEdges",
-    "Readout",
+    "ReadoutRow",
     "RoleAttention",
     "StepAccuracy",
     "TrajectoryStep",
@@ -100,10 +100,10 @@ def key_of(spec: RunSpec) -> str:
     Raises:
         UserError: no such pair, task or checkpoint, or its weights are not there.
     """
-    return hash_of(made_with(spec))
+    return hash_of(provenance(spec))
 
 
-def made_with(spec: RunSpec) -> dict[str, Any]:
+def provenance(spec: RunSpec) -> dict[str, Any]:
     """Everything that changes the numbers of a spec's run; the key is its hash. Raises like `key_of`."""
     task_named(spec.task)
     pair = pair_named(spec.pair)
@@ -126,7 +126,7 @@ def obstacle(spec: RunSpec) -> str | None:
     None where it can.
     """
     try:
-        made_with(spec)
+        provenance(spec)
         pair = pair_named(spec.pair)
         for model in dict.fromkeys(("arm", spec.model)):  # an MDM is compared with its ARM
             refuse_unscorable(pair, model)
@@ -150,7 +150,7 @@ def find(spec: RunSpec) -> Run | None:
     task_named(spec.task)
     pair_named(spec.pair)
     try:
-        wanted = made_with(spec)
+        wanted = provenance(spec)
     except UserError:
         rows = _rows_of(spec)
     else:
@@ -187,7 +187,7 @@ def keep(spec: RunSpec, tables: RunTables, seconds: float) -> Run:
         meta=json.dumps(asdict(meta)),
         created=now,
         seconds=seconds,
-        made_with=json.dumps(made_with(spec)),
+        made_with=json.dumps(provenance(spec)),
     )
     store().add_run(row, tables.tables)
     return get(row.key)
@@ -275,7 +275,7 @@ def edge_table(key: str, part: str = "total", limit: int | None = None) -> EdgeT
         UserError: there is no such run or part; a run of one example has no second half.
     """
     _refuse_no_half(key, part)
-    table = store().edges(Side(key, part), limit)
+    table = store().edges(RunPart(key, part), limit)
     if not table.num_rows and limit != 0:
         raise _no_part(key, part)
     return EdgeTable(_array(table, "edge"), _array(table, "score"))
@@ -285,7 +285,7 @@ def edges_among(key: str, part: str, edges: NDArray[np.int32]) -> RankedEdges:
     """Those of `edges`, which are among a part's n_edges, with rank and score; in no order."""
     import pyarrow as pa
 
-    table = store().edges_among(Side(key, part), pa.table({"edge": pa.array(edges, pa.int32())}))
+    table = store().edges_among(RunPart(key, part), pa.table({"edge": pa.array(edges, pa.int32())}))
     return RankedEdges(*(_array(table, name) for name in ("edge", "rank", "score")))
 
 
@@ -298,7 +298,7 @@ def overlap_curve(key_a: str, key_b: str, part_a: str = "total", part_b: str = "
 
     for key, part in ((key_a, part_a), (key_b, part_b)):
         _refuse_no_half(key, part)
-    a, b = Side(key_a, part_a), Side(key_b, part_b)
+    a, b = RunPart(key_a, part_a), RunPart(key_b, part_b)
     kept = store().overlap(a, b)
     if not kept.num_rows:
         counts = comparison.shared_counts_of_ranks(*_ranks(a, b))
@@ -329,8 +329,8 @@ def examples(key: str) -> list[ExampleRow]:
     return read_rows(ExampleRow, store().examples(get(key).key))
 
 
-def readouts(key: str) -> list[Readout]:
-    return read_rows(Readout, store().readouts(get(key).key))
+def readouts(key: str) -> list[ReadoutRow]:
+    return read_rows(ReadoutRow, store().readouts(get(key).key))
 
 
 def node_lens(key: str, readout: int, node: int) -> NodeLens:
@@ -512,7 +512,7 @@ def _run(row: RunRow) -> Run:
         created=row.created,
         seconds=row.seconds,
         imported=row.imported,
-        made_with=json.loads(row.made_with or "{}"),
+        provenance=json.loads(row.made_with or "{}"),
     )
 
 
@@ -550,7 +550,7 @@ def _no_part(key: str, part: str) -> UserError:
     return UserError(f"The run {short_key(key)} has no part {part!r}. Choose one of: {', '.join(parts)}.")
 
 
-def _ranks(*sides: Side) -> list[NDArray[np.int32]]:
+def _ranks(*sides: RunPart) -> list[NDArray[np.int32]]:
     """[edge] -> rank of each side; UserError when they are not of one architecture."""
     found = []
     for side in sides:

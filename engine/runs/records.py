@@ -151,7 +151,7 @@ class Run:
     created: str  # ISO 8601, UTC
     seconds: float  # what computing took
     imported: str | None = None  # when a bundle brought it, ISO 8601, UTC; None: computed here
-    made_with: Json = field(default_factory=dict)  # what the key is the hash of (pipeline.made_with); empty: not kept
+    provenance: Json = field(default_factory=dict)  # what the key is the hash of (pipeline.made_with); empty: not kept
 
     @property
     def has_halves(self) -> bool:
@@ -161,12 +161,12 @@ class Run:
     @property
     def method_version(self) -> int | None:
         """Of the program that computed it."""
-        return self.made_with.get("method_version")
+        return self.provenance.get("method_version")
 
     @property
     def shifted(self) -> bool | None:
         """Whether its MDM was read from the position before; None: an ARM, or not kept."""
-        reading = self.made_with.get("reading")
+        reading = self.provenance.get("reading")
         return reading[1] if isinstance(reading, list) and len(reading) == 2 else None
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.attribution.edge_scores import Attribution
-from engine.attribution.sites import Row
+from engine.attribution.sites import AttributionInput
 from engine.errors import UserError
 from engine.models.model import Model
 from engine.runs.refusals import titled
@@ -33,7 +33,7 @@ def rounding_level(attribution: Attribution) -> float:
     return ROUNDING * max(1.0, float(torch.maximum(clean, corrupt).mean()))
 
 
-def refuse_unranked(spec: RunSpec, model: Model, rows: Sequence[Row], total: Tensor) -> None:
+def refuse_unranked(spec: RunSpec, model: Model, rows: Sequence[AttributionInput], total: Tensor) -> None:
     """`total` [source, destination]: the scores of all edges.
 
     Raises:
@@ -47,7 +47,7 @@ def refuse_unranked(spec: RunSpec, model: Model, rows: Sequence[Row], total: Ten
     )
 
 
-def remarks(attribution: Attribution, parts: Mapping[str, Tensor], rows: Sequence[Row]) -> tuple[str, ...]:
+def remarks(attribution: Attribution, parts: Mapping[str, Tensor], rows: Sequence[AttributionInput]) -> tuple[str, ...]:
     """Sentences about a run of these rows, whose mean scores by part are `parts`."""
     found = [
         _one_example(attribution),
@@ -66,7 +66,7 @@ def _one_example(attribution: Attribution) -> str | None:
     return "It is of one example only: there are no halves to compare, and no intervals."
 
 
-def _same_inputs(rows: Sequence[Row]) -> str | None:
+def _same_inputs(rows: Sequence[AttributionInput]) -> str | None:
     same = sum(row.clean == row.corrupt for row in rows)
     if not same:
         return None
@@ -123,7 +123,7 @@ def _unranked_parts(attribution: Attribution, parts: Mapping[str, Tensor]) -> st
     )
 
 
-def _why_zero(model: Model, rows: Sequence[Row]) -> str:
+def _why_zero(model: Model, rows: Sequence[AttributionInput]) -> str:
     """What all scores being zero comes from, as far as inputs and weights tell."""
     if all(row.clean == row.corrupt for row in rows):
         return "Its clean and corrupted inputs are the same: choose prompts that differ."

@@ -23,7 +23,7 @@ class ExampleRow:
 
 
 @dataclass(frozen=True)
-class Readout:
+class ReadoutRow:
     """A place where a run looked through the lens."""
 
     readout: int
@@ -196,7 +196,7 @@ class StepAccuracy:
 Row = TypeVar(
     "Row",
     ExampleRow,
-    Readout,
+    ReadoutRow,
     NodeLens,
     LayerLens,
     KeptInput,

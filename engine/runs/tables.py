@@ -12,7 +12,7 @@ import torch
 from engine.attribution.edge_scores import Attribution
 from engine.circuits.comparison import order_of
 from engine.circuits.graph import Graph
-from engine.inspection.lens import Lens, Readout, ends, entropy, ranks
+from engine.inspection.lens import Lens, LensSite, entropy, ranks, top_tokens
 from engine.models.encoding import Encoded
 from engine.models.model import Model
 from engine.tasks import Example, Task
@@ -60,14 +60,14 @@ def example_table(
     )
 
 
-def _contrast(encoded: Sequence[Encoded], readout: Readout) -> tuple[int, int]:
+def _contrast(encoded: Sequence[Encoded], readout: LensSite) -> tuple[int, int]:
     """The answer and foil tokens of a readout."""
     e = encoded[readout.row.example]
     t = readout.site.target - e.start
     return e.answer[t], e.corrupt_answer[t]
 
 
-def readout_table(model: Model, readouts: Sequence[Readout], encoded: Sequence[Encoded]) -> pa.Table:
+def readout_table(model: Model, readouts: Sequence[LensSite], encoded: Sequence[Encoded]) -> pa.Table:
     contrasts = [_contrast(encoded, r) for r in readouts]
     return pa.table(
         {
@@ -84,10 +84,10 @@ def readout_table(model: Model, readouts: Sequence[Readout], encoded: Sequence[E
 
 
 def node_lens_table(
-    model: Model, readouts: Sequence[Readout], found: Sequence[Lens], encoded: Sequence[Encoded]
+    model: Model, readouts: Sequence[LensSite], found: Sequence[Lens], encoded: Sequence[Encoded]
 ) -> pa.Table:
     def columns(lens: Lens, answer: int, foil: int) -> Columns:
-        sides = ends(lens.components)
+        sides = top_tokens(lens.components)
         return {
             "node": np.arange(len(lens.components), dtype=np.int32),
             "answer_logit": lens.components[:, answer].cpu().numpy(),
@@ -105,7 +105,7 @@ def node_lens_table(
 
 
 def residual_lens_table(
-    model: Model, readouts: Sequence[Readout], found: Sequence[Lens], encoded: Sequence[Encoded]
+    model: Model, readouts: Sequence[LensSite], found: Sequence[Lens], encoded: Sequence[Encoded]
 ) -> pa.Table:
     def columns(lens: Lens, answer: int, foil: int) -> Columns:
         probabilities = lens.residuals.softmax(-1)  # [layer + 1, vocab]

@@ -10,7 +10,17 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from engine.models.decoding import batches, decode, grouped, masked, most_confident, predict, reveal, step_sizes, worked
+from engine.models.decoding import (
+    batches,
+    decode,
+    grouped,
+    masked,
+    most_confident,
+    predict,
+    reveal,
+    run_in_batches,
+    step_sizes,
+)
 from engine.models.encoding import Encoded, encode
 from engine.models.model import Model
 from engine.tasks import Example, OwnPrompts, Task, examples
@@ -93,7 +103,7 @@ def accuracy_by_steps(
         length = len(encoded[rows[0]].answer)
         return _denoised(model, masked(model, prompts, length), length, set(plans_of[length].values()), tell)
 
-    for rows, finished in worked(groups, work):
+    for rows, finished in run_in_batches(groups, work):
         length = len(encoded[rows[0]].answer)
         for steps, plan in plans_of[length].items():
             for row, ids in zip(rows, finished[plan].tolist(), strict=True):

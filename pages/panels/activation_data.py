@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from engine.circuits import comparison, intervals
-from engine.circuits.intervals import BandContrast, Scored, Specialisation
+from engine.circuits.intervals import BandContrast, Scored, SpecialisationIntervals
 from engine.runs import pipeline
 from pages.figures.activations import Norms
 from pages.shared import cached_reads
@@ -42,7 +42,7 @@ class NeuronSpread:
 
 
 @st.cache_data(show_spinner=False, max_entries=256)
-def specialisation(arm: str, mdm: str, k: int, boundary: int) -> Specialisation:
+def specialisation(arm: str, mdm: str, k: int, boundary: int) -> SpecialisationIntervals:
     """How the two circuits of K edges are spread, with intervals over examples."""
     run = pipeline.get(arm)
     return intervals.specialisation(run.meta.graph, _scored(arm, k), _scored(mdm, k), run.spec.n, boundary)

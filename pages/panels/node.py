@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from engine.circuits.graph import Graph
-from engine.runs.pipeline import RankedEdges, Readout
+from engine.runs.pipeline import RankedEdges, ReadoutRow
 from pages.figures import charts
 from pages.figures.charts import visible
 from pages.figures.palette import NAME
@@ -83,7 +83,7 @@ def describe(graph: Graph, node: int) -> str:
     return f"MLP of layer {layer}" if name.startswith("m") else f"Head {name.partition('.h')[2]} of layer {layer}"
 
 
-def choose_place(sides: Sides) -> dict[str, Readout] | None:
+def choose_place(sides: Sides) -> dict[str, ReadoutRow] | None:
     """The readouts of both models at the example and token that the reader chooses."""
     by_model = {side.model: {_place(r): r for r in cached_reads.readouts(side.run.key)} for side in sides}
     places = [place for place in by_model["arm"] if place in by_model["mdm"]]
@@ -122,11 +122,11 @@ def follow_older_link(places: Sequence[Place]) -> None:
     del st.query_params[state.INPUT]
 
 
-def where(readout: Readout) -> str:
+def where(readout: ReadoutRow) -> str:
     return f"example {readout.example}, token {readout.target}, {readout.part}"
 
 
-def lenses(sides: Sides, node: int, at: dict[str, Readout]) -> None:
+def lenses(sides: Sides, node: int, at: dict[str, ReadoutRow]) -> None:
     look = widgets.look()
     for column, side in zip(st.columns(2), sides, strict=True):
         readout = at[side.model]
@@ -200,5 +200,5 @@ def _edge_row(sides: Sides, found: Mapping[str, RankedEdges], at: int) -> dict[s
     return row
 
 
-def _place(readout: Readout) -> Place:
+def _place(readout: ReadoutRow) -> Place:
     return Place(readout.example, readout.target, readout.answer, readout.foil)

@@ -33,7 +33,7 @@ from engine.runs.pipeline import (
     NodeLens,
     OverlapCurve,
     RankedEdges,
-    Readout,
+    ReadoutRow,
     RoleAttention,
     StepAccuracy,
     TrajectoryStep,
@@ -121,7 +121,7 @@ def layer_shares(key: str, part: str, k: int) -> NDArray[np.float64]:
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def readouts(key: str) -> list[Readout]:
+def readouts(key: str) -> list[ReadoutRow]:
     return pipeline.readouts(key)
 
 

@@ -216,7 +216,7 @@ def marks(runs: dict[str, Run], pair: Pair) -> None:
             "The two were computed by different versions of the method: they may differ for that reason alone.",
             icon=":material/report:",
         )
-    arm, mdm = (run.made_with for run in runs.values())
+    arm, mdm = (run.provenance for run in runs.values())
     if arm and mdm and arm["weights"] != mdm["compared_with"]:
         st.warning("The MDM was compared with another ARM than this one: they are no pair.", icon=":material/report:")
     if runs["mdm"].spec.model == "mdm" and (equal := same_weights(pair)):

@@ -14,7 +14,7 @@ import pytest
 
 from cache import bundle
 from cache.bundle import BundleError, opened
-from cache.store import SORTED_BY, RunRow, Side, Store, StoreError
+from cache.store import SORTED_BY, RunPart, RunRow, Store, StoreError
 from engine.runs.pipeline import ignore
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
@@ -32,8 +32,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(folder / "c.duckdb")
     for key in ("a", "b", "c"):
         store.add_run(row(key), TABLES)
-    store.add_overlap(Side("a", "total"), Side("b", "half-a"), CURVE)
-    store.add_overlap(Side("a", "total"), Side("c", "total"), CURVE)
+    store.add_overlap(RunPart("a", "total"), RunPart("b", "half-a"), CURVE)
+    store.add_overlap(RunPart("a", "total"), RunPart("c", "total"), CURVE)
     store.write_bundle(folder / "b.duckdb", "said before", ["a", "b"])
     store.close()
     return folder / "b.duckdb"

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cache.store import EDGES, SORTED_BY, RunRow, Side, Store
+from cache.store import EDGES, SORTED_BY, RunPart, RunRow, Store
 from engine.runs.pipeline import ignore
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
@@ -59,17 +59,19 @@ def test_rows_of_another_run_never_show(store: Store) -> None:
     store.add_run(row("a"), TABLES)
     store.add_run(row("b"), other)
     assert store.examples("b").equals(other["examples"])
-    assert store.edges(Side("a", "total"))["edge"].to_pylist() != store.edges(Side("b", "total"))["edge"].to_pylist()
+    assert (
+        store.edges(RunPart("a", "total"))["edge"].to_pylist() != store.edges(RunPart("b", "total"))["edge"].to_pylist()
+    )
     assert store.examples("nowhere").num_rows == 0
 
 
 def test_top_k_is_the_k_largest_and_a_prefix(store: Store) -> None:
     store.add_run(row("k"), TABLES)
     for part in ("total", "half-b"):
-        everything = store.edges(Side("k", part))
+        everything = store.edges(RunPart("k", part))
         scores = np.abs(everything["score"].to_numpy())
         assert (np.diff(scores) <= 0).all() and len(set(everything["edge"].to_pylist())) == len(everything)
-        assert store.edges(Side("k", part), 7).equals(everything.slice(0, 7))
+        assert store.edges(RunPart("k", part), 7).equals(everything.slice(0, 7))
 
 
 def test_top_k_reads_a_prefix(store: Store) -> None:
@@ -83,7 +85,7 @@ def test_top_k_reads_a_prefix(store: Store) -> None:
         parts.append(table.take(shuffled))
     for key in ("k1", "k2"):
         store.add_run(row(key), {**TABLES, "edges": pa.concat_tables(parts)})
-    assert store.edges(Side("k1", "half-a"), 300)["edge"].to_pylist() == list(range(300))
+    assert store.edges(RunPart("k1", "half-a"), 300)["edge"].to_pylist() == list(range(300))
     store.close()
     with duckdb.connect(str(store.path)) as db:
         plan = json.loads(db.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {EDGES}", [1, "total", 300]).fetchall()[0][1])
@@ -129,8 +131,8 @@ def test_delete_takes_everything_of_the_run_and_nothing_else(store: Store) -> No
     for key in ("a", "b", "c"):
         store.add_run(row(key), TABLES)
     curve = pa.table({"k": pa.array([1, 2], pa.int32()), "shared": pa.array([0, 2], pa.int32())})
-    store.add_overlap(Side("a", "total"), Side("b", "total"), curve)
-    store.add_overlap(Side("c", "total"), Side("b", "total"), curve)
+    store.add_overlap(RunPart("a", "total"), RunPart("b", "total"), curve)
+    store.add_overlap(RunPart("c", "total"), RunPart("b", "total"), curve)
     store.delete_run("a")
     assert [kept.key for kept in store.runs()] == ["c", "b"]
     assert store.examples("b").equals(TABLES["examples"])
@@ -141,21 +143,21 @@ def test_delete_takes_everything_of_the_run_and_nothing_else(store: Store) -> No
 def test_an_overlap_is_kept_once_and_read_either_way(store: Store) -> None:
     for key in ("a", "b"):
         store.add_run(row(key), TABLES)
-    a, b = Side("a", "total"), Side("b", "half-a")
+    a, b = RunPart("a", "total"), RunPart("b", "half-a")
     curve = pa.table({"k": pa.array([2, 1], pa.int32()), "shared": pa.array([2, 0], pa.int32())})
     store.add_overlap(b, a, curve)
     store.add_overlap(a, b, curve)
     assert store.overlap(a, b)["shared"].to_pylist() == store.overlap(b, a)["shared"].to_pylist() == [0, 2]
-    assert store.overlap(a, Side("b", "total")).num_rows == 0
+    assert store.overlap(a, RunPart("b", "total")).num_rows == 0
 
 
 def test_threads_read_and_write_at_once(store: Store) -> None:
     """Readers and writers on a thread each, writing the same keys: nothing is mixed, lost, doubled or refused."""
     store.add_run(row("k"), TABLES)
-    expected = store.edges(Side("k", "total"))
+    expected = store.edges(RunPart("k", "total"))
 
     def read() -> bool:
-        return all(store.edges(Side("k", "total")).equals(expected) for _ in range(30))
+        return all(store.edges(RunPart("k", "total")).equals(expected) for _ in range(30))
 
     def write() -> bool:
         for i in range(5):
@@ -240,7 +242,7 @@ class Incoming:
 def test_a_bundle_is_taken_once(store: Store) -> None:
     assert store.add_bundle(Incoming()) == ["a", "b"]
     assert store.examples("b").equals(TABLES["examples"])
-    assert store.overlap(Side("a", "total"), Side("b", "total"))["shared"].to_pylist() == [1, 2]
+    assert store.overlap(RunPart("a", "total"), RunPart("b", "total"))["shared"].to_pylist() == [1, 2]
     assert store.add_bundle(Incoming()) == []
     store.close()
     assert counts(store.path) == {"runs": 2, "overlap_curves": 2} | {n: 2 * TABLES[n].num_rows for n in SORTED_BY}
@@ -250,7 +252,7 @@ def test_a_bundle_says_nothing_about_runs_that_were_here(store: Store) -> None:
     store.add_run(replace(row("a"), created="before"), TABLES)
     assert store.add_bundle(Incoming()) == ["b"]
     assert store.run("a") == replace(row("a"), created="before")
-    assert store.overlap(Side("a", "total"), Side("b", "total")).num_rows == 0
+    assert store.overlap(RunPart("a", "total"), RunPart("b", "total")).num_rows == 0
 
 
 def test_a_bundle_is_taken_whole_or_not_at_all(store: Store) -> None:

@@ -33,11 +33,11 @@ from engine.tasks.countdown.text import (
     LARGEST,
     OPERANDS,
     FewShotCountdown,
-    Row,
+    PublishedProblem,
     draw_row,
     few_shot,
+    find_corrupted,
     is_solved,
-    twin_of,
 )
 from engine.tasks.own_prompts import LONGEST_TITLE, repeats_told
 
@@ -62,7 +62,9 @@ class ProblemFile(Listed, Countdown):
 
     unit = "problem"
 
-    def __init__(self, rows: Sequence[Row], title: str, saved: str = "", left_out: int = 0, repeated: int = 0) -> None:
+    def __init__(
+        self, rows: Sequence[PublishedProblem], title: str, saved: str = "", left_out: int = 0, repeated: int = 0
+    ) -> None:
         self.rows = tuple(rows)
         self.name = PREFIX + digest_of(self.rows)
         self.title = " ".join(title.split())[:LONGEST_TITLE] or self.title
@@ -96,7 +98,7 @@ class ProblemFile(Listed, Countdown):
             content=found.content,
         )
 
-    def twin(self, row: int, largest: int, attempt: int = 0) -> Row:
+    def twin(self, row: int, largest: int, attempt: int = 0) -> PublishedProblem:
         """A twin of a row; another `attempt` may find another.
 
         Raises:
@@ -132,13 +134,13 @@ class _FewShotFile(FewShotCountdown, ProblemFile):
         return self
 
 
-def find_twin(rng: random.Random, row: Row, largest: int = LARGEST) -> Row | None:
+def find_twin(rng: random.Random, row: PublishedProblem, largest: int = LARGEST) -> PublishedProblem | None:
     """A twin whose equations differ from as early on as can be; None when there is none."""
-    twins = (twin_of(rng, row, TWIN_TRIES, largest, keep) for keep in range(len(row.operands) - 1))
+    twins = (find_corrupted(rng, row, TWIN_TRIES, largest, keep) for keep in range(len(row.operands) - 1))
     return next((twin for twin in twins if twin is not None), None)
 
 
-def drawn(operands: int, n: int, seed: int) -> Iterator[Row]:
+def drawn(operands: int, n: int, seed: int) -> Iterator[PublishedProblem]:
     """`n` different held-out problems with so many operands."""
     rng = random.Random(f"countdown/file/{operands}/{seed}")
     seen: set[str] = set()
@@ -149,12 +151,12 @@ def drawn(operands: int, n: int, seed: int) -> Iterator[Row]:
             yield row
 
 
-def written(rows: Iterable[Row]) -> str:
+def written(rows: Iterable[PublishedProblem]) -> str:
     """Rows in the published format."""
     return "".join(json.dumps({"input": row.input, "output": row.output}) + "\n" for row in rows)
 
 
-def read(data: bytes, name: str) -> list[Row]:
+def read(data: bytes, name: str) -> list[PublishedProblem]:
     """The problems of a file in the published format.
 
     Raises:
@@ -169,7 +171,7 @@ def read(data: bytes, name: str) -> list[Row]:
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not 1 <= len(numbered) <= MOST_ROWS:
         raise UserError(f"{name} has {len(numbered)} problems. It must have 1 to {MOST_ROWS}, one a line.")
-    rows: list[Row] = []
+    rows: list[PublishedProblem] = []
     wrong = []
     for number, line in numbered:
         try:
@@ -182,7 +184,7 @@ def read(data: bytes, name: str) -> list[Row]:
     return rows
 
 
-def save(rows: Sequence[Row], title: str) -> ProblemFile:
+def save(rows: Sequence[PublishedProblem], title: str) -> ProblemFile:
     """Keep the rows that have a twin, each problem once; the same rows again only get the new title.
 
     Raises like `paired` and `keep`.
@@ -190,13 +192,13 @@ def save(rows: Sequence[Row], title: str) -> ProblemFile:
     return keep(paired(rows, title))
 
 
-def paired(rows: Sequence[Row], title: str) -> ProblemFile:
+def paired(rows: Sequence[PublishedProblem], title: str) -> ProblemFile:
     """The rows that have a twin, each problem once, not yet kept.
 
     Raises:
         UserError: none of them has one.
     """
-    first: dict[str, Row] = {}
+    first: dict[str, PublishedProblem] = {}
     for row in rows:
         first.setdefault(row.input, row)
     once = list(first.values())
@@ -259,7 +261,7 @@ def is_problem_file(name: str) -> bool:
     return NAME.fullmatch(name) is not None
 
 
-def digest_of(rows: Sequence[Row]) -> str:
+def digest_of(rows: Sequence[PublishedProblem]) -> str:
     """12 hex digits that stand for the rows and their order."""
     return hashlib.sha256(written(rows).encode()).hexdigest()[:12]
 
@@ -273,7 +275,7 @@ class _Kept:
     repeated: int = 0
 
 
-def _row(line: str, first: Row | None) -> Row:
+def _row(line: str, first: PublishedProblem | None) -> PublishedProblem:
     """A line's problem, of as many operands as the first one's; UserError with what is wrong with it."""
     try:
         content = read_json(line, "it")
@@ -295,7 +297,7 @@ def _row(line: str, first: Row | None) -> Row:
         raise UserError(f"the output {output[:60]!r} does not reach {target} with every number used once.")
     if LEADING_ZERO.search(output):
         raise UserError(f"the output {output[:60]!r} has a number that begins with 0, which would be asked of a model.")
-    return Row(tuple(operands), target, output)
+    return PublishedProblem(tuple(operands), target, output)
 
 
 def _in_words(output: str) -> str:

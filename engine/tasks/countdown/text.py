@@ -35,7 +35,7 @@ EQUATION = re.compile(r"([0-9]+)([-+*/])([0-9]+)(=)([0-9]+)")
 
 
 @dataclass(frozen=True)
-class Row:
+class PublishedProblem:
     """A problem with an answer, as a line of a published file has it."""
 
     operands: tuple[int, ...]
@@ -60,7 +60,7 @@ class FewShotCountdown(Natural, Countdown):
     def draw(self, rng: random.Random, split: Split) -> Example:
         while True:
             row = draw_row(rng, DRAWN, split)
-            twin = twin_of(rng, row, TWIN_TRIES)
+            twin = find_corrupted(rng, row, TWIN_TRIES)
             if twin is not None:
                 return few_shot(row, twin)
 
@@ -83,7 +83,7 @@ class FewShotCountdown(Natural, Countdown):
         return before + own, answer
 
 
-def few_shot(row: Row, twin: Row) -> Example:
+def few_shot(row: PublishedProblem, twin: PublishedProblem) -> Example:
     return Example(
         prompt=prompt_of(row),
         answer=row.output,
@@ -94,7 +94,7 @@ def few_shot(row: Row, twin: Row) -> Example:
     )
 
 
-def prompt_of(row: Row) -> str:
+def prompt_of(row: PublishedProblem) -> str:
     shots = "".join(f"Input: {shot.input}\nOutput: {shot.output}\n\n" for shot in _shots(len(row.operands)))
     return f"{INSTRUCTIONS[len(row.operands)]}\n\n{shots}{last_lines(row.input)}"
 
@@ -103,7 +103,7 @@ def last_lines(asked: str) -> str:
     return f"Input: {asked}\nOutput:"
 
 
-def draw_row(rng: random.Random, count: int, split: Split) -> Row:
+def draw_row(rng: random.Random, count: int, split: Split) -> PublishedProblem:
     """A problem of a split: different operands in any order, combined at random."""
     while True:
         operands = tuple(rng.sample(OPERANDS, count))
@@ -112,7 +112,9 @@ def draw_row(rng: random.Random, count: int, split: Split) -> Row:
             return row
 
 
-def combined(rng: random.Random, operands: Sequence[int], largest: int = LARGEST, begun: str = "") -> Row | None:
+def combined(
+    rng: random.Random, operands: Sequence[int], largest: int = LARGEST, begun: str = ""
+) -> PublishedProblem | None:
     """The problem that a random combination of all operands solves, begun with some equations.
 
     None where it leaves what is allowed.
@@ -131,10 +133,12 @@ def combined(rng: random.Random, operands: Sequence[int], largest: int = LARGEST
         steps.append(f"{first}{operator}{second}={made}")
         numbers.append(made)
     (target,) = numbers
-    return Row(tuple(operands), target, ",".join(steps)) if target in TARGETS else None
+    return PublishedProblem(tuple(operands), target, ",".join(steps)) if target in TARGETS else None
 
 
-def twin_of(rng: random.Random, row: Row, tries: int, largest: int = LARGEST, keep: int = 0) -> Row | None:
+def find_corrupted(
+    rng: random.Random, row: PublishedProblem, tries: int, largest: int = LARGEST, keep: int = 0
+) -> PublishedProblem | None:
     """Another target from the same operands, with an answer of the same shape that begins with `keep` of its equations.
 
     None when no try gives one.
@@ -154,7 +158,7 @@ def is_solved(operands: Sequence[int], target: int, output: str) -> bool:
 
 
 @cache
-def _shots(count: int) -> tuple[Row, ...]:
+def _shots(count: int) -> tuple[PublishedProblem, ...]:
     """Worked examples; none of them is held out."""
     rng = random.Random(f"countdown/shots/{count}")
     return tuple(draw_row(rng, count, "train") for _ in range(SHOTS))

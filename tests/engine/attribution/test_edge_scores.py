@@ -12,7 +12,7 @@ from transformer_lens.tools.analysis.attribution_patching import EdgeAttribution
 from engine.attribution.edge_scores import BLOCKS, attribute, integration_points
 from engine.attribution.footprint import BUFFER, token_bytes
 from engine.attribution.metrics import at_sites, row_metrics
-from engine.attribution.sites import Row
+from engine.attribution.sites import AttributionInput
 from engine.models.activation_cache import recording
 from engine.models.model import Model
 from tests import oracle, tiny
@@ -20,7 +20,7 @@ from tests import oracle, tiny
 METHODS = ("eap", "eap-ig", "eap-ig-midpoint", "clean-corrupted")
 
 
-def total(model: Model, rows: list[Row], n: int, **options: object) -> torch.Tensor:
+def total(model: Model, rows: list[AttributionInput], n: int, **options: object) -> torch.Tensor:
     return attribute(model, rows, n, **options).total  # type: ignore[arg-type]
 
 
@@ -47,7 +47,7 @@ def test_other_metrics_and_several_right_answers(metric: str) -> None:
     assert relative_error(total(model, rows, 2, points=2, metric=metric), expected) < 1e-5
 
 
-def slope(model: Model, row: Row, alpha: float, v: int, delta: torch.Tensor) -> float:
+def slope(model: Model, row: AttributionInput, alpha: float, v: int, delta: torch.Tensor) -> float:
     """d metric / d eps at a point of the path, with eps * `delta` [pos, d_model] added to one destination's input."""
     name, head = oracle.destination_hooks(model)[v]
 
@@ -60,7 +60,7 @@ def slope(model: Model, row: Row, alpha: float, v: int, delta: torch.Tensor) -> 
 
 
 def derivative(
-    model: Model, row: Row, alpha: float, name: str, move: Callable[[torch.Tensor, float], torch.Tensor]
+    model: Model, row: AttributionInput, alpha: float, name: str, move: Callable[[torch.Tensor, float], torch.Tensor]
 ) -> float:
     """d metric / d eps at a point of the path, with `move` applied to one hook.
 
@@ -226,16 +226,16 @@ def test_neurons_equal_finite_differences(architecture: str, causal: bool) -> No
     row = tiny.rows_of(model, tiny.random_examples(1))[0]
     found = attribute(model, [row], 1, "eap-ig", points=2).neurons[0]
     names = [f"blocks.{layer}.mlp.hook_post" for layer in range(model.graph.n_layers)]
-    tapes = []
+    caches = []
     for tokens in (row.clean, row.corrupt):
-        with recording(model, names) as tape, torch.no_grad():
+        with recording(model, names) as cache, torch.no_grad():
             model.logits(torch.tensor([tokens]))
-        tapes.append(tape)
+        caches.append(cache)
     noise = 1e-3 * float(found.abs().max())
     for layer, name in enumerate(names):
         for j in (*found[layer].abs().topk(3).indices.tolist(), 0, 47):
-            delta = torch.zeros_like(tapes[0][name])
-            delta[..., j] = (tapes[0][name] - tapes[1][name])[..., j]
+            delta = torch.zeros_like(caches[0][name])
+            delta[..., j] = (caches[0][name] - caches[1][name])[..., j]
             slopes = [
                 derivative(model, row, alpha, name, lambda tensor, eps, delta=delta: tensor + eps * delta)  # type: ignore[misc]
                 for alpha in integration_points("eap-ig", 2)

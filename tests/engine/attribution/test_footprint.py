@@ -11,7 +11,7 @@ from engine.attribution import edge_scores
 from engine.attribution.contraction import contract
 from engine.attribution.edge_scores import attribute
 from engine.attribution.footprint import BUFFER, footprint, token_bytes
-from engine.attribution.path_gradients import Difference, Path
+from engine.attribution.path_gradients import ActivationDifference, Path
 from engine.circuits.graph import Graph
 from engine.models.architecture import Shape
 from engine.models.fast_model import embed, hidden
@@ -47,7 +47,7 @@ def test_parts_are_what_is_kept(shape: Shape, monkeypatch: pytest.MonkeyPatch) -
 
     def watched(*args: object) -> Tensor:
         difference, path = args[2], args[3]
-        assert isinstance(difference, Difference) and isinstance(path, Path)
+        assert isinstance(difference, ActivationDifference) and isinstance(path, Path)
         points = [x for layer in path.residuals for x in layer]
         kept["sums"] = held([*points, *path.heads.values(), *path.mlps.values(), *path.logits.values()])
         # Neurons' differences are let go before the contraction; the path's two ends are not told to it.

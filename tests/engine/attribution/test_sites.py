@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.attribution.sites import arm_rows, mdm_rows
+from engine.attribution.sites import arm_inputs, mdm_inputs
 from engine.models.decoding import decode, reveal_order, step_sizes
 from tests import tiny
 
 
 def test_arm_reads_just_before_every_contrast() -> None:
     model, examples = tiny.model("llama", causal=True), tiny.random_examples(2)
-    rows = arm_rows(model, examples)
+    rows = arm_inputs(model, examples)
     assert [(row.example, row.part) for row in rows] == [(0, "site-01"), (0, "site-02"), (1, "site-01"), (1, "site-02")]
     for row in rows:
         (site,), e = row.sites, examples[row.example]
@@ -25,7 +25,7 @@ def test_arm_reads_just_before_every_contrast() -> None:
 def test_mdm_steps_mask_what_is_not_yet_revealed(shifted: bool) -> None:
     model, examples = tiny.model("llama", causal=False, shifted=shifted), tiny.random_examples(1)
     e = examples[0]
-    rows = mdm_rows(model, examples, [((2,), (0,), (1,))])
+    rows = mdm_inputs(model, examples, [((2,), (0,), (1,))])
     first, last = rows
     assert (first.part, last.part) == ("step-00", "step-02")  # the step that reveals t = 0 has no contrast
     assert first.clean == (*e.prompt, 3, 3, 3) and first.corrupt == (*e.corrupt_prompt, 3, 3, 3)
@@ -37,7 +37,7 @@ def test_mdm_steps_mask_what_is_not_yet_revealed(shifted: bool) -> None:
 def test_all_sites_weigh_the_same_whatever_the_steps() -> None:
     model, examples = tiny.model("llama", causal=False), tiny.random_examples(2)
     for steps in (1, 2, 3):
-        rows = mdm_rows(model, examples, reveal_order(model, examples, "left-to-right", steps, 0))
+        rows = mdm_inputs(model, examples, reveal_order(model, examples, "left-to-right", steps, 0))
         assert sum(row.weight * len(row.sites) for row in rows) == pytest.approx(2.0)
 
 

@@ -27,9 +27,9 @@ def study(architecture: str, causal: bool, monkeypatch: pytest.MonkeyPatch) -> t
 
 def raw(model: Model, one: Input, name: str) -> np.ndarray:
     """[pos, ...] of a hook when the input runs alone, without padding."""
-    with recording(model, [name]) as tape, torch.no_grad():
+    with recording(model, [name]) as cache, torch.no_grad():
         model.logits(torch.tensor([one.ids]))
-    return tape[name][0].double().numpy()
+    return cache[name][0].double().numpy()
 
 
 def in_region(one: Input, region: str) -> list[int]:
@@ -84,10 +84,10 @@ def test_kurtosis_of_known_distributions_and_of_none() -> None:
     model = tiny.model("llama", causal=True)
     observer, one = Histograms(model), Input(0, "site-00", tuple(range(4, 24)), 10, (12,))
     coin = torch.tensor([-1.0, 1.0]).repeat(20, 24)[None]  # [1, pos, neuron]
-    tape = {f"blocks.0.mlp.{name}": coin for name in ("hook_post", "hook_pre")}
-    tape |= {f"blocks.1.mlp.{name}": torch.full((1, 20, 48), 2.5) for name in ("hook_post", "hook_pre")}
+    cache = {f"blocks.0.mlp.{name}": coin for name in ("hook_post", "hook_pre")}
+    cache |= {f"blocks.1.mlp.{name}": torch.full((1, 20, 48), 2.5) for name in ("hook_post", "hook_pre")}
     batch = observers.Batch((0,), (one,), torch.tensor([one.ids]), torch.ones(1, 20, dtype=torch.bool))
-    observer.see(batch, tape)
+    observer.see(batch, cache)
     rows = observer.table().to_pylist()
     for row in rows:
         fair = row["layer"] == 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformer_lens.tools.analysis.logit_lens import logit_lens
 
-from engine.inspection.lens import ends, entropy, lenses, neuron_lens, ranks, residual_logits, unembed
+from engine.inspection.lens import entropy, lenses, neuron_lens, ranks, residual_logits, top_tokens, unembed
 from engine.models import activation_cache
 from engine.models.activation_cache import recording
 from tests import tiny
@@ -52,20 +52,20 @@ def test_residual_lens_agrees_with_transformer_lens(architecture: str) -> None:
 def test_neuron_terms_sum_to_their_mlps_term(architecture: str) -> None:
     model = tiny.model(architecture, causal=True)
     lens, layer = lenses(model, INPUTS[:1], READS[:1])[0], 1
-    with recording(model, [f"blocks.{layer}.mlp.hook_post", "ln_final.hook_in"]) as tape:
+    with recording(model, [f"blocks.{layer}.mlp.hook_post", "ln_final.hook_in"]) as cache:
         model.logits(torch.tensor(INPUTS[:1]))
-    final = tape["ln_final.hook_in"][0, READS[0]]
-    neurons = neuron_lens(model, final, layer, tape[f"blocks.{layer}.mlp.hook_post"][0, READS[0]])
+    final = cache["ln_final.hook_in"][0, READS[0]]
+    neurons = neuron_lens(model, final, layer, cache[f"blocks.{layer}.mlp.hook_post"][0, READS[0]])
     expected = lens.components[model.graph.mlp(layer)]
     bias = model.bridge.blocks[layer].mlp.b_out
     if bias is not None:
-        expected = expected - unembed(model, activation_cache.final_norm(model).freeze_at(final, bias))
+        expected = expected - unembed(model, activation_cache.final_norm(model).apply_with_frozen_scale(final, bias))
     torch.testing.assert_close(neurons.sum(0), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_ends_ranks_and_entropy() -> None:
     logits = torch.tensor([[0.0, 3.0, -2.0, 1.0]])
-    both = ends(logits, 2)
+    both = top_tokens(logits, 2)
     assert both.promoted.tolist() == [[1, 3]] and both.suppressed.tolist() == [[2, 0]]
     assert both.promoted_logits.tolist() == [[3.0, 1.0]] and both.suppressed_logits.tolist() == [[-2.0, 0.0]]
     assert ranks(logits, 1).tolist() == [0] and ranks(logits, 2).tolist() == [3]

@@ -13,7 +13,7 @@ from torch.nn.functional import cosine_similarity
 from engine.attribution.edge_scores import Attribution, attribute
 from engine.inspection import bins, neuron_directions, neurons, observers
 from engine.inspection.neuron_cosines import Cosines
-from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, detailed, neuron_table
+from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, neuron_table, strongest_neurons
 from engine.inspection.observers import Input, inputs_of, kept, survey
 from engine.models.activation_cache import recording
 from engine.models.model import Model
@@ -22,7 +22,7 @@ from tests import tiny
 EXAMPLES = 7
 LENGTHS = (5, 9, 7)  # of prompts, so that batches are padded
 LAYERS = 2
-Row = dict[str, object]
+AttributionInput = dict[str, object]
 
 
 @dataclass
@@ -32,16 +32,16 @@ class Study:
     stored: list[int]
     attribution: Attribution
     chosen: torch.Tensor  # [layer, k]
-    neurons: list[Row]
-    detail: list[Row]
-    tokens: list[Row]
+    neurons: list[AttributionInput]
+    detail: list[AttributionInput]
+    tokens: list[AttributionInput]
 
     def raw(self, number: int, layer: int, hook: str) -> np.ndarray:
         """[pos, neuron] when the input runs alone, without padding."""
         name = f"blocks.{layer}.mlp.{hook}"
-        with recording(self.model, [name]) as tape, torch.no_grad():
+        with recording(self.model, [name]) as cache, torch.no_grad():
             self.model.logits(torch.tensor([self.inputs[number].ids]))
-        return tape[name][0].double().numpy()
+        return cache[name][0].double().numpy()
 
     @property
     def width(self) -> int:
@@ -61,7 +61,7 @@ def study(architecture: str, causal: bool) -> Study:
         patch.setattr(neurons, "DETAILED", 40)
         patch.setattr(neurons, "DETAILED_OF_LAYER", 20)
         patch.setattr(neuron_directions, "VALUES_AT_ONCE", 7 * tiny.VOCAB)
-        chosen = detailed(attribution)
+        chosen = strongest_neurons(attribution)
         activity, strongest = Activity(model), Strongest(model, inputs, chosen)
         traces = Traces(model, stored, chosen)
         survey(model, inputs, [activity, strongest, traces])
@@ -122,7 +122,7 @@ def test_detail_is_kept_for_the_neurons_with_the_largest_attribution() -> None:
 def test_how_many_neurons_are_detailed() -> None:
     def count(layers: int, width: int) -> int:
         empty = torch.zeros(1)
-        return detailed(Attribution({}, empty, torch.zeros(2, layers, width), empty, empty)).shape[1]
+        return strongest_neurons(Attribution({}, empty, torch.zeros(2, layers, width), empty, empty)).shape[1]
 
     assert count(28, 18944) == 146  # 4096 // 28
     assert count(80, 18944) == 64  # never fewer

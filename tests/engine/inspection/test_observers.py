@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 import torch
 
-from engine.attribution.sites import arm_rows, mdm_rows
+from engine.attribution.sites import arm_inputs, mdm_inputs
 from engine.inspection import observers
 from engine.inspection.observers import Batch, Input, input_table, inputs_of, kept, survey
-from engine.models.activation_cache import Tape, recording
+from engine.models.activation_cache import ActivationCache, recording
 from tests import tiny
 
 HOOKS = ("blocks.1.mlp.hook_post", "ln_final.hook_in")
@@ -27,17 +27,17 @@ class Keeper:
         self.values: dict[int, dict[str, torch.Tensor]] = {}
         self.batches = 0
 
-    def see(self, batch: Batch, tape: Tape) -> None:
+    def see(self, batch: Batch, cache: ActivationCache) -> None:
         self.batches += 1
         for i, number in enumerate(batch.numbers):
             self.seen[number] += 1
             assert tuple(batch.ids[i, batch.real[i]].tolist()) == batch.inputs[i].ids
-            self.values[number] = {name: tape[name][i, batch.real[i]].clone() for name in HOOKS}
+            self.values[number] = {name: cache[name][i, batch.real[i]].clone() for name in HOOKS}
 
 
 def test_an_arm_has_one_input_an_example_with_all_its_reads() -> None:
     model, examples = tiny.model("llama", causal=True), tiny.random_examples(3)
-    inputs = inputs_of(arm_rows(model, examples), examples)
+    inputs = inputs_of(arm_inputs(model, examples), examples)
     assert [one.example for one in inputs] == [0, 1, 2]
     for one, example in zip(inputs, examples, strict=True):
         assert one.ids == example.prompt + example.answer and one.start == len(example.prompt)
@@ -47,7 +47,7 @@ def test_an_arm_has_one_input_an_example_with_all_its_reads() -> None:
 
 def test_an_mdm_has_one_input_a_step() -> None:
     model, examples = tiny.model("llama", causal=False), tiny.random_examples(2)
-    rows = mdm_rows(model, examples, [((2,), (0,), (1,)), ((1,), (2,), (0,))])
+    rows = mdm_inputs(model, examples, [((2,), (0,), (1,)), ((1,), (2,), (0,))])
     inputs = inputs_of(rows, examples)
     assert [(one.example, one.part) for one in inputs] == [
         (0, "step-00"),
@@ -79,10 +79,10 @@ def test_every_input_is_shown_once_as_if_it_ran_alone(causal: bool, monkeypatch:
     assert keeper.seen == Counter(range(len(inputs)))
     assert keeper.batches > 1 and done[-1] == len(inputs) and done == sorted(done)
     for number, one in enumerate(inputs):
-        with recording(model, HOOKS) as tape, torch.no_grad():
+        with recording(model, HOOKS) as cache, torch.no_grad():
             model.logits(torch.tensor([one.ids]))
         for name in HOOKS:
-            torch.testing.assert_close(keeper.values[number][name], tape[name][0], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(keeper.values[number][name], cache[name][0], rtol=1e-4, atol=1e-5)
 
 
 def test_every_observer_sees_every_batch_with_its_own_hooks() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.inspection.trajectories import margin, negative_entropy, top_probability
-from engine.models.decoding import Prediction, log_odds, most_confident, predict, surest
+from engine.models.decoding import Prediction, highest_scoring, log_odds, most_confident, predict
 
 MASK = 0
 POSITIONS, VOCAB = 12, 9
@@ -91,10 +91,10 @@ def test_equals_go_from_left_to_right(score: Callable[[Prediction], Tensor], top
     logits[..., 3] = top
     seen = prediction(logits)
     for size in (1, 2, 17, 39):
-        picked = surest(score(seen), seen.hidden, size)
+        picked = highest_scoring(score(seen), seen.hidden, size)
         assert picked.tolist() == [[t < size for t in range(40)]] * 2
     seen.hidden[:, ::2] = False
-    assert surest(score(seen), seen.hidden, 3)[0].nonzero()[:, 0].tolist() == [1, 3, 5]
+    assert highest_scoring(score(seen), seen.hidden, 3)[0].nonzero()[:, 0].tolist() == [1, 3, 5]
 
 
 def test_of_equal_tokens_the_first_is_said_and_never_the_mask() -> None:

@@ -9,7 +9,7 @@ from transformers import MixtralConfig, MixtralForCausalLM
 
 from engine.attribution.edge_scores import attribute, padded
 from engine.errors import UserError
-from engine.models.fast_model import blocks_of, embed, hidden, unembed
+from engine.models.fast_model import blocks_of, embed, hidden, output_logits
 from engine.models.model import load_model, wrap
 from engine.models.pairs import pair_named
 from engine.training.word_tokenizer import MASK, build_tokenizer
@@ -21,7 +21,7 @@ from tests import tiny
 def test_logits_equal_the_bridges(architecture: str, causal: bool) -> None:
     model = tiny.model(architecture, causal)
     ids, real = padded(model, [(5, 6, 7, 8, 9), (10, 11, 12), (13, 14, 15, 16)])
-    plain = unembed(model.plain, hidden(model.plain, embed(model.plain, ids), model.attention_bias(real)))
+    plain = output_logits(model.plain, hidden(model.plain, embed(model.plain, ids), model.attention_bias(real)))
     assert torch.allclose(plain[real], model.logits(ids, real)[real], atol=1e-5)
 
 

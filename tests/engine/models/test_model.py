@@ -28,7 +28,7 @@ def test_last_token_moves_earlier_positions_only_in_an_mdm(architecture: str, ca
         model.logits(torch.tensor([TOKENS]))
     with recording(model, ["blocks.1.hook_resid_pre"], embedding=model.bridge.W_E[list(CHANGED)][None]) as moved:
         model.logits(torch.tensor([CHANGED]))
-    hooked = [tape["blocks.1.hook_resid_pre"][0, :-1] for tape in (kept, moved)]
+    hooked = [cache["blocks.1.hook_resid_pre"][0, :-1] for cache in (kept, moved)]
     read = [lens.residuals[-1] for lens in lenses(model, [TOKENS, CHANGED], [1, 1])]
     for before, after in (plain, hooked, read):
         assert torch.equal(before, after) == causal

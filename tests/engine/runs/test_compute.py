@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.attribution.edge_scores import attribute
-from engine.attribution.sites import arm_rows
+from engine.attribution.sites import arm_inputs
 from engine.circuits.graph import Graph
 from engine.errors import Cancelled
 from engine.exchange.table_checks import check_tables
@@ -92,7 +92,7 @@ def test_a_run_has_every_table(small: Path) -> None:
 def test_total_is_the_engines_mean_over_examples(small: Path) -> None:
     tables = run("arm", "ioi")
     model = load_model(str(small / "pair/arm"), causal=True)
-    rows = arm_rows(model, [encode(e, model.tokenizer) for e in examples(TASKS["ioi"], 5, 0)])
+    rows = arm_inputs(model, [encode(e, model.tokenizer) for e in examples(TASKS["ioi"], 5, 0)])
     expected = attribute(model, rows, 5).total[torch.from_numpy(GRAPH.legal)] / 5
     np.testing.assert_allclose(scores(tables, "total"), expected.numpy(), atol=1e-7)
 

@@ -80,9 +80,9 @@ def test_weights_method_and_libraries_change_the_key(workspace: Path, monkeypatc
 @pytest.mark.parametrize("changed", ["arm", "mdm"])
 def test_the_control_is_of_the_arms_weights_and_the_mdms_mask(workspace: Path, changed: str) -> None:
     control = replace(SPEC, model="control")
-    before, made = pipeline.key_of(control), pipeline.made_with(control)
-    assert made["weights"] == made["compared_with"] == pipeline.made_with(replace(SPEC, model="arm"))["weights"]
-    assert made["read_as"] == pipeline.made_with(SPEC)["weights"] and made["reading"] == ["<mask>", True]
+    before, made = pipeline.key_of(control), pipeline.provenance(control)
+    assert made["weights"] == made["compared_with"] == pipeline.provenance(replace(SPEC, model="arm"))["weights"]
+    assert made["read_as"] == pipeline.provenance(SPEC)["weights"] and made["reading"] == ["<mask>", True]
     (workspace / "pair" / changed / "model.safetensors").write_bytes(b"trained for longer")
     assert pipeline.key_of(control) != before
 

@@ -18,7 +18,7 @@ from engine.models.encoding import Encoded, encode, spell
 from engine.tasks import TASKS, Example, Split, Task, examples, spoken
 from engine.tasks.accuracy import solves
 from engine.tasks.base import END, OTHER
-from engine.tasks.countdown.text import Row, few_shot, is_solved
+from engine.tasks.countdown.text import PublishedProblem, few_shot, is_solved
 from engine.tasks.greater_than import YEARS
 from engine.tasks.ioi import FEWEST_NAMES, IOI, NAMES
 from engine.tasks.natural import SHOT, SHOTS, TRIES, Natural, cut_alike
@@ -258,13 +258,16 @@ def test_countdowns_twin_has_its_numbers_and_signs_at_the_same_places(kind: str)
     ],
 )
 def test_countdowns_checker_reads_the_first_line(answer: str, right: bool) -> None:
-    row = Row((86, 28, 18), 96, "86+28=114,114-18=96")
+    row = PublishedProblem((86, 28, 18), 96, "86+28=114,114-18=96")
     natural = spoken(TASKS["countdown"], "natural", tokenizer_like("qwen"))
     assert natural.check(few_shot(row, row).prompt, answer) == right
 
 
 def test_countdown_roles_follow_into_digits() -> None:
-    row, twin = Row((86, 28, 18), 96, "86+28=114,114-18=96"), Row((86, 28, 18), 76, "86-28=058,058+18=76")
+    row, twin = (
+        PublishedProblem((86, 28, 18), 96, "86+28=114,114-18=96"),
+        PublishedProblem((86, 28, 18), 76, "86-28=058,058+18=76"),
+    )
     tokenizer, e = tokenizer_like("qwen"), few_shot(row, twin)
     natural = spoken(TASKS["countdown"], "natural", tokenizer)
     ids = encode(e, tokenizer)

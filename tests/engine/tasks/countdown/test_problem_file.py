@@ -19,8 +19,8 @@ from engine.models.encoding import encode
 from engine.tasks import available, examples, spoken, task_named, task_names
 from engine.tasks.base import split_of
 from engine.tasks.countdown import problem_file
-from engine.tasks.countdown.problem_file import ProblemFile, drawn, find_twin, read, save, written
-from engine.tasks.countdown.text import Row, is_solved
+from engine.tasks.countdown.problem_file import ProblemFile, drawn, find_corrupted, read, save, written
+from engine.tasks.countdown.text import PublishedProblem, is_solved
 from tests.tiny_tokenizers import KINDS, tokenizer_like
 
 PUBLISHED = '{"input": "86,28,13,31,96", "output": "86+28=114,31-13=18,114-18=96"}'
@@ -30,7 +30,7 @@ def kept(count: int = 3, n: int = 8) -> ProblemFile:
     return save(list(drawn(count, n, seed=1)), f"CD{count}")
 
 
-def solved_in_fractions(row: Row) -> bool:
+def solved_in_fractions(row: PublishedProblem) -> bool:
     """The rules once more: every equation true, what it reads is there, and only the target is left."""
     there = Counter(row.operands)
     for equation in row.output.split(","):
@@ -58,7 +58,7 @@ def test_what_is_drawn_is_solved_held_out_and_in_the_published_ranges(count: int
 
 def test_the_published_line_is_read_and_written() -> None:
     (row,) = read(PUBLISHED.encode(), "cd4.jsonl")
-    assert row == Row((86, 28, 13, 31), 96, "86+28=114,31-13=18,114-18=96")
+    assert row == PublishedProblem((86, 28, 13, 31), 96, "86+28=114,31-13=18,114-18=96")
     assert written([row]) == PUBLISHED + "\n"
     assert read(f"\n{PUBLISHED}  \r\n\n".encode("utf-8-sig"), "x") == [row]
     rows = list(drawn(5, 20, seed=3))
@@ -121,7 +121,7 @@ def test_what_is_no_file_of_problems_is_refused(data: bytes, said: str) -> None:
 def test_twins_ask_the_same_operands_for_another_target_in_the_same_shape(count: int) -> None:
     found, rng = 0, random.Random(0)
     for row in drawn(count, 12, seed=2):
-        twin = find_twin(rng, row)
+        twin = find_corrupted(rng, row)
         if twin is None:
             continue
         found += 1
@@ -133,9 +133,9 @@ def test_twins_ask_the_same_operands_for_another_target_in_the_same_shape(count:
 
 
 def test_problems_without_a_twin_are_left_out_and_counted() -> None:
-    alone = Row((45, 96, 58), 83, "58-45=13,96-13=83")
-    assert find_twin(random.Random(0), alone) is None
-    rows = [row for row in drawn(3, 9, 0) if find_twin(random.Random(f"{row.content}/0"), row)]
+    alone = PublishedProblem((45, 96, 58), 83, "58-45=13,96-13=83")
+    assert find_corrupted(random.Random(0), alone) is None
+    rows = [row for row in drawn(3, 9, 0) if find_corrupted(random.Random(f"{row.content}/0"), row)]
     made = save([rows[0], alone, *rows[1:]], "Mine")
     assert made.rows == tuple(rows) and made.left_out == 1
     assert task_named(made.name).left_out == 1
@@ -144,7 +144,7 @@ def test_problems_without_a_twin_are_left_out_and_counted() -> None:
 
 
 def test_problems_that_are_there_twice_count_once() -> None:
-    rows = [row for row in drawn(3, 9, 0) if find_twin(random.Random(f"{row.content}/0"), row)]
+    rows = [row for row in drawn(3, 9, 0) if find_corrupted(random.Random(f"{row.content}/0"), row)]
     made = save([rows[0], *rows, rows[1]], "Mine")
     assert made.name == save(rows, "Mine").name
     made = save([rows[0], *rows, rows[1]], "Mine")
@@ -169,14 +169,14 @@ def test_what_was_kept_is_a_task_of_its_name() -> None:
 
 
 def test_in_words_a_problem_is_as_the_embedded_pair_reads_it() -> None:
-    row = Row((9, 5, 3), 24, "5*3=15,15+9=24")
+    row = PublishedProblem((9, 5, 3), 24, "5*3=15,15+9=24")
     task = ProblemFile([row], "One")
     e = task.example(0)
     assert (e.prompt, e.answer) == ("make 24 from 9 5 3 :", "5 * 3 = 15 ; 15 + 9 = 24")
     assert task.check(e.prompt, e.answer) and task.check(e.corrupt_prompt, e.corrupt_answer)
     assert not task.check(e.prompt, e.corrupt_answer)
     assert e.corrupt_prompt.split()[3:] == e.prompt.split()[3:] and e.corrupt_prompt != e.prompt
-    large = ProblemFile([Row((86, 28, 18), 96, "86+28=114,114-18=96")], "Large")
+    large = ProblemFile([PublishedProblem((86, 28, 18), 96, "86+28=114,114-18=96")], "Large")
     with pytest.raises(UserError, match="86,28,18,96 of Large has no twin without numbers above 99"):
         large.example(0)
 
