@@ -87,7 +87,7 @@ def test_only_the_pipeline_opens_the_cache() -> None:
 
 def test_figures_need_neither_torch_nor_streamlit() -> None:
     assert breaches(sources("pages/figures"), "torch", "transformers", "transformer_lens", "streamlit") == []
-    assert breaches(sources("pages/figures"), "engine.runs.jobs", "cache", "pages.parts") == []
+    assert breaches(sources("pages/figures"), "engine.runs.jobs", "cache", "pages.shared") == []
 
 
 def test_pages_come_in_by_their_doors() -> None:

@@ -15,8 +15,9 @@ from tests.fakes import register_fake_pair
 ELSEWHERE = """
 import sys
 from pathlib import Path
-from engine import bundle, pipeline
-from engine.spec import RunSpec
+from engine.exchange import bundle
+from engine.runs import pipeline
+from engine.runs.spec import RunSpec
 from tests.fakes import fake_compute
 for model in ("arm", "mdm"):
     pipeline.run(RunSpec(pair="mine", task="countdown", model=model, dtype="bfloat16"), compute=fake_compute)

@@ -29,9 +29,9 @@ from tests.checkpoints import Format
 LOAD_TWICE = """
 import json, sys, torch
 from pathlib import Path
-from engine.batching import release
-from engine.models import load
-from engine.pair import Pair
+from engine.models.batching import release
+from engine.models.model import load
+from engine.models.pair import Pair
 
 def own_megabytes():  # memory that belongs to this process alone, so not the pages of files
     pages = Path("/proc/self/statm").read_text().split()

@@ -152,7 +152,7 @@ def test_a_buffer_that_the_config_settles_is_named() -> None:
 def test_a_job_says_it_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker's process survives, and the job fails with the sentence."""
     monkeypatch.setenv("CIRCUITS_PAIRS", str(folder / "pairs.toml"))
-    queue = JobQueue("tests.engine.test_soundness:planted")
+    queue = JobQueue("tests.engine.attribution.test_soundness:planted")
     try:
         job = queue.submit([SPEC], "one")
         limit = time.monotonic() + 180

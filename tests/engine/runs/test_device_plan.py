@@ -125,7 +125,7 @@ def test_gpus_are_read_from_the_drivers_tool(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_planning_needs_no_torch() -> None:
     code = (
-        "import sys\nfrom engine.memory import fitting_dtype\nfrom engine.pairs import pair_named\n"
+        "import sys\nfrom engine.runs.device_plan import fitting_dtype\nfrom engine.models.pairs import pair_named\n"
         "print(fitting_dtype(pair_named('embedded')))\nsys.exit('torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

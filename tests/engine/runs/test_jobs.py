@@ -195,8 +195,8 @@ def test_what_cannot_be_asked_for_is_refused_at_once(queue_of: Callable[..., Job
 
 PARENT = """
 import sys, time
-from engine.jobs import JobQueue
-from engine.spec import RunSpec
+from engine.runs.jobs import JobQueue
+from engine.runs.spec import RunSpec
 queue = JobQueue("tests.fakes:deaf_compute")
 queue.submit([RunSpec(n=4)], "deaf")
 while not (queue._worker._process and queue.jobs()[0].progress.done):

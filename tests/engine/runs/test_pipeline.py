@@ -260,8 +260,8 @@ def test_nothing_is_kept_of_a_run_that_was_cancelled_or_failed() -> None:
 
 HANGING = """
 import time
-from engine import pipeline
-from engine.spec import RunSpec
+from engine.runs import pipeline
+from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 
 def hang(spec, on_progress):
@@ -315,7 +315,8 @@ def test_a_damaged_cache_is_set_aside_and_named(workspace: Path) -> None:
 def test_importing_the_engine_imports_no_torch() -> None:
     code = """
 import sys
-import engine, engine.pipeline, engine.jobs, engine.export, engine.pairs, engine.commands, engine.__main__
+import engine, engine.runs.pipeline, engine.runs.jobs, engine.exchange.export, engine.models.pairs
+import engine.commands, engine.__main__
 heavy = {"torch", "transformers", "transformer_lens", "streamlit", "networkx"} & set(sys.modules)
 sys.exit(", ".join(heavy) or 0)
 """

@@ -370,8 +370,8 @@ def test_a_hub_model_is_read_from_its_snapshot(tmp_path: Path, monkeypatch: pyte
 def test_checking_needs_neither_torch_nor_transformers() -> None:
     code = (
         "import sys\n"
-        "from engine.pairs import pair_named\n"
-        "from engine.prompt_csv import checked_csv, write_id_csv\n"
+        "from engine.models.pairs import pair_named\n"
+        "from engine.exchange.prompts_csv import checked_csv, write_id_csv\n"
         "pair = pair_named('embedded')\n"
         "rows = checked_csv(b'clean,corrupted,answer,foil\\na to,the to,Mary,John\\n', pair).rows\n"
         "write_id_csv(rows, pair)\n"
