@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.attribution.edge_scores import integration_points
 from engine.attribution.metrics import at_sites, row_metrics
-from engine.attribution.sites import Row
+from engine.attribution.sites import AttributionInput
 from engine.models.model import Model
 
 
@@ -54,7 +54,9 @@ def source_writes(model: Model, ids: Tensor) -> list[Tensor]:
     return writes
 
 
-def destination_gradients(model: Model, row: Row, alpha: float, metric: str) -> tuple[list[Tensor], list[Tensor]]:
+def destination_gradients(
+    model: Model, row: AttributionInput, alpha: float, metric: str
+) -> tuple[list[Tensor], list[Tensor]]:
     """Per destination what it reads and the metric's gradient there, both [pos, d_model], at one point."""
     clean, corrupt = torch.tensor([row.clean]), torch.tensor([row.corrupt])
     e_clean, e_corrupt = source_writes(model, clean)[0], source_writes(model, corrupt)[0]
@@ -84,7 +86,7 @@ def destination_gradients(model: Model, row: Row, alpha: float, metric: str) -> 
     return [x.detach() for x in pick(cache)], pick(gradients)
 
 
-def plain_scores(model: Model, rows: Sequence[Row], method: str, m: int, metric: str) -> Tensor:
+def plain_scores(model: Model, rows: Sequence[AttributionInput], method: str, m: int, metric: str) -> Tensor:
     """[source, destination]: the sum over rows, zero where there is no edge."""
     scores = torch.zeros(model.graph.n_sources, model.graph.n_destinations)
     alphas = integration_points(method, m)

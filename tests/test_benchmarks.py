@@ -10,9 +10,13 @@ import torch
 
 from benchmarks.attribution import Bars, Setup, largest_batch, measured
 from benchmarks.peak import peak
-from benchmarks.table import Row, now, save, shown
+from benchmarks.table import Figure, now, save, shown
 
-ROWS = [Row("time / floor", 1.5, "x", 1.2), Row("click", 90.0, "ms", 150.0, "embedded"), Row("size", 3.0, "MB")]
+ROWS = [
+    Figure("time / floor", 1.5, "x", 1.2),
+    Figure("click", 90.0, "ms", 150.0, "embedded"),
+    Figure("size", 3.0, "MB"),
+]
 
 
 def test_the_table_marks_a_missed_bar_only() -> None:

@@ -19,7 +19,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from engine.attribution.sites import Row, arm_inputs, mdm_inputs
+from engine.attribution.sites import AttributionInput, arm_inputs, mdm_inputs
 from engine.models.decoding import reveal_order
 from engine.models.encoding import Encoded
 from engine.models.model import Model, wrap
@@ -84,7 +84,7 @@ def random_examples(n: int, seed: int = 0, lengths: Sequence[int] = (6, 8), answ
     return found
 
 
-def rows_of(tiny: Model, examples: Sequence[Encoded], order: str = "confidence") -> list[Row]:
+def rows_of(tiny: Model, examples: Sequence[Encoded], order: str = "confidence") -> list[AttributionInput]:
     if tiny.causal:
         return arm_inputs(tiny, examples)
     steps = len(examples[0].answer)

@@ -20,7 +20,7 @@ def test_a_known_key_stays_what_it_is() -> None:
 def test_order_does_not_matter_and_processes_agree() -> None:
     turned = {name: DESCRIPTION[name] for name in reversed(DESCRIPTION)}
     assert hash_of(turned) == hash_of(DESCRIPTION)
-    code = f"from cache.keys import key_of; print(key_of({DESCRIPTION!r}))"
+    code = f"from cache.keys import hash_of; print(hash_of({DESCRIPTION!r}))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == hash_of(DESCRIPTION)
 
 

@@ -293,10 +293,10 @@ def test_where_words_are_not_tokens_no_position_is_shown(monkeypatch: pytest.Mon
     side = Side("arm", run_of("arm"), "total")
     kept = pipeline.inputs(side.run.key)
     pieces = [replace(one, tokens=("<s>", *(f"Ġ{token}" for token in one.tokens)), start=one.start + 1) for one in kept]
-    monkeypatch.setattr(panel.resources, "inputs", lambda key: pieces)
+    monkeypatch.setattr(panel.cached_reads, "inputs", lambda key: pieces)
     assert panel.seen_tokens(side, 7, "site-00") is None
     whole = [replace(one, tokens=("<s>", *one.tokens), start=one.start + 1) for one in kept]
-    monkeypatch.setattr(panel.resources, "inputs", lambda key: whole)
+    monkeypatch.setattr(panel.cached_reads, "inputs", lambda key: whole)
     row = pipeline.examples(side.run.key)[7]
     assert panel.seen_tokens(side, 7, "site-00") == ["<s>", *row.prompt, *row.answer]
 

@@ -21,7 +21,7 @@ from engine.runs.records import TABLES
 from engine.runs.spec import RunSpec
 from engine.tasks import own_prompts, task_named
 from engine.tasks.countdown import problem_file
-from engine.tasks.countdown.text import Row
+from engine.tasks.countdown.text import PublishedProblem
 from engine.tasks.own_prompts import PromptRow
 from tests.fakes import register_fake_pair, tiny_compute
 
@@ -30,7 +30,7 @@ ARM = replace(SPEC, model="arm")
 CONTROL = replace(SPEC, model="control")
 ROWS = [PromptRow("a b c", "a x c", ("d",), ("e",)), PromptRow("a b f", "a x f", ("d",), ("e",))]
 
-PROBLEMS = [Row((9, 5, 3), 24, "5*3=15,15+9=24"), Row((40, 20, 4), 64, "40+20=60,60+4=64")]
+PROBLEMS = [PublishedProblem((9, 5, 3), 24, "5*3=15,15+9=24"), PublishedProblem((40, 20, 4), 64, "40+20=60,60+4=64")]
 
 
 @pytest.fixture(scope="module")

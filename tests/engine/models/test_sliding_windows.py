@@ -18,7 +18,7 @@ from transformers import (
 
 from engine.attribution.edge_scores import padded
 from engine.errors import UserError
-from engine.models.fast_model import embed, hidden, unembed
+from engine.models.fast_model import embed, hidden, output_logits
 from engine.models.model import Model, wrap
 from engine.training.word_tokenizer import MASK, build_tokenizer
 from tests.tiny import HEADS, SHARED, VOCAB
@@ -74,7 +74,7 @@ def test_logits_are_transformers_own(kind: str, length: int) -> None:
     expected, model = random_model(kind)(ids).logits, wrapped(kind)
     assert model.windows == MODELS[kind][1]
     bias = model.attention_bias(torch.ones_like(ids, dtype=torch.bool))
-    plain = unembed(model.plain, hidden(model.plain, embed(model.plain, ids), bias))
+    plain = output_logits(model.plain, hidden(model.plain, embed(model.plain, ids), bias))
     longer, real = padded(model, [tuple(ids[0].tolist()), tuple(random_ids(length + 5)[0].tolist())])
     for found in (model.logits(ids), plain, model.logits(longer, real)[:1, :length]):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

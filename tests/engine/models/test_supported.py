@@ -22,7 +22,7 @@ from engine.__main__ import main
 from engine.errors import UserError
 from engine.inspection.neuron_cosines import neuron_cosines
 from engine.models.config_fields import ACTIVATIONS, BY_TYPE
-from engine.models.fast_model import embed, hidden, unembed
+from engine.models.fast_model import embed, hidden, output_logits
 from engine.models.loading import load_weights
 from engine.models.model import load
 from engine.models.pair import Pair
@@ -384,7 +384,7 @@ def test_what_a_config_may_say_is_computed(
     model = load(pair_in(folder), "arm", device="cpu")
     expected = AutoModelForCausalLM.from_pretrained(folder)(ids).logits
     bias = model.attention_bias(torch.ones_like(ids, dtype=torch.bool))
-    plain = unembed(model.plain, hidden(model.plain, embed(model.plain, ids), bias))
+    plain = output_logits(model.plain, hidden(model.plain, embed(model.plain, ids), bias))
     for found in (model.logits(ids), plain):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.attribution.edge_scores import Attribution, attribute
-from engine.attribution.sites import Row
+from engine.attribution.sites import AttributionInput
 from engine.errors import UserError
 from engine.models.model import Model
 from engine.runs.compute import _part_scores
@@ -20,13 +20,13 @@ from tests import tiny
 SPEC = RunSpec(pair="small", task="ioi")
 
 
-def swapped(row: Row, example: int) -> Row:
+def swapped(row: AttributionInput, example: int) -> AttributionInput:
     """The same prompts the other way round, as contradictory rows have them."""
     sites = tuple(replace(site, right=site.wrong, wrong=site.right) for site in row.sites)
     return replace(row, example=example, sites=sites)
 
 
-def told(model: Model, rows: list[Row], n: int, metric: str = "logit_diff", method: str = "eap-ig") -> str:
+def told(model: Model, rows: list[AttributionInput], n: int, metric: str = "logit_diff", method: str = "eap-ig") -> str:
     found = attribute(model, rows, n, method, 5, metric)
     parts = _part_scores(found, n)
     refuse_unranked(SPEC, model, rows, parts["total"])

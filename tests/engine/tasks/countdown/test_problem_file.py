@@ -19,7 +19,7 @@ from engine.models.encoding import encode
 from engine.tasks import available, examples, spoken, task_named, task_names
 from engine.tasks.base import split_of
 from engine.tasks.countdown import problem_file
-from engine.tasks.countdown.problem_file import ProblemFile, drawn, find_corrupted, read, save, written
+from engine.tasks.countdown.problem_file import ProblemFile, drawn, find_twin, read, save, written
 from engine.tasks.countdown.text import PublishedProblem, is_solved
 from tests.tiny_tokenizers import KINDS, tokenizer_like
 
@@ -121,7 +121,7 @@ def test_what_is_no_file_of_problems_is_refused(data: bytes, said: str) -> None:
 def test_twins_ask_the_same_operands_for_another_target_in_the_same_shape(count: int) -> None:
     found, rng = 0, random.Random(0)
     for row in drawn(count, 12, seed=2):
-        twin = find_corrupted(rng, row)
+        twin = find_twin(rng, row)
         if twin is None:
             continue
         found += 1
@@ -134,8 +134,8 @@ def test_twins_ask_the_same_operands_for_another_target_in_the_same_shape(count:
 
 def test_problems_without_a_twin_are_left_out_and_counted() -> None:
     alone = PublishedProblem((45, 96, 58), 83, "58-45=13,96-13=83")
-    assert find_corrupted(random.Random(0), alone) is None
-    rows = [row for row in drawn(3, 9, 0) if find_corrupted(random.Random(f"{row.content}/0"), row)]
+    assert find_twin(random.Random(0), alone) is None
+    rows = [row for row in drawn(3, 9, 0) if find_twin(random.Random(f"{row.content}/0"), row)]
     made = save([rows[0], alone, *rows[1:]], "Mine")
     assert made.rows == tuple(rows) and made.left_out == 1
     assert task_named(made.name).left_out == 1
@@ -144,7 +144,7 @@ def test_problems_without_a_twin_are_left_out_and_counted() -> None:
 
 
 def test_problems_that_are_there_twice_count_once() -> None:
-    rows = [row for row in drawn(3, 9, 0) if find_corrupted(random.Random(f"{row.content}/0"), row)]
+    rows = [row for row in drawn(3, 9, 0) if find_twin(random.Random(f"{row.content}/0"), row)]
     made = save([rows[0], *rows, rows[1]], "Mine")
     assert made.name == save(rows, "Mine").name
     made = save([rows[0], *rows, rows[1]], "Mine")
