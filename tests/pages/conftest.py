@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 
 from engine.runs import pipeline
 from engine.runs.jobs import JobQueue
@@ -17,6 +19,15 @@ from pages.shared import cached_reads
 from tests.fakes import fake_compute, register_fake_pair
 
 MODELS = ("arm", "mdm", "control", "step:0", "step:100")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _scan_packages_once() -> Iterator[None]:
+    """AppTest reads the metadata of every installed package at every run, to find components: half a second."""
+    scan = cache(manifest_scanner.scan_component_manifests)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
