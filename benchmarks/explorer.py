@@ -34,12 +34,12 @@ SLIDER = "K, the strongest"
 SERVER, BROWSER, COLD = 150.0, 600.0, 3.0  # bars: milliseconds, milliseconds, seconds
 CURVE = """
 import time
-from engine import pipeline
-keys = [run.key for run in pipeline.list_runs()]
+from engine.runs import lifecycle, read
+keys = [run.key for run in lifecycle.list_runs()]
 for a, b, *parts in [(*keys, "total", "total"), *((key, key, "half-a", "half-b") for key in keys)]:  # what a page asks
-    pipeline.overlap_curve(a, b, *parts)
+    read.overlap_curve(a, b, *parts)
 began = time.perf_counter()
-pipeline.overlap_curve(*keys, "half-a", "half-b")
+read.overlap_curve(*keys, "half-a", "half-b")
 print(time.perf_counter() - began)
 """
 WATCH = """k => {

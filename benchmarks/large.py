@@ -20,7 +20,7 @@ import pyarrow as pa
 from benchmarks.stored_size import SHAPES, Shape, Words
 from engine.circuits.graph import Graph
 from engine.inspection.bins import BINS
-from engine.runs import pipeline
+from engine.runs import lifecycle
 from engine.runs.records import Progress, Run, RunTables
 from engine.runs.spec import RunSpec
 from tests.fakes import fake_compute, register_fake_pair
@@ -37,7 +37,7 @@ def register(folder: Path, name: str) -> Path:
 def store(name: str, tasks: Sequence[str], models: Sequence[str] = ("arm", "mdm")) -> list[Run]:
     """Make and store the runs of a registered pair in the cache of the environment."""
     specs = [RunSpec(pair=name, task=task, model=model) for task in tasks for model in models]
-    return [pipeline.run(spec, compute=large_compute) for spec in specs]
+    return [lifecycle.run(spec, compute=large_compute) for spec in specs]
 
 
 def large_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:

@@ -24,7 +24,7 @@ from engine.errors import UserError, cut
 from engine.exchange.export import FORMATS
 from engine.models.pair import DTYPES, Pair
 from engine.models.pairs import pair_named
-from engine.runs import folder_pair, pipeline
+from engine.runs import folder_pair, lifecycle
 from engine.runs.device_plan import fitting_dtype
 from engine.runs.spec import LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import TASKS, Listed, OwnPrompts, Task, available, task_named
@@ -35,7 +35,7 @@ WHOLE = re.compile(r"[0-9]{1,18}")
 MODELS = ["arm", "mdm"]
 
 
-def main(argv: Sequence[str] | None = None, compute: pipeline.Compute | None = None) -> int:
+def main(argv: Sequence[str] | None = None, compute: lifecycle.Compute | None = None) -> int:
     """Run one command and return the exit code; `compute` replaces engine.compute.compute."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None, compute: pipeline.Compute | None = N
         return 130
 
 
-def _lines(given: argparse.Namespace, compute: pipeline.Compute | None) -> Iterator[str]:
+def _lines(given: argparse.Namespace, compute: lifecycle.Compute | None) -> Iterator[str]:
     chosen: dict[str, Callable[[], Iterator[str]]] = {
         "run": lambda: _put_back_unless_used(given, lambda spec: commands.run(spec, given.model, compute)),
         "compare": lambda: _put_back_unless_used(

@@ -22,7 +22,7 @@ from engine.files.writing import put_back, refuse_existing, write_new
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, file_of, keep, kept_pairs, pair_named, same_weights
 from engine.runs import kept_pairs as kept
-from engine.runs import pipeline
+from engine.runs import lifecycle, read
 from engine.runs.device_plan import shape_of
 from engine.runs.records import Progress, Run, short_key
 from engine.runs.solvable import can_do
@@ -47,7 +47,7 @@ LEGEND = (
 )
 
 
-def run(spec: RunSpec, models: Sequence[str], compute: pipeline.Compute | None = None) -> Iterator[str]:
+def run(spec: RunSpec, models: Sequence[str], compute: lifecycle.Compute | None = None) -> Iterator[str]:
     """The runs of a spec for every model, computed where the cache has none."""
     specs = [replace(spec, model=model) for model in models]
     _refuse_early(specs)
@@ -61,7 +61,7 @@ def compare(
     spec: RunSpec,
     sizes: Sequence[int],
     with_steps: bool,
-    compute: pipeline.Compute | None = None,
+    compute: lifecycle.Compute | None = None,
     with_control: bool = True,
 ) -> Iterator[str]:
     """Overlap of ARM and MDM at every size, beside what it is read against: control, chance, halves of the examples."""
@@ -110,11 +110,11 @@ def save_prompts(file: str, pair: str, n: int | None, undo: ExitStack) -> tuple[
     Raises:
         UserError: the file cannot be read, or what is wrong in which row.
     """
-    read = checked_csv(_content(file, MOST_BYTES), pair_named(pair), n)
+    checked = checked_csv(_content(file, MOST_BYTES), pair_named(pair), n)
     title = Path(file).stem if n is None else f"{Path(file).stem[: LONGEST_TITLE - 20]}, first {n} rows"
-    name = own_prompts.name_of(read.rows)
+    name = own_prompts.name_of(checked.rows)
     _put_back(undo, own_prompts.file_of(name), "task", name)
-    return own_prompts.save(read.rows, title, pair, read.repeated), read.notes
+    return own_prompts.save(checked.rows, title, pair, checked.repeated), checked.notes
 
 
 def save_problems(file: str, undo: ExitStack) -> ProblemFile:
@@ -134,7 +134,7 @@ def _put_back(undo: ExitStack, file: Path, field: str, name: str) -> None:
     before = put_back(file)
 
     def unless_used() -> None:
-        if not any(getattr(run.spec, field) == name for run in pipeline.list_runs()):
+        if not any(getattr(run.spec, field) == name for run in lifecycle.list_runs()):
             before()
 
     undo.callback(unless_used)
@@ -159,16 +159,16 @@ def _content(file: str, most: int) -> bytes:
 
 def list_runs() -> Iterator[str]:
     """The cache's runs, newest first."""
-    for found in pipeline.list_runs():
+    for found in lifecycle.list_runs():
         yield from told(found, after=f"  {found.created}")
-    said = pipeline.notice()
+    said = lifecycle.notice()
     if said:
         yield said
 
 
 def export(key: str, k: int, format: str, part: str, filters: Filters, out: str | None) -> Iterator[str]:
     """Write what filters leave of a circuit to a file; `key` may be the beginning of the run's."""
-    run = pipeline.get(pipeline.key_beginning(key))
+    run = lifecycle.get(lifecycle.key_beginning(key))
     _refuse_sizes([k], run.meta.graph.n_edges)
     file = Path(out or exports.file_name(run, k, format, part, filters))
     found = exports.circuit(run.key, k, part, filters)
@@ -237,9 +237,9 @@ def describe(found: Run) -> str:
     spec, meta = found.spec, found.meta
     accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} {measured_on(spec.task)}"
     brought = "  imported" if found.imported else ""
-    read = "" if found.shifted is None else "  shifted" if found.shifted else "  not shifted"
+    shifted = "" if found.shifted is None else "  shifted" if found.shifted else "  not shifted"
     what = f"{short_key(found.key)}  {spec.pair} / {spec.model} / {spec.task}"
-    return f"{what}  n={spec.n} seed={spec.seed}  {accuracy}{read}{brought}{_unsolved(found)}"
+    return f"{what}  n={spec.n} seed={spec.seed}  {accuracy}{shifted}{brought}{_unsolved(found)}"
 
 
 def _unsolved(run: Run) -> str:
@@ -254,7 +254,7 @@ def _unsolved(run: Run) -> str:
 def _refuse_early(specs: Sequence[RunSpec]) -> None:
     """Refuse what cannot be asked for before the first of the runs is computed."""
     for spec in specs:
-        if pipeline.find(spec) is None and (said := pipeline.obstacle(spec)):
+        if lifecycle.find(spec) is None and (said := lifecycle.obstacle(spec)):
             raise UserError(said)
 
 
@@ -266,7 +266,7 @@ def _refuse_sizes(sizes: Sequence[int], n_edges: int | None) -> None:
 
 def _n_edges(arm: RunSpec, pair: Pair) -> int | None:
     """How many edges a pair's circuits have, before anything is loaded; None where neither run nor config tells."""
-    found = pipeline.find(arm)
+    found = lifecycle.find(arm)
     if found:
         return found.meta.graph.n_edges
     shape = shape_of(pair)
@@ -291,7 +291,7 @@ def told(found: Run, before: str = "", after: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[pipeline.OnProgress]:
+def _bar(title: str) -> Iterator[lifecycle.OnProgress]:
     """A progress bar on standard error; silent when that is not a terminal, gone when the work is done."""
     with tqdm(disable=None, leave=False, file=sys.stderr) as bar:
         stages = [""]
@@ -307,12 +307,12 @@ def _bar(title: str) -> Iterator[pipeline.OnProgress]:
         yield show
 
 
-def _ready(spec: RunSpec, compute: pipeline.Compute | None) -> Run:
+def _ready(spec: RunSpec, compute: lifecycle.Compute | None) -> Run:
     with _bar(f"{spec.pair} / {spec.model} / {spec.task}") as show:
-        return pipeline.run(spec, show, compute)
+        return lifecycle.run(spec, show, compute)
 
 
-def _control(spec: RunSpec, compute: pipeline.Compute | None) -> tuple[Run | None, str]:
+def _control(spec: RunSpec, compute: lifecycle.Compute | None) -> tuple[Run | None, str]:
     """The run of the step-0 control, else why there is none: the comparison does not wait for it."""
     try:
         return _ready(replace(spec, model=CONTROL), compute), ""
@@ -327,7 +327,7 @@ def _choices(spec: RunSpec) -> str:
 
 def _comparison(arm: Run, mdm: Run, control: Run | None, size: int) -> str:
     """One line of the table, under TITLES."""
-    found, halves = _compared(arm, mdm, size), pipeline.split_half(arm, mdm, size)
+    found, halves = _compared(arm, mdm, size), read.split_half(arm, mdm, size)
     at_step_0 = _compared(arm, control, size) if control else None
     overlap = f"{found.jaccard:7.3f}  {_cell(at_step_0, 'jaccard', 7)}  {found.chance:7.4f}"
     split = "  ".join(_cell(halves, which, width) for which, width in (("pair", 9), ("arm", 8), ("mdm", 8)))
@@ -338,7 +338,7 @@ def _comparison(arm: Run, mdm: Run, control: Run | None, size: int) -> str:
 
 
 def _compared(arm: Run, other: Run, size: int) -> comparison.Comparison:
-    of_arm, of_other = (pipeline.edge_table(one.key, limit=size) for one in (arm, other))
+    of_arm, of_other = (read.edge_table(one.key, limit=size) for one in (arm, other))
     return comparison.compare(arm.meta.graph, of_arm, of_other, size)
 
 
@@ -349,7 +349,7 @@ def _cell(found: object | None, name: str, width: int, digits: int = 3) -> str:
 
 
 def _along_training(
-    pair: Pair, spec: RunSpec, arm: Run, sizes: Sequence[int], compute: pipeline.Compute | None
+    pair: Pair, spec: RunSpec, arm: Run, sizes: Sequence[int], compute: lifecycle.Compute | None
 ) -> Iterator[str]:
     yield ""
     yield "Overlap with the ARM along post-training"
@@ -362,6 +362,6 @@ def _along_training(
 
 
 def _overlap_with_halves(arm: Run, found: Run, size: int) -> str:
-    halves = pipeline.split_half(arm, found, size)
+    halves = read.split_half(arm, found, size)
     half = f"{_cell(halves, 'pair', 5)} {_cell(halves, 'mdm', 5)}"
-    return f"{pipeline.overlap(arm.key, found.key, size):7.3f} ({half})"
+    return f"{read.overlap(arm.key, found.key, size):7.3f} ({half})"

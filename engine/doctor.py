@@ -17,7 +17,7 @@ from engine.models.light_tokenizer import words_of
 from engine.models.pair import DTYPES
 from engine.models.pairs import Pair, pairs, same_weights, weights_id
 from engine.models.scorable import mask_of, refuse_unscorable
-from engine.runs import device_plan, pipeline
+from engine.runs import cache_connection, device_plan, lifecycle, provenance
 from engine.runs.folder_pair import settled
 from engine.runs.spec import RunSpec
 from engine.tasks import TASKS, examples, spoken
@@ -36,8 +36,8 @@ def machine() -> Iterator[str]:
     yield f"python      {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     total, free = device_plan.cpu_memory()
     yield f"memory      {total / GIB:.1f} GiB, {free / GIB:.1f} GiB free"
-    for name in (*pipeline.LIBRARIES, *OTHERS):
-        yield f"version     {name} {pipeline.library_version(name)}"
+    for name in (*provenance.LIBRARIES, *OTHERS):
+        yield f"version     {name} {provenance.library_version(name)}"
     yield f"device      {_device()}"
     refused = yield from _cache_lines()
     for pair in pairs().values():
@@ -176,12 +176,12 @@ def _mask(asked: Pair) -> str:
 def _cache_lines() -> Generator[str, None, UserError | None]:
     """What is to say of the cache; why it cannot be used, or None."""
     try:
-        path, store = settings.database_path(), pipeline.store()
+        path, store = settings.database_path(), cache_connection.store()
     except UserError as error:
         yield f"cache       {error}"
         return error
-    yield f"cache       {path}: {len(pipeline.list_runs())} runs, {store.size() / 2**20:.1f} MiB"
-    said = pipeline.notice()
+    yield f"cache       {path}: {len(lifecycle.list_runs())} runs, {store.size() / 2**20:.1f} MiB"
+    said = lifecycle.notice()
     if said:
         yield f"            {said}"
     return None

@@ -13,8 +13,8 @@ from engine.circuits import comparison, intervals
 from engine.circuits.comparison import written
 from engine.circuits.intervals import BandContrast, Contrast, Estimate
 from engine.inspection import bins
-from engine.runs.pipeline import LayerHistogram
 from engine.runs.records import Run
+from engine.runs.rows import LayerHistogram
 from pages.figures import activations as drawing
 from pages.figures.caption import captioned
 from pages.figures.palette import Palette

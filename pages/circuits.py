@@ -13,7 +13,7 @@ from engine.circuits.filters import CLASSES, KINDS, SIGNS, Chosen, Filters, choo
 from engine.exchange.export import FORMATS, Other, file_name, file_stem
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair
-from engine.runs import pipeline
+from engine.runs import lifecycle
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.tasks import measured_on, task_named
@@ -286,7 +286,7 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
                 f"{run_selector.listed(unable)} steps."
             )
     open_specs = {spec for job in cached_reads.job_queue().jobs() if job.is_open for spec in job.specs}
-    if missing and not set(missing) <= open_specs and not pipeline.obstacle(missing[0]):
+    if missing and not set(missing) <= open_specs and not lifecycle.obstacle(missing[0]):
         st.button(
             f"Compute the missing checkpoints ({len(missing)})",
             icon=":material/play_arrow:",

@@ -8,7 +8,7 @@ import streamlit as st
 
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pairs
-from engine.runs import pipeline
+from engine.runs import lifecycle
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.tasks import TASKS
@@ -29,7 +29,7 @@ SECONDS_A_RUN = 20  # until a run of this cache says better
 def page() -> None:
     question()
     with widgets.user_errors():
-        runs = pipeline.list_runs()
+        runs = lifecycle.list_runs()
         cells = {pair.name: look_up(pair, runs) for pair in pairs().values()}
         offer([cell for own in cells.values() for cell in own])
         watch_jobs()
@@ -66,7 +66,7 @@ def look_up(pair: Pair, runs: list[Run]) -> list[Cell]:
     """A pair on every task: with a run's defaults, or where these cannot be computed, with what is stored."""
     own = [run for run in runs if run.spec.pair == pair.name]
     asked = {task: Question(pair.name, task, dtype=availability.dtype_of(pair, own)) for task in TASKS}
-    problems = {model: pipeline.obstacle(next(iter(asked.values())).spec(model)) for model in ("arm", "mdm")}
+    problems = {model: lifecycle.obstacle(next(iter(asked.values())).spec(model)) for model in ("arm", "mdm")}
     cells = []
     for name, question in asked.items():
         cell = stored(question, pair, problems, own)

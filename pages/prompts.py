@@ -13,7 +13,7 @@ from engine.exchange import prompts_csv
 from engine.models.light_tokenizer import words_of
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pair_named, pairs
-from engine.runs import pipeline
+from engine.runs import lifecycle
 from engine.runs.spec import RunSpec
 from engine.tasks import TASKS, OwnPrompts, examples, own_prompts
 from engine.tasks.own_prompts import LONGEST_TITLE, PromptRow
@@ -258,7 +258,7 @@ def save_and_compute(pair: Pair, rows: list[PromptRow], repeated: int) -> None:
         st.session_state["submit error"] = str(error)
         return
     st.session_state[SAVED] = kept.name
-    dtype = availability.dtype_of(pair, pipeline.list_runs())
+    dtype = availability.dtype_of(pair, lifecycle.list_runs())
     models = ("arm", "mdm", CONTROL)
     specs = [RunSpec(pair=pair.name, model=m, task=kept.name, n=len(kept), dtype=dtype) for m in models]
     widgets.submit(specs, f"{pair.title}, {kept.title}")

@@ -11,7 +11,7 @@ from engine.exchange import bundle
 from engine.exchange.export import FORMATS, file_name
 from engine.models.pair import CONTROL, DTYPES
 from engine.models.pairs import pairs
-from engine.runs import pipeline
+from engine.runs import cache_connection, lifecycle
 from engine.runs.records import Run, short_key
 from engine.runs.solvable import can_do
 from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
@@ -42,9 +42,9 @@ def page() -> None:
 
 
 def start() -> None:
-    runs = pipeline.list_runs()
+    runs = lifecycle.list_runs()
     dtypes = {name: availability.dtype_of(pair, runs) for name, pair in pairs().items()}
-    known = {name: pair for name, pair in pairs().items() if not pipeline.obstacle(RunSpec(name, dtype=dtypes[name]))}
+    known = {name: pair for name, pair in pairs().items() if not lifecycle.obstacle(RunSpec(name, dtype=dtypes[name]))}
     with st.expander("Start a run", icon=":material/play_arrow:"), st.form("start", border=False):
         away = len(pairs()) - len(known)
         if away:
@@ -148,11 +148,11 @@ def jobs() -> None:
 
 def stored() -> None:
     st.header("In the cache", divider="gray")
-    runs = pipeline.list_runs()
+    runs = lifecycle.list_runs()
     if not runs:
         st.info("Nothing is computed yet.", icon=":material/hourglass_empty:")
         return
-    size, tables = pipeline.store().size(), sum(run.meta.stored_bytes for run in runs)
+    size, tables = cache_connection.store().size(), sum(run.meta.stored_bytes for run in runs)
     st.caption(
         f"{len(runs)} runs with {tables / 2**20:,.0f} MB of tables; the file on disk has {size / 2**20:,.0f} MB. "
         "Choose rows to delete or export them."
@@ -245,7 +245,7 @@ def _exporter(run: Run, k: int, kind: str, part: str) -> Callable[[], bytes]:
 
 def _delete(keys: list[str]) -> None:
     for key in keys:
-        pipeline.delete(key)
+        lifecycle.delete(key)
     st.session_state["runs"] = {"selection": {"rows": [], "columns": [], "cells": []}}
 
 

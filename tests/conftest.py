@@ -30,9 +30,9 @@ def _collect_only_what_tests_make() -> None:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from engine.runs import pipeline
+    from engine.runs import cache_connection
 
     monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "circuits.duckdb"))
     monkeypatch.delenv("CIRCUITS_PAIRS", raising=False)
     yield
-    pipeline.close()
+    cache_connection.close()

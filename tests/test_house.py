@@ -80,8 +80,9 @@ def test_the_cache_knows_nothing_of_ours() -> None:
     assert breaches(sources("cache"), *(name for name in OURS if name != "cache")) == []
 
 
-def test_only_the_pipeline_opens_the_cache() -> None:
-    others = [path for path in sources("engine", "pages", "app.py", "tools") if path.name != "pipeline.py"]
+def test_only_runs_and_exchange_open_the_cache() -> None:
+    paths = sources("engine", "pages", "app.py", "tools")
+    others = [path for path in paths if not name_of(path).startswith(("engine/runs/", "engine/exchange/"))]
     assert breaches(others, "cache", "duckdb") == []
 
 
@@ -106,7 +107,8 @@ def test_shipped_code_needs_no_test() -> None:
 def test_neither_engine_nor_pages_load_torch_when_imported() -> None:
     wanted = {
         "engine",
-        "engine.runs.pipeline",
+        "engine.runs.lifecycle",
+        "engine.runs.read",
         "engine.runs.jobs",
         "engine.__main__",
         "engine.circuits.comparison",

@@ -26,7 +26,7 @@ Ints = NDArray[np.integer[Any]]
 
 
 class ScoredEdges(Protocol):
-    """Edges from the largest |score| on, as pipeline.edge_table returns them."""
+    """Edges from the largest |score| on, as engine.runs.read.edge_table returns them."""
 
     @property
     def edge(self) -> NDArray[np.int32]: ...

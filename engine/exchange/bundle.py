@@ -24,13 +24,14 @@ from engine import settings
 from engine.errors import UserError
 from engine.exchange import bundle_checks as checks
 from engine.exchange import table_checks
+from engine.exchange.bundle_file import add_bundle, opened_bundle, write_bundle
 from engine.exchange.column_checks import Sizes, refuse_rows
 from engine.files.reading import read_toml
 from engine.files.temporary import scratch_folder
 from engine.models import pairs
 from engine.models.hub import HUB_ID
 from engine.models.pair import Pair, pair_of, toml_of
-from engine.runs import pipeline
+from engine.runs import cache_connection, lifecycle, provenance, read
 from engine.runs.records import TABLES, Run, RunMeta
 from engine.runs.spec import RunSpec
 from engine.tasks import TASKS, OwnPrompts, ProblemFile, own_prompts, task_named
@@ -90,7 +91,7 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
     Raises:
         UserError: there are none, or the file cannot be written or is there already.
     """
-    chosen = [run for run in pipeline.list_runs() if run.spec.pair == pair and task in (None, run.spec.task)]
+    chosen = [run for run in lifecycle.list_runs() if run.spec.pair == pair and task in (None, run.spec.task)]
     runs = [run for run in chosen if run.method_version is not None and _is_there(run.spec.task)]
     if not runs:
         on = f" on {task}" if task else ""
@@ -99,12 +100,12 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
     tasks = sorted({run.spec.task for run in runs})
     header = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "program": {name: pipeline.library_version(name) for name in (*pipeline.LIBRARIES, "duckdb")},
+        "program": {name: provenance.library_version(name) for name in (*provenance.LIBRARIES, "duckdb")},
         "pair": toml_of(_without_paths(pairs.pair_named(pair))),
         "problems": [_problems_table(task) for task in tasks if problem_file.is_problem_file(task)],
         "prompts": [_prompts_table(task) for task in tasks if own_prompts.is_own(task)],
     }
-    pipeline.write_bundle(path, json.dumps(header), [run.key for run in reversed(runs)])
+    write_bundle(path, json.dumps(header), [run.key for run in reversed(runs)])
     return Written(len(runs), len(chosen) - len(runs), path.stat().st_size)
 
 
@@ -122,12 +123,12 @@ def take(path: Path) -> Taken:
     Raises:
         UserError: it is not a bundle, of another version, or something in it is wrong; the text says what.
     """
-    pipeline.store()  # what is wrong with the cache is no fault of the bundle
-    with pipeline.opened_bundle(path) as file:
+    cache_connection.store()  # what is wrong with the cache is no fault of the bundle
+    with opened_bundle(path) as file:
         header = _header(file.header())
         bundle = _Checked(file, header)
         with _kept(header):
-            added = pipeline.add_bundle(bundle)
+            added = add_bundle(bundle)
     return Taken(header.pair.name, len(added), len(bundle.runs()) - len(added))
 
 
@@ -181,10 +182,10 @@ class _Checked:
         """A run's record as the cache keeps it: what was checked, written anew."""
         spec, meta = checks.spec(row.spec, header.pair.name), checks.meta(row.meta)
         checks.refuse_other_parts(spec, meta)
-        provenance = checks.provenance(row.made_with, row.key, spec)
-        if not pipeline.is_key_of(row.key, provenance):
+        made_with = checks.provenance(row.made_with, row.key, spec)
+        if not provenance.is_key_of(row.key, made_with):
             raise UserError(f"the key of the run {row.key} is not that of what it was made with")
-        if provenance["method_version"] > pipeline.METHOD_VERSION:
+        if made_with["method_version"] > provenance.METHOD_VERSION:
             raise UserError("a later version of this program computed it. Update the program")
         if spec.task not in TASKS and spec.task not in header.tasks:
             raise UserError(f"a run is on the task {spec.task!r}, which this program does not know")
@@ -195,7 +196,7 @@ class _Checked:
             meta=json.dumps(asdict(meta)),
             created=checks.when(row.created),
             seconds=checks.seconds(row.seconds),
-            made_with=json.dumps(provenance),
+            made_with=json.dumps(made_with),
             imported=now,
         )
 
@@ -229,16 +230,16 @@ def _is_there(task: str) -> bool:
 
 def _work_out_curves(runs: Sequence[Run]) -> None:
     """Keep the curves that pages ask for first: each run's two halves, the ARM with each MDM of the same settings."""
-    a, b = pipeline.HALVES
+    a, b = read.HALVES
     for run in runs:
         if run.has_halves:
-            pipeline.overlap_curve(run.key, run.key, a, b)
+            read.overlap_curve(run.key, run.key, a, b)
         for arm in runs:
             if arm.spec.is_arm and not run.spec.is_arm and replace(run.spec, model="arm") == arm.spec:
-                pipeline.overlap_curve(arm.key, run.key)
+                read.overlap_curve(arm.key, run.key)
                 if arm.has_halves and run.has_halves:
-                    pipeline.overlap_curve(arm.key, run.key, a, b)
-                    pipeline.overlap_curve(arm.key, run.key, b, a)
+                    read.overlap_curve(arm.key, run.key, a, b)
+                    read.overlap_curve(arm.key, run.key, b, a)
 
 
 def _header(text: str) -> Header:

@@ -24,7 +24,7 @@ from engine.files.csv_text import csv_of_table
 from engine.models.architecture import read_config
 from engine.models.hub import snapshot
 from engine.models.pairs import pair_named
-from engine.runs import pipeline
+from engine.runs import lifecycle, read
 from engine.runs.records import Run, short_key
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ def circuit(
     Raises:
         UserError: no such run or part, no `k` edges in the graph, or shared edges are asked for without `other`.
     """
-    run, table = pipeline.get(key), pipeline.edge_table(key, part)
+    run, table = lifecycle.get(key), read.edge_table(key, part)
     if not 1 <= k <= len(table.edge):
         raise UserError(f"k is {k}. Choose a number of edges from 1 to {len(table.edge)}.")
-    shared = None if other is None else np.isin(table.edge[:k], pipeline.edge_table(other.key, other.part, k).edge)
+    shared = None if other is None else np.isin(table.edge[:k], read.edge_table(other.key, other.part, k).edge)
     kept = choose(run.meta.graph, table.edge[:k], table.score[:k], filters, shared).keep
     return Circuit(run, part, table, k, filters, kept, shared, other)
 

@@ -20,7 +20,7 @@ from engine.models.model import Model
 from engine.models.pair import Pair
 from engine.models.shift_evidence import Readings
 from engine.runs.compute import loaded_of
-from engine.runs.pipeline import ignore
+from engine.runs.lifecycle import ignore
 from engine.runs.refusals import blamed
 from engine.runs.spec import RunSpec
 from engine.tasks import available, examples, spoken, task_named

@@ -15,7 +15,7 @@ from itertools import count
 from typing import Literal
 
 from engine.errors import Cancelled, UserError
-from engine.runs import pipeline
+from engine.runs import lifecycle, provenance
 from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
 from engine.runs.worker import Worker
@@ -100,7 +100,7 @@ class JobQueue:
         if not specs:
             raise UserError("There is nothing to compute.")
         for spec in specs:
-            pipeline.key_of(spec)
+            provenance.key_of(spec)
         with self._changed:
             job = _Job(f"job-{next(self._ids)}", title, tuple(specs), time.time())
             self._jobs[job.id] = job
@@ -181,11 +181,11 @@ class JobQueue:
             if job.cancel.is_set():
                 raise Cancelled
             self._begin_run(job, index)
-            if pipeline.find(spec):
+            if lifecycle.find(spec):
                 continue
             tables = self._worker.compute(spec, lambda progress: self._report(job, progress), job.cancel)
             seconds = time.monotonic() - job.run_began
-            pipeline.keep(spec, tables, seconds)
+            lifecycle.keep(spec, tables, seconds)
             with self._changed:
                 job.durations.append(seconds)
 

@@ -1,6 +1,6 @@
 """What a run leaves behind: the record of the run and its tables, as the cache keeps them.
 
-`compute` (engine/runs/compute.py) makes a `RunTables`; the pipeline stores it whole. Tables are Arrow tables
+`compute` (engine/runs/compute.py) makes a `RunTables`; lifecycle.keep stores it whole. Tables are Arrow tables
 without the run's key, which the cache adds. Their columns (types and bounds: engine/schema/tables.py):
 
 edges          part string, rank int32 (0 = largest |score|), edge int32 (Graph's index), score float32
@@ -151,7 +151,9 @@ class Run:
     created: str  # ISO 8601, UTC
     seconds: float  # what computing took
     imported: str | None = None  # when a bundle brought it, ISO 8601, UTC; None: computed here
-    provenance: Json = field(default_factory=dict)  # what the key is the hash of (pipeline.made_with); empty: not kept
+    provenance: Json = field(
+        default_factory=dict
+    )  # what the key is the hash of (engine/runs/provenance.py); empty: not kept
 
     @property
     def has_halves(self) -> bool:

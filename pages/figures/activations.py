@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 
 from engine.circuits.intervals import BandContrast, Bands
 from engine.inspection import bins
-from engine.runs.pipeline import LayerHistogram
+from engine.runs.rows import LayerHistogram
 from pages.figures.palette import DASH, NAME, Palette
 
 TARGETS = "targets"  # the trace that is clicked

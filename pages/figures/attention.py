@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from engine.runs.pipeline import Head, KeptInput, RoleAttention
+from engine.runs.rows import Head, KeptInput, RoleAttention
 from pages.figures.charts import as_text
 from pages.figures.heat import Grid, blend, heat_figure
 from pages.figures.palette import NAME, Palette

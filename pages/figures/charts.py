@@ -14,7 +14,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from engine.circuits.comparison import SplitHalf, chance_at, jaccard_at
-from engine.runs.pipeline import LayerLens, NodeLens, OverlapCurve
+from engine.circuits.edges import OverlapCurve
+from engine.runs.rows import LayerLens, NodeLens
 from pages.figures.palette import NAME, Palette
 from pages.figures.unchecked import unchecked_figure
 

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from engine.runs.pipeline import StepAccuracy, TrajectoryStep
+from engine.runs.rows import StepAccuracy, TrajectoryStep
 from pages.figures.charts import as_text
 from pages.figures.heat import Grid, click_cells, frame, heat_figure, outlines, shades
 from pages.figures.palette import NAME, Palette

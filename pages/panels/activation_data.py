@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.circuits import comparison, intervals
 from engine.circuits.intervals import BandContrast, Scored, SpecialisationIntervals
-from engine.runs import pipeline
+from engine.runs import lifecycle, read
 from pages.figures.activations import Norms
 from pages.shared import cached_reads
 from pages.shared.state import TOTAL
@@ -44,7 +44,7 @@ class NeuronSpread:
 @st.cache_data(show_spinner=False, max_entries=256)
 def specialisation(arm: str, mdm: str, k: int, boundary: int) -> SpecialisationIntervals:
     """How the two circuits of K edges are spread, with intervals over examples."""
-    run = pipeline.get(arm)
+    run = lifecycle.get(arm)
     return intervals.specialisation(run.meta.graph, _scored(arm, k), _scored(mdm, k), run.spec.n, boundary)
 
 
@@ -67,7 +67,7 @@ def neuron_spread(key: str) -> NeuronSpread:
 @st.cache_data(show_spinner=False, max_entries=512)
 def neurons_behind(key: str, layer: int, bin_index: int | None, most: int) -> list[Behind]:
     """A layer's neurons with the largest |attribution|, or those with the most activations in a bin."""
-    table = pipeline.neurons(key, layer, NUMBERS)
+    table = read.neurons(key, layer, NUMBERS)
     height = np.abs(table["attribution"].to_numpy())
     counts = None
     if bin_index is not None:
@@ -106,7 +106,7 @@ def residual_norms(arm: str, mdm: str) -> tuple[Norms, Norms, NDArray[np.int_]]:
 @st.cache_data(show_spinner=False, max_entries=64)
 def head_norms(key: str, model: str, region: str) -> Norms:
     """Norms of what every head writes at the tokens of a region, [layer, head]."""
-    graph = pipeline.get(key).meta.graph
+    graph = lifecycle.get(key).meta.graph
     mean = np.full((graph.n_layers, graph.n_heads), np.nan)
     for head in cached_reads.heads(key):
         layer, number = divmod(head.node - 1, graph.n_heads + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine.runs.pipeline import Head, KeptInput
+from engine.runs.rows import Head, KeptInput
 from pages.figures import attention as drawing
 from pages.shared import address, cached_reads, state, widgets
 from pages.shared.sides import Side, Sides

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import streamlit as st
 
-from engine.runs.pipeline import ExampleRow, KeptInput, Neuron, NeuronDetail, NeuronTokens
+from engine.runs.rows import ExampleRow, KeptInput, Neuron, NeuronDetail, NeuronTokens
 from pages.figures import neurons as drawing
 from pages.figures.palette import NAME
 from pages.panels import neuron_data

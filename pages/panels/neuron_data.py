@@ -13,8 +13,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from engine.circuits import comparison
-from engine.runs import pipeline
-from engine.runs.pipeline import KeptInput
+from engine.runs import lifecycle, read
+from engine.runs.rows import KeptInput
 from pages.figures.neurons import promoted_said
 from pages.shared import cached_reads
 
@@ -102,18 +102,18 @@ def layer(arm: str, mdm: str, number: int) -> Layer:
     """An MLP's neurons, from the tables of two runs. Shared by all sessions as it is, so nobody may write to it."""
     keys = dict(zip(MODELS, (arm, mdm), strict=True))
     names = ("attribution", "half_a", "half_b", "promoted")
-    read = {model: cached_reads.neuron_numbers(key, number, names) for model, key in keys.items()}
+    columns_of = {model: cached_reads.neuron_numbers(key, number, names) for model, key in keys.items()}
     cosines = cached_reads.neuron_numbers(mdm, number, ("cos_in", "cos_gate", "cos_out"))
     known, _ = correlations(arm, mdm, number)
-    n = len(read["arm"]["attribution"])
-    promoted = {model: [tuple(row) for row in columns["promoted"].tolist()] for model, columns in read.items()}
+    n = len(columns_of["arm"]["attribution"])
+    promoted = {model: [tuple(row) for row in columns["promoted"].tolist()] for model, columns in columns_of.items()}
     correlation = np.full(n, np.nan, np.float32)
     correlation[list(known)] = list(known.values())
     return Layer(
         number=number,
-        attribution={model: columns["attribution"] for model, columns in read.items()},
-        halves={model: (columns["half_a"], columns["half_b"]) for model, columns in read.items()},
-        rank={model: comparison.rank_of(columns["attribution"]) for model, columns in read.items()},
+        attribution={model: columns["attribution"] for model, columns in columns_of.items()},
+        halves={model: (columns["half_a"], columns["half_b"]) for model, columns in columns_of.items()},
+        rank={model: comparison.rank_of(columns["attribution"]) for model, columns in columns_of.items()},
         promoted=promoted,
         said=promoted_said(promoted),
         cosine={name.removeprefix("cos_"): values.astype(np.float32) for name, values in cosines.items()},
@@ -198,11 +198,11 @@ def promoters(arm: str, mdm: str, text: str) -> list[Promoter]:
     logits: dict[tuple[int, int, str], dict[str, float]] = {}
     for model, key in zip(MODELS, (arm, mdm), strict=True):
         for token in spellings(text):
-            for row in pipeline.neurons_promoting(key, token).to_pylist():
+            for row in read.neurons_promoting(key, token).to_pylist():
                 at = row["layer"], row["neuron"], token
                 logits.setdefault(at, {})[model] = row["promoted_logit"][row["promoted"].index(token)]
     strengths = {model: attributions(key) for model, key in zip(MODELS, (arm, mdm), strict=True)}
-    width = pipeline.get(arm).meta.n_neurons
+    width = lifecycle.get(arm).meta.n_neurons
     found = [
         Promoter((at, j), token, by_model, {m: float(strengths[m][at * width + j]) for m in MODELS})
         for (at, j, token), by_model in logits.items()
@@ -227,13 +227,13 @@ def similar_tokens(arm: str, mdm: str, text: str, most: int = 8) -> list[str]:
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _promoted_tokens(key: str) -> list[str]:
-    lists = pipeline.neurons(key, None, ("promoted",))["promoted"]
+    lists = read.neurons(key, None, ("promoted",))["promoted"]
     return [str(token) for token in pc.unique(pc.list_flatten(lists)).to_pylist()]
 
 
 def _prompt_activations(key: str, number: int, inputs: list[int], starts: list[int]) -> dict[int, NDArray[np.float64]]:
     """Activations at the first `starts[i]` tokens of each of `inputs`, joined, by neuron."""
-    rows = {(row["input"], row["neuron"]): row["activations"] for row in pipeline.layer_tokens(key, number).to_pylist()}
+    rows = {(row["input"], row["neuron"]): row["activations"] for row in read.layer_tokens(key, number).to_pylist()}
     return {
         j: np.concatenate([rows[one, j][:start] for one, start in zip(inputs, starts, strict=True)])
         for j in sorted({j for one, j in rows if one in inputs})

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
+from engine.circuits.edges import RankedEdges
 from engine.circuits.graph import Graph
-from engine.runs.pipeline import RankedEdges, ReadoutRow
+from engine.runs.rows import ReadoutRow
 from pages.figures import charts
 from pages.figures.charts import visible
 from pages.figures.palette import NAME

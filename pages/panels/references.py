@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.circuits import comparison
-from engine.runs import pipeline
+from engine.runs import read
 from engine.runs.records import Run
 from pages.figures import charts
 from pages.shared import cached_reads
@@ -54,7 +54,7 @@ def halves_tile(sides: Sides) -> Tile:
 
 def overlap_lines(sides: Sides, control: Run | None) -> list[charts.Curve]:
     """The curves of overlap over K: the pair and the control on all prompts, then the three on halves."""
-    arm, mdm, (a, b) = sides.arm, sides.mdm, pipeline.HALVES
+    arm, mdm, (a, b) = sides.arm, sides.mdm, read.HALVES
     found = cached_reads.overlap_curve(arm.run.key, mdm.run.key, arm.part, mdm.part)
     lines = [charts.curve("ARM with MDM", "pair", found)]
     if control and not mdm.run.spec.is_control and mdm.part in (TOTAL, *control.meta.parts):

@@ -10,8 +10,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from engine.files.csv_text import csv_of
-from engine.runs.pipeline import ExampleRow, TrajectoryStep
 from engine.runs.records import Run
+from engine.runs.rows import ExampleRow, TrajectoryStep
 from pages.figures import denoising as drawing
 from pages.figures.denoising import LensAt
 from pages.shared import cached_reads

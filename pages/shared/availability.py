@@ -11,7 +11,7 @@ import streamlit as st
 from engine.errors import UserError
 from engine.models import hub
 from engine.models.pairs import Pair, pairs, weights_id
-from engine.runs import device_plan, pipeline
+from engine.runs import device_plan, lifecycle
 from engine.runs.records import Run
 from engine.tasks import task_named
 from pages.shared.state import Question
@@ -35,7 +35,7 @@ def stored_questions(pair: str, task: str, runs: Sequence[Run]) -> list[Question
     return [
         question
         for question in map(Question.of, answered)
-        if all(pipeline.find(question.spec(m)) for m in ("arm", "mdm"))
+        if all(lifecycle.find(question.spec(m)) for m in ("arm", "mdm"))
     ]
 
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from engine import settings
 from engine.circuits import comparison as circuit
+from engine.circuits.edges import EdgeBlocks, EdgeTable, OverlapCurve, RankedEdges
 from engine.circuits.filters import Filters
 from engine.circuits.graph import Graph
 from engine.exchange import export
-from engine.runs import pipeline
+from engine.runs import lifecycle, read
 from engine.runs.jobs import JobQueue
-from engine.runs.pipeline import (
-    EdgeBlocks,
-    EdgeTable,
+from engine.runs.records import Run
+from engine.runs.rows import (
     ExampleRow,
     Head,
     KeptInput,
@@ -31,14 +31,11 @@ from engine.runs.pipeline import (
     NeuronDetail,
     NeuronTokens,
     NodeLens,
-    OverlapCurve,
-    RankedEdges,
     ReadoutRow,
     RoleAttention,
     StepAccuracy,
     TrajectoryStep,
 )
-from engine.runs.records import Run
 from engine.runs.spec import RunSpec
 
 PREFIXES = (5_000, 50_000, 2**31 - 1)  # edges read at once: the smallest that holds the circuit asked for
@@ -52,13 +49,13 @@ def job_queue() -> JobQueue:
 
 
 def found(spec: RunSpec) -> Run | None:
-    return pipeline.find(spec)
+    return lifecycle.find(spec)
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)
 def graph_of(key: str) -> Graph:
     """The architecture of a run."""
-    return pipeline.get(key).meta.graph
+    return lifecycle.get(key).meta.graph
 
 
 def edges(key: str, part: str, k: int) -> EdgeTable:
@@ -70,7 +67,7 @@ def edges(key: str, part: str, k: int) -> EdgeTable:
 @st.cache_resource(show_spinner=False, max_entries=48)
 def _prefix(key: str, part: str, size: int) -> EdgeTable:
     """Shared by all sessions as it is, so nobody may write to it."""
-    table = pipeline.edge_table(key, part, size)
+    table = read.edge_table(key, part, size)
     table.edge.flags.writeable = table.score.flags.writeable = False
     return table
 
@@ -80,14 +77,14 @@ def node_edges(key: str, part: str, node: int, outgoing: bool) -> RankedEdges:
     """The edges that leave or reach a node, with rank and score, by edge index."""
     graph = graph_of(key)
     ends = graph.edge_source if outgoing else graph.destination_node[graph.edge_destination]
-    found = pipeline.edges_among(key, part, np.flatnonzero(ends == node).astype(np.int32))
+    found = read.edges_among(key, part, np.flatnonzero(ends == node).astype(np.int32))
     order = np.argsort(found.edge)
     return RankedEdges(found.edge[order], found.rank[order], found.score[order])
 
 
 @st.cache_data(show_spinner=False, max_entries=128)
 def overlap_curve(key_a: str, key_b: str, part_a: str, part_b: str) -> OverlapCurve:
-    return pipeline.overlap_curve(key_a, key_b, part_a, part_b)
+    return read.overlap_curve(key_a, key_b, part_a, part_b)
 
 
 @st.cache_data(show_spinner=False, max_entries=1024)
@@ -104,7 +101,7 @@ def split_half(arm: Run, mdm: Run, k: int) -> circuit.SplitHalf | None:
 
 @st.cache_data(show_spinner=False, max_entries=1024)
 def _split_half(arm: str, mdm: str, k: int) -> circuit.SplitHalf:
-    of_arm, of_mdm = ([edges(key, part, k).edge for part in pipeline.HALVES] for key in (arm, mdm))
+    of_arm, of_mdm = ([edges(key, part, k).edge for part in read.HALVES] for key in (arm, mdm))
     return circuit.split_half((of_arm[0], of_arm[1]), (of_mdm[0], of_mdm[1]))
 
 
@@ -122,96 +119,96 @@ def layer_shares(key: str, part: str, k: int) -> NDArray[np.float64]:
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def readouts(key: str) -> list[ReadoutRow]:
-    return pipeline.readouts(key)
+    return read.readouts(key)
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
 def node_lens(key: str, readout: int, node: int) -> NodeLens:
-    return pipeline.node_lens(key, readout, node)
+    return read.node_lens(key, readout, node)
 
 
 @st.cache_data(show_spinner=False, max_entries=128)
 def residual_lens(key: str, readout: int) -> list[LayerLens]:
-    return pipeline.residual_lens(key, readout)
+    return read.residual_lens(key, readout)
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
 def edge_blocks(key: str) -> EdgeBlocks:
-    return pipeline.edge_blocks(key)
+    return read.edge_blocks(key)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def inputs(key: str) -> list[KeptInput]:
-    return pipeline.inputs(key)
+    return read.inputs(key)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def examples(key: str) -> list[ExampleRow]:
-    return pipeline.examples(key)
+    return read.examples(key)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def neuron_numbers(key: str, layer: int | None, columns: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Number columns of every neuron (of a layer), in order; lists become [neuron, entry]."""
-    table = pipeline.neurons(key, layer, columns)
+    table = read.neurons(key, layer, columns)
     return {name: _as_array(table[name]) for name in columns}
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
 def neuron(key: str, layer: int, neuron: int) -> Neuron:
-    return pipeline.neuron(key, layer, neuron)
+    return read.neuron(key, layer, neuron)
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
 def neuron_detail(key: str, layer: int, neuron: int) -> NeuronDetail | None:
-    return pipeline.neuron_detail(key, layer, neuron)
+    return read.neuron_detail(key, layer, neuron)
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
 def neuron_tokens(key: str, layer: int, neuron: int) -> list[NeuronTokens]:
-    return pipeline.neuron_tokens(key, layer, neuron)
+    return read.neuron_tokens(key, layer, neuron)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def activation_histograms(key: str) -> list[LayerHistogram]:
-    return pipeline.activation_histograms(key)
+    return read.activation_histograms(key)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)  # frozen, so that nobody can change what all sessions see
 def heads(key: str) -> list[Head]:
-    return pipeline.heads(key)
+    return read.heads(key)
 
 
 @st.cache_data(show_spinner=False, max_entries=256)
 def attention_roles(key: str, node: int) -> list[RoleAttention]:
-    return pipeline.attention_roles(key, node)
+    return read.attention_roles(key, node)
 
 
 @st.cache_data(show_spinner=False, max_entries=128)
 def attention_patterns(key: str, node: int) -> dict[int, NDArray[np.float32]]:
-    return pipeline.attention_patterns(key, node)
+    return read.attention_patterns(key, node)
 
 
 @st.cache_data(show_spinner=False, max_entries=256)
 def trajectories(key: str, sampler: str, example: int) -> list[TrajectoryStep]:
-    return pipeline.trajectories(key, sampler, example)
+    return read.trajectories(key, sampler, example)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def columns(key: str, table: str, example: int | None = None) -> dict[str, NDArray[Any]]:
     """Columns of `residual_norms`, `lens_layers`, `reveals` or (of an example) `position_lens` as arrays."""
-    read = {
-        "residual_norms": pipeline.residual_norms,
-        "lens_layers": pipeline.lens_layers,
-        "reveals": pipeline.reveals,
+    readers = {
+        "residual_norms": read.residual_norms,
+        "lens_layers": read.lens_layers,
+        "reveals": read.reveals,
     }
-    found = pipeline.position_lens(key, example) if example is not None else read[table](key)
+    found = read.position_lens(key, example) if example is not None else readers[table](key)
     return {name: _as_array(found[name]) for name in found.column_names}
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def accuracy_steps(key: str) -> list[StepAccuracy]:
-    return pipeline.accuracy_steps(key)
+    return read.accuracy_steps(key)
 
 
 @st.cache_data(show_spinner=False, max_entries=16)

@@ -9,7 +9,7 @@ import streamlit as st
 from engine.circuits.graph import Graph
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pair_named, pairs, same_weights
-from engine.runs import pipeline
+from engine.runs import lifecycle
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
@@ -83,7 +83,7 @@ def ask() -> Question:
     with columns[3]:
         chosen = widgets.settings_popover()
     if chosen["dtype"] == state.AUTO:
-        chosen["dtype"] = availability.dtype_of(known[pair], pipeline.list_runs())
+        chosen["dtype"] = availability.dtype_of(known[pair], lifecycle.list_runs())
     about = task_named(task)
     st.caption(widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"))
     question = Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
         return
     st.info(f"Not computed yet with these settings: {names} on {task}.", icon=":material/hourglass_empty:")
     offer_stored(asked)
-    obstacle = next(filter(None, map(pipeline.obstacle, missing)), None)
+    obstacle = next(filter(None, map(lifecycle.obstacle, missing)), None)
     if obstacle:
         say_why_not(pair, obstacle)
     control = asked.spec(CONTROL)
@@ -164,7 +164,7 @@ def offer_control(asked: Question, pair: Pair) -> None:
     if is_under_way([spec]):
         st.caption("The step-0 control is being computed.")
         return
-    obstacle = pipeline.obstacle(spec)
+    obstacle = lifecycle.obstacle(spec)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("The step-0 control, which this overlap is read against, is not computed yet.", width="content")
         st.button(
@@ -190,7 +190,7 @@ def say_why_not(pair: Pair, obstacle: str) -> None:
 
 def offer_stored(asked: Question) -> None:
     """Lead to what is stored about this pair and task with other settings."""
-    others = availability.stored_questions(asked.pair, asked.task, pipeline.list_runs())[:MOST_OTHERS]
+    others = availability.stored_questions(asked.pair, asked.task, lifecycle.list_runs())[:MOST_OTHERS]
     if others:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown("Stored with other settings:")

@@ -12,7 +12,7 @@ import streamlit as st
 
 from engine.errors import UserError
 from engine.models.pair import DTYPES
-from engine.runs import pipeline
+from engine.runs import lifecycle
 from engine.runs.records import Run, short_key
 from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
 from pages.figures import palette
@@ -44,7 +44,7 @@ def look() -> Palette:
 def user_errors() -> Iterator[None]:
     """Show what the user has to know as a sentence, and end the page there."""
     try:
-        said = pipeline.notice()
+        said = lifecycle.notice()
         if said:
             st.warning(plain(said))
         yield

@@ -17,12 +17,12 @@ from tests.fakes import register_fake_pair
 TIMEOUT = 30_000  # ms; a machine that does other things too is slow, not wrong
 
 SEED = """
-from engine.runs import pipeline
+from engine.runs import lifecycle
 from engine.runs.spec import RunSpec
 from tests.fakes import fake_compute
 for task in ("countdown", "ioi", "greater_than"):  # the last one is there to be deleted
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(task=task, model=model), compute=fake_compute)
+        lifecycle.run(RunSpec(task=task, model=model), compute=fake_compute)
 """
 
 

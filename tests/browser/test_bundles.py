@@ -16,11 +16,11 @@ ELSEWHERE = """
 import sys
 from pathlib import Path
 from engine.exchange import bundle
-from engine.runs import pipeline
+from engine.runs import lifecycle
 from engine.runs.spec import RunSpec
 from tests.fakes import fake_compute
 for model in ("arm", "mdm"):
-    pipeline.run(RunSpec(pair="mine", task="countdown", model=model, dtype="bfloat16"), compute=fake_compute)
+    lifecycle.run(RunSpec(pair="mine", task="countdown", model=model, dtype="bfloat16"), compute=fake_compute)
 bundle.write(Path(sys.argv[1]), "mine")
 """
 MEGABYTE = 2**20  # what the app takes of other uploads

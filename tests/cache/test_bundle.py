@@ -15,7 +15,7 @@ import pytest
 from cache import bundle
 from cache.bundle import BundleError, opened
 from cache.store import SORTED_BY, RunPart, RunRow, Store, StoreError
-from engine.runs.pipeline import ignore
+from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 

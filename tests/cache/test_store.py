@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from cache.store import EDGES, SORTED_BY, RunPart, RunRow, Store
-from engine.runs.pipeline import ignore
+from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.runs import pipeline
+from engine.runs import cache_connection
 from tests.fakes import register_fake_pair
 
 
@@ -17,4 +17,4 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "circuits.duckdb"))
     monkeypatch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(tmp_path / "pair")))
     yield tmp_path
-    pipeline.close()
+    cache_connection.close()

@@ -18,7 +18,7 @@ from engine.circuits import comparison
 from engine.errors import UserError
 from engine.models.light_tokenizer import words_of
 from engine.models.pairs import pair_named, pairs
-from engine.runs import pipeline
+from engine.runs import cache_connection, lifecycle, read
 from engine.runs.records import Run, RunTables, short_key
 from engine.runs.spec import RunSpec
 from engine.tasks import ProblemFile, own_prompts, task_named
@@ -43,7 +43,7 @@ def cli(*argv: str) -> subprocess.CompletedProcess[str]:
 
 def both(task: str = "ioi") -> tuple[Run, Run]:
     """The two runs of a pair; its control is computed too."""
-    arm, mdm, _ = (pipeline.run(RunSpec(n=4, task=task, model=m), compute=fake_compute) for m in MODELS)
+    arm, mdm, _ = (lifecycle.run(RunSpec(n=4, task=task, model=m), compute=fake_compute) for m in MODELS)
     return arm, mdm
 
 
@@ -51,7 +51,7 @@ def both(task: str = "ioi") -> tuple[Run, Run]:
 def test_compare_answers_from_the_cache_without_torch() -> None:
     arm, mdm = both()
     assert main(["compare", "--n", "4"]) == 0
-    pipeline.close()
+    cache_connection.close()
     said = cli("compare", "--n", "4")
     assert (said.returncode, said.stderr) == (0, "")
     assert short_key(arm.key) in said.stdout and short_key(mdm.key) in said.stdout
@@ -64,12 +64,12 @@ def test_compare_prints_what_the_arrays_say(capsys: pytest.CaptureFixture[str]) 
     printed = capsys.readouterr().out
     rows = [line.split() for line in printed.splitlines() if line.strip()[:1].isdecimal()]
     assert [row[0] for row in rows] == ["7", "300"]
-    control = pipeline.find(RunSpec(n=4, model="control"))
+    control = lifecycle.find(RunSpec(n=4, model="control"))
     assert control
     for k, overlap, beside, chance, half, half_arm, half_mdm, early_arm, early_mdm, ratio, ratio_0, *_ in rows:
         at, n = int(k), arm.meta.graph.n_edges
         tops = {
-            (run.key, part): set(pipeline.edge_table(run.key, part, at).edge.tolist())
+            (run.key, part): set(read.edge_table(run.key, part, at).edge.tolist())
             for run in (arm, mdm, control)
             for part in ("total", "half-a", "half-b")
         }
@@ -84,7 +84,7 @@ def test_compare_prints_what_the_arrays_say(capsys: pytest.CaptureFixture[str]) 
         assert float(half_arm) == pytest.approx(jaccard(tops[arm.key, "half-a"], tops[arm.key, "half-b"]), abs=6e-4)
         assert float(half_mdm) == pytest.approx(jaccard(tops[mdm.key, "half-a"], tops[mdm.key, "half-b"]), abs=6e-4)
         assert float(chance) == pytest.approx(at / (2 * n - at), abs=6e-5)
-        tables = [pipeline.edge_table(run.key, limit=at) for run in (arm, mdm, control)]
+        tables = [read.edge_table(run.key, limit=at) for run in (arm, mdm, control)]
         expected = comparison.compare(arm.meta.graph, tables[0], tables[1], at)
         at_step_0 = comparison.compare(arm.meta.graph, tables[0], tables[2], at)
         assert float(ratio_0) == pytest.approx(at_step_0.early_ratio, abs=6e-3)
@@ -98,7 +98,7 @@ def test_compare_prints_what_the_arrays_say(capsys: pytest.CaptureFixture[str]) 
         )
 
 
-def unable_compute(spec: RunSpec, on_progress: pipeline.OnProgress) -> RunTables:
+def unable_compute(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
     """A pair of which only the ARM can do the task."""
     tables = tiny_compute(spec, on_progress)
     return tables if spec.is_arm else replace(tables, meta=replace(tables.meta, accuracy=0.1))
@@ -110,7 +110,7 @@ def test_models_that_cannot_do_the_task_are_marked(capsys: pytest.CaptureFixture
     assert main(["compare", "--n", "4", "--k", "5", "--steps"], unable_compute) == 0
     said = capsys.readouterr().out.splitlines()
     for line in said:
-        if any(run.key in line for run in pipeline.list_runs()):
+        if any(run.key in line for run in lifecycle.list_runs()):
             assert (mark in line) == (" / arm / " not in line), line
     assert sum(mark in line for line in said) == 4  # MDM, control, two checkpoints
     assert main(["list"]) == 0
@@ -125,12 +125,12 @@ def test_a_comparison_can_go_without_its_control(capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     (row,) = [line.split() for line in printed.splitlines() if line.strip().startswith("5 ")]
     assert row[2] == row[10] == "none" and "control: left out (--no-control)" in printed
-    assert {run.spec.model for run in pipeline.list_runs()} == {"arm", "mdm"}
+    assert {run.spec.model for run in lifecycle.list_runs()} == {"arm", "mdm"}
 
 
 @pytest.mark.usefixtures("workspace")
 def test_a_control_that_cannot_be_computed_does_not_hide_the_others(capsys: pytest.CaptureFixture[str]) -> None:
-    def refused(spec: RunSpec, on_progress: pipeline.OnProgress) -> RunTables:
+    def refused(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
         if spec.is_control:
             raise UserError("The ARM has no row for the mask.")
         return tiny_compute(spec, on_progress)
@@ -138,17 +138,17 @@ def test_a_control_that_cannot_be_computed_does_not_hide_the_others(capsys: pyte
     assert main(["compare", "--n", "4", "--k", "5"], refused) == 0
     printed = capsys.readouterr().out
     assert "control: not computed: The ARM has no row for the mask." in printed
-    assert {run.spec.model for run in pipeline.list_runs()} == {"arm", "mdm"}
+    assert {run.spec.model for run in lifecycle.list_runs()} == {"arm", "mdm"}
 
 
 @pytest.mark.usefixtures("workspace")
 def test_compare_follows_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--n", "4", "--k", "50", "--steps"], fake_compute) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert {run.spec.model for run in pipeline.list_runs()} == {"arm", "mdm", "control", "step:0", "step:100"}
-    arm, late = (pipeline.find(RunSpec(n=4, model=model)) for model in ("arm", "step:100"))
+    assert {run.spec.model for run in lifecycle.list_runs()} == {"arm", "mdm", "control", "step:0", "step:100"}
+    arm, late = (lifecycle.find(RunSpec(n=4, model=model)) for model in ("arm", "step:100"))
     assert arm and late
-    shared = len(np.intersect1d(*(pipeline.edge_table(run.key, limit=50).edge for run in (arm, late))))
+    shared = len(np.intersect1d(*(read.edge_table(run.key, limit=50).edge for run in (arm, late))))
     assert lines[-1].split()[:2] == ["100", f"{shared / (100 - shared):.3f}"] and short_key(late.key) in lines[-1]
 
 
@@ -160,7 +160,7 @@ def test_one_example_has_no_halves_to_compare(capsys: pytest.CaptureFixture[str]
     assert [row[4:7] for row in rows if row[0] in ("5", "50")] == [["none"] * 3] * 2
     assert "half: none, as there are no halves of a single example" in printed
     assert [row.count("none)") for row in rows if row[0] in ("0", "100")] == [2, 2]
-    arm = pipeline.find(RunSpec(n=1, model="arm"))
+    arm = lifecycle.find(RunSpec(n=1, model="arm"))
     assert arm and main(["export", arm.key, "--part", "half-b"]) == 2
     assert "is of one example, so that it has no second half" in capsys.readouterr().err
 
@@ -173,27 +173,27 @@ def test_a_metric_without_a_gradient_where_the_method_looks_is_refused(
     assert main([command, "--method", "eap", "--metric", "kl"], fake_compute) == 2
     said = capsys.readouterr().err
     assert "eap takes gradients at the clean input only" in said and "Choose the method eap-ig" in said
-    assert pipeline.list_runs() == []
+    assert lifecycle.list_runs() == []
 
 
 @pytest.mark.usefixtures("workspace")
 def test_run_computes_and_list_shows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--task", "sudoku", "--n", "3", "--model", "arm,step:100"], tiny_compute) == 0
     printed = capsys.readouterr().out
-    assert [run.spec for run in pipeline.list_runs()] == [
+    assert [run.spec for run in lifecycle.list_runs()] == [
         RunSpec(task="sudoku", n=3, model=model) for model in ("step:100", "arm")
     ]
     assert main(["list"]) == 0
     listed = capsys.readouterr().out
-    for run in pipeline.list_runs():
+    for run in lifecycle.list_runs():
         assert short_key(run.key) in printed and short_key(run.key) in listed and run.created in listed
 
 
 @pytest.mark.usefixtures("workspace")
 @pytest.mark.parametrize("command", ["run", "compare", "list"])
 def test_what_is_to_be_said_of_a_run_stands_below_it(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    pipeline.run(RunSpec(n=4, model="arm"), compute=tiny_compute)
-    mdm = pipeline.run(RunSpec(n=4), compute=remarked_compute)
+    lifecycle.run(RunSpec(n=4, model="arm"), compute=tiny_compute)
+    mdm = lifecycle.run(RunSpec(n=4), compute=remarked_compute)
     assert main([command, *(["--n", "4"] if command != "list" else []), *(["--k", "5"] * (command == "compare"))]) == 0
     lines = capsys.readouterr().out.splitlines()
     (place,) = (number for number, line in enumerate(lines) if short_key(mdm.key) in line)
@@ -202,12 +202,12 @@ def test_what_is_to_be_said_of_a_run_stands_below_it(command: str, capsys: pytes
 
 
 def test_export_writes_what_filters_leave(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = pipeline.run(RunSpec(n=4, model="arm"), compute=tiny_compute)
+    run = lifecycle.run(RunSpec(n=4, model="arm"), compute=tiny_compute)
     out = workspace / "out.csv"
     flags = ["--sign", "negative", "--kinds", "q,mlp,logits", "--prune"]
     assert main(["export", run.key, "--format", "csv", "--k", "12", "--out", str(out), *flags]) == 0
     rows = list(csv.DictReader(io.StringIO(out.read_text())))
-    table = pipeline.edge_table(run.key, limit=12)
+    table = read.edge_table(run.key, limit=12)
     kept = comparison.prune(run.meta.graph, table.edge)
     wanted = []
     for edge, score, alive in zip(table.edge.tolist(), table.score.tolist(), kept.tolist(), strict=True):
@@ -221,7 +221,7 @@ def test_export_writes_what_filters_leave(workspace: Path, capsys: pytest.Captur
 
 @pytest.mark.parametrize("format", ["json", "graphml", "parquet", "csv"])
 def test_export_writes_the_file(workspace: Path, format: str) -> None:
-    run = pipeline.run(RunSpec(n=4), compute=tiny_compute)
+    run = lifecycle.run(RunSpec(n=4), compute=tiny_compute)
     out = workspace / f"circuit.{format}"
     assert main(["export", run.key, "--format", format, "--k", "9", "--out", str(out)]) == 0
     assert out.stat().st_size > 100
@@ -271,12 +271,12 @@ def test_bad_flags_are_refused_before_torch_is_imported() -> None:
 def test_a_size_beyond_the_graph_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--n", "4", "--k", "50,99999"], tiny_compute) == 2
     assert "--k has 99999, but this circuit has 3628 edges" in capsys.readouterr().err  # as the config tells
-    assert pipeline.list_runs() == []
+    assert lifecycle.list_runs() == []
 
 
 @pytest.mark.usefixtures("workspace")
 def test_doctor_says_what_there_is(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pipeline.run(RunSpec(n=4), compute=tiny_compute)
+    lifecycle.run(RunSpec(n=4), compute=tiny_compute)
     (workspace / "pair" / "mdm" / "model.safetensors").unlink()
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
@@ -313,7 +313,7 @@ def test_own_prompts_are_run_compared_and_found_again(tmp_path: Path, capsys: py
     assert main(["run", "--prompts", str(tmp_path / "two rows.csv")], tiny_compute) == 0
     (kept,) = own_prompts.saved_sets()
     assert (kept.title, kept.pair, len(kept.rows)) == ("two rows", "embedded", 2)
-    assert {(run.spec.model, run.spec.task, run.spec.n) for run in pipeline.list_runs()} == {
+    assert {(run.spec.model, run.spec.task, run.spec.n) for run in lifecycle.list_runs()} == {
         (model, kept.name, 2) for model in ("arm", "mdm")
     }
     for asked in (
@@ -324,13 +324,13 @@ def test_own_prompts_are_run_compared_and_found_again(tmp_path: Path, capsys: py
         capsys.readouterr()
         assert main(["compare", "--k", "7", "--no-control", *asked]) == 0  # from the cache: nothing computes here
         assert capsys.readouterr().out.startswith("Embedded pair on two rows: eap-ig with 5 points, logit_diff, n = 2")
-    assert len(pipeline.list_runs()) == 2
+    assert len(lifecycle.list_runs()) == 2
 
 
 def test_one_row_is_a_run(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("\n".join(ROWS.splitlines()[:2]))
     assert main(["run", "--prompts", str(tmp_path / "one.csv"), "--model", "arm"], tiny_compute) == 0
-    assert [run.spec.n for run in pipeline.list_runs()] == [1]
+    assert [run.spec.n for run in lifecycle.list_runs()] == [1]
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_bad_prompts_are_the_pages_sentences_and_nothing_is_saved(
         file.write_text(content)
     assert main(["run", "--prompts", str(file), *flags], tiny_compute) == 2
     assert capsys.readouterr().err == f"error: {said.format(file=file)}\n"
-    assert own_prompts.saved_sets() == [] and pipeline.list_runs() == []
+    assert own_prompts.saved_sets() == [] and lifecycle.list_runs() == []
 
 
 OPPOSED = "to Mary and,to John and,Mary,John\n"
@@ -372,7 +372,7 @@ def test_rows_that_contradict_each_other_are_refused_by_their_numbers(
     (tmp_path / "rows.csv").write_text(ROWS + OPPOSED)
     assert main(["run", "--prompts", str(tmp_path / "rows.csv")], tiny_compute) == 2
     assert capsys.readouterr().err.startswith("error: Row 4: It contradicts row 2: after the same clean prompt")
-    assert own_prompts.saved_sets() == [] and pipeline.list_runs() == []
+    assert own_prompts.saved_sets() == [] and lifecycle.list_runs() == []
 
 
 def test_the_first_rows_of_a_file_are_taken_and_repeats_count_once(
@@ -383,7 +383,7 @@ def test_the_first_rows_of_a_file_are_taken_and_repeats_count_once(
     assert main(["run", "--prompts", str(tmp_path / "rows.csv"), "--n", "4", "--model", "arm"], tiny_compute) == 0
     said = capsys.readouterr()
     assert said.err == "Rows that say the same as another count once: 3 (as 2), 4 (as 2).\n"
-    assert " n=2 " in said.out and [run.spec.n for run in pipeline.list_runs()] == [2]
+    assert " n=2 " in said.out and [run.spec.n for run in lifecycle.list_runs()] == [2]
     (kept,) = own_prompts.saved_sets()
     assert (len(kept), kept.repeated, kept.title) == (2, 2, "rows, first 4 rows")
     assert kept.blurb.endswith("2 more rows said the same as others: each counts once.")

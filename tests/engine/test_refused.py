@@ -15,7 +15,7 @@ import pytest
 from engine.__main__ import main
 from engine.errors import UserError
 from engine.models.pairs import pair_named
-from engine.runs import pipeline
+from engine.runs import cache_connection, lifecycle
 from engine.runs.records import RunTables
 from engine.runs.spec import LARGEST_SEED, RunSpec
 from engine.tasks import own_prompts
@@ -47,7 +47,7 @@ def listing(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): b"" if path.is_dir() else path.read_bytes() for path in found}
 
 
-def refused(argv: list[str], capsys: pytest.CaptureFixture[str], compute: pipeline.Compute = tiny_compute) -> str:
+def refused(argv: list[str], capsys: pytest.CaptureFixture[str], compute: lifecycle.Compute = tiny_compute) -> str:
     """What a command says that ends with exit code 2."""
     capsys.readouterr()
     try:
@@ -152,7 +152,7 @@ def test_a_sentence_and_nothing_left_behind(
     before = listing(place)
     assert said in refused([word.replace("{place}", str(place)) for word in argv], capsys)
     assert listing(place) == before
-    assert pipeline.list_runs() == []
+    assert lifecycle.list_runs() == []
 
 
 NEEDED = {"pair": TWO, "prompts": PROMPTS, "both": [*TWO, *PROMPTS], "problems": PROBLEMS}
@@ -163,7 +163,7 @@ NEEDED = {"pair": TWO, "prompts": PROMPTS, "both": [*TWO, *PROMPTS], "problems":
 def test_a_run_that_cannot_be_computed_leaves_nothing(
     place: Path, flags: list[str], command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(spec: RunSpec, on_progress: pipeline.OnProgress) -> RunTables:
+    def broken(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
         raise UserError("It does not load.")
 
     before = listing(place)
@@ -173,7 +173,7 @@ def test_a_run_that_cannot_be_computed_leaves_nothing(
 
 
 def test_what_a_run_needs_stays_when_a_later_one_fails(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def only_the_arm(spec: RunSpec, on_progress: pipeline.OnProgress) -> RunTables:
+    def only_the_arm(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
         if spec.model != "arm":
             raise UserError("It does not load.")
         return tiny_compute(spec, on_progress)
@@ -181,13 +181,13 @@ def test_what_a_run_needs_stays_when_a_later_one_fails(place: Path, capsys: pyte
     for command in (["compare", "--k", "7"], ["run"]):
         assert "It does not load" in refused([*command, "--prompts", f"{place}/rows.csv"], capsys, only_the_arm)
         (kept,) = own_prompts.saved_sets()
-        assert [run.spec.task for run in pipeline.list_runs()] == [kept.name]
+        assert [run.spec.task for run in lifecycle.list_runs()] == [kept.name]
 
 
 def test_prompts_that_were_there_keep_their_title(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--prompts", f"{place}/rows.csv", "--model", "arm"], tiny_compute) == 0
-    (pipeline_run,) = pipeline.list_runs()
-    pipeline.delete(pipeline_run.key)
+    (pipeline_run,) = lifecycle.list_runs()
+    lifecycle.delete(pipeline_run.key)
     (place / "rows.csv").rename(place / "other.csv")
     before = listing(place)
     refused(["compare", "--prompts", f"{place}/other.csv", "--k", "99999999"], capsys)
@@ -206,14 +206,14 @@ def test_doctor_keeps_nothing(place: Path, flags: list[str], capsys: pytest.Capt
 
 @pytest.mark.usefixtures("workspace")
 def test_sizes_are_refused_before_computing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def never(spec: RunSpec, on_progress: pipeline.OnProgress) -> RunTables:
+    def never(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
         raise AssertionError("computed")
 
     config = '{"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 8, "vocab_size": 99}'
     (workspace / "pair" / "arm" / "config.json").write_text(config)
     said = refused(["compare", "--n", "4", "--k", "7,47"], capsys, never)
     assert said == "error: --k has 47, but this circuit has 46 edges. Choose at most that."
-    run = pipeline.run(RunSpec(n=4), compute=tiny_compute)
+    run = lifecycle.run(RunSpec(n=4), compute=tiny_compute)
     assert "--k has 47" in refused(["export", run.key, "--k", "47", "--out", str(workspace / "x.json")], capsys)
     assert not (workspace / "x.json").exists()
 
@@ -223,7 +223,7 @@ def test_the_same_word_twice_is_meant_once(capsys: pytest.CaptureFixture[str]) -
     asked = ["run", "--n", "2", "--model", " arm, arm ,step:000100,step:100, step:0"]
     assert main(asked, tiny_compute) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
-    assert sorted(run.spec.model for run in pipeline.list_runs()) == ["arm", "step:0", "step:100"]
+    assert sorted(run.spec.model for run in lifecycle.list_runs()) == ["arm", "step:0", "step:100"]
     assert main(["compare", "--n", "2", "--k", " 7, 7,5 ,007"], tiny_compute) == 0
     rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()[:1].isdecimal()]
     assert rows == ["7", "5"]
@@ -231,7 +231,7 @@ def test_the_same_word_twice_is_meant_once(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.usefixtures("workspace")
 def test_a_key_may_be_shortened(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = [pipeline.run(RunSpec(n=2, seed=seed), compute=tiny_compute) for seed in range(20)]
+    runs = [lifecycle.run(RunSpec(n=2, seed=seed), compute=tiny_compute) for seed in range(20)]
     run = runs[0]
     for number, text in enumerate((run.key, run.key[:10], run.key[:10].upper())):
         assert main(["export", text, "--k", "5", "--out", str(workspace / f"{number}.json")]) == 0
@@ -246,7 +246,7 @@ def test_a_key_may_be_shortened(workspace: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("name", ["a b.json", "ä€.json", "-x.json", "'\"$(x).json", "x.json."])
 @pytest.mark.usefixtures("workspace")
 def test_odd_names_are_only_names(workspace: Path, name: str) -> None:
-    run = pipeline.run(RunSpec(n=2), compute=tiny_compute)
+    run = lifecycle.run(RunSpec(n=2), compute=tiny_compute)
     assert main(["export", run.key, "--k", "5", f"--out={workspace / name}"]) == 0
     assert (workspace / name).stat().st_size > 100
     assert main(["countdown", f"{workspace / name}.jsonl", "--n", "2"]) == 0
@@ -293,8 +293,8 @@ def test_an_interrupted_command_leaves_nothing(place: Path, number: signal.Signa
     ids=["closed", "full"],
 )
 def test_a_stream_that_takes_no_more_is_no_traceback(place: Path, command: str, code: str, expected: int) -> None:
-    pipeline.run(RunSpec(n=2), compute=tiny_compute)
-    pipeline.close()
+    lifecycle.run(RunSpec(n=2), compute=tiny_compute)
+    cache_connection.close()
     process = run_alone(place, command, code=code)
     _, said = process.communicate(timeout=60)
     assert b"Traceback" not in said and b"Exception ignored" not in said

@@ -9,7 +9,7 @@ import pytest
 
 from engine import settings
 from engine.__main__ import main
-from engine.runs import pipeline
+from engine.runs import cache_connection
 
 COMMANDS = {
     "list": ["list"],
@@ -101,7 +101,7 @@ def refused(
     assert ("CIRCUITS_DB" in said) if variable == "CIRCUITS_DB" else ("pairs file" in said or variable in said)
     assert tree(folder) == before
     monkeypatch.delenv(variable)
-    pipeline.close()
+    cache_connection.close()
 
 
 def test_what_the_cache_cannot_be_is_told_by_doctor_with_all_the_rest(

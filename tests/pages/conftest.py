@@ -12,7 +12,7 @@ import pytest
 import streamlit as st
 from streamlit.components.v2 import manifest_scanner
 
-from engine.runs import pipeline
+from engine.runs import cache_connection, lifecycle
 from engine.runs.jobs import JobQueue
 from engine.runs.spec import RunSpec
 from pages.shared import cached_reads
@@ -49,10 +49,10 @@ def seeded_file(pair_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     before = {name: os.environ.get(name) for name in ("CIRCUITS_DB", "CIRCUITS_PAIRS")}
     os.environ.update({"CIRCUITS_DB": str(file), "CIRCUITS_PAIRS": str(pair_file)})
     for model in MODELS:
-        pipeline.run(RunSpec(model=model, task="ioi"), compute=fake_compute)
+        lifecycle.run(RunSpec(model=model, task="ioi"), compute=fake_compute)
     for model in MODELS[:3]:
-        pipeline.run(RunSpec(model=model, task="countdown"), compute=fake_compute)
-    pipeline.close()
+        lifecycle.run(RunSpec(model=model, task="countdown"), compute=fake_compute)
+    cache_connection.close()
     for name, value in before.items():
         if value is None:
             del os.environ[name]

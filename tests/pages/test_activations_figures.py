@@ -8,7 +8,7 @@ import pytest
 
 from engine.circuits.intervals import BandContrast, Bands, mean_contrast
 from engine.inspection import bins
-from engine.runs.pipeline import LayerHistogram
+from engine.runs.rows import LayerHistogram
 from pages.figures import activations as drawing
 from pages.figures import palette
 

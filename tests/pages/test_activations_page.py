@@ -21,7 +21,7 @@ from engine.circuits.graph import Graph
 from engine.circuits.intervals import Scored
 from engine.inspection import bins
 from engine.models.pairs import pair_named
-from engine.runs import pipeline
+from engine.runs import lifecycle, read
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, Run, RunTables
 from engine.runs.spec import RunSpec
@@ -37,7 +37,7 @@ K = 100
 
 
 def runs(task: str = "ioi", mdm: str = "mdm") -> tuple[Run, Run]:
-    found = [pipeline.find(RunSpec(task=task, model=model)) for model in ("arm", mdm)]
+    found = [lifecycle.find(RunSpec(task=task, model=model)) for model in ("arm", mdm)]
     assert found[0] and found[1]
     return found[0], found[1]
 
@@ -99,9 +99,9 @@ def test_early_shares_and_their_ratio_are_the_engines(boundary: int) -> None:
     arm, mdm = runs()
     sides = []
     for run in (arm, mdm):
-        table = pipeline.edge_table(run.key, limit=K)
-        sides.append(Scored(table.edge, table.score, pipeline.edge_blocks(run.key)))
-    at = comparison.compare(arm.meta.graph, *(pipeline.edge_table(run.key, limit=K) for run in (arm, mdm)), K, boundary)
+        table = read.edge_table(run.key, limit=K)
+        sides.append(Scored(table.edge, table.score, read.edge_blocks(run.key)))
+    at = comparison.compare(arm.meta.graph, *(read.edge_table(run.key, limit=K) for run in (arm, mdm)), K, boundary)
     ratio = intervals.specialisation(arm.meta.graph, sides[0], sides[1], 64, boundary).early_ratio
     assert ratio.value == pytest.approx(at.early_ratio, rel=1e-5)
     said = f"Ratio MDM / ARM: {at.early_ratio:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
@@ -122,7 +122,7 @@ def test_the_early_boundary_is_a_third_unless_it_is_moved() -> None:
 def test_a_layer_shows_the_neurons_with_the_largest_attribution_of_both_models() -> None:
     page = app("activations", layer="3")
     for run, listed in zip(runs(), tables(page), strict=True):
-        table = pipeline.neurons(run.key, 3, ("neuron", "attribution")).to_pylist()
+        table = read.neurons(run.key, 3, ("neuron", "attribution")).to_pylist()
         expected = sorted(table, key=lambda row: -abs(row["attribution"]))[:10]
         assert listed == [row["neuron"] for row in expected]
     assert "Layer 3: the neurons that matter most" in texts(page)
@@ -134,7 +134,7 @@ def test_a_layer_shows_the_neurons_with_the_largest_attribution_of_both_models()
 def test_a_bin_shows_the_neurons_with_the_most_activations_in_it() -> None:
     page = app("activations", layer="3", bin=bins.label(18))
     for run, listed in zip(runs(), tables(page), strict=True):
-        counts = [row["counts"][18] for row in pipeline.neurons(run.key, 3, ("counts",)).to_pylist()]
+        counts = [row["counts"][18] for row in read.neurons(run.key, 3, ("counts",)).to_pylist()]
         assert sorted((counts[neuron] for neuron in listed), reverse=True) == sorted(counts, reverse=True)[:10]
         assert counts[listed[0]] == max(counts)
     assert "over all tokens of all inputs" in texts(page)
@@ -159,7 +159,7 @@ def test_the_histogram_is_that_of_layer_and_region(region: str) -> None:
     target = next(trace for trace in drawn(page)[1]["data"] if trace["name"] == TARGETS)
     middle = next(said for said in target["text"] if said.startswith(bins.label(20)))
     for run, name in zip(runs(), ("ARM", "MDM"), strict=True):
-        (row,) = [r for r in pipeline.activation_histograms(run.key) if (r.layer, r.region) == (2, region)]
+        (row,) = [r for r in read.activation_histograms(run.key) if (r.layer, r.region) == (2, region)]
         assert f"{name} {row.n:,}" in texts(page)
         assert f"{name} {row.active:.1%}" in texts(page)
         assert f"{name}: {row.counts[20]:,} (" in middle
@@ -170,7 +170,7 @@ def test_norms_of_heads_are_those_of_the_region() -> None:
     for region in ("prompt", "readout"):
         page = app("activations", region=region)
         arm = runs()[0]
-        heads = sorted(pipeline.heads(arm.key), key=lambda head: head.node)
+        heads = sorted(read.heads(arm.key), key=lambda head: head.node)
         expected = np.array([getattr(head, f"norm_{region}") for head in heads]).reshape(6, 8)
         assert f"at {region} tokens, in the same colours" in texts(page)
         assert np.allclose(_numbers(drawn(page)[4]["data"][0]["customdata"]), expected)
@@ -178,7 +178,7 @@ def test_norms_of_heads_are_those_of_the_region() -> None:
 
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_norms_of_the_residual_stand_at_their_position() -> None:
-    table = pipeline.residual_norms(runs()[1].key).to_pylist()
+    table = read.residual_norms(runs()[1].key).to_pylist()
     heat = drawn(app("activations"))[3]["data"][1]
     seen, offsets = _numbers(heat["customdata"]), list(_numbers(heat["x"]))
     for row in table:
@@ -189,16 +189,16 @@ def test_norms_of_the_residual_stand_at_their_position() -> None:
 def test_the_table_tells_how_specialised_both_are_and_the_difference() -> None:
     page = app("activations", task="countdown", k=str(K))
     arm, mdm = runs("countdown")
-    at = comparison.compare(arm.meta.graph, *(pipeline.edge_table(run.key, limit=K) for run in (arm, mdm)), K)
+    at = comparison.compare(arm.meta.graph, *(read.edge_table(run.key, limit=K) for run in (arm, mdm)), K)
     rows = spread(page)
     number = rows[f"Circuit at K = {K}: effective components"]
     assert number["ARM"].startswith(f"{at.arm.effective_number:.1f} (")
     assert number["MDM"].startswith(f"{at.mdm.effective_number:.1f} (")
     assert number["ARM - MDM"].startswith(f"{at.arm.effective_number - at.mdm.effective_number:.1f} (")
-    table = pipeline.neurons(arm.key, None, ("attribution", "half_a", "half_b")).to_pydict()
+    table = read.neurons(arm.key, None, ("attribution", "half_a", "half_b")).to_pydict()
     values = [comparison.gini(np.abs(table[name])) for name in ("attribution", "half_a", "half_b")]
     assert rows["MLP neurons: Gini"]["ARM"] == f"{values[0]:.3f} ({values[1]:.3f} / {values[2]:.3f})"
-    lens = [np.mean(pipeline.lens_layers(run.key)["residual_entropy"].to_pylist()) for run in (arm, mdm)]
+    lens = [np.mean(read.lens_layers(run.key)["residual_entropy"].to_pylist()) for run in (arm, mdm)]
     told = rows["Residual lens: entropy, nats"]["ARM - MDM"]
     value, low, high = (float(part) for part in re.findall(r"-?\d+\.\d+", told))
     assert value == pytest.approx(lens[0] - lens[1], abs=6e-4)
@@ -208,7 +208,7 @@ def test_the_table_tells_how_specialised_both_are_and_the_difference() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_lens_by_layer_is_the_mean_over_examples() -> None:
     page = app("activations", measure="Components: top-1")
-    expected = np.array(pipeline.lens_layers(runs()[1].key)["node_top"].to_pylist()).reshape(64, 6).mean(0)
+    expected = np.array(read.lens_layers(runs()[1].key)["node_top"].to_pylist()).reshape(64, 6).mean(0)
     line = next(trace for trace in drawn(page)[5]["data"] if trace["name"] == "MDM")
     assert np.allclose(_numbers(line["y"]), expected)
     assert any(trace["name"] == "ARM - MDM, 95 % interval" for trace in drawn(page)[5]["data"])
@@ -217,7 +217,7 @@ def test_the_lens_by_layer_is_the_mean_over_examples() -> None:
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_few_examples_have_numbers_and_no_intervals() -> None:
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(model=model, n=4), compute=fake_compute)
+        lifecycle.run(RunSpec(model=model, n=4), compute=fake_compute)
     page = app("activations", n="4")
     assert "No intervals from 4 examples: choose 8 or more in Settings." in texts(page)
     assert re.search(r"Ratio MDM / ARM: \d+\.\d\d\*", texts(page))
@@ -232,7 +232,7 @@ def test_a_circuit_beyond_what_is_resampled_says_so() -> None:
         return made
 
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(model=model, seed=23), compute=short)
+        lifecycle.run(RunSpec(model=model, seed=23), compute=short)
     assert "Only the 150 strongest edges are resampled" in texts(app("activations", seed="23", k="200"))
     assert "are resampled" not in texts(app("activations", seed="23", k="100"))
 
@@ -248,7 +248,7 @@ def test_a_region_without_tokens_is_a_sentence() -> None:
         return made
 
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(model=model, seed=21), compute=without_answers)
+        lifecycle.run(RunSpec(model=model, seed=21), compute=without_answers)
     assert "no tokens of the kind “answer”" in texts(app("activations", seed="21", region="answer"))
     assert "no tokens of the kind" not in texts(app("activations", seed="21", region="prompt"))
 
@@ -259,7 +259,7 @@ def test_a_model_of_one_layer_has_a_page_too() -> None:
         return fake_compute(spec, on_progress, Graph(1, 2))
 
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(model=model, seed=24), compute=flat)
+        lifecycle.run(RunSpec(model=model, seed=24), compute=flat)
     page = app("activations", seed="24")
     assert "(first 1 of 1 layers): ARM 100.0%" in texts(page)
 
@@ -292,14 +292,14 @@ def test_every_download_has_its_rows() -> None:
     }
     offered = {str(button.key).removeprefix("download ") for button in page.get("download_button")}
     assert offered == {*made, "specialisation"}
-    norms = sum(pipeline.residual_norms(run.key).num_rows for run in runs())
+    norms = sum(read.residual_norms(run.key).num_rows for run in runs())
     assert [len(rows) for rows in made.values()] == [6, 2 * 6 * 3, norms, 6 * 8, 4 * 3 * 6]
     for rows in made.values():
-        read = list(csv.DictReader(io.StringIO(files.as_csv(rows).decode())))
-        assert [list(row.values()) for row in read] == [
+        written = list(csv.DictReader(io.StringIO(files.as_csv(rows).decode())))
+        assert [list(row.values()) for row in written] == [
             ["" if value is None else str(value) for value in row.values()] for row in rows
         ]
-    (row,) = [row for row in pipeline.activation_histograms(runs()[1].key) if (row.layer, row.region) == (2, "answer")]
+    (row,) = [row for row in read.activation_histograms(runs()[1].key) if (row.layer, row.region) == (2, "answer")]
     (found,) = [r for r in made["histograms"] if (r["model"], r["layer"], r["region"]) == ("mdm", 2, "answer")]
     assert tuple(found[f"from {edge:.6g}"] for edge in bins.EDGES[:-1]) == row.counts
 
@@ -340,7 +340,7 @@ def test_numbers_that_are_none_are_called_so() -> None:
         return found
 
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(model=model, task="sudoku"), compute=empty)  # a key that nothing else is stored under
+        lifecycle.run(RunSpec(model=model, task="sudoku"), compute=empty)  # a key that nothing else is stored under
     page = app("activations", task="sudoku")
     said = texts(page)
     assert "Excess kurtosis: ARM none, as nothing varies, MDM none, as nothing varies." in said.replace("**", "")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.runs.pipeline import Head, KeptInput, RoleAttention
+from engine.runs.rows import Head, KeptInput, RoleAttention
 from pages.figures import attention as drawing
 from pages.figures import palette
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs import pipeline
+from engine.runs import lifecycle, read
 from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
 from pages.figures.attention import CLEAR, verdict
@@ -24,12 +24,12 @@ NODE = GRAPH.head(2, 3)
 
 
 def panel(task: str, node: int, n: int, example: int | None) -> None:
-    from engine.runs import pipeline
+    from engine.runs import lifecycle
     from engine.runs.spec import RunSpec
     from pages.panels.attention import attention_panel
     from pages.shared.sides import Side, Sides
 
-    arm, mdm = (pipeline.find(RunSpec(task=task, model=model, n=n)) for model in ("arm", "mdm"))
+    arm, mdm = (lifecycle.find(RunSpec(task=task, model=model, n=n)) for model in ("arm", "mdm"))
     sides = Sides(arm.meta.graph, 50, Side("arm", arm, "total"), Side("mdm", mdm, "total"))
     attention_panel(sides, node, example)
 
@@ -41,7 +41,7 @@ def opened(task: str = "countdown", node: int = NODE, n: int = 64, example: int 
 
 
 def key(model: str, task: str = "countdown") -> str:
-    run = pipeline.find(RunSpec(task=task, model=model))
+    run = lifecycle.find(RunSpec(task=task, model=model))
     assert run
     return run.key
 
@@ -63,8 +63,8 @@ def matrix(data: object) -> np.ndarray:
 def test_both_models_patterns_are_those_of_the_first_kept_input(task: str) -> None:
     arm, mdm = patterns(opened(task))
     for model, shown in (("arm", arm), ("mdm", mdm)):
-        first = next(kept for kept in pipeline.inputs(key(model, task)) if kept.example == 0)
-        assert shown == pytest.approx(pipeline.attention_patterns(key(model, task), NODE)[first.input])
+        first = next(kept for kept in read.inputs(key(model, task)) if kept.example == 0)
+        assert shown == pytest.approx(read.attention_patterns(key(model, task), NODE)[first.input])
         assert shown.sum(1) == pytest.approx(np.ones(len(shown)), abs=0.1)
     assert np.triu(arm, 1).sum() == 0
     assert np.triu(mdm, 1).sum() > 0
@@ -74,20 +74,20 @@ def test_both_models_patterns_are_those_of_the_first_kept_input(task: str) -> No
 def test_another_step_of_the_mdm_shows_its_pattern_and_leaves_the_arms() -> None:
     page = opened()
     before = patterns(page)
-    kept = [one for one in pipeline.inputs(key("mdm")) if one.example == 0]
+    kept = [one for one in read.inputs(key("mdm")) if one.example == 0]
     assert page.selectbox(key=state.INPUT_STEP).options == [one.part for one in kept]
     page.selectbox(key=state.INPUT_STEP).set_value(kept[-1].part).run()
     after = patterns(page)
     assert np.array_equal(before[0], after[0])
-    assert after[1] == pytest.approx(pipeline.attention_patterns(key("mdm"), NODE)[kept[-1].input])
+    assert after[1] == pytest.approx(read.attention_patterns(key("mdm"), NODE)[kept[-1].input])
     assert f"MDM at {kept[-1].part}" in texts(page)
 
 
 @pytest.mark.usefixtures("seeded")
 def test_another_example_shows_other_patterns() -> None:
     page = opened(example=1)
-    kept = next(one for one in pipeline.inputs(key("arm")) if one.example == 1)
-    assert patterns(page)[0] == pytest.approx(pipeline.attention_patterns(key("arm"), NODE)[kept.input])
+    kept = next(one for one in read.inputs(key("arm")) if one.example == 1)
+    assert patterns(page)[0] == pytest.approx(read.attention_patterns(key("arm"), NODE)[kept.input])
 
 
 @pytest.mark.usefixtures("seeded")
@@ -116,8 +116,8 @@ def test_one_picker_chooses_the_example_of_lens_and_attention(link: str) -> None
     label = next(option for option in options if option.startswith(f"example {wanted},"))
     page = app("circuits", node="a2.h3", **{"readout": {"readout": label}, "input": {"input": "1"}, "none": {}}[link])
     assert page.selectbox(key=state.READOUT).value == label
-    kept = next(one for one in pipeline.inputs(key("arm", "ioi")) if one.example == wanted)
-    assert patterns(page)[0] == pytest.approx(pipeline.attention_patterns(key("arm", "ioi"), NODE)[kept.input])
+    kept = next(one for one in read.inputs(key("arm", "ioi")) if one.example == wanted)
+    assert patterns(page)[0] == pytest.approx(read.attention_patterns(key("arm", "ioi"), NODE)[kept.input])
     assert state.INPUT not in [box.key for box in page.selectbox]
 
 
@@ -130,7 +130,7 @@ def test_five_figures_are_all_that_a_click_draws() -> None:
 def test_the_roles_are_those_of_the_task_with_their_numbers() -> None:
     shown = [json.loads(figure) for figure in figures(opened("ioi")) if "mean of" in figure]
     for model, figure in zip(("arm", "mdm"), shown, strict=True):
-        rows = {(row.query, row.key): row.weight for row in pipeline.attention_roles(key(model, "ioi"), NODE)}
+        rows = {(row.query, row.key): row.weight for row in read.attention_roles(key(model, "ioi"), NODE)}
         labels = figure["layout"]["yaxis"]["ticktext"]
         assert set(labels) == {query for query, _ in rows}
         found = matrix(figure["data"][0]["z"])
@@ -144,7 +144,7 @@ def test_the_roles_are_those_of_the_task_with_their_numbers() -> None:
 def test_it_says_what_each_models_head_looks_like(node: int) -> None:
     said = texts(opened(node=node))
     for model, name in (("arm", "ARM"), ("mdm", "MDM")):
-        head = next(head for head in pipeline.heads(key(model)) if head.node == node)
+        head = next(head for head in read.heads(key(model)) if head.node == node)
         kind = verdict(head)
         assert f"**{name}**: attends like {kind or 'none of the standard kinds'}; " in said
         does = "copies" if head.copying > CLEAR else "suppresses" if head.copying < -CLEAR else "neither copied"
@@ -160,7 +160,7 @@ def test_runs_whose_inputs_were_too_long_say_so_and_keep_roles_and_scores() -> N
         return found
 
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(task="countdown", model=model, n=8), compute=bare)
+        lifecycle.run(RunSpec(task="countdown", model=model, n=8), compute=bare)
     page = opened(node=2, n=8)
     assert "No attention pattern is kept" in texts(page)
     assert len(figures(page)) == 3
@@ -176,5 +176,5 @@ def test_a_head_that_writes_nothing_is_said_to() -> None:
         return found
 
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(task="countdown", model=model, n=9), compute=without)
+        lifecycle.run(RunSpec(task="countdown", model=model, n=9), compute=without)
     assert texts(opened(node=2, n=9)).count("it writes nothing, whatever it attends to") == 2

@@ -12,7 +12,7 @@ import pytest
 from engine import settings
 from engine.exchange import bundle
 from engine.models import pairs
-from engine.runs import device_plan, pipeline
+from engine.runs import cache_connection, device_plan, lifecycle, read
 from engine.runs.folder_pair import pair_of_two
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, RunTables
@@ -41,9 +41,9 @@ def brought_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(there / "models", "mine")))
         for spec in (IOI, COUNTDOWN):
             for model in ("arm", "mdm"):
-                pipeline.run(replace(spec, model=model), compute=compute)
+                lifecycle.run(replace(spec, model=model), compute=compute)
         bundle.write(there / "mine.duckdb", "mine")
-        pipeline.close()
+        cache_connection.close()
     return there / "mine.duckdb"
 
 
@@ -106,8 +106,8 @@ def test_other_settings_that_are_stored_are_one_click_away() -> None:
     assert button.label.replace("\\", "") == "n = 8, seed = 3"
     button.click().run()
     assert not page.exception
-    keys = [pipeline.find(replace(COUNTDOWN, model=model)).key for model in ("arm", "mdm")]
-    assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 200), abs=5e-4)
+    keys = [lifecycle.find(replace(COUNTDOWN, model=model)).key for model in ("arm", "mdm")]
+    assert overlap(page) == pytest.approx(read.overlap(*keys, 200), abs=5e-4)
     assert "The ARM cannot do this task." in texts(page) and "The MDM cannot" not in texts(page)
     assert f"**ARM:** {REMARK}" in texts(page) and "**MDM:**" not in texts(page)
 
@@ -161,7 +161,7 @@ def test_a_bundle_is_uploaded_on_the_runs_page(brought_file: Path) -> None:
     page.file_uploader[0].set_value(("mine.duckdb", brought_file.read_bytes(), "application/octet-stream")).run()
     assert not page.exception
     assert page.success[0].value == "4 runs of the pair mine added\\."
-    assert len(pipeline.list_runs()) == 4
+    assert len(lifecycle.list_runs()) == 4
     page.file_uploader[0].set_value(("x.duckdb", b"coffee", "application/octet-stream")).run()
     assert "This file cannot be imported: it is not a database" in texts(page)
     assert str(settings.scratch_dir()) not in texts(page), "where an upload lies tells its sender nothing"
@@ -207,7 +207,7 @@ def test_the_runs_of_a_pair_can_be_downloaded_as_a_bundle(tmp_path: Path, monkey
     assert page.get("download_button")[0].proto.label == "Download 3 runs"
     file = tmp_path / "b.duckdb"
     file.write_bytes(bundle.packed("embedded", "countdown"))
-    pipeline.close()
+    cache_connection.close()
     monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "other.duckdb"))
     assert bundle.take(file).added == 3
 
@@ -222,8 +222,8 @@ def test_the_runs_of_a_pair_can_be_downloaded_as_a_bundle(tmp_path: Path, monkey
 )
 def test_runs_that_do_not_belong_together_are_marked(tmp_path: Path, found: str, other: str, said: str) -> None:
     assert said not in texts(app("circuits", pair="mine", task="ioi"))
-    arm = pipeline.find(replace(IOI, model="arm"))
-    pipeline.close()
+    arm = lifecycle.find(replace(IOI, model="arm"))
+    cache_connection.close()
     with duckdb.connect(str(tmp_path / "circuits.duckdb")) as db:
         change = "UPDATE runs SET made_with = regexp_replace(made_with, ?, ?) WHERE key = ?"
         db.execute(change, [found, other, arm.key])

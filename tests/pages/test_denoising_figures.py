@@ -7,7 +7,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from engine.runs.pipeline import StepAccuracy, TrajectoryStep
+from engine.runs.rows import StepAccuracy, TrajectoryStep
 from pages.figures import denoising as drawing
 from pages.figures import palette
 from pages.figures.denoising import LensAt

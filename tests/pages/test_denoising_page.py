@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs import pipeline
+from engine.runs import lifecycle, read
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, Run, RunTables
 from engine.runs.spec import RunSpec
@@ -25,7 +25,7 @@ from tests.pages.test_pages import app, figures, texts, until
 
 
 def runs(task: str = "countdown") -> tuple[Run, Run]:
-    arm, mdm = (pipeline.find(RunSpec(task=task, model=model)) for model in ("arm", "mdm"))
+    arm, mdm = (lifecycle.find(RunSpec(task=task, model=model)) for model in ("arm", "mdm"))
     assert arm and mdm
     return arm, mdm
 
@@ -73,7 +73,7 @@ def test_a_run_without_trajectories_says_so() -> None:
         return found
 
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(task="countdown", model=model, n=8), compute=bare)
+        lifecycle.run(RunSpec(task="countdown", model=model, n=8), compute=bare)
     assert "This run keeps no trajectories" in texts(app("denoising", task="countdown", n="8"))
 
 
@@ -89,7 +89,7 @@ def test_every_sampler_is_offered_and_draws_its_own_trajectory() -> None:
         assert trajectories.SAMPLERS[sampler] in texts(page)
         (shown,) = drawn(page, '"confidence"')
         revealed = next(trace for trace in shown["data"] if trace["name"] == "revealed")
-        steps = pipeline.trajectories(mdm.key, sampler, 0)
+        steps = read.trajectories(mdm.key, sampler, 0)
         boxed = [sum(text.startswith("<b>") for text in row) for row in revealed["text"]]
         assert boxed[: len(steps)] == [sum(step.revealed) for step in steps]
         ends = "solved" if steps[-1].correct else "not solved"
@@ -99,7 +99,7 @@ def test_every_sampler_is_offered_and_draws_its_own_trajectory() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_another_example_has_another_trajectory_and_prompt() -> None:
     page = app("denoising", task="countdown")
-    rows = pipeline.examples(runs()[1].key)
+    rows = read.examples(runs()[1].key)
     before = drawn(page, '"confidence"')
     page.selectbox(key=state.EXAMPLE).set_value(1).run()
     assert drawn(page, '"confidence"') != before
@@ -113,7 +113,7 @@ def test_the_samplers_are_compared_over_the_examples() -> None:
     table = next(frame.value for frame in page.dataframe if "Sampler" in frame.value)
     mdm = runs()[1]
     for _, row in table.iterrows():
-        right = [pipeline.trajectories(mdm.key, row["Sampler"], e)[-1].correct for e in (0, 1)]
+        right = [read.trajectories(mdm.key, row["Sampler"], e)[-1].correct for e in (0, 1)]
         assert [row["Example 0"] == "✓", row["Example 1"] == "✓"] == right
         assert row["Solved"] == f"{sum(right)} of 2"
 
@@ -126,7 +126,7 @@ def test_a_steps_overlaps_are_those_of_the_engine(step: int) -> None:
     part, before = f"step-{step:02d}", mdm.meta.parts[mdm.meta.parts.index(f"step-{step:02d}") - 1]
 
     def at_100(key: str, name: str) -> float:
-        return pipeline.overlap(mdm.key, key, 100, part, name)
+        return read.overlap(mdm.key, key, 100, part, name)
 
     assert metrics(page) == pytest.approx(
         {
@@ -165,7 +165,7 @@ def test_the_lens_is_that_of_the_step_and_the_position() -> None:
     page = app("denoising", task="countdown", at="4", position="7")
     (shown,) = drawn(page, "probability of the answer")
     for run, name, step in ((arm, "ARM", 0), (mdm, "MDM", 4)):
-        rows = pipeline.position_lens(run.key, 0).to_pylist()
+        rows = read.position_lens(run.key, 0).to_pylist()
         start = min(row["target"] for row in rows)
         ours = [row for row in rows if row["step"] == step and row["target"] == start + 7]
         want = [row["answer_probability"] for row in sorted(ours, key=lambda row: row["layer"])]
@@ -191,7 +191,7 @@ def test_one_token_answers_need_no_step() -> None:
     assert "play steps" not in [button.key for button in page.button]
     assert drawn(page, "probability of the answer")
     table = page.dataframe[0].value
-    walked = [pipeline.trajectories(runs("ioi")[1].key, "confidence", e)[0] for e in table["Example"]]
+    walked = [read.trajectories(runs("ioi")[1].key, "confidence", e)[0] for e in table["Example"]]
     assert list(table["The MDM says"]) == [step.tokens[0] for step in walked]
     assert list(table["Confidence"]) == pytest.approx([step.confidences[0] for step in walked])
     assert state.SAMPLER not in [box.key for box in page.selectbox]
@@ -226,10 +226,10 @@ def test_a_step_that_the_reader_chooses_while_it_plays_is_shown() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
     page, final = app("denoising", step="100"), app("denoising")
-    run = pipeline.find(RunSpec(model="step:100"))
+    run = lifecycle.find(RunSpec(model="step:100"))
     assert run
     assert f"MDM after 100 steps: run {run.key[:10]}" in texts(page)
-    said = [row.tokens[0] for e in (0, 1) for row in pipeline.trajectories(run.key, "confidence", e)]
+    said = [row.tokens[0] for e in (0, 1) for row in read.trajectories(run.key, "confidence", e)]
     assert list(page.dataframe[0].value["The MDM says"]) == said
     assert drawn(page, "probability of the answer") != drawn(final, "probability of the answer")
 
@@ -237,17 +237,17 @@ def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_downloads_hold_what_the_run_holds() -> None:
     arm, mdm = runs()
-    row = pipeline.examples(mdm.key)[1]
+    row = read.examples(mdm.key)[1]
     look = trajectories.Look(Asked(None, None, arm, mdm, 50), 1, row, 11)  # type: ignore[arg-type]
     walked = list(csv.DictReader(io.StringIO(trajectories.walks_csv(look).decode())))
     assert len(walked) == len(FAKE_SAMPLERS) * 11 * 11
     assert sum(cell["state"] == "revealed" for cell in walked) == len(FAKE_SAMPLERS) * 11
     lens = list(csv.DictReader(io.StringIO(trajectories.lens_csv(look).decode())))
-    assert len(lens) == sum(pipeline.position_lens(run.key, 1).num_rows for run in (arm, mdm))
+    assert len(lens) == sum(read.position_lens(run.key, 1).num_rows for run in (arm, mdm))
     assert {cell["answer"] for cell in lens if cell["position"] == "1"} == {row.answer[1]}
     steps = list(csv.DictReader(io.StringIO(trajectories.steps_csv(look.asked).decode())))
     assert len(steps) == len(mdm.meta.parts) * (len(mdm.meta.parts) + len(arm.meta.parts))
-    expected = pipeline.overlap(mdm.key, arm.key, 50, "step-01", "site-04")
+    expected = read.overlap(mdm.key, arm.key, 50, "step-01", "site-04")
     found = next(r for r in steps if (r["step"], r["model"], r["part"]) == ("step-01", "arm", "site-04"))
     assert float(found["jaccard"]) == pytest.approx(expected)
     solved = list(csv.DictReader(io.StringIO(trajectories.accuracy_csv(mdm).decode())))

@@ -12,9 +12,10 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from engine.circuits import comparison
+from engine.circuits.edges import OverlapCurve
 from engine.circuits.filters import CLASSES, KINDS, SIGNS, Filters, choose
 from engine.circuits.graph import Graph
-from engine.runs.pipeline import LayerLens, NodeLens, OverlapCurve
+from engine.runs.rows import LayerLens, NodeLens
 from pages.figures import charts, palette
 from pages.figures import circuit as drawing
 from pages.shared.state import k_options

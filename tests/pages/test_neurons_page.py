@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
 from engine import settings
-from engine.runs import pipeline
+from engine.runs import cache_connection, lifecycle, read
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, Run, RunTables
 from engine.runs.spec import RunSpec
@@ -39,13 +39,13 @@ NAMES = {"arm": "ARM", "mdm": "MDM"}
 
 
 def run_of(model: str, task: str = "ioi") -> Run:
-    found = pipeline.find(RunSpec(model=model, task=task))
+    found = lifecycle.find(RunSpec(model=model, task=task))
     assert found
     return found
 
 
 def column(model: str, name: str, layer: int | None = LAYER, task: str = "ioi") -> NDArray[np.float32]:
-    return np.array(pipeline.neurons(run_of(model, task).key, layer)[name].to_pylist(), dtype=np.float32)
+    return np.array(read.neurons(run_of(model, task).key, layer)[name].to_pylist(), dtype=np.float32)
 
 
 def opened(**query: str) -> AppTest:
@@ -138,7 +138,7 @@ def test_the_mlps_of_the_circuits_are_told() -> None:
     graph = run_of("arm").meta.graph
     inside = {}
     for model in MODELS:
-        edges = pipeline.edge_table(run_of(model).key, limit=10).edge
+        edges = read.edge_table(run_of(model).key, limit=10).edge
         ends = {graph.edge_name(int(edge)).partition("<")[0] for edge in edges}
         inside[model] = {name for end in ends for name in end.split("->") if name.startswith("m")}
     said = next(one.value for one in page.caption if one.value.startswith("MLPs at K = 10"))
@@ -205,13 +205,13 @@ def test_cosines_stand_among_the_layers() -> None:
 def test_the_correlation_is_numpys_over_the_prompts_both_models_read(task: str) -> None:
     page = opened(task=task, neuron=str(NEURON))
     arm, mdm = (run_of(model, task) for model in MODELS)
-    first_steps = {one.example: one for one in reversed(pipeline.inputs(mdm.key))}
+    first_steps = {one.example: one for one in reversed(read.inputs(mdm.key))}
     values: dict[str, list[float]] = {"arm": [], "mdm": []}
     rows = {
-        model: {row.input: row.activations for row in pipeline.neuron_tokens(run.key, LAYER, NEURON)}
+        model: {row.input: row.activations for row in read.neuron_tokens(run.key, LAYER, NEURON)}
         for model, run in (("arm", arm), ("mdm", mdm))
     }
-    for one in pipeline.inputs(arm.key):
+    for one in read.inputs(arm.key):
         values["arm"] += rows["arm"][one.input][: one.start]
         values["mdm"] += rows["mdm"][first_steps[one.example].input][: one.start]
     tile = next(one for one in page.metric if one.label.startswith("Activations"))
@@ -228,10 +228,8 @@ def test_every_token_carries_its_number(quantity: str) -> None:
     part = page.selectbox(key=state.INPUT_STEP).value
     for model, body in zip(MODELS, htmls(page), strict=False):
         run = run_of(model, "countdown")
-        seen = next(
-            one for one in pipeline.inputs(run.key) if one.example == 1 and (model == "arm" or one.part == part)
-        )
-        row = next(row for row in pipeline.neuron_tokens(run.key, LAYER, NEURON) if row.input == seen.input)
+        seen = next(one for one in read.inputs(run.key) if one.example == 1 and (model == "arm" or one.part == part))
+        row = next(row for row in read.neuron_tokens(run.key, LAYER, NEURON) if row.input == seen.input)
         values = {"activation": row.activations, "gate": row.gates, "up": row.ups}[quantity]
         told = re.findall(r'title="([+-][^ ]+) at position (\d+)[^"]*">([^<]*)</span>', body)
         assert [number for number, _, _ in told] == [f"{value:+.4g}" for value in values]
@@ -244,7 +242,7 @@ def test_every_token_carries_its_number(quantity: str) -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_step_is_chosen_where_the_mdm_has_several() -> None:
     page = opened(task="countdown", neuron=str(NEURON))
-    parts = [one.part for one in pipeline.inputs(run_of("mdm", "countdown").key) if one.example == 0]
+    parts = [one.part for one in read.inputs(run_of("mdm", "countdown").key) if one.example == 0]
     assert page.selectbox(key=state.INPUT_STEP).options == parts
     first = htmls(page)[:2]
     page.selectbox(key=state.INPUT_STEP).set_value(parts[-1]).run()
@@ -261,10 +259,10 @@ def test_tokens_it_promotes_and_reads_are_listed_and_escaped() -> None:
     page = opened(neuron=str(NEURON))
     joined = "\n".join(htmls(page))
     for model in MODELS:
-        found = pipeline.neuron(run_of(model).key, LAYER, NEURON)
+        found = read.neuron(run_of(model).key, LAYER, NEURON)
         for value in (*found.promoted_logit, *found.suppressed_logit):
             assert f">{value:+.3f}</td>" in joined
-        detail = pipeline.neuron_detail(run_of(model).key, LAYER, NEURON)
+        detail = read.neuron_detail(run_of(model).key, LAYER, NEURON)
         assert detail
         for value in (*detail.gate_cosine, *detail.up_cosine):
             assert f">{value:+.3f}</td>" in joined
@@ -278,9 +276,9 @@ def test_tokens_it_promotes_and_reads_are_listed_and_escaped() -> None:
 def test_the_strongest_prompts_hide_what_the_mdm_did_not_see_yet() -> None:
     run = run_of("mdm", "countdown")
     side = Side("mdm", run, "total")
-    answer = pipeline.examples(run.key)[7].answer
-    prompt = pipeline.examples(run.key)[7].prompt
-    reveals = [row["index"] for row in pipeline.reveals(run.key).to_pylist() if row["example"] == 7 and row["step"] < 3]
+    answer = read.examples(run.key)[7].answer
+    prompt = read.examples(run.key)[7].prompt
+    reveals = [row["index"] for row in read.reveals(run.key).to_pylist() if row["example"] == 7 and row["step"] < 3]
     assert len(reveals) == 3
     shown = panel.seen_tokens(side, 7, "step-03")
     assert shown == [*prompt, *(token if t in reveals else "<mask>" for t, token in enumerate(answer))]
@@ -291,13 +289,13 @@ def test_the_strongest_prompts_hide_what_the_mdm_did_not_see_yet() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_where_words_are_not_tokens_no_position_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     side = Side("arm", run_of("arm"), "total")
-    kept = pipeline.inputs(side.run.key)
+    kept = read.inputs(side.run.key)
     pieces = [replace(one, tokens=("<s>", *(f"Ġ{token}" for token in one.tokens)), start=one.start + 1) for one in kept]
     monkeypatch.setattr(panel.cached_reads, "inputs", lambda key: pieces)
     assert panel.seen_tokens(side, 7, "site-00") is None
     whole = [replace(one, tokens=("<s>", *one.tokens), start=one.start + 1) for one in kept]
     monkeypatch.setattr(panel.cached_reads, "inputs", lambda key: whole)
-    row = pipeline.examples(side.run.key)[7]
+    row = read.examples(side.run.key)[7]
     assert panel.seen_tokens(side, 7, "site-00") == ["<s>", *row.prompt, *row.answer]
 
 
@@ -313,7 +311,7 @@ def test_a_neuron_without_detail_says_so_in_its_column() -> None:
         return made
 
     for model in MODELS:  # a seed of its own: readings are kept by run key for as long as the process lives
-        pipeline.run(RunSpec(model=model, seed=21), compute=without)
+        lifecycle.run(RunSpec(model=model, seed=21), compute=without)
     page = opened(neuron=str(NEURON), seed="21")
     assert texts(page).count("is not among them there") == 1
     assert "The ARM's run keeps tokens" in texts(page)
@@ -340,7 +338,7 @@ def test_an_mlp_without_a_gate_offers_no_gated_part() -> None:
         return made
 
     for model in MODELS:
-        pipeline.run(RunSpec(model=model, seed=22), compute=plain)
+        lifecycle.run(RunSpec(model=model, seed=22), compute=plain)
     page = opened(neuron=str(NEURON), seed="22", quantity="up")
     assert not page.exception
     assert page.segmented_control(key=state.QUANTITY).options == ["activation", "gate"]
@@ -359,7 +357,7 @@ def test_a_token_finds_its_promoters_in_both_models(typed: str) -> None:
     shown = table(page, "neuron search")
     wanted = {}
     for model in MODELS:
-        for row in pipeline.neurons(run_of(model).key).to_pylist():
+        for row in read.neurons(run_of(model).key).to_pylist():
             if token in row["promoted"]:
                 logit = row["promoted_logit"][row["promoted"].index(token)]
                 wanted[row["layer"], row["neuron"], NAMES[model]] = logit
@@ -453,9 +451,9 @@ def test_another_layer_lets_the_neuron_go() -> None:
 def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
     page = opened(step="100", neuron=str(NEURON))
     assert "MDM after 100 steps" in texts(page)
-    other = pipeline.find(RunSpec(model="step:100"))
+    other = lifecycle.find(RunSpec(model="step:100"))
     assert other
-    value = pipeline.neuron(other.key, LAYER, NEURON).attribution
+    value = read.neuron(other.key, LAYER, NEURON).attribution
     assert f"Attribution **{value:+.4g}**" in texts(page)
 
 
@@ -478,7 +476,7 @@ def test_the_downloads_hold_every_neuron_and_the_whole_panel(monkeypatch: pytest
     assert (pin["task"], pin["arm_run"], pin["mdm_run"]) == ("ioi", run_of("arm").key, run_of("mdm").key)
     told = json.loads(files["download neuron"])
     for model in MODELS:
-        assert told[model]["attribution"] == pipeline.neuron(run_of(model).key, LAYER, NEURON).attribution
+        assert told[model]["attribution"] == read.neuron(run_of(model).key, LAYER, NEURON).attribution
         assert told[model]["run"] == run_of(model).key
 
 
@@ -528,7 +526,7 @@ def test_the_page_needs_no_torch() -> None:
         "assert not page.error, page.error\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"
     )
-    pipeline.close()
+    cache_connection.close()
     done = subprocess.run([sys.executable, "-c", code], cwd=settings.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -19,7 +19,8 @@ from streamlit.testing.v1 import AppTest
 
 from engine import settings
 from engine.circuits.comparison import prune
-from engine.runs import device_plan, pipeline
+from engine.circuits.edges import EdgeTable
+from engine.runs import cache_connection, device_plan, lifecycle, read
 from engine.runs.jobs import JobQueue, JobView
 from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
@@ -110,7 +111,7 @@ def test_a_running_job_shows_what_it_does_and_can_be_cancelled(queue_of: Callabl
     assert re.search(r"run 1 of 2, about \d+ (s|min) left", texts(page))
     page.button(key=f"cancel {job}").click().run()
     until(lambda: queue.job(job).state == "cancelled")
-    assert pipeline.list_runs() == []
+    assert lifecycle.list_runs() == []
     assert not app().get("progress")
 
 
@@ -143,7 +144,7 @@ def test_a_finished_job_leads_to_what_it_made_and_can_be_dismissed(queue_of: Cal
     assert links[:2] == ["Fake pair: Indirect object identification", "Fake pair: COUNTDOWN"]
     page.button(key=f"dismiss {job}").click().run()
     assert queue.jobs() == [] and "Four runs" not in texts(page)
-    assert len(pipeline.list_runs()) == 4
+    assert len(lifecycle.list_runs()) == 4
 
 
 @pytest.mark.usefixtures("pair")
@@ -171,18 +172,18 @@ def test_a_failed_job_says_why_on_the_overview(queue_of: Callable[[str], JobQueu
 def test_the_overview_tells_the_engines_numbers_beside_the_published_ones() -> None:
     page = app(k="50")
     runs = {
-        (task, model): pipeline.find(RunSpec(task=task, model=model))
+        (task, model): lifecycle.find(RunSpec(task=task, model=model))
         for task in ("ioi", "countdown")
         for model in MODELS[:3]
     }
     keys = {name: run.key for name, run in runs.items()}
-    found = {task: pipeline.overlap(keys[task, "arm"], keys[task, "mdm"], 50) for task in ("ioi", "countdown")}
+    found = {task: read.overlap(keys[task, "arm"], keys[task, "mdm"], 50) for task in ("ioi", "countdown")}
     ours, others, published = (frame.value for frame in page.dataframe)
     assert list(ours["Overlap"]) == pytest.approx([found["ioi"], found["countdown"]])
     assert list(ours["Chance"]) == pytest.approx([50 / (2 * 3628 - 50)] * 2)
-    controls = [pipeline.overlap(keys[task, "arm"], keys[task, "control"], 50) for task in ("ioi", "countdown")]
+    controls = [read.overlap(keys[task, "arm"], keys[task, "control"], 50) for task in ("ioi", "countdown")]
     assert list(ours["Control"]) == pytest.approx(controls)
-    halves = [pipeline.split_half(runs[task, "arm"], runs[task, "mdm"], 50) for task in ("ioi", "countdown")]
+    halves = [read.split_half(runs[task, "arm"], runs[task, "mdm"], 50) for task in ("ioi", "countdown")]
     for column in ("pair", "arm", "mdm"):
         told = ours[f"Halves: {column if column == 'pair' else column.upper()}"]
         assert list(told) == pytest.approx([getattr(one, column) for one in halves])
@@ -234,16 +235,16 @@ def test_circuits_computes_and_then_shows(queue_of: Callable[[str], JobQueue]) -
     until(lambda: queue.jobs()[0].state == "done")
     page.run()
     assert len(figures(page)) == 4
-    assert {run.spec.n for run in pipeline.list_runs()} == {8}
+    assert {run.spec.n for run in lifecycle.list_runs()} == {8}
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_circuits_shows_the_overlap_at_the_chosen_k() -> None:
     page = app("circuits", task="countdown", k="100")
-    keys = [pipeline.find(RunSpec(task="countdown", model=model)).key for model in ("arm", "mdm")]
-    assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 100), abs=5e-4)
+    keys = [lifecycle.find(RunSpec(task="countdown", model=model)).key for model in ("arm", "mdm")]
+    assert overlap(page) == pytest.approx(read.overlap(*keys, 100), abs=5e-4)
     page.select_slider(key=SLIDER).set_value(1000).run()
-    assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 1000), abs=5e-4)
+    assert overlap(page) == pytest.approx(read.overlap(*keys, 1000), abs=5e-4)
     for key in keys:
         assert key[:10] in texts(page)
 
@@ -251,13 +252,13 @@ def test_circuits_shows_the_overlap_at_the_chosen_k() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_moving_k_reads_no_edges_within_the_prefix_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str, int | None]] = []
-    read = pipeline.edge_table
+    edge_table = read.edge_table
 
-    def watched(key: str, part: str = "total", limit: int | None = None) -> pipeline.EdgeTable:
+    def watched(key: str, part: str = "total", limit: int | None = None) -> EdgeTable:
         asked.append((key, part, limit))
-        return read(key, part, limit)
+        return edge_table(key, part, limit)
 
-    monkeypatch.setattr(pipeline, "edge_table", watched)
+    monkeypatch.setattr(read, "edge_table", watched)
     monkeypatch.setattr(cached_reads, "PREFIXES", (500, 2**31 - 1))
     page = app("circuits", k="100")
     before = set(asked)
@@ -292,9 +293,9 @@ def test_the_node_panel_tells_rank_and_score_in_both_models() -> None:
     incoming = next(
         f.value for f in page.dataframe if "ARM rank" in f.value and all("->m0" in e for e in f.value["Edge"])
     )
-    graph = pipeline.list_runs()[0].meta.graph
+    graph = lifecycle.list_runs()[0].meta.graph
     for model, name in (("arm", "ARM"), ("mdm", "MDM")):
-        table = pipeline.edge_table(pipeline.find(RunSpec(model=model)).key)
+        table = read.edge_table(lifecycle.find(RunSpec(model=model)).key)
         order = table.edge.tolist()
         for _, row in incoming.iterrows():
             rank = order.index(graph.edge_named(row["Edge"]))
@@ -305,8 +306,8 @@ def test_the_node_panel_tells_rank_and_score_in_both_models() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
     page = app("circuits", step="100", k="50")
-    keys = [pipeline.find(RunSpec(model=model)).key for model in ("arm", "step:100")]
-    assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 50), abs=5e-4)
+    keys = [lifecycle.find(RunSpec(model=model)).key for model in ("arm", "step:100")]
+    assert overlap(page) == pytest.approx(read.overlap(*keys, 50), abs=5e-4)
     assert "MDM after 100 steps" in texts(page)
 
 
@@ -317,11 +318,11 @@ def tile(page: AppTest, label: str) -> tuple[str, str]:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_circuits_shows_what_the_overlap_is_read_against() -> None:
     page = app("circuits", k="50")
-    arm, mdm, control = (pipeline.find(RunSpec(model=model)) for model in MODELS)
+    arm, mdm, control = (lifecycle.find(RunSpec(model=model)) for model in MODELS)
     value, note = tile(page, "ARM with its control")
-    assert float(value) == pytest.approx(pipeline.overlap(arm.key, control.key, 50), abs=5e-4)
+    assert float(value) == pytest.approx(read.overlap(arm.key, control.key, 50), abs=5e-4)
     assert note == f"control solves {control.meta.accuracy:.0%}"
-    halves = pipeline.split_half(arm, mdm, 50)
+    halves = read.split_half(arm, mdm, 50)
     assert tile(page, "ARM with MDM, on halves") == (
         f"{halves.pair:.3f}",
         f"ARM {halves.arm:.3f}, MDM {halves.mdm:.3f}",
@@ -335,7 +336,7 @@ def test_circuits_shows_what_the_overlap_is_read_against() -> None:
 def test_a_missing_control_is_offered_and_hides_nothing(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("slow_compute")
     control = RunSpec(model="control")
-    pipeline.delete(pipeline.find(control).key)
+    lifecycle.delete(lifecycle.find(control).key)
     page = app()
     assert "The step-0 control is not computed yet: Indirect object identification." in texts(page)
     assert list(page.dataframe[0].value["Overlap"].notna()) == [True, True]
@@ -351,8 +352,8 @@ def test_a_missing_control_is_offered_and_hides_nothing(queue_of: Callable[[str]
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_control_can_stand_for_the_mdm() -> None:
     page = app("circuits", step="control", k="50")
-    keys = [pipeline.find(RunSpec(model=model)).key for model in ("arm", "control")]
-    assert overlap(page) == pytest.approx(pipeline.overlap(*keys, 50), abs=5e-4)
+    keys = [lifecycle.find(RunSpec(model=model)).key for model in ("arm", "control")]
+    assert overlap(page) == pytest.approx(read.overlap(*keys, 50), abs=5e-4)
     assert "Step-0 control" in texts(page)
     said = "Below, “MDM” stands for the control."
     assert said in texts(page) and said not in texts(app("circuits", k="50"))
@@ -374,12 +375,12 @@ def test_the_control_can_stand_for_the_mdm() -> None:
 def test_a_model_that_cannot_do_the_task_is_marked_on_every_page(
     page: str, model: str, query: dict[str, str], name: str
 ) -> None:
-    def unable(spec: RunSpec, on_progress: pipeline.OnProgress) -> RunTables:
+    def unable(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
         tables = tiny_compute(spec, on_progress)
         return replace(tables, meta=replace(tables.meta, accuracy=0.1)) if spec.model == model else tables
 
     for which in {"arm", "mdm", model}:
-        pipeline.run(RunSpec(model=which, n=4), compute=unable)
+        lifecycle.run(RunSpec(model=which, n=4), compute=unable)
     said = f"**{name} cannot do this task.** It solves 10% of 200 problems, less than 50%: its circuit explains little."
     assert [w.value.replace("\\", "") for w in app(page, n="4", k="10", **query).warning] == [said]
 
@@ -387,10 +388,10 @@ def test_a_model_that_cannot_do_the_task_is_marked_on_every_page(
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_part_of_the_answer_has_an_overlap_of_its_own() -> None:
     page = app("circuits", task="countdown", k="50")
-    arm, mdm = (pipeline.find(RunSpec(task="countdown", model=model)) for model in ("arm", "mdm"))
+    arm, mdm = (lifecycle.find(RunSpec(task="countdown", model=model)) for model in ("arm", "mdm"))
     page.selectbox(key=state.ARM_PART).set_value(arm.meta.parts[0])
     page.selectbox(key=state.MDM_PART).set_value(mdm.meta.parts[1]).run()
-    expected = pipeline.overlap(arm.key, mdm.key, 50, arm.meta.parts[0], mdm.meta.parts[1])
+    expected = read.overlap(arm.key, mdm.key, 50, arm.meta.parts[0], mdm.meta.parts[1])
     assert overlap(page) == pytest.approx(expected, abs=5e-4)
 
 
@@ -401,8 +402,8 @@ def test_filters_change_what_is_drawn_and_not_the_numbers() -> None:
     page.segmented_control(key=state.SHOW).set_value("shared").run()
     assert overlap(page) == before
     assert figures(page)[:2] != drawn
-    keys = [pipeline.find(RunSpec(model=model)).key for model in ("arm", "mdm")]
-    arm, mdm = (set(pipeline.edge_table(key, limit=100).edge.tolist()) for key in keys)
+    keys = [lifecycle.find(RunSpec(model=model)).key for model in ("arm", "mdm")]
+    arm, mdm = (set(read.edge_table(key, limit=100).edge.tolist()) for key in keys)
     both = len(arm & mdm)
     assert f"{both} of 100 edges drawn. {100 - both} are not among those asked for (shared)." in texts(page)
     assert "Overlap and all other numbers speak of all 100." in texts(page)
@@ -414,9 +415,9 @@ def test_a_circuit_of_which_pruning_leaves_nothing_says_so_beside_its_overlap(k:
     page = app("circuits", task="countdown", k=k, prune="true")
     size = int(k)
     for name, model in (("ARM", "arm"), ("MDM", "mdm")):
-        run = pipeline.find(RunSpec(task="countdown", model=model))
+        run = lifecycle.find(RunSpec(task="countdown", model=model))
         assert run
-        left = int(prune(run.meta.graph, pipeline.edge_table(run.key, limit=size).edge).sum())
+        left = int(prune(run.meta.graph, read.edge_table(run.key, limit=size).edge).sum())
         drawn = f"{left} of {size} edges drawn." if left else f"None of the {size} edges is drawn."
         why = f"Pruning leaves out {size - left if left else 'all of them'}: on no path from input to logits"
         assert f"{drawn} {why} within the circuit. Overlap and all other numbers speak of all {size}." in texts(page)
@@ -434,8 +435,8 @@ def test_downloads_are_of_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(st, "download_button", offered)
     app("circuits", k="100", sign="positive", show="only", task="countdown")
-    keys = {model: pipeline.find(RunSpec(task="countdown", model=model)).key for model in ("arm", "mdm")}
-    tops = {model: pipeline.edge_table(key, limit=100) for model, key in keys.items()}
+    keys = {model: lifecycle.find(RunSpec(task="countdown", model=model)).key for model in ("arm", "mdm")}
+    tops = {model: read.edge_table(key, limit=100) for model, key in keys.items()}
     for model, other in (("arm", "mdm"), ("mdm", "arm")):
         others = set(tops[other].edge.tolist())
         rows = zip(tops[model].edge.tolist(), tops[model].score.tolist(), strict=True)
@@ -469,7 +470,7 @@ def test_runs_starts_what_the_form_asks_for(queue_of: Callable[[str], JobQueue])
     page.button(key="start run").click().run()
     assert not page.exception
     until(lambda: queue.jobs()[0].state == "done")
-    assert {(run.spec.model, run.spec.seed, run.spec.n) for run in pipeline.list_runs()} == {
+    assert {(run.spec.model, run.spec.seed, run.spec.n) for run in lifecycle.list_runs()} == {
         ("arm", 7, 4),
         ("mdm", 7, 4),
         ("control", 7, 4),
@@ -491,7 +492,7 @@ def test_runs_refuses_a_method_and_a_metric_that_give_rounding_errors(queue_of: 
 @pytest.mark.usefixtures("pair")
 def test_one_example_is_shown_without_halves_and_with_what_is_to_be_said() -> None:
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(model=model, n=1), compute=remarked_compute)
+        lifecycle.run(RunSpec(model=model, n=1), compute=remarked_compute)
     page = app("circuits", n="1")
     assert texts(page).count(REMARK) == 2
     assert next(metric.value for metric in page.metric if metric.label.startswith("ARM with MDM, on halves")) == "none"
@@ -540,7 +541,7 @@ def test_pages_need_no_torch(tmp_path: Path) -> None:
         "    assert not app.error, app.error\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"
     )
-    pipeline.close()
+    cache_connection.close()
     done = subprocess.run([sys.executable, "-c", code], cwd=settings.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.runs import pipeline
+from engine.runs import cache_connection
 from tests.engine.test_settings import OF_A_CACHE, OF_PAIRS, PATHS
 from tests.pages.test_pages import app
 
@@ -59,4 +59,4 @@ def told(folder: Path, monkeypatch: pytest.MonkeyPatch, page: str, variable: str
     assert variable in error.value.replace("\\", "") or "pairs file" in error.value, error.value
     assert {file: file.lstat().st_mtime_ns for file in [folder, *folder.rglob("*")]} == before
     monkeypatch.delenv(variable)
-    pipeline.close()
+    cache_connection.close()

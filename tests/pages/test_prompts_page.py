@@ -16,7 +16,7 @@ from engine import settings
 from engine.exchange import prompts_csv
 from engine.models.light_tokenizer import Token
 from engine.models.pairs import pair_named
-from engine.runs import pipeline
+from engine.runs import cache_connection, lifecycle
 from engine.runs.jobs import JobQueue
 from engine.tasks import own_prompts
 from engine.tasks.own_prompts import PromptRow
@@ -166,7 +166,7 @@ def test_saved_prompts_are_computed_and_linked(queue_of: Callable[[str], JobQueu
     assert "Saved as My <b>two</b> rows." in [s.value.replace("\\", "") for s in page.success]
     assert not any("<b>" in s.value for s in page.success) and "<b>two" not in page.markdown[-1].value
     until(lambda: queue.jobs()[0].state == "done")
-    assert {run.spec.model for run in pipeline.list_runs() if run.spec.task == kept.name} == {
+    assert {run.spec.model for run in lifecycle.list_runs() if run.spec.task == kept.name} == {
         "arm",
         "mdm",
         "control",
@@ -347,7 +347,7 @@ def test_the_page_needs_no_torch(tmp_path: Path) -> None:
         "assert len(app.get('html')) == 2\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"
     )
-    pipeline.close()
+    cache_connection.close()
     done = subprocess.run([sys.executable, "-c", code], cwd=settings.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine import settings
 from engine.exchange import bundle
-from engine.runs import pipeline
+from engine.runs import cache_connection, lifecycle
 from engine.runs.spec import RunSpec
 from tests.fakes import register_fake_pair, tiny_compute
 from tests.pages.test_pages import app
@@ -23,9 +23,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CIRCUITS_DB", str(there / "circuits.duckdb"))
         patch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(there / "models", "mine")))
-        pipeline.run(SPEC, compute=tiny_compute)
+        lifecycle.run(SPEC, compute=tiny_compute)
         bundle.write(there / "all.duckdb", "mine")
-        pipeline.close()
+        cache_connection.close()
     return there / "all.duckdb"
 
 
@@ -58,7 +58,7 @@ def test_what_is_no_sound_bundle_is_told(made: Path, tmp_path: Path, what: str) 
     (error,) = page.error
     said = error.value.replace("\\", "")
     assert said.startswith("This file cannot be imported: ") and why in said and len(said) < 500
-    assert not pipeline.list_runs() and not settings.scratch_dir().exists()
+    assert not lifecycle.list_runs() and not settings.scratch_dir().exists()
 
 
 @pytest.mark.usefixtures("queue_of")

@@ -19,7 +19,7 @@ from engine.inspection.heads import Heads, copying_scores, positive_share
 from engine.models import model as models
 from engine.models.model import Model
 from engine.models.pairs import Pair, pair_named
-from engine.runs import compute, pipeline
+from engine.runs import cache_connection, compute, lifecycle, read
 from engine.runs.detect_shift import readings
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, RunTables
@@ -102,8 +102,8 @@ def weight_named(model: Model, name: str) -> torch.Tensor:
 def refused(spec: RunSpec) -> str:
     """What a run of a spec is refused with; nothing of it is stored."""
     with pytest.raises(UserError) as error:
-        pipeline.run(spec)
-    assert pipeline.list_runs() == []
+        lifecycle.run(spec)
+    assert lifecycle.list_runs() == []
     return str(error.value)
 
 
@@ -202,13 +202,13 @@ def test_heads_that_write_nothing_are_stored_without_a_score_and_travel(
     plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant("layers.0.self_attn.o_proj.weight", None)
-    run = pipeline.run(SPEC)
-    assert [head.copying is None for head in pipeline.heads(run.key)] == [True, True, False, False]
+    run = lifecycle.run(SPEC)
+    assert [head.copying is None for head in read.heads(run.key)] == [True, True, False, False]
     bundle.write(tmp_path / "small.duckdb", "small")
-    pipeline.close()
+    cache_connection.close()
     monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "elsewhere" / "circuits.duckdb"))
     assert bundle.take(tmp_path / "small.duckdb").added == 1
-    assert [head.copying is None for head in pipeline.heads(run.key)] == [True, True, False, False]
+    assert [head.copying is None for head in read.heads(run.key)] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("name", ["lm_head.weight", "embed_tokens.weight"])

@@ -16,7 +16,7 @@ from engine.__main__ import main
 from engine.errors import UserError
 from engine.exchange import bundle
 from engine.models import pairs
-from engine.runs import pipeline
+from engine.runs import cache_connection, lifecycle, provenance, read
 from engine.runs.records import TABLES
 from engine.runs.spec import RunSpec
 from engine.tasks import own_prompts, task_named
@@ -42,9 +42,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(there / "models", "mine")))
         prompts = own_prompts.save(ROWS, "Of my own", "mine")
         for spec in (ARM, SPEC, CONTROL, replace(SPEC, task=prompts.name, n=2)):
-            pipeline.run(spec, compute=tiny_compute)
+            lifecycle.run(spec, compute=tiny_compute)
         bundle.write(there / "all.duckdb", "mine")
-        pipeline.close()
+        cache_connection.close()
     return there / "all.duckdb"
 
 
@@ -72,7 +72,7 @@ def changed(made: Path, tmp_path: Path) -> Callable[..., Path]:
 
 def stored() -> dict[str, int]:
     """Rows of every table of the cache."""
-    db = pipeline.store()._cursor
+    db = cache_connection.store()._cursor
     return {name: len(db.table(name).fetchall()) for name in ("runs", "overlap_curves", *TABLES)}
 
 
@@ -80,16 +80,16 @@ def stored() -> dict[str, int]:
 def test_a_bundle_opens_where_there_is_no_model(made: Path) -> None:
     assert bundle.take(made) == bundle.Taken("mine", added=4, known=0)
     with pytest.raises(UserError, match="There is no model at"):
-        pipeline.key_of(SPEC)
-    run, arm = pipeline.find(SPEC), pipeline.find(ARM)
-    assert run and arm and run.imported and run.method_version == pipeline.METHOD_VERSION
+        provenance.key_of(SPEC)
+    run, arm = lifecycle.find(SPEC), lifecycle.find(ARM)
+    assert run and arm and run.imported and run.method_version == provenance.METHOD_VERSION
     assert (run.spec, arm.spec) == (SPEC, ARM)
-    computed = tiny_compute(SPEC, pipeline.ignore)
+    computed = tiny_compute(SPEC, lifecycle.ignore)
     assert replace(run.meta, stored_bytes=0) == computed.meta
     for part in ("total", *run.meta.parts):
         rows = [row for row in computed.tables["edges"].to_pylist() if row["part"] == part]
-        assert pipeline.edge_table(run.key, part).edge.tolist() == [row["edge"] for row in rows]
-    assert [row.prompt for row in pipeline.examples(run.key)] == [
+        assert read.edge_table(run.key, part).edge.tolist() == [row["edge"] for row in rows]
+    assert [row.prompt for row in read.examples(run.key)] == [
         tuple(row["prompt"]) for row in computed.tables["examples"].to_pylist()
     ]
     pair = pairs.pair_named("mine")
@@ -99,7 +99,7 @@ def test_a_bundle_opens_where_there_is_no_model(made: Path) -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_remarks_come_along(changed: Callable[..., Path]) -> None:
     bundle.take(changed("UPDATE runs SET meta = replace(meta, 'remarks\": []', 'remarks\": [\"All zero.\"]')"))
-    assert {run.meta.remarks for run in pipeline.list_runs()} == {("All zero.",)}
+    assert {run.meta.remarks for run in lifecycle.list_runs()} == {("All zero.",)}
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -108,7 +108,7 @@ def test_own_prompts_come_along(made: Path) -> None:
     (kept,) = own_prompts.saved_sets()
     assert (kept.title, kept.pair, list(kept.rows)) == ("Of my own", "mine", ROWS)
     assert task_named(kept.name).title == "Of my own"
-    assert pipeline.find(replace(SPEC, task=kept.name, n=2))
+    assert lifecycle.find(replace(SPEC, task=kept.name, n=2))
 
 
 @pytest.fixture
@@ -118,9 +118,9 @@ def with_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CIRCUITS_DB", str(there / "circuits.duckdb"))
     monkeypatch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(there / "models", "mine")))
     kept = problem_file.save(PROBLEMS, "Of a file")
-    pipeline.run(replace(SPEC, task=kept.name, n=2), compute=tiny_compute)
+    lifecycle.run(replace(SPEC, task=kept.name, n=2), compute=tiny_compute)
     bundle.write(there / "all.duckdb", "mine")
-    pipeline.close()
+    cache_connection.close()
     return there / "all.duckdb"
 
 
@@ -128,7 +128,7 @@ def test_problems_of_a_file_come_along(with_problems: Path, elsewhere: Path) -> 
     bundle.take(with_problems)
     (kept,) = problem_file.saved_files()
     assert (kept.title, list(kept.rows)) == ("Of a file", PROBLEMS)
-    assert pipeline.find(replace(SPEC, task=kept.name, n=2))
+    assert lifecycle.find(replace(SPEC, task=kept.name, n=2))
     assert bundle.take(with_problems).known == 1
 
 
@@ -137,29 +137,29 @@ def test_wrong_problems_are_refused_and_leave_nothing(with_problems: Path, elsew
         db.execute("UPDATE bundle SET header = replace(header, '15+9=24', '15+9=25')")
     with pytest.raises(UserError, match=r"its file of problems cannot be used\. line 1: the output"):
         bundle.take(with_problems)
-    assert not problem_file.saved_files() and not pipeline.list_runs()
+    assert not problem_file.saved_files() and not lifecycle.list_runs()
 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_the_curves_that_pages_need_first_come_along(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle.take(made)
-    run, arm = pipeline.find(SPEC), pipeline.find(ARM)
+    run, arm = lifecycle.find(SPEC), lifecycle.find(ARM)
     assert run and arm
     monkeypatch.setattr("engine.circuits.comparison.shared_counts_of_ranks", None)
-    assert pipeline.overlap_curve(arm.key, run.key).k[-1] == run.meta.graph.n_edges
-    control = pipeline.find(CONTROL)
-    assert control and pipeline.overlap_curve(arm.key, control.key).k[0] == 1
-    pipeline.overlap_curve(run.key, run.key, "half-a", "half-b")
+    assert read.overlap_curve(arm.key, run.key).k[-1] == run.meta.graph.n_edges
+    control = lifecycle.find(CONTROL)
+    assert control and read.overlap_curve(arm.key, control.key).k[0] == 1
+    read.overlap_curve(run.key, run.key, "half-a", "half-b")
     for way in (("half-a", "half-b"), ("half-b", "half-a")):
-        pipeline.overlap_curve(arm.key, run.key, *way)
+        read.overlap_curve(arm.key, run.key, *way)
 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_importing_twice_changes_nothing(made: Path) -> None:
     bundle.take(made)
-    before, runs = stored(), pipeline.list_runs()
+    before, runs = stored(), lifecycle.list_runs()
     assert bundle.take(made) == bundle.Taken("mine", added=0, known=4)
-    assert (stored(), pipeline.list_runs()) == (before, runs)
+    assert (stored(), lifecycle.list_runs()) == (before, runs)
 
 
 def test_what_was_imported_can_be_handed_on(made: Path, elsewhere: Path) -> None:
@@ -167,11 +167,11 @@ def test_what_was_imported_can_be_handed_on(made: Path, elsewhere: Path) -> None
     written = bundle.write(elsewhere / "ioi.duckdb", "mine", "ioi")
     assert (written.runs, written.left_out) == (3, 0)
     assert written.size == (elsewhere / "ioi.duckdb").stat().st_size
-    keys = {run.key for run in pipeline.list_runs() if run.spec.task == "ioi"}
+    keys = {run.key for run in lifecycle.list_runs() if run.spec.task == "ioi"}
     for key in keys:
-        pipeline.delete(key)
+        lifecycle.delete(key)
     assert bundle.take(elsewhere / "ioi.duckdb").added == 3
-    assert {run.key for run in pipeline.list_runs() if run.spec.task == "ioi"} == keys
+    assert {run.key for run in lifecycle.list_runs() if run.spec.task == "ioi"} == keys
 
 
 def test_a_pair_that_is_known_here_stays_what_it_is(
@@ -183,7 +183,7 @@ def test_a_pair_that_is_known_here_stays_what_it_is(
     bundle.take(made)
     assert pairs.pair_named("mine").title == "My pair"
     assert not settings.kept_pairs_dir().exists()
-    found = pipeline.find(SPEC)
+    found = lifecycle.find(SPEC)
     assert found and found.imported, "the weights are the same, so the key is"
 
 
@@ -282,7 +282,7 @@ def test_what_was_tampered_with_leaves_nothing_behind(changed: Callable[..., Pat
 
 @pytest.mark.usefixtures("elsewhere")
 def test_a_later_method_is_refused(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "METHOD_VERSION", pipeline.METHOD_VERSION - 1)
+    monkeypatch.setattr(provenance, "METHOD_VERSION", provenance.METHOD_VERSION - 1)
     with pytest.raises(UserError, match="later version of this program computed it"):
         bundle.take(made)
 
@@ -444,10 +444,10 @@ def test_prompts_of_an_earlier_version_with_a_row_twice_do_not_spoil_a_bundle(
         json.dumps({"title": "Old", "pair": "mine", "saved": "2026-01-01", "rows": rows})
     )
     for spec in (SPEC, replace(SPEC, task=name, n=1)):
-        pipeline.run(spec, compute=tiny_compute)
+        lifecycle.run(spec, compute=tiny_compute)
     written = bundle.write(tmp_path / "all.duckdb", "mine")
     assert (written.runs, written.left_out) == (1, 1)
-    pipeline.close()
+    cache_connection.close()
     monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "here" / "circuits.duckdb"))
     assert bundle.take(tmp_path / "all.duckdb").added == 1
-    pipeline.close()
+    cache_connection.close()

@@ -15,7 +15,7 @@ from engine.circuits import comparison
 from engine.circuits.filters import Filters
 from engine.errors import UserError
 from engine.exchange.export import FORMATS, NO_FILTERS, Other, edge_names, export, file_name
-from engine.runs import pipeline
+from engine.runs import lifecycle, read
 from engine.runs.records import Run
 from engine.runs.spec import RunSpec
 from tests.fakes import fake_compute, tiny_compute
@@ -25,12 +25,12 @@ K = 12
 
 @pytest.fixture
 def run(workspace: Path) -> Run:
-    return pipeline.run(RunSpec(n=4, model="arm"), compute=tiny_compute)
+    return lifecycle.run(RunSpec(n=4, model="arm"), compute=tiny_compute)
 
 
 def top(run: Run) -> dict[str, float]:
     """The circuit by the slow way: name -> score of the K strongest edges."""
-    table = pipeline.edge_table(run.key)
+    table = read.edge_table(run.key)
     names = [run.meta.graph.edge_name(edge) for edge in table.edge]
     return dict(list(zip(names, table.score.tolist(), strict=True))[:K])
 
@@ -106,17 +106,17 @@ FILTERS = (
 
 @pytest.fixture
 def arm(workspace: Path) -> Run:
-    return pipeline.run(RunSpec(n=4, model="arm", task="countdown"), compute=tiny_compute)
+    return lifecycle.run(RunSpec(n=4, model="arm", task="countdown"), compute=tiny_compute)
 
 
 @pytest.fixture
 def mdm(workspace: Path) -> Run:
-    return pipeline.run(RunSpec(n=4, model="mdm", task="countdown"), compute=tiny_compute)
+    return lifecycle.run(RunSpec(n=4, model="mdm", task="countdown"), compute=tiny_compute)
 
 
 def left(arm: Run, mdm: Run, filters: Filters) -> list[str]:
     """What filters leave of the ARM's circuit, by the slow way."""
-    table, other = pipeline.edge_table(arm.key), pipeline.edge_table(mdm.key, "step-00")
+    table, other = read.edge_table(arm.key), read.edge_table(mdm.key, "step-00")
     graph, both = arm.meta.graph, set(other.edge[:K].tolist())
     alive = comparison.prune(graph, table.edge[:K])
     names = []
@@ -216,7 +216,7 @@ def test_filters_that_are_none_are_refused_by_name(wrong: dict[str, object]) -> 
 
 @pytest.mark.usefixtures("workspace")
 def test_a_circuit_of_the_usual_size_exports_quickly() -> None:
-    run = pipeline.run(RunSpec(n=4, model="step:100"), compute=fake_compute)
+    run = lifecycle.run(RunSpec(n=4, model="step:100"), compute=fake_compute)
     assert len(json.loads(export(run.key, 200, "json"))["edges"]) == run.meta.graph.n_edges
     assert file_name(run, 200, "json") == f"embedded-step100-ioi-total-200-{run.key[:10]}.json"
 

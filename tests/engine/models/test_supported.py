@@ -29,7 +29,7 @@ from engine.models.pair import Pair
 from engine.models.pairs import pair_named, same_weights
 from engine.models.scorable import refuse_unscorable
 from engine.models.supported import class_of
-from engine.runs import pipeline
+from engine.runs import lifecycle
 from engine.runs.records import RunTables
 from engine.runs.spec import RunSpec
 from engine.training.word_tokenizer import build_tokenizer
@@ -250,10 +250,10 @@ def test_doctor_run_and_pages_give_one_answer(models: Path, tmp_path: Path, monk
     assert "fits" not in said
     assert any("mine (Mine): arm refused, mdm refused" in line for line in doctor.machine())
     for model in ("arm", "mdm"):
-        assert "GemmaForCausalLM, which can't be scored" in str(pipeline.obstacle(RunSpec("mine", model=model)))
+        assert "GemmaForCausalLM, which can't be scored" in str(lifecycle.obstacle(RunSpec("mine", model=model)))
         with pytest.raises(UserError, match="GemmaForCausalLM, which can't be scored"):
-            pipeline.run(RunSpec("mine", model=model))
-    assert pipeline.list_runs() == []
+            lifecycle.run(RunSpec("mine", model=model))
+    assert lifecycle.list_runs() == []
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_an_mdm_of_another_size_than_its_arm_is_refused_before_anything_is_compu
         assert main([name, *command, "--n", "2"], compute=not_called) == 2
         said = capsys.readouterr().err
         assert f"has {what}, the ARM in {arm} has" in said and "they are no pair" in said
-    assert pipeline.list_runs() == [] and not list(settings.kept_pairs_dir().glob("*"))
+    assert lifecycle.list_runs() == [] and not list(settings.kept_pairs_dir().glob("*"))
 
 
 def not_called(spec: RunSpec, on_progress: object) -> RunTables:
@@ -356,8 +356,8 @@ def test_nothing_is_stored_of_weights_that_are_no_numbers(
     )
     monkeypatch.setenv("CIRCUITS_PAIRS", str(tmp_path / "pairs.toml"))
     with pytest.raises(UserError, match=f"mine, mdm .*{EMBED} holds NaN"):
-        pipeline.run(RunSpec("mine", model="mdm", n=2))
-    assert pipeline.list_runs() == []
+        lifecycle.run(RunSpec("mine", model="mdm", n=2))
+    assert lifecycle.list_runs() == []
 
 
 ROTATED: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.runs import pipeline
+from engine.runs import cache_connection, lifecycle, read
 from engine.runs.jobs import JobQueue, JobView, time_left
 from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
@@ -60,7 +60,7 @@ def test_a_job_computes_and_stores_every_run_once(
     view = finished(queue, queue.submit(specs, "two runs"))
     assert (view.state, view.error, view.title, view.n_runs) == ("done", None, "two runs", 2)
     assert view.started is not None and view.finished is not None and view.submitted <= view.started <= view.finished
-    assert {run.spec for run in pipeline.list_runs()} == set(specs)
+    assert {run.spec for run in lifecycle.list_runs()} == set(specs)
     finished(queue, queue.submit([*specs, RunSpec(n=4, seed=7)], "one more"))
     assert log.read_text().split() == ["5", "6", "7"]
 
@@ -70,19 +70,16 @@ def test_what_the_process_computes_equals_what_this_one_would(queue_of: Callable
 
     queue = queue_of("tiny_compute")
     finished(queue, queue.submit([SPEC], "one"))
-    run, made = pipeline.list_runs()[0], tiny_compute(SPEC, pipeline.ignore)
+    run, made = lifecycle.list_runs()[0], tiny_compute(SPEC, lifecycle.ignore)
     assert replace(run.meta, stored_bytes=0) == made.meta
-    assert pipeline.store().examples(run.key).equals(made.tables["examples"])
-    assert (
-        pipeline.edge_table(run.key).edge.tolist()
-        == made.tables["edges"]["edge"].to_pylist()[: made.meta.graph.n_edges]
-    )
+    assert cache_connection.store().examples(run.key).equals(made.tables["examples"])
+    assert read.edge_table(run.key).edge.tolist() == made.tables["edges"]["edge"].to_pylist()[: made.meta.graph.n_edges]
 
 
 def test_remarks_come_through_the_process(queue_of: Callable[..., JobQueue]) -> None:
     queue = queue_of("remarked_compute")
     finished(queue, queue.submit([SPEC], "one"))
-    assert pipeline.list_runs()[0].meta.remarks == (REMARK, "And another.")
+    assert lifecycle.list_runs()[0].meta.remarks == (REMARK, "And another.")
 
 
 def test_progress_is_seen_and_cancel_works_midway(queue_of: Callable[..., JobQueue]) -> None:
@@ -99,7 +96,7 @@ def test_progress_is_seen_and_cancel_works_midway(queue_of: Callable[..., JobQue
     queue.cancel(first)
     assert finished(queue, first).state == "cancelled"
     assert queue.job(first).progress.done < 600
-    assert pipeline.list_runs() == []
+    assert lifecycle.list_runs() == []
 
 
 def test_cancel_answers_at_once(queue_of: Callable[..., JobQueue]) -> None:
@@ -128,7 +125,7 @@ def test_finished_jobs_say_what_they_made_and_can_be_dismissed(queue_of: Callabl
     for _ in range(2):  # another tab may have been quicker
         queue.dismiss(failed)
     assert [view.id for view in queue.jobs()] == [done]
-    assert len(pipeline.list_runs()) == 2
+    assert len(lifecycle.list_runs()) == 2
     with pytest.raises(UserError, match="no job"):
         queue.cancel(failed)
 
@@ -163,14 +160,14 @@ def test_failures_are_sentences_and_the_queue_goes_on(queue_of: Callable[..., Jo
     assert broken.error == "RuntimeError while computing embedded / mdm / ioi: shapes do not match"
     assert crashed.state == "failed" and crashed.error is not None and "exit code 9" in crashed.error
     assert fine.state == "done"
-    assert [run.spec.seed for run in pipeline.list_runs()] == [1]
+    assert [run.spec.seed for run in lifecycle.list_runs()] == [1]
 
 
 def test_a_failing_job_keeps_what_it_finished(queue_of: Callable[..., JobQueue]) -> None:
     queue = queue_of("moody_compute")
     view = finished(queue, queue.submit([RunSpec(n=4, seed=seed) for seed in (1, 13, 2)], "three"))
     assert view.state == "failed" and view.run_index == 1
-    assert [run.spec.seed for run in pipeline.list_runs()] == [1]
+    assert [run.spec.seed for run in lifecycle.list_runs()] == [1]
 
 
 def test_jobs_are_done_in_the_order_of_submission(queue_of: Callable[..., JobQueue]) -> None:
@@ -179,7 +176,7 @@ def test_jobs_are_done_in_the_order_of_submission(queue_of: Callable[..., JobQue
     for job in ids:
         finished(queue, job)
     assert [view.id for view in queue.jobs()] == ids
-    assert [run.spec.seed for run in pipeline.list_runs()] == [2, 1, 3]  # newest first
+    assert [run.spec.seed for run in lifecycle.list_runs()] == [2, 1, 3]  # newest first
 
 
 def test_what_cannot_be_asked_for_is_refused_at_once(queue_of: Callable[..., JobQueue]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import UserError
-from engine.runs import pipeline
+from engine.runs import lifecycle, provenance
 from engine.runs.spec import LARGEST_SEED, RunSpec
 from tests.fakes import tiny_compute
 
@@ -15,10 +15,10 @@ from tests.fakes import tiny_compute
 @pytest.mark.parametrize("model", ["step:100", "step:000100", "step:0000100"])
 @pytest.mark.usefixtures("workspace")
 def test_a_step_has_one_spelling_and_one_key(model: str) -> None:
-    run = pipeline.run(RunSpec(model="step:100", n=2), compute=tiny_compute)
+    run = lifecycle.run(RunSpec(model="step:100", n=2), compute=tiny_compute)
     assert RunSpec(model=model, n=2) == run.spec
-    assert pipeline.key_of(RunSpec(model=model, n=2)) == run.key
-    assert pipeline.find(RunSpec(model=model, n=2)) == run
+    assert provenance.key_of(RunSpec(model=model, n=2)) == run.key
+    assert lifecycle.find(RunSpec(model=model, n=2)) == run
 
 
 def test_step_zero_is_the_one_that_pairs_list() -> None:
@@ -60,5 +60,5 @@ def test_what_no_run_can_be_is_refused_by_field(field: str, value: Any) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2**31, LARGEST_SEED])
 @pytest.mark.usefixtures("workspace")
 def test_every_seed_in_bounds_is_computed_and_found(seed: int) -> None:
-    assert pipeline.run(RunSpec(seed=seed, n=2), compute=tiny_compute).spec.seed == seed
-    assert pipeline.find(RunSpec(seed=seed, n=2))
+    assert lifecycle.run(RunSpec(seed=seed, n=2), compute=tiny_compute).spec.seed == seed
+    assert lifecycle.find(RunSpec(seed=seed, n=2))

@@ -15,7 +15,8 @@ from engine.__main__ import main
 from engine.errors import UserError
 from engine.models.pair import Pair
 from engine.models.pairs import keep, pair_named, pairs
-from engine.runs import compute, pipeline
+from engine.runs import compute, lifecycle, read
+from engine.runs.records import RunTables
 from engine.runs.spec import RunSpec
 from engine.training.word_tokenizer import vocabulary
 from tests import checkpoints
@@ -44,27 +45,27 @@ def test_two_folders_are_run_and_found_again(
     assert main(["run", *two, "--task", "ioi", "--n", "4"]) == 0
     said = capfd.readouterr()
     assert "my-arm+my-mdm-" in said.out and "custom code" not in said.out + said.err
-    arm, mdm = (next(run for run in pipeline.list_runs() if run.spec.model == model) for model in ("arm", "mdm"))
+    arm, mdm = (next(run for run in lifecycle.list_runs() if run.spec.model == model) for model in ("arm", "mdm"))
     (name,) = set(pairs()) - {"embedded"} - set(checkpoints.FORMATS)
     assert arm.spec.pair == mdm.spec.pair == name
     kept = pair_named(name)
     assert (kept.mask, kept.shifted) == ("<mask>", True)  # Dream's config says so
     assert arm.meta.architecture == mdm.meta.architecture == "Qwen2ForCausalLM"
     assert (arm.meta.n_layers, arm.meta.n_heads, arm.spec.dtype) == (2, 4, "float32")
-    assert pipeline.edge_table(arm.key, limit=5).edge.tolist() != pipeline.edge_table(mdm.key, limit=5).edge.tolist()
+    assert read.edge_table(arm.key, limit=5).edge.tolist() != read.edge_table(mdm.key, limit=5).edge.tolist()
     for again in (two, ["--pair", name]):
         assert main(["compare", *again, "--n", "4", "--k", "10", "--no-control"], refuse) == 0
     for other in (["--mask-id", "3"], ["--mask-token", "<mask>", "--not-shifted"]):  # the same token each time
         assert main(["run", *two[:4], *other, "--n", "2"], tiny_compute) == 0
     assert set(pairs()) - {"embedded"} - set(checkpoints.FORMATS) == {name}
-    assert sorted(str(run.shifted) for run in pipeline.list_runs() if run.spec.model == "mdm") == [
+    assert sorted(str(run.shifted) for run in lifecycle.list_runs() if run.spec.model == "mdm") == [
         "False",
         "True",
         "True",
     ]
 
 
-def refuse(spec: object, on_progress: object) -> pipeline.RunTables:
+def refuse(spec: object, on_progress: object) -> RunTables:
     raise AssertionError(f"{spec} was computed again")
 
 
@@ -120,7 +121,7 @@ def test_what_is_no_pair_is_refused(
     names = {"arm": str(folders[0]), "mdm": str(folders[1])}
     assert main(["run", *(word.format(**names) for word in argv)], tiny_compute) == 2
     assert said.format(**names) in capsys.readouterr().err
-    assert pipeline.list_runs() == []
+    assert lifecycle.list_runs() == []
 
 
 def test_a_pair_without_a_mask_says_which_flag_names_it(

@@ -13,7 +13,7 @@ import pytest
 
 from engine import settings
 from engine.errors import UserError
-from engine.runs import pipeline
+from engine.runs import provenance
 from engine.runs.spec import RunSpec
 from engine.tasks import TASKS, available, examples, own_prompts, task_named, task_names
 from engine.tasks.own_prompts import PromptRow
@@ -242,10 +242,10 @@ def test_a_save_that_fails_leaves_what_was_there(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("workspace")
 def test_a_runs_key_follows_the_rows_and_needs_the_file() -> None:
     one, other = (own_prompts.save(rows, "Mine", "embedded") for rows in (ROWS, ROWS[:2]))
-    keys = [pipeline.key_of(RunSpec(task=task.name, n=2)) for task in (one, other)]
+    keys = [provenance.key_of(RunSpec(task=task.name, n=2)) for task in (one, other)]
     assert keys[0] != keys[1]
     own_prompts.save(ROWS, "Another title", "embedded")
-    assert pipeline.key_of(RunSpec(task=one.name, n=2)) == keys[0]
+    assert provenance.key_of(RunSpec(task=one.name, n=2)) == keys[0]
     own_prompts.delete(one.name)
     with pytest.raises(UserError, match="are gone"):
-        pipeline.key_of(RunSpec(task=one.name, n=2))
+        provenance.key_of(RunSpec(task=one.name, n=2))

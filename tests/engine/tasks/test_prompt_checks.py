@@ -28,7 +28,7 @@ from engine.models.light_tokenizer import Token, words_of
 from engine.models.model import load_tokenizer
 from engine.models.pairs import Pair, pair_named
 from engine.runs.compute import compute
-from engine.runs.pipeline import ignore
+from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
 from engine.tasks import TASKS, examples, own_prompts
 from engine.tasks.own_prompts import PromptRow

@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.circuits.graph import Graph
-from engine.runs import pipeline
+from engine.runs import lifecycle, read
 from engine.runs.spec import RunSpec
 from engine.tasks import own_prompts
 from engine.tasks.prompt_checks import PromptRow
@@ -248,7 +248,7 @@ def test_a_link_that_can_be_honoured_is_and_gives_no_word(page: str) -> None:
 
 
 def keys_of(task: str = "ioi") -> list[str]:
-    found = [pipeline.find(RunSpec(task=task, model=model)) for model in ("arm", "mdm")]
+    found = [lifecycle.find(RunSpec(task=task, model=model)) for model in ("arm", "mdm")]
     return [run.key for run in found if run]
 
 
@@ -258,7 +258,7 @@ def test_every_k_is_honoured_exactly(k: int) -> None:
     opened = open_link("circuits", {"k": str(k)})
     assert not notes(opened)
     assert opened.metric[0].label == f"Overlap at K = {k:,}"
-    assert overlap(opened) == pytest.approx(pipeline.overlap(*keys_of(), k), abs=5e-4)
+    assert overlap(opened) == pytest.approx(read.overlap(*keys_of(), k), abs=5e-4)
     assert opened.number_input(key=state.K).value == k
     nearest = min(state.k_options(GRAPH.n_edges), key=lambda option: abs(option - k))
     assert opened.select_slider(key=SLIDER).value == nearest
@@ -304,13 +304,13 @@ def test_field_slider_and_address_hold_one_k() -> None:
     assert opened.metric[0].label == "Overlap at K = 1,234"
     opened.select_slider(key=SLIDER).set_value(200).run()
     assert opened.number_input(key=state.K).value == 200
-    assert overlap(opened) == pytest.approx(pipeline.overlap(*keys_of(), 200), abs=5e-4)
+    assert overlap(opened) == pytest.approx(read.overlap(*keys_of(), 200), abs=5e-4)
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_k_that_a_smaller_model_does_not_have_is_said() -> None:
     for model in ("arm", "mdm"):
-        pipeline.run(RunSpec(model=model, task="sudoku"), compute=tiny_compute)
+        lifecycle.run(RunSpec(model=model, task="sudoku"), compute=tiny_compute)
     opened = open_link("circuits", {"k": "3000"})
     opened.selectbox(key=state.TASK).set_value("sudoku").run()
     n_edges = Graph(2, 2).n_edges
@@ -324,7 +324,7 @@ def test_the_link_to_an_mlps_neurons_asks_the_same_question() -> None:
     chosen = {"task": "ioi", "n": "8", "seed": "3", "method": "eap", "metric": "log_prob", "dtype": "bfloat16"}
     spec = RunSpec(n=8, seed=3, method="eap", metric="log_prob", dtype="bfloat16")
     for model in ("arm", "step:100"):
-        pipeline.run(replace(spec, model=model), compute=fake_compute)
+        lifecycle.run(replace(spec, model=model), compute=fake_compute)
     opened = open_link("circuits", {**chosen, "k": "123", "node": "m2", "step": "100"})
     (query,) = [parse_qs(link.proto.query_string) for link in opened.get("page_link")]
     told = {"pair": "embedded", **chosen, "k": "123", "layer": "2", "step": "100"}

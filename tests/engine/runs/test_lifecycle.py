@@ -17,7 +17,7 @@ import pytest
 
 from engine.circuits import comparison
 from engine.errors import Cancelled, UserError
-from engine.runs import device_plan, pipeline
+from engine.runs import cache_connection, device_plan, lifecycle, provenance, read
 from engine.runs.records import Progress, RunMeta, RunTables
 from engine.runs.spec import RunSpec
 from tests.fakes import HOSTILE, REMARK, fake_model, remarked_compute, tiny_compute
@@ -55,71 +55,71 @@ class Counting:
 )
 @pytest.mark.usefixtures("workspace")
 def test_every_field_of_a_spec_changes_the_key(change: dict[str, object]) -> None:
-    assert pipeline.key_of(replace(SPEC, **change)) != pipeline.key_of(SPEC)
+    assert provenance.key_of(replace(SPEC, **change)) != provenance.key_of(SPEC)
 
 
 def test_weights_method_and_libraries_change_the_key(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arm, keys = replace(SPEC, model="arm"), [pipeline.key_of(SPEC)]
-    untouched = pipeline.key_of(arm)
+    arm, keys = replace(SPEC, model="arm"), [provenance.key_of(SPEC)]
+    untouched = provenance.key_of(arm)
     (workspace / "pair" / "mdm" / "model.safetensors").write_bytes(b"trained for longer")
-    keys.append(pipeline.key_of(SPEC))
+    keys.append(provenance.key_of(SPEC))
     pairs = workspace / "pair" / "pairs.toml"
     pairs.write_text(pairs.read_text().replace("shifted = true", "shifted = false"))
-    keys.append(pipeline.key_of(SPEC))
-    assert pipeline.key_of(arm) == untouched
+    keys.append(provenance.key_of(SPEC))
+    assert provenance.key_of(arm) == untouched
     pairs.write_text(pairs.read_text() + 'prompts = "natural"\n')
-    keys.append(pipeline.key_of(SPEC))
-    assert pipeline.key_of(arm) != untouched
-    monkeypatch.setattr(pipeline, "METHOD_VERSION", pipeline.METHOD_VERSION + 1)
-    keys.append(pipeline.key_of(SPEC))
-    monkeypatch.setattr(pipeline, "library_version", lambda name: "0.0")
-    keys.append(pipeline.key_of(SPEC))
+    keys.append(provenance.key_of(SPEC))
+    assert provenance.key_of(arm) != untouched
+    monkeypatch.setattr(provenance, "METHOD_VERSION", provenance.METHOD_VERSION + 1)
+    keys.append(provenance.key_of(SPEC))
+    monkeypatch.setattr(provenance, "library_version", lambda name: "0.0")
+    keys.append(provenance.key_of(SPEC))
     assert len(set(keys)) == 6
 
 
 @pytest.mark.parametrize("changed", ["arm", "mdm"])
 def test_the_control_is_of_the_arms_weights_and_the_mdms_mask(workspace: Path, changed: str) -> None:
     control = replace(SPEC, model="control")
-    before, made = pipeline.key_of(control), pipeline.provenance(control)
-    assert made["weights"] == made["compared_with"] == pipeline.provenance(replace(SPEC, model="arm"))["weights"]
-    assert made["read_as"] == pipeline.provenance(SPEC)["weights"] and made["reading"] == ["<mask>", True]
+    before, made = provenance.key_of(control), provenance.provenance_of(control)
+    assert made["weights"] == made["compared_with"] == provenance.provenance_of(replace(SPEC, model="arm"))["weights"]
+    assert made["read_as"] == provenance.provenance_of(SPEC)["weights"] and made["reading"] == ["<mask>", True]
     (workspace / "pair" / changed / "model.safetensors").write_bytes(b"trained for longer")
-    assert pipeline.key_of(control) != before
+    assert provenance.key_of(control) != before
 
 
 @pytest.mark.usefixtures("workspace")
 def test_there_are_no_halves_of_one_example() -> None:
-    arm, mdm = (pipeline.run(replace(SPEC, model=m, n=1), compute=tiny_compute) for m in ("arm", "mdm"))
-    assert not arm.has_halves and pipeline.split_half(arm, mdm, 5) is None
+    arm, mdm = (lifecycle.run(replace(SPEC, model=m, n=1), compute=tiny_compute) for m in ("arm", "mdm"))
+    assert not arm.has_halves and read.split_half(arm, mdm, 5) is None
 
 
 @pytest.mark.usefixtures("workspace")
 def test_like_with_like_reads_the_stored_halves() -> None:
-    arm, mdm = (pipeline.run(replace(SPEC, model=m), compute=tiny_compute) for m in ("arm", "mdm"))
-    found = pipeline.split_half(arm, mdm, 9)
+    arm, mdm = (lifecycle.run(replace(SPEC, model=m), compute=tiny_compute) for m in ("arm", "mdm"))
+    found = read.split_half(arm, mdm, 9)
     assert found is not None
-    assert found.arm == pipeline.overlap(arm.key, arm.key, 9, "half-a", "half-b")
-    assert found.mdm == pipeline.overlap(mdm.key, mdm.key, 9, "half-a", "half-b")
-    ways = [pipeline.overlap(arm.key, mdm.key, 9, *way) for way in (("half-a", "half-b"), ("half-b", "half-a"))]
+    assert found.arm == read.overlap(arm.key, arm.key, 9, "half-a", "half-b")
+    assert found.mdm == read.overlap(mdm.key, mdm.key, 9, "half-a", "half-b")
+    ways = [read.overlap(arm.key, mdm.key, 9, *way) for way in (("half-a", "half-b"), ("half-b", "half-a"))]
     assert found.pair == pytest.approx(sum(ways) / 2)
 
 
 @pytest.mark.usefixtures("workspace")
 def test_the_same_spec_never_computes_twice() -> None:
     compute = Counting()
-    assert pipeline.find(SPEC) is None
-    first = pipeline.run(SPEC, compute=compute)
-    pipeline.close()
-    assert pipeline.run(SPEC, compute=compute) == first == pipeline.find(SPEC)
+    assert lifecycle.find(SPEC) is None
+    first = lifecycle.run(SPEC, compute=compute)
+    cache_connection.close()
+    assert lifecycle.run(SPEC, compute=compute) == first == lifecycle.find(SPEC)
     assert compute.calls == 1
-    pipeline.run(replace(SPEC, seed=1), compute=compute)
+    lifecycle.run(replace(SPEC, seed=1), compute=compute)
     assert compute.calls == 2
 
 
 @pytest.mark.usefixtures("workspace")
 def test_two_threads_ask_for_the_same_run() -> None:
     compute, found = Counting(), []
-    threads = [threading.Thread(target=lambda: found.append(pipeline.run(SPEC, compute=compute))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: found.append(lifecycle.run(SPEC, compute=compute))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -130,25 +130,25 @@ def test_two_threads_ask_for_the_same_run() -> None:
 
 @pytest.mark.usefixtures("workspace")
 def test_what_is_stored_is_what_was_computed() -> None:
-    made = tiny_compute(SPEC, pipeline.ignore)
-    run = pipeline.run(SPEC, compute=tiny_compute)
+    made = tiny_compute(SPEC, lifecycle.ignore)
+    run = lifecycle.run(SPEC, compute=tiny_compute)
     stored = sum(table.nbytes for table in made.tables.values())
     assert (run.spec, run.meta) == (SPEC, replace(made.meta, stored_bytes=stored))
-    assert pipeline.get(run.key) == run and pipeline.list_runs() == [run]
+    assert lifecycle.get(run.key) == run and lifecycle.list_runs() == [run]
     edges = made.tables["edges"].to_pylist()
     for part in ("total", "half-a", "half-b", *run.meta.parts):
-        table = pipeline.edge_table(run.key, part)
+        table = read.edge_table(run.key, part)
         expected = [row for row in edges if row["part"] == part]
         assert table.edge.tolist() == [row["edge"] for row in expected]
         assert table.score.tolist() == [row["score"] for row in expected]
     assert table.edge.dtype == np.int32 and table.score.dtype == np.float32
-    assert pipeline.edge_table(run.key, limit=5).edge.tolist() == pipeline.edge_table(run.key).edge[:5].tolist()
+    assert read.edge_table(run.key, limit=5).edge.tolist() == read.edge_table(run.key).edge[:5].tolist()
 
 
 @pytest.mark.usefixtures("workspace")
 def test_remarks_are_kept_with_a_run_and_a_run_from_before_has_none() -> None:
-    run = pipeline.run(SPEC, compute=remarked_compute)
-    assert pipeline.get(run.key).meta.remarks == (REMARK, "And another.")
+    run = lifecycle.run(SPEC, compute=remarked_compute)
+    assert lifecycle.get(run.key).meta.remarks == (REMARK, "And another.")
     fields = asdict(run.meta)
     del fields["remarks"]
     assert RunMeta.of(fields) == replace(run.meta, remarks=())
@@ -156,59 +156,59 @@ def test_remarks_are_kept_with_a_run_and_a_run_from_before_has_none() -> None:
 
 @pytest.mark.usefixtures("workspace")
 def test_rows_come_as_records() -> None:
-    made = tiny_compute(SPEC, pipeline.ignore).tables
-    key = pipeline.run(SPEC, compute=tiny_compute).key
-    examples = pipeline.examples(key)
+    made = tiny_compute(SPEC, lifecycle.ignore).tables
+    key = lifecycle.run(SPEC, compute=tiny_compute).key
+    examples = read.examples(key)
     assert [row.example for row in examples] == list(range(4))
     assert examples[0].prompt[0] == HOSTILE and isinstance(examples[0].answer, tuple)
-    assert [row.tokens for row in pipeline.readouts(key)] == [tuple(t) for t in made["readouts"]["tokens"].to_pylist()]
-    lens = pipeline.node_lens(key, 1, 4)
+    assert [row.tokens for row in read.readouts(key)] == [tuple(t) for t in made["readouts"]["tokens"].to_pylist()]
+    lens = read.node_lens(key, 1, 4)
     assert (lens.readout, lens.node) == (1, 4)
-    assert pipeline.node_lens_all(key, 1)[4] == lens
+    assert read.node_lens_all(key, 1)[4] == lens
     assert lens.promoted == tuple(made["node_lens"].to_pylist()[7 + 4]["promoted"])  # 7 sources per readout
-    assert [row.layer for row in pipeline.residual_lens(key, 1)] == [0, 1, 2]
+    assert [row.layer for row in read.residual_lens(key, 1)] == [0, 1, 2]
 
 
 @pytest.mark.usefixtures("workspace")
 def test_what_is_not_there_is_refused_by_name() -> None:
-    key = pipeline.run(SPEC, compute=tiny_compute).key
+    key = lifecycle.run(SPEC, compute=tiny_compute).key
     with pytest.raises(UserError, match="no run with the key 'nope'"):
-        pipeline.get("nope")
+        lifecycle.get("nope")
     with pytest.raises(UserError, match=r"no part 'site-77'.*total, half-a, half-b, step-00"):
-        pipeline.edge_table(key, "site-77")
+        read.edge_table(key, "site-77")
     with pytest.raises(UserError, match="no lens of node 99"):
-        pipeline.node_lens(key, 0, 99)
+        read.node_lens(key, 0, 99)
     with pytest.raises(UserError, match=r"pair called 'x'"):
-        pipeline.key_of(replace(SPEC, pair="x"))
+        provenance.key_of(replace(SPEC, pair="x"))
     with pytest.raises(UserError, match=r"task called 'x'"):
-        pipeline.key_of(replace(SPEC, task="x"))
+        provenance.key_of(replace(SPEC, task="x"))
 
 
 @pytest.mark.usefixtures("workspace")
 def test_overlap_is_computed_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    a = pipeline.run(SPEC, compute=tiny_compute).key
-    b = pipeline.run(replace(SPEC, model="arm"), compute=tiny_compute).key
-    curve = pipeline.overlap_curve(a, b)
-    tops = [pipeline.edge_table(key).edge for key in (a, b)]
+    a = lifecycle.run(SPEC, compute=tiny_compute).key
+    b = lifecycle.run(replace(SPEC, model="arm"), compute=tiny_compute).key
+    curve = read.overlap_curve(a, b)
+    tops = [read.edge_table(key).edge for key in (a, b)]
     brute = [len(set(tops[0][:k]) & set(tops[1][:k])) for k in range(1, len(tops[0]) + 1)]
     assert curve.k.tolist() == comparison.curve_sizes(len(brute)).tolist()
     assert curve.shared.tolist() == [brute[k - 1] for k in curve.k]
     for k in (1, 7, len(brute)):
-        assert pipeline.overlap(a, b, k) == brute[k - 1] / (2 * k - brute[k - 1])
-    other = pipeline.overlap_curve(a, a, "half-a", "half-b")
-    pipeline.close()
+        assert read.overlap(a, b, k) == brute[k - 1] / (2 * k - brute[k - 1])
+    other = read.overlap_curve(a, a, "half-a", "half-b")
+    cache_connection.close()
     monkeypatch.setattr(comparison, "shared_counts_of_ranks", None)
-    assert pipeline.overlap_curve(b, a).shared.tolist() == curve.shared.tolist()
-    again = pipeline.overlap_curve(a, a, "half-b", "half-a")
+    assert read.overlap_curve(b, a).shared.tolist() == curve.shared.tolist()
+    again = read.overlap_curve(a, a, "half-b", "half-a")
     assert again.shared.tolist() == other.shared.tolist() != curve.shared.tolist()
 
 
 @pytest.mark.usefixtures("workspace")
 def test_some_edges_are_read_with_their_rank_and_score() -> None:
-    key = pipeline.run(SPEC, compute=tiny_compute).key
-    table = pipeline.edge_table(key, "half-b")
+    key = lifecycle.run(SPEC, compute=tiny_compute).key
+    table = read.edge_table(key, "half-b")
     wanted = np.array([3, 0, 11], dtype=np.int32)
-    found = pipeline.edges_among(key, "half-b", wanted)
+    found = read.edges_among(key, "half-b", wanted)
     rows = {
         edge: (rank, score)
         for edge, rank, score in zip(found.edge.tolist(), found.rank.tolist(), found.score, strict=True)
@@ -221,23 +221,23 @@ def test_some_edges_are_read_with_their_rank_and_score() -> None:
 def test_graphs_of_different_size_are_not_compared() -> None:
     from tests.fakes import fake_compute
 
-    a = pipeline.run(SPEC, compute=tiny_compute).key
-    b = pipeline.run(replace(SPEC, seed=1), compute=fake_compute).key
+    a = lifecycle.run(SPEC, compute=tiny_compute).key
+    b = lifecycle.run(replace(SPEC, seed=1), compute=fake_compute).key
     with pytest.raises(UserError, match=r"only circuits of one architecture"):
-        pipeline.overlap_curve(a, b)
+        read.overlap_curve(a, b)
     with pytest.raises(UserError, match=r"no part 'site-77'"):
-        pipeline.overlap_curve(a, a, "site-77")
+        read.overlap_curve(a, a, "site-77")
 
 
 @pytest.mark.usefixtures("workspace")
 def test_delete_and_compute_again() -> None:
     compute = Counting()
-    key = pipeline.run(SPEC, compute=compute).key
-    pipeline.delete(key)
-    assert pipeline.list_runs() == [] and pipeline.find(SPEC) is None
+    key = lifecycle.run(SPEC, compute=compute).key
+    lifecycle.delete(key)
+    assert lifecycle.list_runs() == [] and lifecycle.find(SPEC) is None
     with pytest.raises(UserError):
-        pipeline.delete(key)
-    assert pipeline.run(SPEC, compute=compute).key == key
+        lifecycle.delete(key)
+    assert lifecycle.run(SPEC, compute=compute).key == key
     assert compute.calls == 2
 
 
@@ -251,16 +251,16 @@ def test_nothing_is_kept_of_a_run_that_was_cancelled_or_failed() -> None:
         return RunTables(made.meta, {**made.tables, "residual_lens": made.tables["readouts"]})
 
     with pytest.raises(Cancelled):
-        pipeline.run(SPEC, cancel, tiny_compute)
+        lifecycle.run(SPEC, cancel, tiny_compute)
     with pytest.raises(Exception, match="column"):
-        pipeline.run(SPEC, compute=broken)
-    assert pipeline.list_runs() == []
-    assert pipeline.run(SPEC, compute=tiny_compute).spec == SPEC
+        lifecycle.run(SPEC, compute=broken)
+    assert lifecycle.list_runs() == []
+    assert lifecycle.run(SPEC, compute=tiny_compute).spec == SPEC
 
 
 HANGING = """
 import time
-from engine.runs import pipeline
+from engine.runs import lifecycle
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 
@@ -268,8 +268,8 @@ def hang(spec, on_progress):
     print("computing", flush=True)
     time.sleep(60)
 
-pipeline.run(RunSpec(n=4, seed=1), compute=tiny_compute)
-pipeline.run(RunSpec(n=4), compute=hang)
+lifecycle.run(RunSpec(n=4, seed=1), compute=tiny_compute)
+lifecycle.run(RunSpec(n=4), compute=hang)
 """
 
 
@@ -282,16 +282,16 @@ def test_kill_in_the_middle_of_a_run() -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     compute = Counting()
-    assert [run.spec for run in pipeline.list_runs()] == [replace(SPEC, seed=1)]
-    assert pipeline.notice() is None
-    assert pipeline.run(SPEC, compute=compute).spec == SPEC
-    assert pipeline.run(replace(SPEC, seed=1), compute=compute)
+    assert [run.spec for run in lifecycle.list_runs()] == [replace(SPEC, seed=1)]
+    assert lifecycle.notice() is None
+    assert lifecycle.run(SPEC, compute=compute).spec == SPEC
+    assert lifecycle.run(replace(SPEC, seed=1), compute=compute)
     assert compute.calls == 1
 
 
 @pytest.mark.usefixtures("workspace")
 def test_a_second_process_is_told_in_one_sentence() -> None:
-    pipeline.list_runs()
+    lifecycle.list_runs()
     said = subprocess.run(
         [sys.executable, "-m", "engine", "list"], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -301,13 +301,13 @@ def test_a_second_process_is_told_in_one_sentence() -> None:
 
 
 def test_a_damaged_cache_is_set_aside_and_named(workspace: Path) -> None:
-    pipeline.list_runs()
-    pipeline.close()
+    lifecycle.list_runs()
+    cache_connection.close()
     damaged = (workspace / "circuits.duckdb").read_bytes()[:30_000]
     (workspace / "circuits.duckdb").write_bytes(damaged)
-    assert pipeline.list_runs() == []
+    assert lifecycle.list_runs() == []
     (moved,) = workspace.glob("circuits.duckdb.unreadable-*")
-    notice = pipeline.notice()
+    notice = lifecycle.notice()
     assert notice and str(moved) in notice
     assert moved.read_bytes() == damaged
 
@@ -315,7 +315,7 @@ def test_a_damaged_cache_is_set_aside_and_named(workspace: Path) -> None:
 def test_importing_the_engine_imports_no_torch() -> None:
     code = """
 import sys
-import engine, engine.runs.pipeline, engine.runs.jobs, engine.exchange.export, engine.models.pairs
+import engine, engine.runs.lifecycle, engine.runs.read, engine.runs.jobs, engine.exchange.export, engine.models.pairs
 import engine.commands, engine.__main__
 heavy = {"torch", "transformers", "transformer_lens", "streamlit", "networkx"} & set(sys.modules)
 sys.exit(", ".join(heavy) or 0)
@@ -329,24 +329,24 @@ def forget_weights(workspace: Path) -> None:
 
 
 def test_without_the_weights_the_newest_run_of_the_spec_is_found(workspace: Path) -> None:
-    first = pipeline.run(SPEC, compute=tiny_compute)
+    first = lifecycle.run(SPEC, compute=tiny_compute)
     (workspace / "pair" / "mdm" / "model.safetensors").write_bytes(b"trained for longer")
-    assert pipeline.find(SPEC) is None
-    second = pipeline.run(SPEC, compute=tiny_compute)
+    assert lifecycle.find(SPEC) is None
+    second = lifecycle.run(SPEC, compute=tiny_compute)
     assert first.key != second.key
     forget_weights(workspace)
-    assert pipeline.find(SPEC) == second == pipeline.run(SPEC, compute=Counting())
-    assert pipeline.find(replace(SPEC, seed=1)) is None
-    said = pipeline.obstacle(SPEC)
+    assert lifecycle.find(SPEC) == second == lifecycle.run(SPEC, compute=Counting())
+    assert lifecycle.find(replace(SPEC, seed=1)) is None
+    said = lifecycle.obstacle(SPEC)
     assert said and "There is no model" in said
     with pytest.raises(UserError, match="There is no model"):
-        pipeline.key_of(SPEC)
+        provenance.key_of(SPEC)
 
 
 @pytest.mark.usefixtures("workspace")
 def test_nothing_stands_in_the_way_of_what_can_be_computed() -> None:
-    assert pipeline.obstacle(SPEC) is None
-    assert pipeline.find(SPEC) is None
+    assert lifecycle.obstacle(SPEC) is None
+    assert lifecycle.find(SPEC) is None
 
 
 def test_what_does_not_fit_cannot_be_computed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,59 +354,59 @@ def test_what_does_not_fit_cannot_be_computed(workspace: Path, monkeypatch: pyte
     for model in ("arm", "mdm"):
         fake_model(workspace / "pair" / model, model, **shape)
     monkeypatch.setattr(device_plan, "devices", lambda: [device_plan.Device("cpu", 2**30, 2**30)])
-    said = pipeline.obstacle(SPEC)
+    said = lifecycle.obstacle(SPEC)
     assert said and "GiB in float32, but there are 1.0 GiB on this machine's cpu" in said
     monkeypatch.setattr(device_plan, "devices", lambda: [device_plan.Device("cpu", 2**40, 2**40)])
-    assert pipeline.obstacle(SPEC) is None
+    assert lifecycle.obstacle(SPEC) is None
 
 
 def test_stored_runs_whose_settings_are_refused_by_now_are_left_out_with_a_word(workspace: Path) -> None:
-    kept, old = (pipeline.run(replace(SPEC, method=method), compute=tiny_compute) for method in ("eap-ig", "eap"))
-    pipeline.close()
+    kept, old = (lifecycle.run(replace(SPEC, method=method), compute=tiny_compute) for method in ("eap-ig", "eap"))
+    cache_connection.close()
     with duckdb.connect(str(workspace / "circuits.duckdb")) as db:
         db.execute("UPDATE runs SET spec = replace(spec, 'logit_diff', 'kl') WHERE key = ?", [old.key])
-    assert [run.key for run in pipeline.list_runs()] == [kept.key]
-    said = pipeline.notice()
+    assert [run.key for run in lifecycle.list_runs()] == [kept.key]
+    said = lifecycle.notice()
     assert said and f"left out: 1. {old.key}: eap takes gradients at the clean input only" in said
-    pipeline.delete(old.key)
-    assert pipeline.notice() is None
+    lifecycle.delete(old.key)
+    assert lifecycle.notice() is None
 
 
 @pytest.mark.usefixtures("workspace")
 def test_one_example_has_no_second_half() -> None:
-    one, two = (pipeline.run(replace(SPEC, n=n), compute=tiny_compute) for n in (1, 2))
+    one, two = (lifecycle.run(replace(SPEC, n=n), compute=tiny_compute) for n in (1, 2))
     assert (one.has_halves, two.has_halves) == (False, True)
-    pipeline.edge_table(two.key, "half-b")
-    pipeline.edge_table(one.key, "half-a")
-    for read in (
-        lambda: pipeline.edge_table(one.key, "half-b"),
-        lambda: pipeline.overlap(one.key, one.key, 5, "half-a", "half-b"),
-        lambda: pipeline.overlap_curve(one.key, one.key, "half-a", "half-b"),
-        lambda: pipeline.overlap_curve(one.key, two.key, "half-b", "half-b"),
+    read.edge_table(two.key, "half-b")
+    read.edge_table(one.key, "half-a")
+    for refused_read in (
+        lambda: read.edge_table(one.key, "half-b"),
+        lambda: read.overlap(one.key, one.key, 5, "half-a", "half-b"),
+        lambda: read.overlap_curve(one.key, one.key, "half-a", "half-b"),
+        lambda: read.overlap_curve(one.key, two.key, "half-b", "half-b"),
     ):
         with pytest.raises(UserError, match="is of one example, so that it has no second half"):
-            read()
+            refused_read()
 
 
 def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = pipeline.run(SPEC, compute=tiny_compute)
-    assert run.method_version == pipeline.METHOD_VERSION and run.imported is None
-    monkeypatch.setattr(pipeline, "library_version", lambda name: "0.0")
-    assert pipeline.find(SPEC) is None
+    run = lifecycle.run(SPEC, compute=tiny_compute)
+    assert run.method_version == provenance.METHOD_VERSION and run.imported is None
+    monkeypatch.setattr(provenance, "library_version", lambda name: "0.0")
+    assert lifecycle.find(SPEC) is None
     bring(workspace, run.key)
-    found = pipeline.find(SPEC)
+    found = lifecycle.find(SPEC)
     assert found and (found.key, found.imported) == (run.key, "2026-02-02")
     with monkeypatch.context() as later:
-        later.setattr(pipeline, "METHOD_VERSION", pipeline.METHOD_VERSION + 1)
-        assert pipeline.find(SPEC) is None
+        later.setattr(provenance, "METHOD_VERSION", provenance.METHOD_VERSION + 1)
+        assert lifecycle.find(SPEC) is None
     (workspace / "pair" / "mdm" / "model.safetensors").write_bytes(b"trained for longer")
-    assert pipeline.find(SPEC) is None
+    assert lifecycle.find(SPEC) is None
 
 
 def bring(workspace: Path, key: str) -> None:
     """Mark a run as one that a bundle brought."""
-    pipeline.close()
+    cache_connection.close()
     with duckdb.connect(str(workspace / "circuits.duckdb")) as db:
         db.execute("UPDATE runs SET imported = '2026-02-02' WHERE key = ?", [key])
