@@ -154,9 +154,7 @@ def histogram(asked: Asked, region: str, layer: int, bin_index: int | None, shar
         st.info(f"These runs have no tokens of the kind “{region}”. Choose other tokens above.")
         return
     arm, mdm = (rows[model][layer] for model in ("arm", "mdm"))
-    shown = drawing.shown_bins(
-        [row for side in asked.sides for row in cached_reads.activation_histograms(side.run.key)]
-    )
+    shown = drawing.shown_bins([row for side in asked.sides for row in cached_reads.rows(LayerHistogram, side.run.key)])
     figure = drawing.histogram_figure(arm, mdm, shown, bin_index, shares, widgets.look())
     widgets.chart(
         figure, "activation histogram", f"Histogram of the MLP activations of layer {layer}, ARM and MDM",
@@ -325,7 +323,7 @@ def lens_origin(arm: Run, mdm: Run, measure: str) -> Origin:
 
 def histograms(run: Run, region: str) -> list[LayerHistogram]:
     """By layer."""
-    found = [row for row in cached_reads.activation_histograms(run.key) if row.region == region]
+    found = [row for row in cached_reads.rows(LayerHistogram, run.key) if row.region == region]
     return sorted(found, key=lambda row: row.layer)
 
 

@@ -24,7 +24,7 @@ from pages.figures.palette import Palette
 from pages.panels import references
 from pages.panels.node import node_panel
 from pages.panels.references import Tile
-from pages.shared import address, cached_reads, run_selector, state, widgets
+from pages.shared import address, cached_reads, job_queue, run_selector, state, widgets
 from pages.shared.entry import show
 from pages.shared.provenance import origin, title
 from pages.shared.run_selector import Asked
@@ -46,7 +46,7 @@ def explore(asked: Asked) -> None:
     """Everything below the selectors, for two computed runs."""
     parts, filters = choose_filters(asked.arm, asked.mdm)
     sides = Sides(asked.graph, asked.k, Side("arm", asked.arm, parts[0]), Side("mdm", asked.mdm, parts[1]))
-    control = cached_reads.found(asked.question.spec(CONTROL))
+    control = cached_reads.run_of(asked.question.spec(CONTROL))
     numbers(sides, control)
     if control is None:
         run_selector.offer_control(asked.question, asked.pair)
@@ -266,7 +266,7 @@ def curves_note(with_control: bool, with_halves: bool) -> str:
 
 def drift(sides: Sides, asked: Question, pair: Pair) -> None:
     """How the circuit left the ARM's along post-training, where at least two checkpoints are computed."""
-    found = [(step, cached_reads.found(asked.spec(f"step:{step}"))) for step in pair.steps]
+    found = [(step, cached_reads.run_of(asked.spec(f"step:{step}"))) for step in pair.steps]
     points = [(step, run) for step, run in found if run]
     missing = [asked.spec(f"step:{step}") for step, run in found if run is None]
     if not pair.steps:
@@ -285,7 +285,7 @@ def drift(sides: Sides, asked: Question, pair: Pair) -> None:
                 f"Checkpoints that cannot do this task, so that their circuits explain little: after "
                 f"{run_selector.listed(unable)} steps."
             )
-    open_specs = {spec for job in cached_reads.job_queue().jobs() if job.is_open for spec in job.specs}
+    open_specs = {spec for job in job_queue.queue().jobs() if job.is_open for spec in job.specs}
     if missing and not set(missing) <= open_specs and not lifecycle.obstacle(missing[0]):
         st.button(
             f"Compute the missing checkpoints ({len(missing)})",

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from engine.circuits import comparison
+from engine.runs.rows import ExampleRow, StepAccuracy, TrajectoryStep
 from pages.figures import circuit as graph_drawing
 from pages.figures import denoising as drawing
 from pages.figures.charts import visible
@@ -43,7 +44,7 @@ def explore(asked: Asked) -> None:
     if not kept:
         st.info("This run keeps no trajectories. Compute it again on the Runs page to see how it denoises.")
         return
-    rows = {row.example: row for row in cached_reads.examples(asked.mdm.key)}
+    rows = {row.example: row for row in cached_reads.rows(ExampleRow, asked.mdm.key)}
     address.check(state.EXAMPLE, kept)
     example = st.selectbox(
         "Example",
@@ -75,12 +76,14 @@ def trajectory(look: Look, kept: Sequence[int]) -> None:
         one_token(look, kept)
         return
     key = look.asked.mdm.key
-    known = [sampler for sampler in SAMPLERS if cached_reads.trajectories(key, sampler, look.example)]
+    known = [
+        sampler for sampler in SAMPLERS if cached_reads.rows(TrajectoryStep, key, sampler=sampler, example=look.example)
+    ]
     address.check(state.SAMPLER, known)
     sampler = st.selectbox(
         "Sampler: which masked positions a step reveals", known, format_func=str, key=state.SAMPLER, bind=state.URL
     )
-    walk = cached_reads.trajectories(key, sampler, look.example)
+    walk = cached_reads.rows(TrajectoryStep, key, sampler=sampler, example=look.example)
     st.caption(SAMPLERS[sampler])
     figure = drawing.walk_figure(walk, look.answer, widgets.look())
     widgets.chart(
@@ -106,10 +109,10 @@ def one_token(look: Look, kept: Sequence[int]) -> None:
     """Where nothing is left to choose: what the MDM says in the one step that there is."""
     st.caption("Here the answer is one token, revealed at once, so every sampler does the same.")
     key = look.asked.mdm.key
-    rows = {row.example: row for row in cached_reads.examples(key)}
+    rows = {row.example: row for row in cached_reads.rows(ExampleRow, key)}
     table = []
     for example in [number for number in kept if len(rows[number].answer) == 1]:
-        step = cached_reads.trajectories(key, next(iter(SAMPLERS)), example)[0]
+        step = cached_reads.rows(TrajectoryStep, key, sampler=next(iter(SAMPLERS)), example=example)[0]
         table.append(
             {
                 "Example": example,
@@ -454,7 +457,7 @@ def readable(look: Look) -> None:
 
 def accuracy(asked: Asked) -> None:
     st.header("How many steps it takes", divider="gray")
-    rows = cached_reads.accuracy_steps(asked.mdm.key)
+    rows = cached_reads.rows(StepAccuracy, asked.mdm.key)
     if not rows:
         st.info("This run measured no accuracy by steps. Compute it again on the Runs page.")
         return

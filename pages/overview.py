@@ -15,7 +15,7 @@ from engine.tasks import TASKS
 from pages.figures import charts
 from pages.panels import references
 from pages.panels.findings import Cell, Finding, answers, find, sides
-from pages.shared import availability, cached_reads, state, widgets
+from pages.shared import availability, cached_reads, job_queue, state, widgets
 from pages.shared.choose_k import choose_k
 from pages.shared.entry import show
 from pages.shared.jobs_panel import watch_jobs
@@ -77,9 +77,9 @@ def look_up(pair: Pair, runs: list[Run]) -> list[Cell]:
 
 def stored(question: Question, pair: Pair, problems: dict[str, str | None], own: list[Run]) -> Cell:
     """The runs of a question, of `own`, the pair's; `problems` by model: why it cannot be computed here."""
-    runs = {model: cached_reads.found(question.spec(model)) if own else None for model in problems}
+    runs = {model: cached_reads.run_of(question.spec(model)) if own else None for model in problems}
     problem = next((problems[model] for model, run in runs.items() if run is None and problems[model]), None)
-    control = cached_reads.found(question.spec(CONTROL)) if own else None
+    control = cached_reads.run_of(question.spec(CONTROL)) if own else None
     no_control = None if control else next(filter(None, problems.values()), None)
     return Cell(pair, TASKS[question.task], question, runs["arm"], runs["mdm"], problem, control, no_control)
 
@@ -89,7 +89,7 @@ def offer(cells: list[Cell]) -> None:
     missing = [spec for cell in cells for spec in cell.missing]
     possible = len(missing) + sum(len(cell.runs) for cell in cells if not cell.problem)
     widgets.submit_error()
-    busy = any(job.is_open for job in cached_reads.job_queue().jobs())
+    busy = any(job.is_open for job in job_queue.queue().jobs())
     if not missing or busy:
         return
     known = [run.seconds for cell in cells for run in cell.runs if not run.imported]

@@ -17,7 +17,7 @@ from engine.runs.solvable import can_do
 from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import available, task_named, task_names
 from pages.panels.kept_pairs import kept_pairs
-from pages.shared import availability, cached_reads, widgets
+from pages.shared import availability, cached_reads, job_queue, widgets
 from pages.shared.availability import title_of_task
 from pages.shared.entry import show
 from pages.shared.jobs_panel import job_card, watch_jobs
@@ -137,7 +137,7 @@ def hand_on(runs: list[Run]) -> None:
 
 def jobs() -> None:
     st.header("Jobs", divider="gray")
-    found = cached_reads.job_queue().jobs()
+    found = job_queue.queue().jobs()
     if not found:
         st.caption("No job since the app was started. Start a run above, or compute what is missing on the overview.")
         return

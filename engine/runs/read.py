@@ -1,4 +1,7 @@
-"""Read a stored run: its edges, the overlap of two runs, and the rows of its other tables."""
+"""Read a stored run: its edges, the overlap of two runs, and the rows of its tables.
+
+`table` reads any table as Arrow, `rows` and `row` as records; the other functions return a shape of their own.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,12 @@ from engine.runs.rows import (
     NodeLens,
     ReadoutRow,
     RoleAttention,
+    Row,
     StepAccuracy,
     TrajectoryStep,
     read_rows,
 )
+from engine.schema.tables import DESCRIBED
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +42,24 @@ if TYPE_CHECKING:
     from engine.circuits.comparison import SplitHalf
 
 HALVES = ("half-a", "half-b")  # parts of a run: its even and its odd examples
+SCHEMA = {described.name: described for described in DESCRIBED}
+TABLE_OF: dict[type[Any], str] = {
+    ExampleRow: "examples",
+    ReadoutRow: "readouts",
+    NodeLens: "node_lens",
+    LayerLens: "residual_lens",
+    KeptInput: "inputs",
+    Neuron: "neurons",
+    NeuronDetail: "neuron_detail",
+    NeuronTokens: "neuron_tokens",
+    LayerHistogram: "activation_histograms",
+    Head: "heads",
+    RoleAttention: "attention_roles",
+    TrajectoryStep: "trajectories",
+    StepAccuracy: "accuracy_steps",
+}
+
+Value = int | str | None
 
 
 def edge_table(key: str, part: str = "total", limit: int | None = None) -> EdgeTable:
@@ -46,18 +69,18 @@ def edge_table(key: str, part: str = "total", limit: int | None = None) -> EdgeT
         UserError: there is no such run or part; a run of one example has no second half.
     """
     _refuse_no_half(key, part)
-    table = store().edges(RunPart(key, part), limit)
-    if not table.num_rows and limit != 0:
+    content = store().edges(RunPart(key, part), limit)
+    if not content.num_rows and limit != 0:
         raise _no_part(key, part)
-    return EdgeTable(_array(table, "edge"), _array(table, "score"))
+    return EdgeTable(_array(content, "edge"), _array(content, "score"))
 
 
 def edges_among(key: str, part: str, edges: NDArray[np.int32]) -> RankedEdges:
     """Those of `edges`, which are among a part's n_edges, with rank and score; in no order."""
     import pyarrow as pa
 
-    table = store().edges_among(RunPart(key, part), pa.table({"edge": pa.array(edges, pa.int32())}))
-    return RankedEdges(*(_array(table, name) for name in ("edge", "rank", "score")))
+    content = store().edges_among(RunPart(key, part), pa.table({"edge": pa.array(edges, pa.int32())}))
+    return RankedEdges(*(_array(content, name) for name in ("edge", "rank", "score")))
 
 
 def overlap_curve(key_a: str, key_b: str, part_a: str = "total", part_b: str = "total") -> OverlapCurve:
@@ -96,76 +119,59 @@ def split_half(arm: Run, mdm: Run, k: int) -> SplitHalf | None:
     return comparison.split_half((of_arm[0], of_arm[1]), (of_mdm[0], of_mdm[1]))
 
 
-def examples(key: str) -> list[ExampleRow]:
-    return read_rows(ExampleRow, store().examples(get(key).key))
+def table(key: str, name: str, columns: Sequence[str] = (), /, **where: Value) -> pa.Table:
+    """The rows of a run's table in its order, where the named columns have the given values (None: any).
+
+    `columns` are those wanted (all: none named). Tables, their columns, types and units: engine/schema/tables.py.
+
+    Raises:
+        UserError: no such run, table or column, or a column of lists is asked for a value.
+    """
+    described = SCHEMA.get(name)
+    if described is None:
+        raise UserError(f"There is no table {name!r}. Choose one of: {', '.join(SCHEMA)}.")
+    known = {column.name: column for column in described.columns}
+    unknown = sorted({*columns, *where} - set(known))
+    if unknown:
+        raise UserError(f"The table {name} has no column {unknown[0]!r}. Choose from: {', '.join(known)}.")
+    lists = sorted(column for column in where if known[column].items is not None)
+    if lists:
+        raise UserError(f"The column {lists[0]!r} of {name} holds lists, which cannot be asked for a value.")
+    conditions = {column: value for column, value in where.items() if value is not None}
+    content = store().rows(key, name, columns, **conditions)
+    if not content.num_rows:
+        get(key)  # says so where there is no such run
+    return content
 
 
-def readouts(key: str) -> list[ReadoutRow]:
-    return read_rows(ReadoutRow, store().readouts(get(key).key))
+def rows(kind: type[Row], key: str, /, **where: Value) -> list[Row]:
+    """The rows of a table as records of `kind` (engine/runs/rows.py), in the table's order. Raises like `table`."""
+    return read_rows(kind, table(key, TABLE_OF[kind], **where))
+
+
+def row(kind: type[Row], key: str, /, **where: Value) -> Row | None:
+    """The first of `rows`, or None where there is none. Raises like `table`."""
+    return next(iter(rows(kind, key, **where)), None)
 
 
 def node_lens(key: str, readout: int, node: int) -> NodeLens:
     """The lens of one node; UserError when the run has none for it (`logits` writes nothing)."""
-    found = read_rows(NodeLens, store().node_lens(key, readout, node))
-    if not found:
+    lens = row(NodeLens, key, readout=readout, node=node)
+    if lens is None:
         raise UserError(f"The run {short_key(key)} has no lens of node {node} at readout {readout}.")
-    return found[0]
-
-
-def node_lens_all(key: str, readout: int) -> list[NodeLens]:
-    """The lens of every node at a readout, in node order."""
-    return read_rows(NodeLens, store().node_lens(key, readout))
-
-
-def residual_lens(key: str, readout: int) -> list[LayerLens]:
-    """The lens of the residual after every layer at a readout, from the embedding on."""
-    return read_rows(LayerLens, store().residual_lens(key, readout))
-
-
-def edge_blocks(key: str) -> EdgeBlocks:
-    """The strongest edges' scores by block of examples, for intervals (engine/circuits/intervals.py)."""
-    table = store().rows(get(key).key, "edge_blocks")
-    flat = table["scores"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return EdgeBlocks(_array(table, "edge"), flat.reshape(table.num_rows, -1))
-
-
-def inputs(key: str) -> list[KeptInput]:
-    """The inputs of which every token's detail is kept."""
-    return read_rows(KeptInput, store().rows(key, "inputs"))
-
-
-def neurons(key: str, layer: int | None = None, columns: Sequence[str] = ()) -> pa.Table:
-    """Every neuron (of a layer) with the named columns of records' `neurons` (all: none named), in order."""
-    where = {} if layer is None else {"layer": layer}
-    return store().rows(key, "neurons", columns, **where)
+    return lens
 
 
 def neuron(key: str, layer: int, neuron: int) -> Neuron:
     """One neuron; UserError when the model has none of that number."""
-    found = read_rows(Neuron, store().rows(key, "neurons", layer=layer, neuron=neuron))
-    if not found:
+    record = row(Neuron, key, layer=layer, neuron=neuron)
+    if record is None:
         meta = get(key).meta
         raise UserError(
             f"There is no neuron {neuron} in layer {layer}. Choose a layer from 0 to {meta.n_layers - 1} and a neuron "
             f"from 0 to {meta.n_neurons - 1}."
         )
-    return found[0]
-
-
-def neuron_detail(key: str, layer: int, neuron: int) -> NeuronDetail | None:
-    """Detail of a strong neuron; None for those of which none is kept."""
-    found = read_rows(NeuronDetail, store().rows(key, "neuron_detail", layer=layer, neuron=neuron))
-    return found[0] if found else None
-
-
-def neuron_tokens(key: str, layer: int, neuron: int) -> list[NeuronTokens]:
-    """A strong neuron at every token of the kept inputs, in their order; empty for those of which none is kept."""
-    return read_rows(NeuronTokens, store().rows(key, "neuron_tokens", layer=layer, neuron=neuron))
-
-
-def layer_tokens(key: str, layer: int) -> pa.Table:
-    """`input`, `neuron`, `activations` of every strong neuron of a layer."""
-    return store().rows(key, "neuron_tokens", ("input", "neuron", "activations"), layer=layer)
+    return record
 
 
 def neurons_promoting(key: str, token: str, most: int = 200) -> pa.Table:
@@ -173,56 +179,25 @@ def neurons_promoting(key: str, token: str, most: int = 200) -> pa.Table:
     return store().neurons_promoting(key, token, most)
 
 
-def activation_histograms(key: str) -> list[LayerHistogram]:
-    return read_rows(LayerHistogram, store().rows(key, "activation_histograms"))
-
-
-def residual_norms(key: str) -> pa.Table:
-    return store().rows(key, "residual_norms")
-
-
-def heads(key: str) -> list[Head]:
-    return read_rows(Head, store().rows(key, "heads"))
-
-
-def attention_roles(key: str, node: int) -> list[RoleAttention]:
-    return read_rows(RoleAttention, store().rows(key, "attention_roles", node=node))
+def edge_blocks(key: str) -> EdgeBlocks:
+    """The strongest edges' scores [edge, block] by block of examples, for intervals (engine/circuits/intervals.py)."""
+    content = table(key, "edge_blocks")
+    flat = content["scores"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return EdgeBlocks(_array(content, "edge"), flat.reshape(content.num_rows, -1))
 
 
 def attention_patterns(key: str, node: int) -> dict[int, NDArray[np.float32]]:
     """Attention [query, key] of a head by kept input, to 1/255; as many inputs as were small enough to keep."""
-    table = store().rows(key, "attention_patterns", node=node)
     patterns: dict[int, NDArray[np.float32]] = {}
-    for row in table.to_pylist():
-        flat = np.array(row["pattern"], dtype=np.float32) / np.float32(255)
-        patterns[row["input"]] = flat.reshape(round(len(flat) ** 0.5), -1)
+    for record in table(key, "attention_patterns", node=node).to_pylist():
+        flat = np.array(record["pattern"], dtype=np.float32) / np.float32(255)
+        patterns[record["input"]] = flat.reshape(round(len(flat) ** 0.5), -1)
     return patterns
 
 
-def lens_layers(key: str) -> pa.Table:
-    return store().rows(key, "lens_layers")
-
-
-def position_lens(key: str, example: int) -> pa.Table:
-    """The lens of every masked answer position of an example, over steps and layers."""
-    return store().rows(key, "position_lens", example=example)
-
-
-def reveals(key: str) -> pa.Table:
-    """`example`, `step`, `index`: the order in which a run's MDM reveals."""
-    return store().rows(key, "reveals")
-
-
-def trajectories(key: str, sampler: str, example: int) -> list[TrajectoryStep]:
-    return read_rows(TrajectoryStep, store().rows(key, "trajectories", sampler=sampler, example=example))
-
-
-def accuracy_steps(key: str) -> list[StepAccuracy]:
-    return read_rows(StepAccuracy, store().rows(key, "accuracy_steps"))
-
-
-def _array(table: pa.Table, column: str) -> Any:
-    return table[column].combine_chunks().to_numpy(zero_copy_only=False)
+def _array(content: pa.Table, column: str) -> Any:
+    """[row] -> value of a column."""
+    return content[column].combine_chunks().to_numpy(zero_copy_only=False)
 
 
 def _refuse_no_half(key: str, part: str) -> None:
@@ -238,19 +213,19 @@ def _no_part(key: str, part: str) -> UserError:
 
 def _ranks(*sides: RunPart) -> list[NDArray[np.int32]]:
     """[edge] -> rank of each side; UserError when they are not of one architecture."""
-    found = []
+    ranks = []
     for side in sides:
-        table = store().ranks(side)
-        if not table.num_rows:
+        content = store().ranks(side)
+        if not content.num_rows:
             raise _no_part(side.key, side.part)
-        rank = np.empty(table.num_rows, dtype=np.int32)
-        rank[_array(table, "edge")] = _array(table, "rank")
-        found.append(rank)
-    sizes = [len(rank) for rank in found]
+        rank = np.empty(content.num_rows, dtype=np.int32)
+        rank[_array(content, "edge")] = _array(content, "rank")
+        ranks.append(rank)
+    sizes = [len(rank) for rank in ranks]
     if len(set(sizes)) > 1:
         runs, edges = " and ".join(short_key(side.key) for side in sides), " and ".join(map(str, sizes))
         raise UserError(f"The runs {runs} have {edges} edges: only circuits of one architecture can be compared.")
-    return found
+    return ranks
 
 
 def _curve(k: NDArray[np.int32], shared: NDArray[np.int32]) -> pa.Table:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engine.circuits import comparison, intervals
 from engine.circuits.intervals import BandContrast, Scored, SpecialisationIntervals
 from engine.runs import lifecycle, read
+from engine.runs.rows import Head
 from pages.figures.activations import Norms
 from pages.shared import cached_reads
 from pages.shared.state import TOTAL
@@ -57,7 +58,7 @@ def lens_bands(arm: str, mdm: str) -> dict[str, tuple[BandContrast, BandContrast
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def neuron_spread(key: str) -> NeuronSpread:
-    table = cached_reads.neuron_numbers(key, None, ("attribution", "half_a", "half_b"))
+    table = cached_reads.columns(key, "neurons", ("attribution", "half_a", "half_b"))
     shares = [np.abs(table[name].astype(np.float64)) for name in ("attribution", "half_a", "half_b")]
     numbers = tuple(comparison.effective_number(share) for share in shares)
     ginis = tuple(comparison.gini(share) for share in shares)
@@ -67,7 +68,7 @@ def neuron_spread(key: str) -> NeuronSpread:
 @st.cache_data(show_spinner=False, max_entries=512)
 def neurons_behind(key: str, layer: int, bin_index: int | None, most: int) -> list[Behind]:
     """A layer's neurons with the largest |attribution|, or those with the most activations in a bin."""
-    table = read.neurons(key, layer, NUMBERS)
+    table = read.table(key, "neurons", NUMBERS, layer=layer)
     height = np.abs(table["attribution"].to_numpy())
     counts = None
     if bin_index is not None:
@@ -108,7 +109,7 @@ def head_norms(key: str, model: str, region: str) -> Norms:
     """Norms of what every head writes at the tokens of a region, [layer, head]."""
     graph = lifecycle.get(key).meta.graph
     mean = np.full((graph.n_layers, graph.n_heads), np.nan)
-    for head in cached_reads.heads(key):
+    for head in cached_reads.rows(Head, key):
         layer, number = divmod(head.node - 1, graph.n_heads + 1)
         mean[layer, number] = getattr(head, f"norm_{region}")
     return Norms(model, mean)

@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.files.csv_text import csv_of
 from engine.inspection import bins
+from engine.runs.rows import LayerHistogram
 from pages.panels import activation_data as data
 from pages.shared import cached_reads
 from pages.shared.run_selector import Asked
@@ -33,7 +34,7 @@ def histogram_rows(asked: Asked) -> list[Row]:
     names = [f"from {edge:.6g}" for edge in bins.EDGES[:-1]]
     rows: list[Row] = []
     for side in asked.sides:
-        for row in cached_reads.activation_histograms(side.run.key):
+        for row in cached_reads.rows(LayerHistogram, side.run.key):
             told = {name: value for name, value in asdict(row).items() if name != "counts"}
             rows.append({"model": side.model, **told, **dict(zip(names, row.counts, strict=True))})
     return rows

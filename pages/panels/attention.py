@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine.runs.rows import Head, KeptInput
+from engine.runs.rows import Head, KeptInput, RoleAttention
 from pages.figures import attention as drawing
 from pages.shared import address, cached_reads, state, widgets
 from pages.shared.sides import Side, Sides
@@ -78,7 +78,7 @@ def choose_inputs(sides: Sides, node: int, example: int | None) -> dict[str, Kep
 
 
 def roles(sides: Sides, node: int) -> None:
-    found = {side.model: cached_reads.attention_roles(side.run.key, node) for side in sides}
+    found = {side.model: cached_reads.rows(RoleAttention, side.run.key, node=node) for side in sides}
     names = list(dict.fromkeys(row.query for rows in found.values() for row in rows))
     names += [name for name in dict.fromkeys(r.key for rows in found.values() for r in rows) if name not in names]
     look = widgets.look()
@@ -96,7 +96,7 @@ def roles(sides: Sides, node: int) -> None:
 
 def scores(sides: Sides, node: int) -> None:
     """The standard scores among those of all heads, what they say, and the norms of what the head writes."""
-    heads = {side.model: cached_reads.heads(side.run.key) for side in sides}
+    heads = {side.model: cached_reads.rows(Head, side.run.key) for side in sides}
     own = {model: next(head for head in rows if head.node == node) for model, rows in heads.items()}
     chart, words = st.columns(2)
     with chart:
@@ -132,7 +132,7 @@ def _copies(head: Head) -> str:
 
 def _with_pattern(side: Side, node: int) -> list[KeptInput]:
     known = cached_reads.attention_patterns(side.run.key, node)
-    return [kept for kept in cached_reads.inputs(side.run.key) if kept.input in known]
+    return [kept for kept in cached_reads.rows(KeptInput, side.run.key) if kept.input in known]
 
 
 def _when(side: Side, kept: KeptInput) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import streamlit as st
 
-from engine.runs.rows import ExampleRow, KeptInput, Neuron, NeuronDetail, NeuronTokens
+from engine.runs.rows import ExampleRow, KeptInput, Neuron, NeuronDetail, NeuronTokens, ReadoutRow
 from pages.figures import neurons as drawing
 from pages.figures.palette import NAME
 from pages.panels import neuron_data
@@ -232,9 +232,10 @@ def _choose_step(kept: Kept) -> KeptInput:
 
 
 def _read(side: Side, spot: Spot) -> Shown:
-    key = side.run.key
-    tokens = {row.input: row for row in cached_reads.neuron_tokens(key, *spot)}
-    return Shown(side, cached_reads.neuron(key, *spot), cached_reads.neuron_detail(key, *spot), tokens)
+    key, (layer, neuron) = side.run.key, spot
+    tokens = {row.input: row for row in cached_reads.rows(NeuronTokens, key, layer=layer, neuron=neuron)}
+    detail = cached_reads.row(NeuronDetail, key, layer=layer, neuron=neuron)
+    return Shown(side, cached_reads.neuron(key, *spot), detail, tokens)
 
 
 def _attribution(one: Shown, neurons: Layer) -> None:
@@ -286,7 +287,7 @@ def _on_tokens(one: Shown, look: Look, most: float) -> None:
 
 def _reads_at(side: Side, seen: KeptInput) -> set[int]:
     """Where the logits of this input are read, as far as the run looked through the lens there."""
-    rows = [row for row in cached_reads.readouts(side.run.key) if row.example == seen.example]
+    rows = [row for row in cached_reads.rows(ReadoutRow, side.run.key) if row.example == seen.example]
     return {row.position for row in rows if side.model == "arm" or row.part == seen.part}
 
 
@@ -330,7 +331,7 @@ def _prompt(side: Side, example: int, part: str, position: int, style: str) -> s
     tokens = seen_tokens(side, example, part)
     if tokens is not None:
         return drawing.passage(tokens, position, style)
-    row = next(row for row in cached_reads.examples(side.run.key) if row.example == example)
+    row = next(row for row in cached_reads.rows(ExampleRow, side.run.key) if row.example == example)
     return html.escape(" ".join((*row.prompt, *row.answer))) + f" (at token {position})"
 
 
@@ -340,10 +341,10 @@ def seen_tokens(side: Side, example: int, part: str) -> list[str] | None:
     None where the words of an example are not its tokens one by one, so that positions mean nothing.
     """
     key = side.run.key
-    kept = {(one.example, one.part): one for one in cached_reads.inputs(key)}
+    kept = {(one.example, one.part): one for one in cached_reads.rows(KeptInput, key)}
     if (example, part) in kept:
         return list(kept[example, part].tokens)
-    rows = {row.example: row for row in cached_reads.examples(key)}
+    rows = {row.example: row for row in cached_reads.rows(ExampleRow, key)}
     ahead = _tokens_ahead(list(kept.values()), rows)
     if ahead is None:
         return None

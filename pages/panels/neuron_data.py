@@ -102,8 +102,8 @@ def layer(arm: str, mdm: str, number: int) -> Layer:
     """An MLP's neurons, from the tables of two runs. Shared by all sessions as it is, so nobody may write to it."""
     keys = dict(zip(MODELS, (arm, mdm), strict=True))
     names = ("attribution", "half_a", "half_b", "promoted")
-    columns_of = {model: cached_reads.neuron_numbers(key, number, names) for model, key in keys.items()}
-    cosines = cached_reads.neuron_numbers(mdm, number, ("cos_in", "cos_gate", "cos_out"))
+    columns_of = {model: cached_reads.columns(key, "neurons", names, layer=number) for model, key in keys.items()}
+    cosines = cached_reads.columns(mdm, "neurons", ("cos_in", "cos_gate", "cos_out"), layer=number)
     known, _ = correlations(arm, mdm, number)
     n = len(columns_of["arm"]["attribution"])
     promoted = {model: [tuple(row) for row in columns["promoted"].tolist()] for model, columns in columns_of.items()}
@@ -148,9 +148,9 @@ def correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
 def kept_pairs(arm: str, mdm: str) -> list[Kept]:
     """The examples that both runs keep, in order."""
     steps: dict[int, list[KeptInput]] = {}
-    for one in cached_reads.inputs(mdm):
+    for one in cached_reads.rows(KeptInput, mdm):
         steps.setdefault(one.example, []).append(one)
-    pairs = {one.example: one for one in cached_reads.inputs(arm) if one.example in steps}
+    pairs = {one.example: one for one in cached_reads.rows(KeptInput, arm) if one.example in steps}
     return [Kept(example, one, tuple(steps[example])) for example, one in sorted(pairs.items())]
 
 
@@ -181,7 +181,7 @@ def overall_rank(key: str, spot: Spot, n_neurons: int) -> int:
 
 def attributions(key: str) -> Floats:
     """[layer * neuron]: of every neuron of a run."""
-    return np.asarray(cached_reads.neuron_numbers(key, None, ("attribution",))["attribution"])
+    return np.asarray(cached_reads.columns(key, "neurons", ("attribution",))["attribution"])
 
 
 def spellings(text: str) -> list[str]:
@@ -227,13 +227,16 @@ def similar_tokens(arm: str, mdm: str, text: str, most: int = 8) -> list[str]:
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _promoted_tokens(key: str) -> list[str]:
-    lists = read.neurons(key, None, ("promoted",))["promoted"]
+    lists = read.table(key, "neurons", ("promoted",))["promoted"]
     return [str(token) for token in pc.unique(pc.list_flatten(lists)).to_pylist()]
 
 
 def _prompt_activations(key: str, number: int, inputs: list[int], starts: list[int]) -> dict[int, NDArray[np.float64]]:
     """Activations at the first `starts[i]` tokens of each of `inputs`, joined, by neuron."""
-    rows = {(row["input"], row["neuron"]): row["activations"] for row in read.layer_tokens(key, number).to_pylist()}
+    rows = {
+        (row["input"], row["neuron"]): row["activations"]
+        for row in read.table(key, "neuron_tokens", ("input", "neuron", "activations"), layer=number).to_pylist()
+    }
     return {
         j: np.concatenate([rows[one, j][:start] for one, start in zip(inputs, starts, strict=True)])
         for j in sorted({j for one, j in rows if one in inputs})

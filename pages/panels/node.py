@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine.circuits.edges import RankedEdges
 from engine.circuits.graph import Graph
-from engine.runs.rows import ReadoutRow
+from engine.runs.rows import LayerLens, ReadoutRow
 from pages.figures import charts
 from pages.figures.charts import visible
 from pages.figures.palette import NAME
@@ -86,7 +86,7 @@ def describe(graph: Graph, node: int) -> str:
 
 def choose_place(sides: Sides) -> dict[str, ReadoutRow] | None:
     """The readouts of both models at the example and token that the reader chooses."""
-    by_model = {side.model: {_place(r): r for r in cached_reads.readouts(side.run.key)} for side in sides}
+    by_model = {side.model: {_place(r): r for r in cached_reads.rows(ReadoutRow, side.run.key)} for side in sides}
     places = [place for place in by_model["arm"] if place in by_model["mdm"]]
     if not places:
         st.info("These two runs looked through the lens at different tokens, so there is nothing to compare.")
@@ -148,7 +148,7 @@ def lenses(sides: Sides, node: int, at: dict[str, ReadoutRow]) -> None:
                     f"Entropy {lens.entropy:.2f} nats, top token {lens.top_probability:.1%}."
                 )
             st.markdown(f"**{side.title}: the residual after each layer**")
-            rows = cached_reads.residual_lens(side.run.key, readout.readout)
+            rows = cached_reads.rows(LayerLens, side.run.key, readout=readout.readout)
             widgets.chart(
                 charts.residual_figure(rows, side.model, look), f"residual {side.model}",
                 f"Probability of answer and foil after each layer of the {side.title}", "residual",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.files.csv_text import csv_of
 from engine.runs.records import Run
-from engine.runs.rows import ExampleRow, TrajectoryStep
+from engine.runs.rows import ExampleRow, StepAccuracy, TrajectoryStep
 from pages.figures import denoising as drawing
 from pages.figures.denoising import LensAt
 from pages.shared import cached_reads
@@ -48,12 +48,16 @@ class Look:
 @st.cache_data(show_spinner=False, max_entries=64)
 def kept_examples(key: str) -> list[int]:
     """The examples of which trajectories are kept: the first few."""
-    return [e for e in range(EXAMPLES_MOST) if any(cached_reads.trajectories(key, sampler, e) for sampler in SAMPLERS)]
+    return [
+        e
+        for e in range(EXAMPLES_MOST)
+        if any(cached_reads.rows(TrajectoryStep, key, sampler=sampler, example=e) for sampler in SAMPLERS)
+    ]
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def lenses(key: str, example: int) -> dict[tuple[int, int], LensAt]:
-    return drawing.read_lens(cached_reads.columns(key, "position_lens", example))
+    return drawing.read_lens(cached_reads.columns(key, "position_lens", example=example))
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -61,7 +65,7 @@ def solved_by(key: str, examples: tuple[int, ...]) -> dict[str, list[bool]]:
     """Of each sampler whether it solves each example."""
     found = {}
     for sampler in SAMPLERS:
-        walks = [cached_reads.trajectories(key, sampler, example) for example in examples]
+        walks = [cached_reads.rows(TrajectoryStep, key, sampler=sampler, example=example) for example in examples]
         if all(walks):
             found[sampler] = [walk[-1].correct for walk in walks]
     return found
@@ -77,7 +81,7 @@ def overlaps(key: str, other: str, parts: tuple[str, ...], others: tuple[str, ..
 def walks_csv(look: Look) -> bytes:
     rows: list[Sequence[object]] = []
     for sampler in SAMPLERS:
-        for row in cached_reads.trajectories(look.asked.mdm.key, sampler, look.example):
+        for row in cached_reads.rows(TrajectoryStep, look.asked.mdm.key, sampler=sampler, example=look.example):
             rows += [
                 (sampler, row.step, t, token, row.confidences[t], _state_of(row, t), row.correct)
                 for t, token in enumerate(row.tokens)
@@ -112,7 +116,7 @@ def steps_csv(asked: Asked) -> bytes:
 def accuracy_csv(mdm: Run) -> bytes:
     rows = [
         (row.steps, row.correct, row.total, *drawing.wilson(row.correct, row.total))
-        for row in cached_reads.accuracy_steps(mdm.key)
+        for row in cached_reads.rows(StepAccuracy, mdm.key)
     ]
     return _csv(("steps", "correct", "total", "low", "high"), rows, origin([mdm]))
 

@@ -1,4 +1,4 @@
-"""Everything that is kept between reruns: the queue of jobs, and readings of the cache by run key.
+"""Reads of the cache that are kept between reruns, by run key.
 
 A key stands for numbers that never change, so nothing here expires; sizes are bounded. Nothing here touches a model.
 """
@@ -19,22 +19,11 @@ from engine.circuits.filters import Filters
 from engine.circuits.graph import Graph
 from engine.exchange import export
 from engine.runs import lifecycle, read
-from engine.runs.jobs import JobQueue
 from engine.runs.records import Run
 from engine.runs.rows import (
-    ExampleRow,
-    Head,
-    KeptInput,
-    LayerHistogram,
-    LayerLens,
     Neuron,
-    NeuronDetail,
-    NeuronTokens,
     NodeLens,
-    ReadoutRow,
-    RoleAttention,
-    StepAccuracy,
-    TrajectoryStep,
+    Row,
 )
 from engine.runs.spec import RunSpec
 
@@ -42,13 +31,8 @@ PREFIXES = (5_000, 50_000, 2**31 - 1)  # edges read at once: the smallest that h
 PUBLISHED = settings.ROOT / "assets" / "published.toml"
 
 
-@st.cache_resource(show_spinner=False)
-def job_queue() -> JobQueue:
-    """The one queue of this process: closing a tab leaves its jobs running."""
-    return JobQueue()
-
-
-def found(spec: RunSpec) -> Run | None:
+def run_of(spec: RunSpec) -> Run | None:
+    """The stored run of a spec, or None."""
     return lifecycle.find(spec)
 
 
@@ -77,9 +61,9 @@ def node_edges(key: str, part: str, node: int, outgoing: bool) -> RankedEdges:
     """The edges that leave or reach a node, with rank and score, by edge index."""
     graph = graph_of(key)
     ends = graph.edge_source if outgoing else graph.destination_node[graph.edge_destination]
-    found = read.edges_among(key, part, np.flatnonzero(ends == node).astype(np.int32))
-    order = np.argsort(found.edge)
-    return RankedEdges(found.edge[order], found.rank[order], found.score[order])
+    ranked = read.edges_among(key, part, np.flatnonzero(ends == node).astype(np.int32))
+    order = np.argsort(ranked.edge)
+    return RankedEdges(ranked.edge[order], ranked.rank[order], ranked.score[order])
 
 
 @st.cache_data(show_spinner=False, max_entries=128)
@@ -117,19 +101,9 @@ def layer_shares(key: str, part: str, k: int) -> NDArray[np.float64]:
     return circuit.layer_profile(graph, circuit.importance(graph, table.edge, table.score))
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
-def readouts(key: str) -> list[ReadoutRow]:
-    return read.readouts(key)
-
-
 @st.cache_data(show_spinner=False, max_entries=512)
 def node_lens(key: str, readout: int, node: int) -> NodeLens:
     return read.node_lens(key, readout, node)
-
-
-@st.cache_data(show_spinner=False, max_entries=128)
-def residual_lens(key: str, readout: int) -> list[LayerLens]:
-    return read.residual_lens(key, readout)
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
@@ -137,78 +111,38 @@ def edge_blocks(key: str) -> EdgeBlocks:
     return read.edge_blocks(key)
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
-def inputs(key: str) -> list[KeptInput]:
-    return read.inputs(key)
-
-
-@st.cache_data(show_spinner=False, max_entries=64)
-def examples(key: str) -> list[ExampleRow]:
-    return read.examples(key)
-
-
-@st.cache_data(show_spinner=False, max_entries=64)
-def neuron_numbers(key: str, layer: int | None, columns: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Number columns of every neuron (of a layer), in order; lists become [neuron, entry]."""
-    table = read.neurons(key, layer, columns)
-    return {name: _as_array(table[name]) for name in columns}
-
-
 @st.cache_data(show_spinner=False, max_entries=512)
 def neuron(key: str, layer: int, neuron: int) -> Neuron:
     return read.neuron(key, layer, neuron)
 
 
-@st.cache_data(show_spinner=False, max_entries=512)
-def neuron_detail(key: str, layer: int, neuron: int) -> NeuronDetail | None:
-    return read.neuron_detail(key, layer, neuron)
-
-
-@st.cache_data(show_spinner=False, max_entries=512)
-def neuron_tokens(key: str, layer: int, neuron: int) -> list[NeuronTokens]:
-    return read.neuron_tokens(key, layer, neuron)
-
-
-@st.cache_data(show_spinner=False, max_entries=64)
-def activation_histograms(key: str) -> list[LayerHistogram]:
-    return read.activation_histograms(key)
-
-
-@st.cache_resource(show_spinner=False, max_entries=64)  # frozen, so that nobody can change what all sessions see
-def heads(key: str) -> list[Head]:
-    return read.heads(key)
-
-
-@st.cache_data(show_spinner=False, max_entries=256)
-def attention_roles(key: str, node: int) -> list[RoleAttention]:
-    return read.attention_roles(key, node)
-
-
 @st.cache_data(show_spinner=False, max_entries=128)
 def attention_patterns(key: str, node: int) -> dict[int, NDArray[np.float32]]:
+    """Attention [query, key] by kept input."""
     return read.attention_patterns(key, node)
 
 
-@st.cache_data(show_spinner=False, max_entries=256)
-def trajectories(key: str, sampler: str, example: int) -> list[TrajectoryStep]:
-    return read.trajectories(key, sampler, example)
+def rows(kind: type[Row], key: str, /, **where: int | str) -> list[Row]:
+    """The rows of a table as records, a list of the caller's own."""
+    return list(_rows(kind, key, **where))
+
+
+def row(kind: type[Row], key: str, /, **where: int | str) -> Row | None:
+    """The first of `rows`, or None."""
+    return next(iter(_rows(kind, key, **where)), None)
+
+
+@st.cache_resource(show_spinner=False, max_entries=512)
+def _rows(kind: type[Row], key: str, /, **where: int | str) -> tuple[Row, ...]:
+    """Frozen, so that all sessions can share them."""
+    return tuple(read.rows(kind, key, **where))
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def columns(key: str, table: str, example: int | None = None) -> dict[str, NDArray[Any]]:
-    """Columns of `residual_norms`, `lens_layers`, `reveals` or (of an example) `position_lens` as arrays."""
-    readers = {
-        "residual_norms": read.residual_norms,
-        "lens_layers": read.lens_layers,
-        "reveals": read.reveals,
-    }
-    found = read.position_lens(key, example) if example is not None else readers[table](key)
-    return {name: _as_array(found[name]) for name in found.column_names}
-
-
-@st.cache_data(show_spinner=False, max_entries=64)
-def accuracy_steps(key: str) -> list[StepAccuracy]:
-    return read.accuracy_steps(key)
+def columns(key: str, table: str, names: tuple[str, ...] = (), /, **where: int | str | None) -> dict[str, NDArray[Any]]:
+    """Columns of a table as arrays [row], or [row, entry] where its lists have one length (all: none named)."""
+    content = read.table(key, table, names, **where)
+    return {name: _as_array(content[name]) for name in content.column_names}
 
 
 @st.cache_data(show_spinner=False, max_entries=16)

@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from engine.runs.jobs import JobView
-from pages.shared import cached_reads, state
+from pages.shared import job_queue, state
 from pages.shared.availability import title_of_pair, title_of_task
 from pages.shared.state import Question
 from pages.shared.widgets import attempt, plain
@@ -19,8 +19,8 @@ RECENT = 600.0  # seconds for which a failure stays on other pages than Runs
 
 def watch_jobs(failures: bool = True) -> None:
     """Show open jobs, and the latest when it failed; rerun the page when a run ends, as its numbers are there then."""
-    busy = any(job.is_open for job in cached_reads.job_queue().jobs())
-    st.session_state["runs done"] = _ended(cached_reads.job_queue().jobs())
+    busy = any(job.is_open for job in job_queue.queue().jobs())
+    st.session_state["runs done"] = _ended(job_queue.queue().jobs())
     st.fragment(_panel, run_every=EVERY if busy else None)(failures)
 
 
@@ -37,12 +37,12 @@ def job_card(job: JobView) -> None:
                 "Cancel" if job.state != "cancelling" else "Cancelling",
                 key=f"cancel {job.id}",
                 on_click=attempt,
-                args=(cached_reads.job_queue().cancel, job.id),
+                args=(job_queue.queue().cancel, job.id),
                 disabled=job.state == "cancelling",
                 width="stretch",
             )
         else:
-            dismiss = cached_reads.job_queue().dismiss
+            dismiss = job_queue.queue().dismiss
             button.button("Dismiss", key=f"dismiss {job.id}", on_click=dismiss, args=(job.id,), width="stretch")
             links(job)
         if job.error:
@@ -106,7 +106,7 @@ def time_left(seconds: float | None) -> str:
 
 
 def _panel(failures: bool) -> None:
-    jobs = cached_reads.job_queue().jobs()
+    jobs = job_queue.queue().jobs()
     for job in jobs:
         recently = job.finished is not None and time.time() - job.finished < RECENT
         latest = job.id == jobs[-1].id

@@ -15,7 +15,7 @@ from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
 from engine.tasks import available, task_named, task_names
 from pages.figures.palette import NAME
-from pages.shared import address, availability, cached_reads, state, widgets
+from pages.shared import address, availability, cached_reads, job_queue, state, widgets
 from pages.shared.choose_k import choose_k
 from pages.shared.jobs_panel import watch_jobs
 from pages.shared.sides import Side, Sides
@@ -57,7 +57,7 @@ def both_runs() -> Asked | None:
     with step_place:
         step = checkpoint(pair)
     specs = [question.spec("arm"), question.spec(state.model_at(step))]
-    arm, mdm = (cached_reads.found(spec) for spec in specs)
+    arm, mdm = (cached_reads.run_of(spec) for spec in specs)
     widgets.submit_error()
     watch_jobs()
     if arm is None or mdm is None:
@@ -131,11 +131,11 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
     if obstacle:
         say_why_not(pair, obstacle)
     control = asked.spec(CONTROL)
-    first = missing if control in missing or cached_reads.found(control) else [*missing, control]
+    first = missing if control in missing or cached_reads.run_of(control) else [*missing, control]
     choices = [(f"Compute {listed([model_name(spec.model) for spec in first])}", first)]
     steps = [asked.spec(f"step:{step}") for step in pair.steps]
     every = [
-        spec for spec in [asked.spec("arm"), asked.spec("mdm"), *steps, control] if cached_reads.found(spec) is None
+        spec for spec in [asked.spec("arm"), asked.spec("mdm"), *steps, control] if cached_reads.run_of(spec) is None
     ]
     if len(every) > len(first):
         choices.append((f"Compute all checkpoints ({len(every)} runs)", every))
@@ -155,7 +155,7 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
 
 def is_under_way(specs: list[RunSpec]) -> bool:
     """Whether open jobs compute all of these."""
-    return set(specs) <= {spec for job in cached_reads.job_queue().jobs() if job.is_wanted for spec in job.specs}
+    return set(specs) <= {spec for job in job_queue.queue().jobs() if job.is_wanted for spec in job.specs}
 
 
 def offer_control(asked: Question, pair: Pair) -> None:

@@ -19,7 +19,7 @@ from pages.figures import palette
 from pages.figures.caption import captioned
 from pages.figures.charts import visible
 from pages.figures.palette import Palette
-from pages.shared import cached_reads, state
+from pages.shared import job_queue, state
 from pages.shared.provenance import Origin
 
 METHOD_NAMES = {
@@ -162,7 +162,7 @@ def token_strip(tokens: Sequence[str], position: int, target: int) -> None:
 
 def submit(specs: Sequence[RunSpec], title: str) -> None:
     """The callback of a button that computes."""
-    attempt(cached_reads.job_queue().submit, specs, title)
+    attempt(job_queue.queue().submit, specs, title)
 
 
 def attempt(action: Callable[..., object], *args: object) -> None:

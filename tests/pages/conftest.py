@@ -15,7 +15,7 @@ from streamlit.components.v2 import manifest_scanner
 from engine.runs import cache_connection, lifecycle
 from engine.runs.jobs import JobQueue
 from engine.runs.spec import RunSpec
-from pages.shared import cached_reads
+from pages.shared import job_queue
 from tests.fakes import fake_compute, register_fake_pair
 
 MODELS = ("arm", "mdm", "control", "step:0", "step:100")
@@ -81,7 +81,7 @@ def queue_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], JobQue
     def make(function: str) -> JobQueue:
         queue = JobQueue(f"tests.fakes:{function}", grace=2.0)
         made.append(queue)
-        monkeypatch.setattr(cached_reads, "job_queue", lambda: queue)
+        monkeypatch.setattr(job_queue, "queue", lambda: queue)
         return queue
 
     make("tiny_compute")

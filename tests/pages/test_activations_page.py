@@ -24,6 +24,7 @@ from engine.models.pairs import pair_named
 from engine.runs import lifecycle, read
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, Run, RunTables
+from engine.runs.rows import Head, LayerHistogram
 from engine.runs.spec import RunSpec
 from pages.figures.activations import TARGETS
 from pages.panels import activation_files as files
@@ -122,7 +123,7 @@ def test_the_early_boundary_is_a_third_unless_it_is_moved() -> None:
 def test_a_layer_shows_the_neurons_with_the_largest_attribution_of_both_models() -> None:
     page = app("activations", layer="3")
     for run, listed in zip(runs(), tables(page), strict=True):
-        table = read.neurons(run.key, 3, ("neuron", "attribution")).to_pylist()
+        table = read.table(run.key, "neurons", ("neuron", "attribution"), layer=3).to_pylist()
         expected = sorted(table, key=lambda row: -abs(row["attribution"]))[:10]
         assert listed == [row["neuron"] for row in expected]
     assert "Layer 3: the neurons that matter most" in texts(page)
@@ -134,7 +135,7 @@ def test_a_layer_shows_the_neurons_with_the_largest_attribution_of_both_models()
 def test_a_bin_shows_the_neurons_with_the_most_activations_in_it() -> None:
     page = app("activations", layer="3", bin=bins.label(18))
     for run, listed in zip(runs(), tables(page), strict=True):
-        counts = [row["counts"][18] for row in read.neurons(run.key, 3, ("counts",)).to_pylist()]
+        counts = [row["counts"][18] for row in read.table(run.key, "neurons", ("counts",), layer=3).to_pylist()]
         assert sorted((counts[neuron] for neuron in listed), reverse=True) == sorted(counts, reverse=True)[:10]
         assert counts[listed[0]] == max(counts)
     assert "over all tokens of all inputs" in texts(page)
@@ -159,7 +160,7 @@ def test_the_histogram_is_that_of_layer_and_region(region: str) -> None:
     target = next(trace for trace in drawn(page)[1]["data"] if trace["name"] == TARGETS)
     middle = next(said for said in target["text"] if said.startswith(bins.label(20)))
     for run, name in zip(runs(), ("ARM", "MDM"), strict=True):
-        (row,) = [r for r in read.activation_histograms(run.key) if (r.layer, r.region) == (2, region)]
+        (row,) = [r for r in read.rows(LayerHistogram, run.key) if (r.layer, r.region) == (2, region)]
         assert f"{name} {row.n:,}" in texts(page)
         assert f"{name} {row.active:.1%}" in texts(page)
         assert f"{name}: {row.counts[20]:,} (" in middle
@@ -170,7 +171,7 @@ def test_norms_of_heads_are_those_of_the_region() -> None:
     for region in ("prompt", "readout"):
         page = app("activations", region=region)
         arm = runs()[0]
-        heads = sorted(read.heads(arm.key), key=lambda head: head.node)
+        heads = sorted(read.rows(Head, arm.key), key=lambda head: head.node)
         expected = np.array([getattr(head, f"norm_{region}") for head in heads]).reshape(6, 8)
         assert f"at {region} tokens, in the same colours" in texts(page)
         assert np.allclose(_numbers(drawn(page)[4]["data"][0]["customdata"]), expected)
@@ -178,7 +179,7 @@ def test_norms_of_heads_are_those_of_the_region() -> None:
 
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_norms_of_the_residual_stand_at_their_position() -> None:
-    table = read.residual_norms(runs()[1].key).to_pylist()
+    table = read.table(runs()[1].key, "residual_norms").to_pylist()
     heat = drawn(app("activations"))[3]["data"][1]
     seen, offsets = _numbers(heat["customdata"]), list(_numbers(heat["x"]))
     for row in table:
@@ -195,10 +196,10 @@ def test_the_table_tells_how_specialised_both_are_and_the_difference() -> None:
     assert number["ARM"].startswith(f"{at.arm.effective_number:.1f} (")
     assert number["MDM"].startswith(f"{at.mdm.effective_number:.1f} (")
     assert number["ARM - MDM"].startswith(f"{at.arm.effective_number - at.mdm.effective_number:.1f} (")
-    table = read.neurons(arm.key, None, ("attribution", "half_a", "half_b")).to_pydict()
+    table = read.table(arm.key, "neurons", ("attribution", "half_a", "half_b")).to_pydict()
     values = [comparison.gini(np.abs(table[name])) for name in ("attribution", "half_a", "half_b")]
     assert rows["MLP neurons: Gini"]["ARM"] == f"{values[0]:.3f} ({values[1]:.3f} / {values[2]:.3f})"
-    lens = [np.mean(read.lens_layers(run.key)["residual_entropy"].to_pylist()) for run in (arm, mdm)]
+    lens = [np.mean(read.table(run.key, "lens_layers")["residual_entropy"].to_pylist()) for run in (arm, mdm)]
     told = rows["Residual lens: entropy, nats"]["ARM - MDM"]
     value, low, high = (float(part) for part in re.findall(r"-?\d+\.\d+", told))
     assert value == pytest.approx(lens[0] - lens[1], abs=6e-4)
@@ -208,7 +209,7 @@ def test_the_table_tells_how_specialised_both_are_and_the_difference() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_lens_by_layer_is_the_mean_over_examples() -> None:
     page = app("activations", measure="Components: top-1")
-    expected = np.array(read.lens_layers(runs()[1].key)["node_top"].to_pylist()).reshape(64, 6).mean(0)
+    expected = np.array(read.table(runs()[1].key, "lens_layers")["node_top"].to_pylist()).reshape(64, 6).mean(0)
     line = next(trace for trace in drawn(page)[5]["data"] if trace["name"] == "MDM")
     assert np.allclose(_numbers(line["y"]), expected)
     assert any(trace["name"] == "ARM - MDM, 95 % interval" for trace in drawn(page)[5]["data"])
@@ -292,14 +293,14 @@ def test_every_download_has_its_rows() -> None:
     }
     offered = {str(button.key).removeprefix("download ") for button in page.get("download_button")}
     assert offered == {*made, "specialisation"}
-    norms = sum(read.residual_norms(run.key).num_rows for run in runs())
+    norms = sum(read.table(run.key, "residual_norms").num_rows for run in runs())
     assert [len(rows) for rows in made.values()] == [6, 2 * 6 * 3, norms, 6 * 8, 4 * 3 * 6]
     for rows in made.values():
         written = list(csv.DictReader(io.StringIO(files.as_csv(rows).decode())))
         assert [list(row.values()) for row in written] == [
             ["" if value is None else str(value) for value in row.values()] for row in rows
         ]
-    (row,) = [row for row in read.activation_histograms(runs()[1].key) if (row.layer, row.region) == (2, "answer")]
+    (row,) = [row for row in read.rows(LayerHistogram, runs()[1].key) if (row.layer, row.region) == (2, "answer")]
     (found,) = [r for r in made["histograms"] if (r["model"], r["layer"], r["region"]) == ("mdm", 2, "answer")]
     assert tuple(found[f"from {edge:.6g}"] for edge in bins.EDGES[:-1]) == row.counts
 

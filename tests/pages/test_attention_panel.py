@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from engine.runs import lifecycle, read
 from engine.runs.records import Progress, RunTables
+from engine.runs.rows import Head, KeptInput, RoleAttention
 from engine.runs.spec import RunSpec
 from pages.figures.attention import CLEAR, verdict
 from pages.shared import state
@@ -63,7 +64,7 @@ def matrix(data: object) -> np.ndarray:
 def test_both_models_patterns_are_those_of_the_first_kept_input(task: str) -> None:
     arm, mdm = patterns(opened(task))
     for model, shown in (("arm", arm), ("mdm", mdm)):
-        first = next(kept for kept in read.inputs(key(model, task)) if kept.example == 0)
+        first = next(kept for kept in read.rows(KeptInput, key(model, task)) if kept.example == 0)
         assert shown == pytest.approx(read.attention_patterns(key(model, task), NODE)[first.input])
         assert shown.sum(1) == pytest.approx(np.ones(len(shown)), abs=0.1)
     assert np.triu(arm, 1).sum() == 0
@@ -74,7 +75,7 @@ def test_both_models_patterns_are_those_of_the_first_kept_input(task: str) -> No
 def test_another_step_of_the_mdm_shows_its_pattern_and_leaves_the_arms() -> None:
     page = opened()
     before = patterns(page)
-    kept = [one for one in read.inputs(key("mdm")) if one.example == 0]
+    kept = [one for one in read.rows(KeptInput, key("mdm")) if one.example == 0]
     assert page.selectbox(key=state.INPUT_STEP).options == [one.part for one in kept]
     page.selectbox(key=state.INPUT_STEP).set_value(kept[-1].part).run()
     after = patterns(page)
@@ -86,7 +87,7 @@ def test_another_step_of_the_mdm_shows_its_pattern_and_leaves_the_arms() -> None
 @pytest.mark.usefixtures("seeded")
 def test_another_example_shows_other_patterns() -> None:
     page = opened(example=1)
-    kept = next(one for one in read.inputs(key("arm")) if one.example == 1)
+    kept = next(one for one in read.rows(KeptInput, key("arm")) if one.example == 1)
     assert patterns(page)[0] == pytest.approx(read.attention_patterns(key("arm"), NODE)[kept.input])
 
 
@@ -116,7 +117,7 @@ def test_one_picker_chooses_the_example_of_lens_and_attention(link: str) -> None
     label = next(option for option in options if option.startswith(f"example {wanted},"))
     page = app("circuits", node="a2.h3", **{"readout": {"readout": label}, "input": {"input": "1"}, "none": {}}[link])
     assert page.selectbox(key=state.READOUT).value == label
-    kept = next(one for one in read.inputs(key("arm", "ioi")) if one.example == wanted)
+    kept = next(one for one in read.rows(KeptInput, key("arm", "ioi")) if one.example == wanted)
     assert patterns(page)[0] == pytest.approx(read.attention_patterns(key("arm", "ioi"), NODE)[kept.input])
     assert state.INPUT not in [box.key for box in page.selectbox]
 
@@ -130,7 +131,7 @@ def test_five_figures_are_all_that_a_click_draws() -> None:
 def test_the_roles_are_those_of_the_task_with_their_numbers() -> None:
     shown = [json.loads(figure) for figure in figures(opened("ioi")) if "mean of" in figure]
     for model, figure in zip(("arm", "mdm"), shown, strict=True):
-        rows = {(row.query, row.key): row.weight for row in read.attention_roles(key(model, "ioi"), NODE)}
+        rows = {(row.query, row.key): row.weight for row in read.rows(RoleAttention, key(model, "ioi"), node=NODE)}
         labels = figure["layout"]["yaxis"]["ticktext"]
         assert set(labels) == {query for query, _ in rows}
         found = matrix(figure["data"][0]["z"])
@@ -144,7 +145,7 @@ def test_the_roles_are_those_of_the_task_with_their_numbers() -> None:
 def test_it_says_what_each_models_head_looks_like(node: int) -> None:
     said = texts(opened(node=node))
     for model, name in (("arm", "ARM"), ("mdm", "MDM")):
-        head = next(head for head in read.heads(key(model)) if head.node == node)
+        head = next(head for head in read.rows(Head, key(model)) if head.node == node)
         kind = verdict(head)
         assert f"**{name}**: attends like {kind or 'none of the standard kinds'}; " in said
         does = "copies" if head.copying > CLEAR else "suppresses" if head.copying < -CLEAR else "neither copied"

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from engine.runs import lifecycle, read
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, Run, RunTables
+from engine.runs.rows import ExampleRow, TrajectoryStep
 from engine.runs.spec import RunSpec
 from pages.panels import trajectories
 from pages.shared import state
@@ -89,7 +90,7 @@ def test_every_sampler_is_offered_and_draws_its_own_trajectory() -> None:
         assert trajectories.SAMPLERS[sampler] in texts(page)
         (shown,) = drawn(page, '"confidence"')
         revealed = next(trace for trace in shown["data"] if trace["name"] == "revealed")
-        steps = read.trajectories(mdm.key, sampler, 0)
+        steps = read.rows(TrajectoryStep, mdm.key, sampler=sampler, example=0)
         boxed = [sum(text.startswith("<b>") for text in row) for row in revealed["text"]]
         assert boxed[: len(steps)] == [sum(step.revealed) for step in steps]
         ends = "solved" if steps[-1].correct else "not solved"
@@ -99,7 +100,7 @@ def test_every_sampler_is_offered_and_draws_its_own_trajectory() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_another_example_has_another_trajectory_and_prompt() -> None:
     page = app("denoising", task="countdown")
-    rows = read.examples(runs()[1].key)
+    rows = read.rows(ExampleRow, runs()[1].key)
     before = drawn(page, '"confidence"')
     page.selectbox(key=state.EXAMPLE).set_value(1).run()
     assert drawn(page, '"confidence"') != before
@@ -113,7 +114,7 @@ def test_the_samplers_are_compared_over_the_examples() -> None:
     table = next(frame.value for frame in page.dataframe if "Sampler" in frame.value)
     mdm = runs()[1]
     for _, row in table.iterrows():
-        right = [read.trajectories(mdm.key, row["Sampler"], e)[-1].correct for e in (0, 1)]
+        right = [read.rows(TrajectoryStep, mdm.key, sampler=row["Sampler"], example=e)[-1].correct for e in (0, 1)]
         assert [row["Example 0"] == "✓", row["Example 1"] == "✓"] == right
         assert row["Solved"] == f"{sum(right)} of 2"
 
@@ -165,7 +166,7 @@ def test_the_lens_is_that_of_the_step_and_the_position() -> None:
     page = app("denoising", task="countdown", at="4", position="7")
     (shown,) = drawn(page, "probability of the answer")
     for run, name, step in ((arm, "ARM", 0), (mdm, "MDM", 4)):
-        rows = read.position_lens(run.key, 0).to_pylist()
+        rows = read.table(run.key, "position_lens", example=0).to_pylist()
         start = min(row["target"] for row in rows)
         ours = [row for row in rows if row["step"] == step and row["target"] == start + 7]
         want = [row["answer_probability"] for row in sorted(ours, key=lambda row: row["layer"])]
@@ -191,7 +192,9 @@ def test_one_token_answers_need_no_step() -> None:
     assert "play steps" not in [button.key for button in page.button]
     assert drawn(page, "probability of the answer")
     table = page.dataframe[0].value
-    walked = [read.trajectories(runs("ioi")[1].key, "confidence", e)[0] for e in table["Example"]]
+    walked = [
+        read.rows(TrajectoryStep, runs("ioi")[1].key, sampler="confidence", example=e)[0] for e in table["Example"]
+    ]
     assert list(table["The MDM says"]) == [step.tokens[0] for step in walked]
     assert list(table["Confidence"]) == pytest.approx([step.confidences[0] for step in walked])
     assert state.SAMPLER not in [box.key for box in page.selectbox]
@@ -229,7 +232,9 @@ def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
     run = lifecycle.find(RunSpec(model="step:100"))
     assert run
     assert f"MDM after 100 steps: run {run.key[:10]}" in texts(page)
-    said = [row.tokens[0] for e in (0, 1) for row in read.trajectories(run.key, "confidence", e)]
+    said = [
+        row.tokens[0] for e in (0, 1) for row in read.rows(TrajectoryStep, run.key, sampler="confidence", example=e)
+    ]
     assert list(page.dataframe[0].value["The MDM says"]) == said
     assert drawn(page, "probability of the answer") != drawn(final, "probability of the answer")
 
@@ -237,13 +242,13 @@ def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_downloads_hold_what_the_run_holds() -> None:
     arm, mdm = runs()
-    row = read.examples(mdm.key)[1]
+    row = read.rows(ExampleRow, mdm.key)[1]
     look = trajectories.Look(Asked(None, None, arm, mdm, 50), 1, row, 11)  # type: ignore[arg-type]
     walked = list(csv.DictReader(io.StringIO(trajectories.walks_csv(look).decode())))
     assert len(walked) == len(FAKE_SAMPLERS) * 11 * 11
     assert sum(cell["state"] == "revealed" for cell in walked) == len(FAKE_SAMPLERS) * 11
     lens = list(csv.DictReader(io.StringIO(trajectories.lens_csv(look).decode())))
-    assert len(lens) == sum(read.position_lens(run.key, 1).num_rows for run in (arm, mdm))
+    assert len(lens) == sum(read.table(run.key, "position_lens", example=1).num_rows for run in (arm, mdm))
     assert {cell["answer"] for cell in lens if cell["position"] == "1"} == {row.answer[1]}
     steps = list(csv.DictReader(io.StringIO(trajectories.steps_csv(look.asked).decode())))
     assert len(steps) == len(mdm.meta.parts) * (len(mdm.meta.parts) + len(arm.meta.parts))

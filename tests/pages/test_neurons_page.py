@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from engine import settings
 from engine.runs import cache_connection, lifecycle, read
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, Run, RunTables
+from engine.runs.rows import ExampleRow, KeptInput, NeuronDetail, NeuronTokens
 from engine.runs.spec import RunSpec
 from pages.figures import neurons as figures
 from pages.panels import neuron as panel
@@ -45,7 +47,7 @@ def run_of(model: str, task: str = "ioi") -> Run:
 
 
 def column(model: str, name: str, layer: int | None = LAYER, task: str = "ioi") -> NDArray[np.float32]:
-    return np.array(read.neurons(run_of(model, task).key, layer)[name].to_pylist(), dtype=np.float32)
+    return np.array(read.table(run_of(model, task).key, "neurons", layer=layer)[name].to_pylist(), dtype=np.float32)
 
 
 def opened(**query: str) -> AppTest:
@@ -205,13 +207,13 @@ def test_cosines_stand_among_the_layers() -> None:
 def test_the_correlation_is_numpys_over_the_prompts_both_models_read(task: str) -> None:
     page = opened(task=task, neuron=str(NEURON))
     arm, mdm = (run_of(model, task) for model in MODELS)
-    first_steps = {one.example: one for one in reversed(read.inputs(mdm.key))}
+    first_steps = {one.example: one for one in reversed(read.rows(KeptInput, mdm.key))}
     values: dict[str, list[float]] = {"arm": [], "mdm": []}
     rows = {
-        model: {row.input: row.activations for row in read.neuron_tokens(run.key, LAYER, NEURON)}
+        model: {row.input: row.activations for row in read.rows(NeuronTokens, run.key, layer=LAYER, neuron=NEURON)}
         for model, run in (("arm", arm), ("mdm", mdm))
     }
-    for one in read.inputs(arm.key):
+    for one in read.rows(KeptInput, arm.key):
         values["arm"] += rows["arm"][one.input][: one.start]
         values["mdm"] += rows["mdm"][first_steps[one.example].input][: one.start]
     tile = next(one for one in page.metric if one.label.startswith("Activations"))
@@ -228,8 +230,12 @@ def test_every_token_carries_its_number(quantity: str) -> None:
     part = page.selectbox(key=state.INPUT_STEP).value
     for model, body in zip(MODELS, htmls(page), strict=False):
         run = run_of(model, "countdown")
-        seen = next(one for one in read.inputs(run.key) if one.example == 1 and (model == "arm" or one.part == part))
-        row = next(row for row in read.neuron_tokens(run.key, LAYER, NEURON) if row.input == seen.input)
+        seen = next(
+            one for one in read.rows(KeptInput, run.key) if one.example == 1 and (model == "arm" or one.part == part)
+        )
+        row = next(
+            row for row in read.rows(NeuronTokens, run.key, layer=LAYER, neuron=NEURON) if row.input == seen.input
+        )
         values = {"activation": row.activations, "gate": row.gates, "up": row.ups}[quantity]
         told = re.findall(r'title="([+-][^ ]+) at position (\d+)[^"]*">([^<]*)</span>', body)
         assert [number for number, _, _ in told] == [f"{value:+.4g}" for value in values]
@@ -242,7 +248,7 @@ def test_every_token_carries_its_number(quantity: str) -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_step_is_chosen_where_the_mdm_has_several() -> None:
     page = opened(task="countdown", neuron=str(NEURON))
-    parts = [one.part for one in read.inputs(run_of("mdm", "countdown").key) if one.example == 0]
+    parts = [one.part for one in read.rows(KeptInput, run_of("mdm", "countdown").key) if one.example == 0]
     assert page.selectbox(key=state.INPUT_STEP).options == parts
     first = htmls(page)[:2]
     page.selectbox(key=state.INPUT_STEP).set_value(parts[-1]).run()
@@ -262,7 +268,7 @@ def test_tokens_it_promotes_and_reads_are_listed_and_escaped() -> None:
         found = read.neuron(run_of(model).key, LAYER, NEURON)
         for value in (*found.promoted_logit, *found.suppressed_logit):
             assert f">{value:+.3f}</td>" in joined
-        detail = read.neuron_detail(run_of(model).key, LAYER, NEURON)
+        detail = read.row(NeuronDetail, run_of(model).key, layer=LAYER, neuron=NEURON)
         assert detail
         for value in (*detail.gate_cosine, *detail.up_cosine):
             assert f">{value:+.3f}</td>" in joined
@@ -276,9 +282,11 @@ def test_tokens_it_promotes_and_reads_are_listed_and_escaped() -> None:
 def test_the_strongest_prompts_hide_what_the_mdm_did_not_see_yet() -> None:
     run = run_of("mdm", "countdown")
     side = Side("mdm", run, "total")
-    answer = read.examples(run.key)[7].answer
-    prompt = read.examples(run.key)[7].prompt
-    reveals = [row["index"] for row in read.reveals(run.key).to_pylist() if row["example"] == 7 and row["step"] < 3]
+    answer = read.rows(ExampleRow, run.key)[7].answer
+    prompt = read.rows(ExampleRow, run.key)[7].prompt
+    reveals = [
+        row["index"] for row in read.table(run.key, "reveals").to_pylist() if row["example"] == 7 and row["step"] < 3
+    ]
     assert len(reveals) == 3
     shown = panel.seen_tokens(side, 7, "step-03")
     assert shown == [*prompt, *(token if t in reveals else "<mask>" for t, token in enumerate(answer))]
@@ -286,16 +294,21 @@ def test_the_strongest_prompts_hide_what_the_mdm_did_not_see_yet() -> None:
     assert panel.seen_tokens(arm, 7, "site-01") == [*prompt, *answer]
 
 
+def reading(inputs: list[KeptInput]) -> Callable[..., list[Any]]:
+    """`cached_reads.rows` that knows other inputs."""
+    return lambda kind, key, **where: inputs if kind is KeptInput else read.rows(kind, key, **where)
+
+
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_where_words_are_not_tokens_no_position_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     side = Side("arm", run_of("arm"), "total")
-    kept = read.inputs(side.run.key)
+    kept = read.rows(KeptInput, side.run.key)
     pieces = [replace(one, tokens=("<s>", *(f"Ġ{token}" for token in one.tokens)), start=one.start + 1) for one in kept]
-    monkeypatch.setattr(panel.cached_reads, "inputs", lambda key: pieces)
+    monkeypatch.setattr(panel.cached_reads, "rows", reading(pieces))
     assert panel.seen_tokens(side, 7, "site-00") is None
     whole = [replace(one, tokens=("<s>", *one.tokens), start=one.start + 1) for one in kept]
-    monkeypatch.setattr(panel.cached_reads, "inputs", lambda key: whole)
-    row = read.examples(side.run.key)[7]
+    monkeypatch.setattr(panel.cached_reads, "rows", reading(whole))
+    row = read.rows(ExampleRow, side.run.key)[7]
     assert panel.seen_tokens(side, 7, "site-00") == ["<s>", *row.prompt, *row.answer]
 
 
@@ -357,7 +370,7 @@ def test_a_token_finds_its_promoters_in_both_models(typed: str) -> None:
     shown = table(page, "neuron search")
     wanted = {}
     for model in MODELS:
-        for row in read.neurons(run_of(model).key).to_pylist():
+        for row in read.table(run_of(model).key, "neurons").to_pylist():
             if token in row["promoted"]:
                 logit = row["promoted_logit"][row["promoted"].index(token)]
                 wanted[row["layer"], row["neuron"], NAMES[model]] = logit

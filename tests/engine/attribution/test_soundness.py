@@ -24,6 +24,7 @@ from engine.runs.detect_shift import readings
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, RunTables
 from engine.runs.refusals import blamed
+from engine.runs.rows import Head
 from engine.runs.spec import RunSpec
 from engine.schema.tables import NULLABLE
 from engine.training import train
@@ -203,12 +204,12 @@ def test_heads_that_write_nothing_are_stored_without_a_score_and_travel(
 ) -> None:
     plant("layers.0.self_attn.o_proj.weight", None)
     run = lifecycle.run(SPEC)
-    assert [head.copying is None for head in read.heads(run.key)] == [True, True, False, False]
+    assert [head.copying is None for head in read.rows(Head, run.key)] == [True, True, False, False]
     bundle.write(tmp_path / "small.duckdb", "small")
     cache_connection.close()
     monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "elsewhere" / "circuits.duckdb"))
     assert bundle.take(tmp_path / "small.duckdb").added == 1
-    assert [head.copying is None for head in read.heads(run.key)] == [True, True, False, False]
+    assert [head.copying is None for head in read.rows(Head, run.key)] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("name", ["lm_head.weight", "embed_tokens.weight"])

@@ -18,6 +18,7 @@ from engine.exchange import bundle
 from engine.models import pairs
 from engine.runs import cache_connection, lifecycle, provenance, read
 from engine.runs.records import TABLES
+from engine.runs.rows import ExampleRow
 from engine.runs.spec import RunSpec
 from engine.tasks import own_prompts, task_named
 from engine.tasks.countdown import problem_file
@@ -89,7 +90,7 @@ def test_a_bundle_opens_where_there_is_no_model(made: Path) -> None:
     for part in ("total", *run.meta.parts):
         rows = [row for row in computed.tables["edges"].to_pylist() if row["part"] == part]
         assert read.edge_table(run.key, part).edge.tolist() == [row["edge"] for row in rows]
-    assert [row.prompt for row in read.examples(run.key)] == [
+    assert [row.prompt for row in read.rows(ExampleRow, run.key)] == [
         tuple(row["prompt"]) for row in computed.tables["examples"].to_pylist()
     ]
     pair = pairs.pair_named("mine")

@@ -19,6 +19,7 @@ from engine.circuits import comparison
 from engine.errors import Cancelled, UserError
 from engine.runs import cache_connection, device_plan, lifecycle, provenance, read
 from engine.runs.records import Progress, RunMeta, RunTables
+from engine.runs.rows import ExampleRow, LayerLens, NodeLens, ReadoutRow
 from engine.runs.spec import RunSpec
 from tests.fakes import HOSTILE, REMARK, fake_model, remarked_compute, tiny_compute
 
@@ -158,15 +159,17 @@ def test_remarks_are_kept_with_a_run_and_a_run_from_before_has_none() -> None:
 def test_rows_come_as_records() -> None:
     made = tiny_compute(SPEC, lifecycle.ignore).tables
     key = lifecycle.run(SPEC, compute=tiny_compute).key
-    examples = read.examples(key)
+    examples = read.rows(ExampleRow, key)
     assert [row.example for row in examples] == list(range(4))
     assert examples[0].prompt[0] == HOSTILE and isinstance(examples[0].answer, tuple)
-    assert [row.tokens for row in read.readouts(key)] == [tuple(t) for t in made["readouts"]["tokens"].to_pylist()]
+    assert [row.tokens for row in read.rows(ReadoutRow, key)] == [
+        tuple(t) for t in made["readouts"]["tokens"].to_pylist()
+    ]
     lens = read.node_lens(key, 1, 4)
     assert (lens.readout, lens.node) == (1, 4)
-    assert read.node_lens_all(key, 1)[4] == lens
+    assert read.rows(NodeLens, key, readout=1)[4] == lens
     assert lens.promoted == tuple(made["node_lens"].to_pylist()[7 + 4]["promoted"])  # 7 sources per readout
-    assert [row.layer for row in read.residual_lens(key, 1)] == [0, 1, 2]
+    assert [row.layer for row in read.rows(LayerLens, key, readout=1)] == [0, 1, 2]
 
 
 @pytest.mark.usefixtures("workspace")

@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 from engine.models.pairs import pair_named
 from engine.runs import lifecycle, read
 from engine.runs.records import Run
+from engine.runs.rows import ExampleRow
 from engine.runs.spec import RunSpec
 from pages.figures import charts, palette
 from pages.figures.caption import FONT, LINE, WIDEST, captioned
@@ -138,7 +139,7 @@ def test_a_checkpoint_is_named_as_what_it_is() -> None:
 @pytest.mark.usefixtures("seeded")
 def test_tables_of_one_example_say_which() -> None:
     asked = Asked(Question("embedded", TASK), pair_named("embedded"), stored("arm"), stored("mdm"), 50)
-    row = next(row for row in read.examples(asked.mdm.key) if row.example == 1)
+    row = next(row for row in read.rows(ExampleRow, asked.mdm.key) if row.example == 1)
     look = trajectories.Look(asked, 1, row, 4)
     for text in (trajectories.walks_csv(look), trajectories.lens_csv(look)):
         assert {line["example"] for line in csv.DictReader(io.StringIO(text.decode()))} == {"1"}
