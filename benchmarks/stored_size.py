@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.table import Figure  # noqa: E402
-from cache.store import RunRow, Store  # noqa: E402
+from cache.layout import RunRow  # noqa: E402
+from cache.store import Store  # noqa: E402
 from engine.circuits.graph import Graph  # noqa: E402
 from engine.inspection.bins import BINS  # noqa: E402
 

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from cache.migrations import MIGRATIONS, migrate
+from cache.layout import SORTED_BY, SPEC_COLUMNS, RunRow
+from cache.migrations import MIGRATIONS, NOT_IN_BUNDLES, migrate
 from cache.opening import LONGEST_REASON
-from cache.store import SORTED_BY, RunRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -188,7 +188,9 @@ def layout() -> frozenset[Column]:
     with duckdb.connect(":memory:") as db:
         migrate(db)
         own = {"runs", "overlap_curves", *SORTED_BY}
-        return frozenset(HEADER) | {column for column in _columns(db, "memory") if column[0] in own}
+        searched = {("runs", name) for name in SPEC_COLUMNS}
+        columns = {column for column in _columns(db, "memory") if column[0] in own and column[:2] not in searched}
+        return frozenset(HEADER) | columns
 
 
 def _columns(db: DuckDBPyConnection, database: str) -> set[Column]:
@@ -244,7 +246,7 @@ def _reason(error: Exception, path: Path | None = None) -> str:
 def _refuse_other_columns(there: set[Column], migrations: Callable[[], set[str]]) -> None:
     if not there >= HEADER:
         raise BundleError("it is not a bundle: it has no table `bundle` with a header")
-    done, known = migrations(), {migration.__name__ for migration in MIGRATIONS}
+    done, known = migrations(), {migration.__name__ for migration in MIGRATIONS} - set(NOT_IN_BUNDLES)
     if done - known:
         newer = ", ".join(sorted(done - known))
         raise BundleError(f"a later version of this program made it (it has {newer}). Update the program")

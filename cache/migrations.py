@@ -5,6 +5,7 @@ A change of layout is a new function at the end of MIGRATIONS; those before it n
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,36 @@ def m008_numbers_that_may_be_none(db: DuckDBPyConnection) -> None:
     db.execute("ALTER TABLE heads ALTER COLUMN copying DROP NOT NULL")
 
 
+def m009_specs_as_columns(db: DuckDBPyConnection) -> None:
+    """The fields of a run's spec as columns, by which runs are searched; `spec` stays the record of them.
+
+    A field that a spec was written without has the value that it had then.
+    """
+    for name, (kind, _) in SPEC_FIELDS.items():
+        db.execute(f'ALTER TABLE runs ADD COLUMN "{name}" {kind}')
+    rows = db.execute("SELECT id, spec FROM runs").fetchall()
+    columns = ", ".join(f'"{name}" = ?' for name in SPEC_FIELDS)
+    for run, spec in rows:
+        fields = json.loads(spec)
+        values = [fields.get(name, usual) for name, (_, usual) in SPEC_FIELDS.items()]
+        db.execute(f"UPDATE runs SET {columns} WHERE id = ?", [*values, run])  # noqa: S608
+
+
+# Fixed for ever, like the migration that reads it: a column's type, and the value of a field that is not there.
+SPEC_FIELDS: dict[str, tuple[str, str | int]] = {
+    "pair": ("VARCHAR", "embedded"),
+    "model": ("VARCHAR", "mdm"),
+    "task": ("VARCHAR", "ioi"),
+    "n": ("INTEGER", 64),
+    "seed": ("BIGINT", 0),
+    "method": ("VARCHAR", "eap-ig"),
+    "points": ("INTEGER", 5),
+    "metric": ("VARCHAR", "logit_diff"),
+    "order": ("VARCHAR", "confidence"),
+    "dtype": ("VARCHAR", "float32"),
+}
+
+
 MIGRATIONS = (
     m001_runs,
     m002_edges,
@@ -150,7 +181,12 @@ MIGRATIONS = (
     m006_where_runs_come_from,
     m007_thin_overlap_curves,
     m008_numbers_that_may_be_none,
+    m009_specs_as_columns,
 )
+
+
+# They change nothing that a bundle holds: bundles from before and after can be read by either version.
+NOT_IN_BUNDLES = ("m009_specs_as_columns",)
 
 
 class NewerSchema(Exception):

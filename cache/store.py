@@ -11,89 +11,30 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import duckdb
 
+from cache.layout import SORTED_BY, SPEC_COLUMNS, Bundle, RunPart, RunRow
+from cache.migrations import NOT_IN_BUNDLES
 from cache.opening import StoreError, open_cache, wal_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-__all__ = ["SORTED_BY", "Bundle", "OverlapOf", "RunPart", "RunRow", "Store", "StoreError", "wal_of"]
-
-# A table that belongs to runs -> the columns that its rows are sorted by, within a run. Only these names ever become
-# part of a statement; values never do.
-SORTED_BY = {
-    "edges": "part, rank",
-    "examples": "example",
-    "readouts": "readout",
-    "node_lens": "readout, node",
-    "residual_lens": "readout, layer",
-    "edge_blocks": "edge",
-    "inputs": "input",
-    "neurons": "layer, neuron",
-    "neuron_detail": "layer, neuron",
-    "neuron_tokens": "layer, neuron, input",
-    "activation_histograms": "layer, region",
-    "residual_norms": 'layer, "offset"',
-    "heads": "node",
-    "attention_roles": "node",
-    "attention_patterns": "node, input",
-    "lens_layers": "example, layer",
-    "position_lens": "example, step, target, layer",
-    "reveals": "example, step",
-    "trajectories": "sampler, example, step",
-    "accuracy_steps": "steps",
-}
 OVERLAP = """
     SELECT k, shared FROM overlap_curves WHERE run_a = ? AND part_a = ? AND run_b = ? AND part_b = ? ORDER BY k"""
 PROMOTING = """
     SELECT * EXCLUDE run FROM neurons WHERE run = ? AND list_contains(promoted, ?)
     ORDER BY abs(attribution) DESC LIMIT ?"""
-RUNS = "SELECT key, spec, meta, created, seconds, made_with, imported FROM runs"
+RECORD = "key, spec, meta, created, seconds, made_with, imported"
+RUNS = f"SELECT {RECORD} FROM runs"  # noqa: S608
 EDGES = "SELECT edge, score FROM edges WHERE run = ? AND part = ? AND rank < ? ORDER BY rank"
 RANKS = "SELECT edge, rank FROM edges WHERE run = ? AND part = ?"
 AMONG = "SELECT edge, rank, score FROM edges SEMI JOIN wanted USING (edge) WHERE run = ? AND part = ?"
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """A row of `runs`; `spec` and `meta` are JSON texts that the cache does not look into."""
-
-    key: str
-    spec: str
-    meta: str
-    created: str  # ISO 8601, UTC
-    seconds: float
-    made_with: str | None = None  # JSON of the description whose hash the key is
-    imported: str | None = None  # when a bundle brought it, ISO 8601, UTC; None: computed here
-
-
-@dataclass(frozen=True)
-class RunPart:
-    """One side of a comparison: a part of a run."""
-
-    key: str
-    part: str
-
-
-OverlapOf = tuple[str, str, str, str]  # a run's key and part, another's key and part
-
-
-class Bundle(Protocol):
-    """Runs that come from elsewhere; what reads their tables checks them, and raises where they are not sound."""
-
-    def runs(self) -> list[RunRow]: ...
-
-    def tables(self, key: str) -> Mapping[str, pa.Table]: ...
-
-    def comparisons(self) -> list[OverlapOf]: ...
-
-    def curve(self, of: OverlapOf) -> pa.Table: ...
 
 
 class Store:
@@ -109,6 +50,7 @@ class Store:
         self.path = path
         self._writing = threading.RLock()
         self._threads = threading.local()
+        self._known: dict[str, RunRow | None] = {}  # replaced whenever something was written
         self._db, self.set_aside = open_cache(path)
 
     def close(self) -> None:
@@ -158,12 +100,18 @@ class Store:
             db.execute("DELETE FROM runs WHERE id = ?", [run])
 
     def run(self, key: str) -> RunRow | None:
-        rows = self._cursor.execute(f"{RUNS} WHERE key = ?", [key]).fetchall()
-        return RunRow(*rows[0]) if rows else None
+        """The run of a key, remembered until something is written: pages ask for the same few at every click."""
+        known = self._known
+        if key not in known:
+            rows = self._cursor.execute(f"{RUNS} WHERE key = ?", [key]).fetchall()
+            known[key] = RunRow(*rows[0]) if rows else None
+        return known[key]
 
-    def runs_of(self, spec: str) -> list[RunRow]:
-        """The runs of a spec, as it was written, newest first."""
-        rows = self._cursor.execute(f"{RUNS} WHERE spec = ? ORDER BY id DESC", [spec]).fetchall()
+    def runs_with(self, fields: Mapping[str, object]) -> list[RunRow]:
+        """The runs whose spec has these values in those of its fields that are columns, newest first."""
+        known = {name: fields[name] for name in SPEC_COLUMNS if name in fields}
+        conditions = " AND ".join(f'"{name}" = ?' for name in known) or "true"
+        rows = self._cursor.execute(f"{RUNS} WHERE {conditions} ORDER BY id DESC", list(known.values())).fetchall()
         return [RunRow(*row) for row in rows]
 
     def runs(self) -> list[RunRow]:
@@ -188,35 +136,18 @@ class Store:
         finally:
             self._cursor.unregister("wanted")
 
-    def examples(self, key: str) -> pa.Table:
-        return self._rows("SELECT * EXCLUDE run FROM examples WHERE run = ? ORDER BY example", key)
-
-    def readouts(self, key: str) -> pa.Table:
-        return self._rows("SELECT * EXCLUDE run FROM readouts WHERE run = ? ORDER BY readout", key)
-
-    def node_lens(self, key: str, readout: int, node: int | None = None) -> pa.Table:
-        """The lens of one node at a readout, or of every node in order."""
-        query = "SELECT * EXCLUDE run FROM node_lens WHERE run = ? AND readout = ?"
-        if node is None:
-            return self._rows(f"{query} ORDER BY node", key, readout)
-        return self._rows(f"{query} AND node = ?", key, readout, node)
-
-    def residual_lens(self, key: str, readout: int) -> pa.Table:
-        query = "SELECT * EXCLUDE run FROM residual_lens WHERE run = ? AND readout = ? ORDER BY layer"
-        return self._rows(query, key, readout)
-
     def rows(self, key: str, name: str, columns: Sequence[str] = (), **where: object) -> pa.Table:
         """The rows of a run's table `name`, in its order, where the named columns have the given values.
 
-        `columns` are those wanted (all: none named). Only columns that the table is sorted by can be asked for a value.
+        `columns` are those wanted (all: none named).
 
         Raises:
-            KeyError: no such table, or not a column that it has or is sorted by.
+            KeyError: no such table, or no such column in it.
         """
         order = SORTED_BY[name]
-        unknown = set(where) - set(order.split(", "))
-        if unknown or not set(columns) <= self._columns(name):
-            raise KeyError(f"{name}: {', '.join([*columns, *unknown])}")
+        unknown = {*columns, *where} - self._columns(name)
+        if unknown:
+            raise KeyError(f"{name}: {', '.join(sorted(unknown))}")
         wanted = ", ".join(f'"{column}"' for column in columns) or "* EXCLUDE run"
         conditions = "".join(f' AND "{column}" = ?' for column in where)
         query = f"SELECT {wanted} FROM {name} WHERE run = ?{conditions} ORDER BY {order}"  # noqa: S608
@@ -261,24 +192,28 @@ class Store:
         db = self._cursor
         db.execute("ATTACH ? AS bundle", [str(path)])
         try:
-            first = "SELECT CAST(? AS VARCHAR) AS header, list(name) AS migrations FROM main.migrations"
-            db.execute(f"CREATE TABLE bundle.main.bundle AS {first}", [header])
-            copies = {name: ("list_contains($ids, run)", f"run, {order}") for name, order in SORTED_BY.items()}
-            copies["runs"] = ("list_contains($ids, id)", "id")
+            first = """
+                CREATE TABLE bundle.main.bundle AS
+                SELECT CAST(? AS VARCHAR) AS header, list(name) AS migrations FROM main.migrations
+                WHERE NOT list_contains(?, name)"""
+            db.execute(first, [header, list(NOT_IN_BUNDLES)])
+            copies = {name: ("*", "list_contains($ids, run)", f"run, {order}") for name, order in SORTED_BY.items()}
+            copies["runs"] = (f"id, {RECORD}", "list_contains($ids, id)", "id")
             both = "list_contains($ids, run_a) AND list_contains($ids, run_b)"
-            copies["overlap_curves"] = (both, "run_a, part_a, run_b, part_b, k")
-            for name, (chosen, order) in copies.items():
-                rows = f"SELECT * FROM main.{name} WHERE {chosen} ORDER BY {order}"  # noqa: S608
+            copies["overlap_curves"] = ("*", both, "run_a, part_a, run_b, part_b, k")
+            for name, (columns, chosen, order) in copies.items():
+                rows = f"SELECT {columns} FROM main.{name} WHERE {chosen} ORDER BY {order}"  # noqa: S608
                 db.execute(f"CREATE TABLE bundle.main.{name} AS {rows}", {"ids": list(ids)})
         finally:
             db.execute("DETACH bundle")
 
     def _insert(self, db: DuckDBPyConnection, row: RunRow, tables: Mapping[str, pa.Table]) -> None:
         """A run and its tables, within a transaction; the tables are asked for one by one."""
+        columns = ", ".join(f'"{name}"' for name in SPEC_COLUMNS)
+        values = [*astuple(row), *row.spec_values]
         db.execute(
-            "INSERT INTO runs (id, key, spec, meta, created, seconds, made_with, imported) "
-            "SELECT nextval('run_ids'), ?, ?, ?, ?, ?, ?, ?",
-            astuple(row),
+            f"INSERT INTO runs (id, {RECORD}, {columns}) SELECT nextval('run_ids'), {', '.join('?' * len(values))}",
+            values,
         )
         run = self._id(row.key)
         for name, order in SORTED_BY.items():
@@ -296,8 +231,8 @@ class Store:
         db.unregister("incoming")
 
     def _columns(self, name: str) -> set[str]:
-        found = self._cursor.execute("SELECT column_name FROM information_schema.columns WHERE table_name = ?", [name])
-        return {column for (column,) in found.fetchall()}
+        query = "SELECT column_name FROM information_schema.columns WHERE table_name = ? AND column_name <> 'run'"
+        return {column for (column,) in self._cursor.execute(query, [name]).fetchall()}
 
     @property
     def _cursor(self) -> DuckDBPyConnection:
@@ -317,10 +252,12 @@ class Store:
             except BaseException:
                 db.rollback()
                 raise
+            finally:
+                self._known = {}
 
     def _id(self, key: str) -> int | None:
-        found = self._cursor.execute("SELECT id FROM runs WHERE key = ?", [key]).fetchall()
-        return found[0][0] if found else None
+        ids = self._cursor.execute("SELECT id FROM runs WHERE key = ?", [key]).fetchall()
+        return ids[0][0] if ids else None
 
     def _rows(self, query: str, key: str, *values: object) -> pa.Table:
         """What `query` finds for a run, whose id is its first parameter; a constant id lets DuckDB skip other runs."""

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from cache.bundle import BundleFile
-    from cache.store import RunRow
+    from cache.layout import RunRow
 
 FIELDS = ("made", "program", "pair", "problems", "prompts")
 NOT_HERE = "not-here"  # where the folders of another machine's pair are said to be

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cache.bundle import BundleError, BundleFile, opened
-from cache.store import Bundle, StoreError
+from cache.layout import Bundle
+from cache.opening import StoreError
 from engine.errors import UserError
 from engine.files.temporary import scratch_folder
 from engine.runs.cache_connection import store

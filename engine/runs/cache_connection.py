@@ -6,7 +6,8 @@ import threading
 from functools import cache
 from pathlib import Path
 
-from cache.store import Store, StoreError
+from cache.opening import StoreError
+from cache.store import Store
 from engine import settings
 from engine.errors import UserError
 

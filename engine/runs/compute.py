@@ -36,14 +36,15 @@ from engine.models.batching import release
 from engine.models.decoding import Order, reveal_order
 from engine.models.encoding import Encoded, encode
 from engine.models.model import Model, load
-from engine.models.pairs import Pair, pair_named
+from engine.models.pair import Pair
 from engine.runs.device_plan import plan, refuse_too_large, shape_of
+from engine.runs.provenance import Resolved, resolve
 from engine.runs.records import Progress, RunMeta, RunTables
 from engine.runs.refusals import blamed
 from engine.runs.remarks import refuse_unranked, remarks
 from engine.runs.spec import RunSpec
 from engine.runs.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
-from engine.tasks import Example, Task, available, examples, spoken, task_named
+from engine.tasks import Example, Task, available, examples, spoken
 from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of
 
 ACCURACY_EXAMPLES = 300
@@ -61,6 +62,7 @@ class _Study:
     """What a run looks at."""
 
     spec: RunSpec
+    pair: Pair
     task: Task
     model: Model
     drawn: Sequence[Example]
@@ -82,19 +84,16 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
             are none or rank nothing; the text names the model.
     """
     try:
-        return _tables(spec, on_progress)
+        resolved = resolve(spec)
+        model = loaded(resolved.pair, spec.model, spec.dtype, on_progress)
+        with blamed(spec, model):
+            return _tables(resolved, model, on_progress)
     finally:
         release()
 
 
-def _tables(spec: RunSpec, on_progress: Report) -> RunTables:
-    asked, model = task_named(spec.task), loaded(spec, on_progress)
-    with blamed(spec, model):
-        return _tables_of(spec, asked, model, on_progress)
-
-
-def _tables_of(spec: RunSpec, asked: Task, model: Model, on_progress: Report) -> RunTables:
-    task = spoken(asked, pair_named(spec.pair).prompts, model.tokenizer)
+def _tables(resolved: Resolved, model: Model, on_progress: Report) -> RunTables:
+    spec, task = resolved.spec, spoken(resolved.task, resolved.pair.prompts, model.tokenizer)
     drawn = examples(task, spec.n, spec.seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]
     _refuse_masked(model, drawn, encoded)
@@ -107,7 +106,7 @@ def _tables_of(spec: RunSpec, asked: Task, model: Model, on_progress: Report) ->
     answers = answers_of(model, task, encoded)
     orders = _orders(spec, model, task, encoded)
     rows = arm_inputs(model, encoded) if spec.is_arm else mdm_inputs(model, encoded, orders)
-    study = _Study(spec, task, model, drawn, encoded, orders, rows, on_progress)
+    study = _Study(spec, resolved.pair, task, model, drawn, encoded, orders, rows, on_progress)
 
     attribution = attribute(
         model,
@@ -152,13 +151,8 @@ def _tables_of(spec: RunSpec, asked: Task, model: Model, on_progress: Report) ->
     return RunTables(meta, tables)
 
 
-def loaded(spec: RunSpec, on_progress: Report) -> Model:
-    """The model of a spec, on the device and in the way that its memory needs; UserError when it does not fit."""
-    return loaded_of(pair_named(spec.pair), spec.model, spec.dtype, on_progress)
-
-
-def loaded_of(pair: Pair, model: str, dtype: str, on_progress: Report) -> Model:
-    """As `loaded`, of a pair that need not be kept."""
+def loaded(pair: Pair, model: str, dtype: str, on_progress: Report) -> Model:
+    """A model of a pair, on the device and in the way that its memory needs; UserError when it does not fit."""
     shape = shape_of(pair)
     if shape is None:
         on_progress(Progress("loading the model", 0, 0))
@@ -272,7 +266,7 @@ def _roles(study: _Study, example: int) -> tuple[str, ...]:
 
 def _cosines(study: _Study) -> Cosines | None:
     """Neurons' weights against the ARM's; None for the ARM itself."""
-    pair, spec = pair_named(study.spec.pair), study.spec
+    pair, spec = study.pair, study.spec
     return None if spec.is_arm else neuron_cosines(pair.folder(spec.model), pair.folder("arm"), study.model.device)
 
 

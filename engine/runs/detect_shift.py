@@ -19,7 +19,7 @@ from engine.models.encoding import Encoded, encode
 from engine.models.model import Model
 from engine.models.pair import Pair
 from engine.models.shift_evidence import Readings
-from engine.runs.compute import loaded_of
+from engine.runs.compute import loaded
 from engine.runs.lifecycle import ignore
 from engine.runs.refusals import blamed
 from engine.runs.spec import RunSpec
@@ -34,7 +34,7 @@ def readings(pair: Pair, task: str, dtype: str) -> Readings:
     Raises:
         UserError: it does not load, its tokenizer cannot speak the task, or its logits are no numbers.
     """
-    model = loaded_of(pair, "mdm", dtype, ignore)
+    model = loaded(pair, "mdm", dtype, ignore)
     asked = spoken(task_named(task), pair.prompts, model.tokenizer)
     drawn = examples(asked, available(asked, PROBLEMS), RunSpec.seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]

@@ -16,7 +16,7 @@ from typing import Literal
 
 from engine.errors import Cancelled, UserError
 from engine.runs import lifecycle, provenance
-from engine.runs.records import Progress
+from engine.runs.records import Progress, Run
 from engine.runs.spec import RunSpec
 from engine.runs.worker import Worker
 
@@ -181,11 +181,12 @@ class JobQueue:
             if job.cancel.is_set():
                 raise Cancelled
             self._begin_run(job, index)
-            if lifecycle.find(spec):
+            match = lifecycle.find_or_resolve(spec)
+            if isinstance(match, Run):
                 continue
             tables = self._worker.compute(spec, lambda progress: self._report(job, progress), job.cancel)
             seconds = time.monotonic() - job.run_began
-            lifecycle.keep(spec, tables, seconds)
+            lifecycle.keep(match, tables, seconds)
             with self._changed:
                 job.durations.append(seconds)
 

@@ -10,23 +10,21 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from cache.keys import hash_of
-from cache.store import RunRow
+from cache.layout import RunRow
 from engine import settings
 from engine.errors import UserError
-from engine.models.pairs import pair_named
 from engine.models.scorable import refuse_unscorable
 from engine.runs import device_plan
 from engine.runs.cache_connection import store
-from engine.runs.provenance import key_of, provenance_of
+from engine.runs.provenance import Resolved, WeightsNotHere, resolve
 from engine.runs.records import Progress, Run, RunMeta, RunTables, short_key
 from engine.runs.spec import RunSpec
-from engine.tasks import task_named
 
 MOST_LISTED = 8  # runs that an error names
 
@@ -46,8 +44,7 @@ def obstacle(spec: RunSpec) -> str | None:
     None where it can.
     """
     try:
-        provenance_of(spec)
-        pair = pair_named(spec.pair)
+        pair = resolve(spec).pair
         for model in dict.fromkeys(("arm", spec.model)):  # an MDM is compared with its ARM
             refuse_unscorable(pair, model)
         shape = device_plan.shape_of(pair)
@@ -67,15 +64,35 @@ def find(spec: RunSpec) -> Run | None:
     Raises:
         UserError: no such pair or task.
     """
-    task_named(spec.task)
-    pair_named(spec.pair)
     try:
-        wanted = provenance_of(spec)
-    except UserError:
+        return _stored(resolve(spec))
+    except WeightsNotHere:
         rows = _rows_of(spec)
-    else:
-        exact = store().run(hash_of(wanted))
-        rows = [exact] if exact else [row for row in _rows_of(spec) if row.imported and _same_models(row, wanted)]
+        return _run(rows[0]) if rows else None
+
+
+def find_or_resolve(spec: RunSpec) -> Run | Resolved:
+    """The stored run of a spec as `find` knows it, else what there is to compute.
+
+    Raises:
+        UserError: no such pair or task, or there is no run and the weights are not here.
+    """
+    try:
+        resolved = resolve(spec)
+    except WeightsNotHere:
+        run = find(spec)
+        if run is None:
+            raise
+        return run
+    return _stored(resolved) or resolved
+
+
+def _stored(resolved: Resolved) -> Run | None:
+    """The stored run with this key, else one that a bundle brought of the same weights."""
+    exact = store().run(resolved.key)
+    if exact:
+        return _run(exact)
+    rows = [row for row in _rows_of(resolved.spec) if row.imported and _same_models(row, resolved.provenance)]
     return _run(rows[0]) if rows else None
 
 
@@ -89,25 +106,25 @@ def run(spec: RunSpec, on_progress: OnProgress = ignore, compute: Compute | None
         Whatever `compute` or `on_progress` raises; then nothing is stored.
     """
     with _computing:
-        found = find(spec)
-        if found:
-            return found
+        match = find_or_resolve(spec)
+        if isinstance(match, Run):
+            return match
         began = time.monotonic()
         tables = (compute or _compute())(spec, on_progress)
-        return keep(spec, tables, time.monotonic() - began)
+        return keep(match, tables, time.monotonic() - began)
 
 
-def keep(spec: RunSpec, tables: RunTables, seconds: float) -> Run:
-    """Store what was computed for a spec in `seconds`, whole or not at all."""
+def keep(resolved: Resolved, tables: RunTables, seconds: float) -> Run:
+    """Store what was computed in `seconds` for a spec, whole or not at all."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     meta = replace(tables.meta, stored_bytes=sum(table.nbytes for table in tables.tables.values()))
     row = RunRow(
-        key=key_of(spec),
-        spec=json.dumps(spec.as_dict()),
+        key=resolved.key,
+        spec=json.dumps(resolved.spec.as_dict()),
         meta=json.dumps(asdict(meta)),
         created=now,
         seconds=seconds,
-        made_with=json.dumps(provenance_of(spec)),
+        made_with=json.dumps(resolved.provenance),
     )
     store().add_run(row, tables.tables)
     return get(row.key)
@@ -133,14 +150,14 @@ def key_beginning(text: str) -> str:
         UserError: no run's does, or several do; the text lists them.
     """
     runs = list_runs()
-    found = [run for run in runs if text and run.key.startswith(text.lower())]
-    if len(found) == 1:
-        return found[0].key
-    shown = [f"{short_key(run.key)} ({run.spec.model} on {run.spec.task})" for run in (found or runs)[:MOST_LISTED]]
-    more = len(found or runs) - len(shown)
+    matches = [run for run in runs if text and run.key.startswith(text.lower())]
+    if len(matches) == 1:
+        return matches[0].key
+    shown = [f"{short_key(run.key)} ({run.spec.model} on {run.spec.task})" for run in (matches or runs)[:MOST_LISTED]]
+    more = len(matches or runs) - len(shown)
     listed = ", ".join(shown) + (f" and {more} more" if more else "")
-    if found:
-        raise UserError(f"{len(found)} runs have a key that begins with {text!r}: {listed}. Give more of it.")
+    if matches:
+        raise UserError(f"{len(matches)} runs have a key that begins with {text!r}: {listed}. Give more of it.")
     there = f"There are {listed}." if runs else "There are no runs yet."
     raise UserError(f"No run in the cache {settings.database_path()} has a key that begins with {text!r}. {there}")
 
@@ -171,7 +188,9 @@ def _compute() -> Compute:
     return chosen
 
 
+@lru_cache(maxsize=1024)
 def _run(row: RunRow) -> Run:
+    """The record of a run, as all who ask share it."""
     return Run(
         key=row.key,
         spec=RunSpec(**json.loads(row.spec)),
@@ -193,10 +212,12 @@ def _refused(row: RunRow) -> str | None:
 
 
 def _rows_of(spec: RunSpec) -> list[RunRow]:
-    return store().runs_of(json.dumps(spec.as_dict()))
+    """The stored runs of a spec, newest first: those that are equal to it once they are read."""
+    rows = store().runs_with(spec.as_dict())
+    return [row for row in rows if not _refused(row) and RunSpec(**json.loads(row.spec)) == spec]
 
 
-def _same_models(row: RunRow, wanted: dict[str, Any]) -> bool:
+def _same_models(row: RunRow, wanted: Mapping[str, Any]) -> bool:
     """Whether a run is of these weights, read in this way by this method; its libraries may be others."""
-    found: dict[str, Any] = json.loads(row.made_with or "{}")
-    return {**found, "libraries": None} == {**wanted, "libraries": None}
+    stored: dict[str, Any] = json.loads(row.made_with or "{}")
+    return {**stored, "libraries": None} == {**wanted, "libraries": None}

@@ -1,48 +1,78 @@
 """The key of a run: the hash of everything that changes its numbers.
 
-A spec's fields, the weights and settings of its pair, the version of the method and of the libraries.
+A spec's fields, the weights and settings of its pair, the version of the method and of the libraries. A spec is
+resolved once a run (`resolve`); whoever computes or keeps the run is given what it names.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from cache.keys import hash_of
-from engine.models.pairs import pair_named, weights_id
+from engine.errors import UserError
+from engine.models.pairs import Pair, pair_named, weights_id
 from engine.runs.spec import RunSpec
-from engine.tasks import task_named
+from engine.tasks import Task, task_named
 
 METHOD_VERSION = 3  # raised by every change of code that changes a number
 LIBRARIES = ("torch", "transformers", "transformer-lens")
 
 
-def key_of(spec: RunSpec) -> str:
-    """The key of a spec's run: its fields, its pair's weights and settings, the method and the libraries.
+@dataclass(frozen=True)
+class Resolved:
+    """A spec with what it names, and the key of its run.
+
+    `weights`: the identity of the weights of each model that the run depends on, by its name in the pair.
+    `provenance`: everything that changes the run's numbers; the key is its hash.
+    """
+
+    spec: RunSpec
+    pair: Pair
+    task: Task
+    weights: Mapping[str, str]
+    provenance: Mapping[str, Any]
+    key: str
+
+
+class WeightsNotHere(UserError):
+    """The models of a spec are known, but their weights are not on this machine."""
+
+
+def resolve(spec: RunSpec) -> Resolved:
+    """Look up what a spec names.
 
     Raises:
-        UserError: no such pair, task or checkpoint, or its weights are not there.
+        WeightsNotHere: the weights of one of its models are not here.
+        UserError: no such pair or task.
     """
-    return hash_of(provenance_of(spec))
-
-
-def provenance_of(spec: RunSpec) -> dict[str, Any]:
-    """Everything that changes the numbers of a spec's run; the key is its hash. Raises like `key_of`."""
-    task_named(spec.task)
-    pair = pair_named(spec.pair)
+    task, pair = task_named(spec.task), pair_named(spec.pair)
     # The control is read with the MDM's tokenizer, and with the MDM's row of the mask where the ARM has none.
-    reader = {"read_as": weights_id(pair.folder("mdm"))} if spec.is_control else {}
-    return {
+    models = {spec.model} if spec.is_arm else {spec.model, "arm", *(["mdm"] if spec.is_control else [])}
+    try:
+        weights = {model: _weights(pair.folder(model)) for model in sorted(models)}
+    except UserError as error:
+        raise WeightsNotHere(str(error)) from error
+    provenance = {
         "spec": spec.as_dict(),
         "method_version": METHOD_VERSION,
-        "weights": weights_id(pair.folder(spec.model)),
-        "compared_with": None if spec.is_arm else weights_id(pair.folder("arm")),
+        "weights": weights[spec.model],
+        "compared_with": None if spec.is_arm else weights["arm"],
         "libraries": {name: library_version(name) for name in LIBRARIES},
-        **reader,
+        **({"read_as": weights["mdm"]} if spec.is_control else {}),
         **pair.reading(spec.model),
     }
+    return Resolved(spec, pair, task, weights, provenance, hash_of(provenance))
+
+
+def key_of(spec: RunSpec) -> str:
+    """The key of a spec's run. Raises like `resolve`."""
+    return resolve(spec).key
 
 
 def is_key_of(key: str, description: Mapping[str, Any]) -> bool:
@@ -57,3 +87,20 @@ def library_version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "none"
+
+
+def _weights(source: str) -> str:
+    """`weights_id`, asked again only when a file of the folder is another: pages ask at every click."""
+    if not Path(source).is_absolute():
+        return weights_id(source)
+    try:
+        with os.scandir(source) as entries:
+            stats = [(entry.name, entry.stat()) for entry in entries]
+    except OSError:
+        return weights_id(source)
+    return _weights_of_files(source, tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)))
+
+
+@lru_cache(maxsize=256)
+def _weights_of_files(source: str, files: tuple[tuple[str, int, int], ...]) -> str:
+    return weights_id(source)

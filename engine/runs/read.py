@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.store import RunPart
+from cache.layout import RunPart
 from engine.circuits.edges import EdgeBlocks, EdgeTable, OverlapCurve, RankedEdges
 from engine.errors import UserError
 from engine.runs.cache_connection import store

@@ -14,7 +14,10 @@ import pytest
 
 from cache import bundle
 from cache.bundle import BundleError, opened
-from cache.store import SORTED_BY, RunPart, RunRow, Store, StoreError
+from cache.layout import SORTED_BY, RunPart, RunRow
+from cache.migrations import MIGRATIONS, NOT_IN_BUNDLES
+from cache.opening import StoreError
+from cache.store import Store
 from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
@@ -77,6 +80,15 @@ def test_what_is_written_is_read_back(sound: Path, tmp_path: Path) -> None:
         assert file.comparisons() == [(1, "total", 2, "half-a")]
         assert file.curve(1, "total", 2, "half-a").equals(CURVE)
     assert [one.name for one in sound.parent.iterdir() if one.name.startswith("b.")] == ["b.duckdb"]
+
+
+def test_what_only_the_cache_keeps_is_not_in_a_bundle(sound: Path) -> None:
+    """Bundles from before specs were columns can be read, and this program's by those of before."""
+    with duckdb.connect(str(sound), read_only=True) as db:
+        columns = [name for name, *_ in db.execute("DESCRIBE runs").fetchall()]
+        (names,) = db.execute("SELECT unnest(migrations) FROM bundle").fetchnumpy().values()
+    assert columns == ["id", "key", "spec", "meta", "created", "seconds", "made_with", "imported"]
+    assert set(names.tolist()) == {migration.__name__ for migration in MIGRATIONS} - set(NOT_IN_BUNDLES)
 
 
 def test_a_file_that_is_there_is_not_written_over(other: Store, sound: Path, tmp_path: Path) -> None:

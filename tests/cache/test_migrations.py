@@ -8,7 +8,9 @@ import duckdb
 import pytest
 
 from cache import migrations
-from cache.store import Store, StoreError
+from cache.layout import SPEC_COLUMNS
+from cache.opening import StoreError
+from cache.store import Store
 from engine.schema.tables import NULLABLE
 
 
@@ -30,6 +32,24 @@ def test_an_older_database_gets_only_what_it_lacks(monkeypatch: pytest.MonkeyPat
     migrations.migrate(db)
     assert db.execute("SELECT key FROM runs").fetchall() == [("k",)]
     assert db.execute("SELECT count(*) FROM edges").fetchall() == [(0,)]
+
+
+def test_specs_become_columns_with_the_values_of_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    db = duckdb.connect()
+    every = migrations.MIGRATIONS
+    monkeypatch.setattr(migrations, "MIGRATIONS", every[:8])
+    migrations.migrate(db)
+    spec = '{"task": "sudoku", "n": 7, "seed": 9007199254740991}'
+    db.execute("INSERT INTO runs (id, key, spec, meta, created, seconds) VALUES (1, 'k', ?, '{}', 'now', 1)", [spec])
+    monkeypatch.setattr(migrations, "MIGRATIONS", every)
+    migrations.migrate(db)
+    columns = ", ".join(f'"{name}"' for name in SPEC_COLUMNS)
+    (values,) = db.execute(f"SELECT {columns} FROM runs").fetchall()  # noqa: S608
+    assert values == (
+        "embedded", "mdm", "sudoku", 7, 9007199254740991, "eap-ig", 5, "logit_diff", "confidence", "float32",
+    )  # fmt: skip
+    assert tuple(migrations.SPEC_FIELDS) == SPEC_COLUMNS
+    assert db.execute("SELECT key, spec FROM runs").fetchall() == [("k", spec)]
 
 
 def test_what_may_be_missing_can_be_stored_and_nothing_else_in_those_tables() -> None:

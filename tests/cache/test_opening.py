@@ -13,8 +13,8 @@ import pytest
 
 from cache import opening
 from cache.migrations import MIGRATIONS
-from cache.opening import wal_of
-from cache.store import Store, StoreError
+from cache.opening import StoreError, wal_of
+from cache.store import Store
 from tests.cache.test_store import TABLES, row
 
 Make = Callable[[Path], object]
@@ -305,7 +305,8 @@ def test_a_cache_that_cannot_be_opened_just_now_stays(
 NO_MEMORY = """
 import resource, sys
 from pathlib import Path
-from cache.store import Store, StoreError
+from cache.opening import StoreError
+from cache.store import Store
 import cache.opening
 size = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (size + 2**20, size + 2**20))

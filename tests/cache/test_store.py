@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cache.store import EDGES, SORTED_BY, RunPart, RunRow, Store
+from cache.layout import SORTED_BY, RunPart, RunRow
+from cache.store import EDGES, Store
 from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
@@ -45,24 +46,29 @@ def counts(path: Path) -> dict[str, int]:
 def test_what_goes_in_comes_out(store: Store) -> None:
     store.add_run(row("k"), TABLES)
     assert store.run("k") == row("k")
-    assert store.examples("k").equals(TABLES["examples"])
-    assert store.readouts("k").equals(TABLES["readouts"])
-    for table, read in (("node_lens", store.node_lens), ("residual_lens", store.residual_lens)):
+    assert store.rows("k", "examples").equals(TABLES["examples"])
+    assert store.rows("k", "readouts").equals(TABLES["readouts"])
+    for table in ("node_lens", "residual_lens"):
         written = TABLES[table].filter(pa.compute.equal(TABLES[table]["readout"], 1))
-        assert read("k", 1).equals(written)
-    one = store.node_lens("k", 1, 3)
-    assert one["node"].to_pylist() == [3] and one["readout"].to_pylist() == [1]
+        assert store.rows("k", table, readout=1).equals(written)
+    lens = store.rows("k", "node_lens", ("node", "readout"), readout=1, node=3)
+    assert lens.to_pydict() == {"node": [3], "readout": [1]}
+    with pytest.raises(KeyError):
+        store.rows("k", "nothing")
+    for unknown in ({"columns": ("nothing",)}, {"run": 1}, {"node; DROP TABLE runs": 1}):
+        with pytest.raises(KeyError):
+            store.rows("k", "node_lens", **unknown)
 
 
 def test_rows_of_another_run_never_show(store: Store) -> None:
     other = tiny_compute(RunSpec(n=4, seed=1), ignore).tables
     store.add_run(row("a"), TABLES)
     store.add_run(row("b"), other)
-    assert store.examples("b").equals(other["examples"])
+    assert store.rows("b", "examples").equals(other["examples"])
     assert (
         store.edges(RunPart("a", "total"))["edge"].to_pylist() != store.edges(RunPart("b", "total"))["edge"].to_pylist()
     )
-    assert store.examples("nowhere").num_rows == 0
+    assert store.rows("nowhere", "examples").num_rows == 0
 
 
 def test_top_k_is_the_k_largest_and_a_prefix(store: Store) -> None:
@@ -124,7 +130,7 @@ def test_a_key_is_never_overwritten(store: Store) -> None:
     store.add_run(row("k"), TABLES)
     store.add_run(RunRow("k", "{}", "{}", "later", 9.0), tiny_compute(RunSpec(n=4, seed=5), ignore).tables)
     assert store.run("k") == row("k")
-    assert store.examples("k").equals(TABLES["examples"])
+    assert store.rows("k", "examples").equals(TABLES["examples"])
 
 
 def test_delete_takes_everything_of_the_run_and_nothing_else(store: Store) -> None:
@@ -135,7 +141,7 @@ def test_delete_takes_everything_of_the_run_and_nothing_else(store: Store) -> No
     store.add_overlap(RunPart("c", "total"), RunPart("b", "total"), curve)
     store.delete_run("a")
     assert [kept.key for kept in store.runs()] == ["c", "b"]
-    assert store.examples("b").equals(TABLES["examples"])
+    assert store.rows("b", "examples").equals(TABLES["examples"])
     store.close()
     assert counts(store.path) == {"runs": 2, "overlap_curves": 2} | {n: 2 * TABLES[n].num_rows for n in SORTED_BY}
 
@@ -175,7 +181,8 @@ def test_threads_read_and_write_at_once(store: Store) -> None:
 KILLED_MIDWAY = """
 import sys, time
 from pathlib import Path
-from cache.store import RunRow, Store
+from cache.layout import RunRow
+from cache.store import Store
 from tests.cache.test_store import TABLES, row
 
 class Stuck(dict):
@@ -201,7 +208,7 @@ def test_kill_in_the_middle_of_a_transaction(tmp_path: Path) -> None:
     assert store.set_aside is None
     assert [kept.key for kept in store.runs()] == ["whole"]
     store.add_run(row("half"), TABLES)
-    assert store.examples("half").equals(TABLES["examples"])
+    assert store.rows("half", "examples").equals(TABLES["examples"])
     store.close()
     assert counts(path) == {"runs": 2, "overlap_curves": 0} | {n: 2 * TABLES[n].num_rows for n in SORTED_BY}
 
@@ -209,7 +216,8 @@ def test_kill_in_the_middle_of_a_transaction(tmp_path: Path) -> None:
 def test_a_second_process_gets_one_sentence(store: Store) -> None:
     code = f"""
 from pathlib import Path
-from cache.store import Store, StoreError
+from cache.opening import StoreError
+from cache.store import Store
 try:
     Store(Path({str(store.path)!r}))
 except StoreError as error:
@@ -241,7 +249,7 @@ class Incoming:
 
 def test_a_bundle_is_taken_once(store: Store) -> None:
     assert store.add_bundle(Incoming()) == ["a", "b"]
-    assert store.examples("b").equals(TABLES["examples"])
+    assert store.rows("b", "examples").equals(TABLES["examples"])
     assert store.overlap(RunPart("a", "total"), RunPart("b", "total"))["shared"].to_pylist() == [1, 2]
     assert store.add_bundle(Incoming()) == []
     store.close()
@@ -263,8 +271,21 @@ def test_a_bundle_is_taken_whole_or_not_at_all(store: Store) -> None:
     assert set(counts(store.path).values()) == {0}
 
 
-def test_runs_of_a_spec_come_newest_first(store: Store) -> None:
+def test_runs_with_the_fields_of_a_spec_come_newest_first(store: Store) -> None:
     for key in ("a", "b"):
         store.add_run(row(key), TABLES)
-    store.add_run(replace(row("c"), spec="{}"), TABLES)
-    assert [kept.key for kept in store.runs_of(row("a").spec)] == ["b", "a"]
+    store.add_run(replace(row("c"), spec='{"task": "sudoku"}'), TABLES)
+    store.add_run(replace(row("d"), spec='{"task": "ioi", "n": 4}'), TABLES)
+    assert [kept.key for kept in store.runs_with({"task": "ioi"})] == ["d", "b", "a"]
+    assert [kept.key for kept in store.runs_with({"task": "ioi", "n": 4, "no column": 1})] == ["d"]
+
+
+def test_a_run_is_read_again_after_something_was_written(store: Store) -> None:
+    assert store.run("a") is None
+    store.add_run(row("a"), TABLES)
+    assert store.run("a") == row("a")
+    store.delete_run("a")
+    assert store.run("a") is None
+    with pytest.raises(KeyError):
+        store.add_run(row("a"), {})
+    assert store.run("a") is None

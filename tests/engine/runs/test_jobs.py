@@ -72,7 +72,7 @@ def test_what_the_process_computes_equals_what_this_one_would(queue_of: Callable
     finished(queue, queue.submit([SPEC], "one"))
     run, made = lifecycle.list_runs()[0], tiny_compute(SPEC, lifecycle.ignore)
     assert replace(run.meta, stored_bytes=0) == made.meta
-    assert cache_connection.store().examples(run.key).equals(made.tables["examples"])
+    assert cache_connection.store().rows(run.key, "examples").equals(made.tables["examples"])
     assert read.edge_table(run.key).edge.tolist() == made.tables["edges"]["edge"].to_pylist()[: made.meta.graph.n_edges]
 
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
 
-from engine.circuits import comparison
+from cache.layout import SPEC_COLUMNS
 from engine.errors import Cancelled, UserError
 from engine.runs import cache_connection, device_plan, lifecycle, provenance, read
 from engine.runs.records import Progress, RunMeta, RunTables
-from engine.runs.rows import ExampleRow, LayerLens, NodeLens, ReadoutRow
 from engine.runs.spec import RunSpec
-from tests.fakes import HOSTILE, REMARK, fake_model, remarked_compute, tiny_compute
+from tests.fakes import REMARK, fake_model, remarked_compute, tiny_compute
 
 SPEC = RunSpec(n=4)
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,73 +36,6 @@ class Counting:
     def __call__(self, spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
         self.calls += 1
         return tiny_compute(spec, on_progress)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"model": "arm"},
-        {"model": "step:100"},
-        {"model": "control"},
-        {"task": "sudoku"},
-        {"n": 5},
-        {"seed": 1},
-        {"method": "eap"},
-        {"points": 6},
-        {"metric": "kl"},
-        {"order": "random"},
-        {"dtype": "bfloat16"},
-    ],
-)
-@pytest.mark.usefixtures("workspace")
-def test_every_field_of_a_spec_changes_the_key(change: dict[str, object]) -> None:
-    assert provenance.key_of(replace(SPEC, **change)) != provenance.key_of(SPEC)
-
-
-def test_weights_method_and_libraries_change_the_key(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arm, keys = replace(SPEC, model="arm"), [provenance.key_of(SPEC)]
-    untouched = provenance.key_of(arm)
-    (workspace / "pair" / "mdm" / "model.safetensors").write_bytes(b"trained for longer")
-    keys.append(provenance.key_of(SPEC))
-    pairs = workspace / "pair" / "pairs.toml"
-    pairs.write_text(pairs.read_text().replace("shifted = true", "shifted = false"))
-    keys.append(provenance.key_of(SPEC))
-    assert provenance.key_of(arm) == untouched
-    pairs.write_text(pairs.read_text() + 'prompts = "natural"\n')
-    keys.append(provenance.key_of(SPEC))
-    assert provenance.key_of(arm) != untouched
-    monkeypatch.setattr(provenance, "METHOD_VERSION", provenance.METHOD_VERSION + 1)
-    keys.append(provenance.key_of(SPEC))
-    monkeypatch.setattr(provenance, "library_version", lambda name: "0.0")
-    keys.append(provenance.key_of(SPEC))
-    assert len(set(keys)) == 6
-
-
-@pytest.mark.parametrize("changed", ["arm", "mdm"])
-def test_the_control_is_of_the_arms_weights_and_the_mdms_mask(workspace: Path, changed: str) -> None:
-    control = replace(SPEC, model="control")
-    before, made = provenance.key_of(control), provenance.provenance_of(control)
-    assert made["weights"] == made["compared_with"] == provenance.provenance_of(replace(SPEC, model="arm"))["weights"]
-    assert made["read_as"] == provenance.provenance_of(SPEC)["weights"] and made["reading"] == ["<mask>", True]
-    (workspace / "pair" / changed / "model.safetensors").write_bytes(b"trained for longer")
-    assert provenance.key_of(control) != before
-
-
-@pytest.mark.usefixtures("workspace")
-def test_there_are_no_halves_of_one_example() -> None:
-    arm, mdm = (lifecycle.run(replace(SPEC, model=m, n=1), compute=tiny_compute) for m in ("arm", "mdm"))
-    assert not arm.has_halves and read.split_half(arm, mdm, 5) is None
-
-
-@pytest.mark.usefixtures("workspace")
-def test_like_with_like_reads_the_stored_halves() -> None:
-    arm, mdm = (lifecycle.run(replace(SPEC, model=m), compute=tiny_compute) for m in ("arm", "mdm"))
-    found = read.split_half(arm, mdm, 9)
-    assert found is not None
-    assert found.arm == read.overlap(arm.key, arm.key, 9, "half-a", "half-b")
-    assert found.mdm == read.overlap(mdm.key, mdm.key, 9, "half-a", "half-b")
-    ways = [read.overlap(arm.key, mdm.key, 9, *way) for way in (("half-a", "half-b"), ("half-b", "half-a"))]
-    assert found.pair == pytest.approx(sum(ways) / 2)
 
 
 @pytest.mark.usefixtures("workspace")
@@ -153,83 +86,6 @@ def test_remarks_are_kept_with_a_run_and_a_run_from_before_has_none() -> None:
     fields = asdict(run.meta)
     del fields["remarks"]
     assert RunMeta.of(fields) == replace(run.meta, remarks=())
-
-
-@pytest.mark.usefixtures("workspace")
-def test_rows_come_as_records() -> None:
-    made = tiny_compute(SPEC, lifecycle.ignore).tables
-    key = lifecycle.run(SPEC, compute=tiny_compute).key
-    examples = read.rows(ExampleRow, key)
-    assert [row.example for row in examples] == list(range(4))
-    assert examples[0].prompt[0] == HOSTILE and isinstance(examples[0].answer, tuple)
-    assert [row.tokens for row in read.rows(ReadoutRow, key)] == [
-        tuple(t) for t in made["readouts"]["tokens"].to_pylist()
-    ]
-    lens = read.node_lens(key, 1, 4)
-    assert (lens.readout, lens.node) == (1, 4)
-    assert read.rows(NodeLens, key, readout=1)[4] == lens
-    assert lens.promoted == tuple(made["node_lens"].to_pylist()[7 + 4]["promoted"])  # 7 sources per readout
-    assert [row.layer for row in read.rows(LayerLens, key, readout=1)] == [0, 1, 2]
-
-
-@pytest.mark.usefixtures("workspace")
-def test_what_is_not_there_is_refused_by_name() -> None:
-    key = lifecycle.run(SPEC, compute=tiny_compute).key
-    with pytest.raises(UserError, match="no run with the key 'nope'"):
-        lifecycle.get("nope")
-    with pytest.raises(UserError, match=r"no part 'site-77'.*total, half-a, half-b, step-00"):
-        read.edge_table(key, "site-77")
-    with pytest.raises(UserError, match="no lens of node 99"):
-        read.node_lens(key, 0, 99)
-    with pytest.raises(UserError, match=r"pair called 'x'"):
-        provenance.key_of(replace(SPEC, pair="x"))
-    with pytest.raises(UserError, match=r"task called 'x'"):
-        provenance.key_of(replace(SPEC, task="x"))
-
-
-@pytest.mark.usefixtures("workspace")
-def test_overlap_is_computed_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    a = lifecycle.run(SPEC, compute=tiny_compute).key
-    b = lifecycle.run(replace(SPEC, model="arm"), compute=tiny_compute).key
-    curve = read.overlap_curve(a, b)
-    tops = [read.edge_table(key).edge for key in (a, b)]
-    brute = [len(set(tops[0][:k]) & set(tops[1][:k])) for k in range(1, len(tops[0]) + 1)]
-    assert curve.k.tolist() == comparison.curve_sizes(len(brute)).tolist()
-    assert curve.shared.tolist() == [brute[k - 1] for k in curve.k]
-    for k in (1, 7, len(brute)):
-        assert read.overlap(a, b, k) == brute[k - 1] / (2 * k - brute[k - 1])
-    other = read.overlap_curve(a, a, "half-a", "half-b")
-    cache_connection.close()
-    monkeypatch.setattr(comparison, "shared_counts_of_ranks", None)
-    assert read.overlap_curve(b, a).shared.tolist() == curve.shared.tolist()
-    again = read.overlap_curve(a, a, "half-b", "half-a")
-    assert again.shared.tolist() == other.shared.tolist() != curve.shared.tolist()
-
-
-@pytest.mark.usefixtures("workspace")
-def test_some_edges_are_read_with_their_rank_and_score() -> None:
-    key = lifecycle.run(SPEC, compute=tiny_compute).key
-    table = read.edge_table(key, "half-b")
-    wanted = np.array([3, 0, 11], dtype=np.int32)
-    found = read.edges_among(key, "half-b", wanted)
-    rows = {
-        edge: (rank, score)
-        for edge, rank, score in zip(found.edge.tolist(), found.rank.tolist(), found.score, strict=True)
-    }
-    order = table.edge.tolist()
-    assert rows == {edge: (order.index(edge), table.score[order.index(edge)]) for edge in wanted.tolist()}
-
-
-@pytest.mark.usefixtures("workspace")
-def test_graphs_of_different_size_are_not_compared() -> None:
-    from tests.fakes import fake_compute
-
-    a = lifecycle.run(SPEC, compute=tiny_compute).key
-    b = lifecycle.run(replace(SPEC, seed=1), compute=fake_compute).key
-    with pytest.raises(UserError, match=r"only circuits of one architecture"):
-        read.overlap_curve(a, b)
-    with pytest.raises(UserError, match=r"no part 'site-77'"):
-        read.overlap_curve(a, a, "site-77")
 
 
 @pytest.mark.usefixtures("workspace")
@@ -375,22 +231,6 @@ def test_stored_runs_whose_settings_are_refused_by_now_are_left_out_with_a_word(
     assert lifecycle.notice() is None
 
 
-@pytest.mark.usefixtures("workspace")
-def test_one_example_has_no_second_half() -> None:
-    one, two = (lifecycle.run(replace(SPEC, n=n), compute=tiny_compute) for n in (1, 2))
-    assert (one.has_halves, two.has_halves) == (False, True)
-    read.edge_table(two.key, "half-b")
-    read.edge_table(one.key, "half-a")
-    for refused_read in (
-        lambda: read.edge_table(one.key, "half-b"),
-        lambda: read.overlap(one.key, one.key, 5, "half-a", "half-b"),
-        lambda: read.overlap_curve(one.key, one.key, "half-a", "half-b"),
-        lambda: read.overlap_curve(one.key, two.key, "half-b", "half-b"),
-    ):
-        with pytest.raises(UserError, match="is of one example, so that it has no second half"):
-            refused_read()
-
-
 def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -413,3 +253,44 @@ def bring(workspace: Path, key: str) -> None:
     cache_connection.close()
     with duckdb.connect(str(workspace / "circuits.duckdb")) as db:
         db.execute("UPDATE runs SET imported = '2026-02-02' WHERE key = ?", [key])
+
+
+OLD_COLUMNS = "id, key, spec, meta, created, seconds, made_with, imported"
+
+
+def test_a_run_from_before_a_field_was_there_is_found(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a cache that was written before specs were columns, whose spec lacks a field and has another order."""
+    run = lifecycle.run(SPEC, compute=tiny_compute)
+    other = lifecycle.run(replace(SPEC, dtype="bfloat16"), compute=tiny_compute)
+    cache_connection.close()
+    path = workspace / "circuits.duckdb"
+    spec = {name: value for name, value in reversed(SPEC.as_dict().items()) if name != "dtype"}
+    with duckdb.connect(str(path)) as db:
+        db.execute("UPDATE runs SET spec = ? WHERE key = ?", [json.dumps(spec), run.key])
+        for name in SPEC_COLUMNS:
+            db.execute(f'ALTER TABLE runs DROP COLUMN "{name}"')
+        db.execute("DELETE FROM migrations WHERE name = 'm009_specs_as_columns'")
+    forget_weights(workspace)
+    assert lifecycle.find(SPEC) == run
+    assert lifecycle.find(other.spec) == other
+    assert lifecycle.find(replace(SPEC, order="random")) is None
+
+
+@pytest.mark.usefixtures("workspace")
+def test_every_field_of_a_spec_is_a_column_of_runs() -> None:
+    """A new field needs a column, added by a migration that fills it with the field's default."""
+    assert [field.name for field in fields(RunSpec)] == list(SPEC_COLUMNS)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_spec_is_resolved_once_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[RunSpec] = []
+    resolve = lifecycle.resolve
+
+    def watched(spec: RunSpec) -> provenance.Resolved:
+        asked.append(spec)
+        return resolve(spec)
+
+    monkeypatch.setattr(lifecycle, "resolve", watched)
+    lifecycle.run(SPEC, compute=tiny_compute)
+    assert asked == [SPEC]
