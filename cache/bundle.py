@@ -1,4 +1,4 @@
-"""A bundle as a file: some runs of a cache, written by cache/store.py, read as data of unknown origin.
+"""Read a bundle: runs of a cache in a file, written by cache/store.py, read as data of unknown origin.
 
 1. The file is attached, to be read only, to a database in memory: a macro or a view in it cannot take the place of
    anything that is called here.
@@ -8,9 +8,9 @@
    views, no macros, no columns that are computed when they are read.
 4. How many rows, list entries and characters it holds is read from its directory, before any of them is. A small file
    that would unfold into a huge one is given up there.
-5. A table is read in batches, up to a bound, in case the directory lies.
+5. A table is read in batches, up to a bound, in case the directory is wrong.
 
-What the values say is for the caller to check (engine/exchange/bundle_checks.py).
+What the values mean is for the caller to check (engine/exchange/bundle_checks.py).
 """
 
 from __future__ import annotations
@@ -82,15 +82,15 @@ class BundleFile:
         optional = ("made_with", "imported")
         if any(value is None for row in rows for name, value in row.items() if name not in optional):
             raise BundleError("a run in it lacks a value")
-        found = {row.pop("id"): RunRow(**row) for row in rows}
-        if len(found) < len(rows) or len({row.key for row in found.values()}) < len(rows):
+        by_number = {row.pop("id"): RunRow(**row) for row in rows}
+        if len(by_number) < len(rows) or len({row.key for row in by_number.values()}) < len(rows):
             raise BundleError("it has a run twice")
-        return found
+        return by_number
 
     def rows(self, run: int, name: str) -> int:
         """How many rows a run has in a table; none of them is read."""
-        found = self._read(f"SELECT count(*) AS rows FROM bundle.main.{name} WHERE run = ?", run)  # noqa: S608
-        return int(found["rows"][0].as_py())
+        counted = self._read(f"SELECT count(*) AS rows FROM bundle.main.{name} WHERE run = ?", run)  # noqa: S608
+        return int(counted["rows"][0].as_py())
 
     def refuse_others(self, runs: Collection[int]) -> None:
         """Refuse rows of other runs than these."""
@@ -109,12 +109,12 @@ class BundleFile:
         if self._count("overlap_curves") > MOST_CURVE_ROWS:
             raise BundleError(f"its overlap curves have more than {MOST_CURVE_ROWS:,} rows")
         query = "SELECT DISTINCT run_a, part_a, run_b, part_b FROM bundle.main.overlap_curves ORDER BY ALL"
-        found = [tuple(row.values()) for row in self._read(query, most=MOST_RECORD_BYTES).to_pylist()]
-        if len(found) > MOST_CURVES:
-            raise BundleError(f"it has {len(found):,} overlap curves; {MOST_CURVES:,} are the most")
-        if any(value is None for one in found for value in one):
+        comparisons = [tuple(row.values()) for row in self._read(query, most=MOST_RECORD_BYTES).to_pylist()]
+        if len(comparisons) > MOST_CURVES:
+            raise BundleError(f"it has {len(comparisons):,} overlap curves; {MOST_CURVES:,} are the most")
+        if any(value is None for sides in comparisons for value in sides):
             raise BundleError("an overlap curve in it lacks a value")
-        return found
+        return comparisons
 
     def curve(self, run_a: int, part_a: str, run_b: int, part_b: str) -> pa.Table:
         """`k`, `shared` of a comparison."""
@@ -125,8 +125,8 @@ class BundleFile:
         return self._read(query, run_a, part_a, run_b, part_b)
 
     def _count(self, name: str) -> int:
-        found = self._read(f"SELECT count(*) AS rows FROM bundle.main.{name}")  # noqa: S608
-        return int(found["rows"][0].as_py())
+        counted = self._read(f"SELECT count(*) AS rows FROM bundle.main.{name}")  # noqa: S608
+        return int(counted["rows"][0].as_py())
 
     def _read(self, query: str, *values: object, most: int | None = None) -> pa.Table:
         import pyarrow as pa
@@ -172,14 +172,14 @@ def opened(path: Path, scratch: Path) -> Iterator[BundleFile]:
 def _size(path: Path) -> int:
     """Bytes of a file; a folder, a pipe or a device is none."""
     try:
-        seen = path.stat()
+        status = path.stat()
     except FileNotFoundError as error:
         raise BundleError("there is no such file") from error
     except OSError as error:
         raise BundleError(f"it cannot be reached: {error.strerror}") from error
-    if not stat.S_ISREG(seen.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise BundleError("it is not a file")
-    return seen.st_size
+    return status.st_size
 
 
 @cache
@@ -201,8 +201,8 @@ def _columns(db: DuckDBPyConnection, database: str) -> set[Column]:
 
 
 def _migrations(db: DuckDBPyConnection) -> set[str]:
-    found = db.execute("SELECT unnest(migrations) FROM bundle.main.bundle LIMIT 1000").fetchall()
-    return {str(name) for (name,) in found}
+    names = db.execute("SELECT unnest(migrations) FROM bundle.main.bundle LIMIT 1000").fetchall()
+    return {str(name) for (name,) in names}
 
 
 def _refuse_what_is_no_table(db: DuckDBPyConnection) -> None:
@@ -214,9 +214,9 @@ def _refuse_what_is_no_table(db: DuckDBPyConnection) -> None:
     ):
         name = {"duckdb_functions": "function_name"}.get(function, f"{what}_name")
         query = f"SELECT {name} FROM {function}() WHERE database_name = 'bundle' AND NOT internal"  # noqa: S608
-        found = db.execute(query).fetchall()
-        if found:
-            raise BundleError(f"it has a {what} {found[0][0]!r}; a bundle has only tables")
+        names = db.execute(query).fetchall()
+        if names:
+            raise BundleError(f"it has a {what} {names[0][0]!r}; a bundle has only tables")
     computed = "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'bundle' AND column_default"
     for table, column in db.execute(f"{computed} IS NOT NULL").fetchall():
         raise BundleError(f"the column {column!r} of its table {table!r} is computed when it is read")
@@ -239,8 +239,8 @@ def _refuse_what_unfolds(db: DuckDBPyConnection, columns: set[Column], size: int
 
 def _reason(error: Exception, path: Path | None = None) -> str:
     """The first line of DuckDB's own words. An upload lies in a folder that tells its sender nothing."""
-    said = str(error) if path is None else str(error).replace(str(path.resolve()), path.name)
-    return said.partition("\n")[0].rstrip(".")[:LONGEST_REASON]
+    message = str(error) if path is None else str(error).replace(str(path.resolve()), path.name)
+    return message.partition("\n")[0].rstrip(".")[:LONGEST_REASON]
 
 
 def _refuse_other_columns(there: set[Column], migrations: Callable[[], set[str]]) -> None:

@@ -1,4 +1,4 @@
-"""A canonical description -> its key. Equal descriptions have equal keys, on every machine and in every process."""
+"""Hash a description into a key. Equal descriptions have equal keys, on every machine and in every process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def hash_of(description: Mapping[str, Any]) -> str:
     """The key of everything that changes a number; the order in which it is listed does not matter.
 
     Raises:
-        TypeError, ValueError: a value that JSON cannot say exactly (an object, NaN).
+        TypeError, ValueError: a value that JSON cannot hold exactly (an object, NaN).
     """
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]

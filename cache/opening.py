@@ -1,4 +1,4 @@
-"""Open the file of a cache, and no other file: what is there is looked at, to be read only, before anything is written.
+"""Open the file of a cache, and no other file: what is there is checked, read only, before anything is written.
 
 1. What is no file that can be read and written is refused, and so is what does not begin as a DuckDB database.
 2. A database is opened to be read only. It is a cache when its table `migrations` names one of ours, and one that
@@ -52,7 +52,7 @@ def open_cache(path: Path) -> tuple[DuckDBPyConnection, Path | None]:
         _make_folder(path)
     else:
         try:
-            _look(path)
+            _check(path)
         except (duckdb.Error, MemoryError) as error:
             moved = _set_aside(path, error)
     try:
@@ -96,7 +96,7 @@ def _make_folder(path: Path) -> None:
         ) from error
 
 
-def _look(path: Path) -> None:
+def _check(path: Path) -> None:
     """Refuse what is not a cache; duckdb.Error when DuckDB cannot open it."""
     try:
         with path.open("rb") as file:
@@ -119,10 +119,10 @@ def _look(path: Path) -> None:
 
 def _refuse_what_is_not_ours(path: Path, db: DuckDBPyConnection) -> None:
     columns: dict[str, set[str]] = {}
-    found = db.execute(
+    names = db.execute(
         "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND schema_name = 'main'"
     )
-    for table, column in found.fetchall():
+    for table, column in names.fetchall():
         columns.setdefault(table, set()).add(column)
     if columns.get("bundle", set()) >= {"header", "migrations"}:
         raise StoreError(
@@ -151,8 +151,8 @@ def _anything(db: DuckDBPyConnection) -> str | None:
         UNION ALL SELECT 'the sequence ' || sequence_name FROM duckdb_sequences()
         UNION ALL SELECT 'the schema ' || schema_name FROM duckdb_schemas() WHERE NOT internal AND schema_name <> 'main'
         LIMIT 1"""
-    found = db.execute(query).fetchall()
-    return str(found[0][0])[:100] if found else None
+    things = db.execute(query).fetchall()
+    return str(things[0][0])[:100] if things else None
 
 
 def _refuse_foreign_log(path: Path) -> None:
@@ -220,16 +220,16 @@ def _is_marked(path: Path) -> bool:
 
 def _refusal(path: Path, error: Exception) -> StoreError:
     """The sentence for a file that is in the way, and stays as it is."""
-    said = str(error)
-    held = re.search(r"Conflicting lock is held.*?(?:\(PID (\d+)\)|$)", said)
-    if held or "Could not set lock" in said:
+    message = str(error)
+    held = re.search(r"Conflicting lock is held.*?(?:\(PID (\d+)\)|$)", message)
+    if held or "Could not set lock" in message:
         process = f" (process {held[1]})" if held and held[1] else ""
         return StoreError(
             f"The cache {path} is in use by another program{process}: close that one, or choose another path."
         )
-    if isinstance(error, MemoryError | duckdb.OutOfMemoryException) or "Out of Memory" in said:
+    if isinstance(error, MemoryError | duckdb.OutOfMemoryException) or "Out of Memory" in message:
         return StoreError(f"There is not enough memory to open the cache {path}: close other programs and try again.")
-    if "replaying WAL" in said:
+    if "replaying WAL" in message:
         return _damaged_log(path)
     if isinstance(error, duckdb.ProgrammingError):
         return StoreError(

@@ -1,4 +1,4 @@
-"""Bundles: runs of one pair in a file that another machine can show, with no model there.
+"""Write the runs of a pair to a bundle, a file that another machine can show without the models, and import one.
 
 A bundle holds the runs of a pair (on a task), the overlap curves between them, what the pair is, the own prompts that
 the runs are about, and what made them. It is read as data of unknown origin (cache/bundle.py,
@@ -18,53 +18,27 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from engine import settings
 from engine.errors import UserError
 from engine.exchange import bundle_checks as checks
 from engine.exchange import table_checks
 from engine.exchange.bundle_file import add_bundle, opened_bundle, write_bundle
+from engine.exchange.bundle_header import Header, read_header, written_header
 from engine.exchange.column_checks import Sizes, refuse_rows
-from engine.files.reading import read_toml
 from engine.files.temporary import scratch_folder
 from engine.models import pairs
-from engine.models.hub import HUB_ID
-from engine.models.pair import Pair, pair_of, toml_of
 from engine.runs import cache_connection, lifecycle, provenance, read
 from engine.runs.records import TABLES, Run, RunMeta
 from engine.runs.spec import RunSpec
-from engine.tasks import TASKS, OwnPrompts, ProblemFile, own_prompts, task_named
+from engine.tasks import TASKS, OwnPrompts, own_prompts, task_named
 from engine.tasks.countdown import problem_file
-from engine.tasks.own_prompts import PromptRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from cache.bundle import BundleFile
     from cache.layout import RunRow
-
-FIELDS = ("made", "program", "pair", "problems", "prompts")
-NOT_HERE = "not-here"  # where the folders of another machine's pair are said to be
-LONGEST_PAIR = 20_000  # characters of its TOML
-MOST_PROMPTS = 10_000  # rows of own prompts
-LONGEST_PROMPT = 100_000  # characters
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a bundle says before its runs; `program`: the versions of what wrote it, by name."""
-
-    made: str
-    program: Mapping[str, str]
-    pair: Pair
-    prompts: tuple[OwnPrompts, ...]
-    problems: tuple[ProblemFile, ...]
-
-    @property
-    def tasks(self) -> set[str]:
-        """The tasks that came along."""
-        return {one.name for one in (*self.prompts, *self.problems)}
 
 
 @dataclass(frozen=True)
@@ -97,15 +71,8 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
         on = f" on {task}" if task else ""
         raise UserError(f"There are no runs of the pair {pair}{on} in the cache that a bundle could hold.")
     _work_out_curves(runs)
-    tasks = sorted({run.spec.task for run in runs})
-    header = {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "program": {name: provenance.library_version(name) for name in (*provenance.LIBRARIES, "duckdb")},
-        "pair": toml_of(_without_paths(pairs.pair_named(pair))),
-        "problems": [_problems_table(task) for task in tasks if problem_file.is_problem_file(task)],
-        "prompts": [_prompts_table(task) for task in tasks if own_prompts.is_own(task)],
-    }
-    write_bundle(path, json.dumps(header), [run.key for run in reversed(runs)])
+    header = written_header(pair, sorted({run.spec.task for run in runs}))
+    write_bundle(path, header, [run.key for run in reversed(runs)])
     return Written(len(runs), len(chosen) - len(runs), path.stat().st_size)
 
 
@@ -125,7 +92,7 @@ def take(path: Path) -> Taken:
     """
     cache_connection.store()  # what is wrong with the cache is no fault of the bundle
     with opened_bundle(path) as file:
-        header = _header(file.header())
+        header = read_header(file.header())
         bundle = _Checked(file, header)
         with _kept(header):
             added = add_bundle(bundle)
@@ -165,12 +132,12 @@ class _Checked:
         return _Tables(self._file, number, table_checks.sizes(spec, meta, readouts, inputs))
 
     def comparisons(self) -> list[tuple[str, str, str, str]]:
-        found = []
+        comparisons = []
         for a, part_a, b, part_b in self._file.comparisons():
             if a not in self._keys or b not in self._keys:
                 raise UserError("an overlap curve is of a run that is not there")
-            found.append((self._keys[a], part_a, self._keys[b], part_b))
-        return found
+            comparisons.append((self._keys[a], part_a, self._keys[b], part_b))
+        return comparisons
 
     def curve(self, of: tuple[str, str, str, str]) -> pa.Table:
         (a, _, first), (b, _, second) = (self._about[key] for key in (of[0], of[2]))
@@ -222,10 +189,10 @@ class _Tables(Mapping[str, "pa.Table"]):
 def _is_there(task: str) -> bool:
     """Whether a task can travel: own prompts with a row twice, as earlier versions kept them, have another name now."""
     try:
-        found = task_named(task)
+        known = task_named(task)
     except UserError:
         return False
-    return not isinstance(found, OwnPrompts) or own_prompts.name_of(found.rows) == task
+    return not isinstance(known, OwnPrompts) or own_prompts.name_of(known.rows) == task
 
 
 def _work_out_curves(runs: Sequence[Run]) -> None:
@@ -242,108 +209,19 @@ def _work_out_curves(runs: Sequence[Run]) -> None:
                     read.overlap_curve(arm.key, run.key, b, a)
 
 
-def _header(text: str) -> Header:
-    said = checks.json_of(text, "the header")
-    unknown = set(said) ^ set(FIELDS)
-    if unknown:
-        raise UserError(f"the header lacks the field {min(unknown)[:40]!r}, or has it and should not")
-    program, prompts, problems = said["program"], said["prompts"], said["problems"]
-    if not isinstance(program, dict) or not isinstance(prompts, list) or not isinstance(problems, list):
-        raise UserError("the header does not say which program made it, or on which prompts")
-    pair = _pair(checks.text(said["pair"], "the pair", LONGEST_PAIR))
-    return Header(
-        made=checks.when(checks.text(said["made"], "made")),
-        program={checks.text(name, "a name"): checks.text(one, "a version") for name, one in program.items()},
-        pair=pair,
-        prompts=tuple(_prompts(one, pair.name) for one in prompts),
-        problems=tuple(_problems(one) for one in problems),
-    )
-
-
-def _without_paths(pair: Pair) -> Pair:
-    """A pair whose folders are told by their names alone: where they are is nobody else's matter."""
-    arm, mdm = (
-        Path(source).name if Path(pair.folder(model)).is_absolute() else source
-        for model, source in (("arm", pair.arm), ("mdm", pair.mdm))
-    )
-    return replace(pair, arm=arm, mdm=mdm, steps_dir="steps" if pair.steps else None)
-
-
-def _pair(toml: str) -> Pair:
-    """The pair of a bundle; what it names on the other machine is not looked for here."""
-    tables = read_toml(toml, "its pair")
-    if len(tables) != 1:
-        raise UserError(f"it has {len(tables)} pairs, not one")
-    ((name, table),) = tables.items()
-    folder = settings.kept_pairs_dir()
-    found = pair_of(name, table, folder, Path("the bundle"))
-    nowhere = f"{NOT_HERE}/{name}"
-    return replace(
-        found,
-        arm=found.arm if HUB_ID.fullmatch(found.arm) else f"{nowhere}/arm",
-        mdm=found.mdm if HUB_ID.fullmatch(found.mdm) else f"{nowhere}/mdm",
-        steps_dir=f"{nowhere}/steps" if found.steps else None,
-        licence=None,
-    )
-
-
-def _prompts_table(task: str) -> dict[str, Any]:
-    kept = own_prompts.load(task)
-    return {"title": kept.title, "saved": kept.saved, "rows": [asdict(row) for row in kept.rows]}
-
-
-def _prompts(said: Any, pair: str) -> OwnPrompts:
-    """A set of own prompts; its name is made of its rows, so that another set cannot take its place."""
-    wrong = UserError("its own prompts are not as they should be")
-    if not isinstance(said, dict) or set(said) != {"title", "saved", "rows"} or not isinstance(said["rows"], list):
-        raise wrong
-    if not 1 <= len(said["rows"]) <= MOST_PROMPTS:
-        raise UserError(f"its own prompts have {len(said['rows'])} rows; 1 to {MOST_PROMPTS} can be")
-    title = checks.text(said["title"], "the title of own prompts")
-    return OwnPrompts(
-        [_prompt(row) for row in said["rows"]], title, pair, checks.when(checks.text(said["saved"], "saved"))
-    )
-
-
-def _problems_table(task: str) -> dict[str, Any]:
-    kept = problem_file.load(task)
-    return {"title": kept.title, "saved": kept.saved, "lines": problem_file.written(kept.rows)}
-
-
-def _problems(said: Any) -> ProblemFile:
-    """COUNTDOWN problems of a file; they name themselves as own prompts do."""
-    if not isinstance(said, dict) or set(said) != {"title", "saved", "lines"}:
-        raise UserError("its problems are not as they should be")
-    lines = checks.text(said["lines"], "a file of problems", problem_file.MOST_BYTES)
-    title = checks.text(said["title"], "the title of problems")
-    saved = checks.when(checks.text(said["saved"], "saved"))
-    return ProblemFile(problem_file.read(lines.encode(errors="replace"), "its file of problems"), title, saved)
-
-
-def _prompt(row: Any) -> PromptRow:
-    if not isinstance(row, dict) or set(row) != {"clean", "corrupted", "answers", "foils"}:
-        raise UserError("a row of its own prompts has other fields than it should")
-    lists = [row["answers"], row["foils"]]
-    if not all(isinstance(one, list) and one for one in lists):
-        raise UserError("a row of its own prompts has no answer or no foil")
-    answers, foils = (tuple(checks.text(text, "an answer", LONGEST_PROMPT) for text in one) for one in lists)
-    clean, corrupted = (checks.text(row[name], "a prompt", LONGEST_PROMPT) for name in ("clean", "corrupted"))
-    return PromptRow(clean, corrupted, answers, foils)
-
-
 @contextmanager
 def _kept(header: Header) -> Iterator[None]:
-    """Keep the pair, prompts and problems that are not known here; forget them again when what follows goes wrong."""
+    """Keep the pair, prompts and problems that are not known here; remove them again when what follows fails."""
     with ExitStack() as undo:
         if header.pair.name not in pairs.pairs():
             undo.callback(pairs.forget, header.pair.name)
             pairs.keep(header.pair)
-        saved = {one.name for one in own_prompts.saved_sets()}
-        for one in header.prompts:
-            if one.name not in saved:
-                undo.callback(own_prompts.delete, one.name)
-                own_prompts.save(one.rows, one.title, one.pair)
-        there = {one.name for one in problem_file.saved_files()}
+        saved = {known.name for known in own_prompts.saved_sets()}
+        for known in header.prompts:
+            if known.name not in saved:
+                undo.callback(own_prompts.delete, known.name)
+                own_prompts.save(known.rows, known.title, known.pair)
+        there = {known.name for known in problem_file.saved_files()}
         for file in header.problems:
             if file.name not in there:
                 undo.callback(problem_file.delete, file.name)

@@ -1,4 +1,4 @@
-"""A circuit as a file for other programs: EAP-IG's JSON, GraphML, Parquet, CSV.
+"""Export a circuit as a file for other programs: EAP-IG's JSON, GraphML, Parquet, CSV.
 
 A circuit is the top K edges of a part of a run, or what filters leave of them. The JSON holds every edge and marks
 those of the circuit, as the reference implementation writes and reads it (hannamw/EAP-IG, `Graph.to_json` /

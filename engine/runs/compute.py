@@ -1,10 +1,10 @@
-"""A run from its spec, without cache or page: examples, rows, edge scores, lenses.
+"""Compute a run from its spec, without cache or page: examples, attribution inputs, edge scores, lenses.
 
 1. Load the model and measure its accuracy on held-out problems.
 2. Draw and encode examples; fix the order in which an MDM reveals.
 3. Score edges, per part and per block of examples, and neurons.
 4. Read lenses of every component at the sites of the first examples, so that a click is a database read.
-5. Run the clean inputs once more and let observers see what neurons, heads and the residual stream do.
+5. Run the clean inputs once more and record what neurons, heads and the residual stream do.
 6. Let an MDM fill in answers under every sampler and in few or many steps.
 """
 
@@ -59,7 +59,7 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class _Study:
-    """What a run looks at."""
+    """What a run examines: a model on examples of a task."""
 
     spec: RunSpec
     pair: Pair
@@ -120,14 +120,14 @@ def _tables(resolved: Resolved, model: Model, on_progress: Report) -> RunTables:
     parts = _part_scores(attribution, study.n)
     refuse_unranked(spec, model, rows, parts["total"])
     readouts = sorted(readouts_of(rows, LENS_EXAMPLES), key=lambda r: (r.row.example, r.row.part, r.site.target))
-    found = _lenses(model, readouts, on_progress)
+    read_lenses = _lenses(model, readouts, on_progress)
 
     tables = {
         "edges": edge_table(model.graph, parts),
         "examples": example_table(model, drawn, encoded, task, answers, attribution),
         "readouts": readout_table(model, readouts, encoded),
-        "node_lens": node_lens_table(model, readouts, found, encoded),
-        "residual_lens": residual_lens_table(model, readouts, found, encoded),
+        "node_lens": node_lens_table(model, readouts, read_lenses, encoded),
+        "residual_lens": residual_lens_table(model, readouts, read_lenses, encoded),
         "edge_blocks": _edge_blocks(study, attribution),
         **_survey_tables(study, attribution),
         **_denoising_tables(study),
@@ -165,8 +165,8 @@ def loaded(pair: Pair, model: str, dtype: str, on_progress: Report) -> Model:
 
 def _refuse_masked(model: Model, drawn: Sequence[Example], encoded: Sequence[Encoded]) -> None:
     """No example may hold the mask, which is an ordinary token in some models."""
-    for example, one in zip(drawn, encoded, strict=True):
-        if model.mask_id in one.prompt + one.answer + one.corrupt_prompt + one.corrupt_answer:
+    for example, tokens in zip(drawn, encoded, strict=True):
+        if model.mask_id in tokens.prompt + tokens.answer + tokens.corrupt_prompt + tokens.corrupt_answer:
             raise UserError(
                 f"The prompt {example.prompt!r} or its answer contains token {model.mask_id}, which this model reads "
                 "as masked. Choose another seed, or other prompts."
@@ -222,9 +222,9 @@ def _survey_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Tabl
         on_inputs=lambda done: study.on_progress(Progress("what components do", done, len(inputs))),
     )
     study.on_progress(Progress("what neurons read and write", 0, 0))
-    seen = [inputs[number] for number in stored]
+    stored_inputs = [inputs[number] for number in stored]
     return {
-        "inputs": input_table(model, seen, [roles[one.example] for one in seen]),
+        "inputs": input_table(model, stored_inputs, [roles[one.example] for one in stored_inputs]),
         "neurons": neuron_table(model, attribution, study.n, activity, _cosines(study)),
         "neuron_detail": detail_table(model, neurons, strongest),
         "neuron_tokens": traces.table(),
@@ -241,19 +241,21 @@ def _denoising_tables(study: _Study) -> dict[str, pa.Table]:
     """How the answer is filled in, and when it becomes readable."""
     model, task, seed = study.model, study.task, study.spec.seed
 
-    def told(stage: str) -> Callable[[int, int], None]:
+    def reporting(stage: str) -> Callable[[int, int], None]:
         return lambda done, total: study.on_progress(Progress(stage, done, total))
 
     def counts() -> list[tuple[int, int, int]]:
+        if model.causal:
+            return []
         n = available(task, STEPS_EXAMPLES)
-        return (
-            [] if model.causal else accuracy_by_steps(model, task, n, ACCURACY_SEED, on_pass=told("accuracy by steps"))
-        )
+        return accuracy_by_steps(model, task, n, ACCURACY_SEED, on_pass=reporting("accuracy by steps"))
 
     return {
         "position_lens": position_lens(model, study.encoded, study.orders),
         "reveals": reveal_table(study.orders),
-        "trajectories": trajectory_table(model, task, study.drawn, study.encoded, seed, on_samplers=told("samplers")),
+        "trajectories": trajectory_table(
+            model, task, study.drawn, study.encoded, seed, on_samplers=reporting("samplers")
+        ),
         "accuracy_steps": accuracy_table(counts()),
     }
 
@@ -271,9 +273,9 @@ def _cosines(study: _Study) -> Cosines | None:
 
 
 def _lenses(model: Model, readouts: Sequence[LensSite], on_progress: Report) -> list[Lens]:
-    found: list[Lens] = []
+    results: list[Lens] = []
     for start in range(0, len(readouts), LENS_BATCH):
         on_progress(Progress("lenses", start, len(readouts)))
         batch = readouts[start : start + LENS_BATCH]
-        found += lenses(model, [r.row.clean for r in batch], [r.site.read for r in batch])
-    return found
+        results += lenses(model, [r.row.clean for r in batch], [r.site.read for r in batch])
+    return results

@@ -1,4 +1,4 @@
-"""Does an MDM of unknown make predict a masked token where it stands, or from the position before?
+"""Measure whether an MDM predicts a masked token at its own position or from the position before.
 
 Dream, DiffuLLaMA and DiffuGPT do the latter, other recipes the former (METHOD, "Examples and readout sites"), and the
 files of most models don't say. Both readings are tried on problems of a task with the whole answer masked: the one that
@@ -32,7 +32,7 @@ def readings(pair: Pair, task: str, dtype: str) -> Readings:
     """How well the MDM of a pair predicts a task's answers under both readings.
 
     Raises:
-        UserError: it does not load, its tokenizer cannot speak the task, or its logits are no numbers.
+        UserError: it does not load, its tokenizer cannot write the task, or its logits are no numbers.
     """
     model = loaded(pair, "mdm", dtype, ignore)
     asked = spoken(task_named(task), pair.prompts, model.tokenizer)
@@ -46,12 +46,12 @@ def readings(pair: Pair, task: str, dtype: str) -> Readings:
 @torch.no_grad()
 def _log_probability(model: Model, encoded: Sequence[Encoded]) -> float:
     """Mean over all answer tokens, each example by itself, as it happens once and needs no padding."""
-    found = []
+    by_example = []
     for e in encoded:
         ids = masked(model, torch.tensor([e.prompt], device=model.device), len(e.answer))
         read = [model.read_position(e.start + t) for t in range(len(e.answer))]
         logits = model.logits(ids, at=read)[0].float()  # [answer, vocab]
         refuse_unsound(logits, "its logits")
         right = torch.tensor(e.answer, device=logits.device)
-        found.append(logits.log_softmax(-1).gather(1, right[:, None])[:, 0])
-    return float(torch.cat(found).mean())
+        by_example.append(logits.log_softmax(-1).gather(1, right[:, None])[:, 0])
+    return float(torch.cat(by_example).mean())

@@ -1,4 +1,4 @@
-"""What a model needs, what this machine has, and what follows: a number format and a device. Imports no torch.
+"""Choose the device and the number format of a model by what it needs and what this machine has; without torch.
 
 Choices go by what the machine has in all, not by what is free at the moment, so that the same machine always chooses
 the same: the number format is a part of what a run is.
@@ -98,7 +98,8 @@ def plan(shape: Shape, dtypes: tuple[str, ...]) -> Plan:
     Where none does, the plan that comes nearest: its `fits` is False.
     """
     tried = [_plan(shape, dtype, device, spread=device.count > 1) for device in devices() for dtype in dtypes]
-    return next((one for one in tried if one.fits), None) or min(tried, key=lambda one: one.needed / one.device.total)
+    fitting = next((candidate for candidate in tried if candidate.fits), None)
+    return fitting or min(tried, key=lambda candidate: candidate.needed / candidate.device.total)
 
 
 def refuse_too_large(plan: Plan, source: str) -> None:
@@ -130,14 +131,14 @@ def work_bytes(shape: Shape, dtype: str, device: str) -> int:
 
 def devices() -> list[Device]:
     """Where a model can be on this machine, the best first: one GPU, all of them together, the CPU."""
-    found = []
+    places = []
     gpus = _gpus()
     if gpus:
         first = max(gpus)
-        found.append(Device("cuda", first[0], first[1]))
+        places.append(Device("cuda", first[0], first[1]))
     if len(gpus) > 1:
-        found.append(Device("cuda", sum(t for t, _ in gpus), sum(f for _, f in gpus), len(gpus)))
-    return [*found, Device("cpu", *cpu_memory())]
+        places.append(Device("cuda", sum(t for t, _ in gpus), sum(f for _, f in gpus), len(gpus)))
+    return [*places, Device("cpu", *cpu_memory())]
 
 
 def cpu_memory() -> tuple[int, int]:

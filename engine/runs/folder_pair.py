@@ -1,9 +1,9 @@
-"""The pair of two folders or hub ids that no file describes: found among the kept ones, or made, and settled.
+"""Make or find the pair of two models that are named by folders or hub ids, and settle how its MDM is read.
 
-1. The same two models with the same mask are one pair, however the mask and the shift are told (`pair_of_two`).
+1. The same two models with the same mask are one pair, however the mask and the shift are given (`pair_of_two`).
 2. How its MDM is read is what the user says; else what the MDM's config says; else what its answers say under both
    readings (engine/runs/detect_shift.py). Where none of them decides, the user has to say it (`settled`).
-3. What was found is kept with the pair. It is measured again when the user says otherwise, or when the weights change.
+3. The result is kept with the pair. It is measured again when the user says otherwise, or when the weights change.
    What the user says is measured too; where the answers say the opposite, it holds for that one command.
 """
 
@@ -54,21 +54,23 @@ def pair_of_two(arm: str, mdm: str, mask: str | int | None = None) -> Pair:
 
 
 def settled(pair: Pair, told: bool | None, task: str, dtype: str | None = None) -> Pair:
-    """A pair with how its MDM is read; `told`: what the user says now. `task`: on whose problems its answers are tried.
+    """A pair with how its MDM is read.
+
+    `told`: what the user says now, if anything; `task`: on whose problems the MDM's answers are tried.
 
     Raises:
         UserError: nothing decides it, or the MDM does not load.
     """
     weights = weights_id(pair.folder("mdm"))
     before = pair.shift_evidence
-    said = told
-    if said is None and before is not None and before.source == "told" and not before.contradicts(pair.shifted):
-        said = pair.shifted
+    shifted = told
+    if shifted is None and before is not None and before.source == "told" and not before.contradicts(pair.shifted):
+        shifted = pair.shifted
     known = before.readings if before is not None and before.weights == weights else None
-    if said is not None:
+    if shifted is not None:
         if known is None or (told is not None and told is not pair.shifted):
             known = _tried(pair, task, dtype)
-        return replace(pair, shifted=said, shift_evidence=_evidence("told", weights, known))
+        return replace(pair, shifted=shifted, shift_evidence=_evidence("told", weights, known))
     if _config_tells(pair):
         return replace(pair, shifted=True, shift_evidence=ShiftEvidence("config", weights))
     known = known or _tried(pair, task, dtype)
@@ -100,25 +102,25 @@ def _tried(pair: Pair, task: str, dtype: str | None) -> Readings:
     return readings(pair, task, dtype or fitting_dtype(pair))
 
 
-def _evidence(source: str, weights: str, found: Readings) -> ShiftEvidence:
-    if not math.isfinite(found.before + found.there):  # the run itself refuses such a model
+def _evidence(source: str, weights: str, readings: Readings) -> ShiftEvidence:
+    if not math.isfinite(readings.before + readings.there):  # the run itself refuses such a model
         return ShiftEvidence(source, weights)
-    return ShiftEvidence(source, weights, found.before, found.there, found.guess)
+    return ShiftEvidence(source, weights, readings.before, readings.there, readings.guess)
 
 
-def _same_mask(one: Pair, other: Pair) -> bool:
-    """Whether two pairs of the same models mean the same token, named or numbered, told or found in the files."""
-    if one.mask == other.mask:
+def _same_mask(first: Pair, second: Pair) -> bool:
+    """Whether two pairs of the same models mean the same token, named or numbered, given or read from the files."""
+    if first.mask == second.mask:
         return True
-    number = _mask_number(one)
-    return number is not None and number == _mask_number(other)
+    number = _mask_number(first)
+    return number is not None and number == _mask_number(second)
 
 
 def _mask_number(pair: Pair) -> int | None:
     """None where the mask or the MDM's tokenizer is not known here."""
     try:
-        found = mask_of(pair, hub.snapshot(pair.folder("mdm")))
-        return found if isinstance(found, int) else words_of(pair.tokenizer("mdm")).id_of(found)
+        mask = mask_of(pair, hub.snapshot(pair.folder("mdm")))
+        return mask if isinstance(mask, int) else words_of(pair.tokenizer("mdm")).id_of(mask)
     except UserError:
         return None
 

@@ -1,4 +1,4 @@
-"""A queue of jobs with one worker: progress, time left, cancel.
+"""Queue jobs for one worker process, with their progress, the time left, and a way to cancel them.
 
 A job is a list of runs under one title. Jobs are done in the order they were submitted; a run that the cache has is
 not computed again, so a cancelled or failed job keeps what it finished and can simply be submitted again.
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobView:
-    """A job as it stands at one moment. Times are seconds since 1970."""
+    """A job at one moment. Times are seconds since 1970."""
 
     id: str
     title: str
@@ -130,7 +130,7 @@ class JobQueue:
                 job.state = "cancelling"
 
     def dismiss(self, id: str) -> None:
-        """Forget a finished job; what it computed stays. An open one stays too, one that is gone is no matter."""
+        """Forget a finished job; what it computed stays. An open job stays; an unknown id is ignored."""
         with self._changed:
             if id in self._jobs and not _view(self._jobs[id]).is_open:
                 del self._jobs[id]

@@ -1,4 +1,4 @@
-"""The pairs that were kept here, by a command that named two models or by a bundle: listed, renamed, removed."""
+"""List, rename and remove the pairs that a command with two models or a bundle kept here."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def remove(name: str, with_runs: bool) -> KeptPair:
 
 
 def _kept(name: str) -> KeptPair:
-    found = {one.pair.name: one for one in kept()}
-    if name in found:
-        return found[name]
+    by_name = {kept_pair.pair.name: kept_pair for kept_pair in kept()}
+    if name in by_name:
+        return by_name[name]
     if name in pairs():
         raise UserError(f"The pair {name} was not kept here: it comes from a pairs file, and is changed there.")
-    there = f"Choose one of: {', '.join(found)}." if found else "None was kept yet."
+    there = f"Choose one of: {', '.join(by_name)}." if by_name else "None was kept yet."
     raise UserError(f"No pair called {name!r} was kept here. {there}")

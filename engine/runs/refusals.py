@@ -1,4 +1,4 @@
-"""What is said of a run whose numbers are none: whose they are, and which weight is at fault."""
+"""Refuse a run whose numbers are NaN or infinite, with a message that names the model and the weight at fault."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.runs.spec import RunSpec
 
 @contextmanager
 def blamed(spec: RunSpec, model: Model) -> Iterator[None]:
-    """Let a refusal of numbers name the model of a spec, and the weight at fault where one can be found."""
+    """Turn Unsound into a UserError that names the model of a spec, and the weight at fault where one is known."""
     try:
         yield
     except Unsound as error:

@@ -1,4 +1,4 @@
-"""What is to be said of a run before its numbers are believed (METHOD, "Numbers that say little").
+"""Warn about runs whose numbers say little (METHOD, "Numbers that say little").
 
 `refuse_unranked` ends a run whose scores rank nothing. `remarks` are sentences that stay with a run and are shown
 wherever it is.
@@ -26,8 +26,8 @@ SECOND_HALF = "half-b"
 def rounding_level(attribution: Attribution) -> float:
     """Up to here an example's score may be a rounding error.
 
-    The gradient of a metric by a logit is computed to float32's precision of 1, and what the logits change by is told
-    by the metric: the mean over examples of the larger of |m(clean)| and |m(corrupted)|, at least 1.
+    The gradient of a metric by a logit is computed to float32's precision of 1, and the size of the metric tells how
+    far logits change: the mean over examples of the larger of |m(clean)| and |m(corrupted)|, at least 1.
     """
     clean, corrupt = attribution.metric_clean.abs(), attribution.metric_corrupt.abs()
     return ROUNDING * max(1.0, float(torch.maximum(clean, corrupt).mean()))
@@ -49,7 +49,7 @@ def refuse_unranked(spec: RunSpec, model: Model, rows: Sequence[AttributionInput
 
 def remarks(attribution: Attribution, parts: Mapping[str, Tensor], rows: Sequence[AttributionInput]) -> tuple[str, ...]:
     """Sentences about a run of these rows, whose mean scores by part are `parts`."""
-    found = [
+    sentences = [
         _one_example(attribution),
         _same_inputs(rows),
         _close_metrics(attribution),
@@ -57,7 +57,7 @@ def remarks(attribution: Attribution, parts: Mapping[str, Tensor], rows: Sequenc
         _cancelled_scores(attribution),
         _unranked_parts(attribution, parts),
     ]
-    return tuple(remark for remark in found if remark)
+    return tuple(remark for remark in sentences if remark)
 
 
 def _one_example(attribution: Attribution) -> str | None:
@@ -113,11 +113,11 @@ def _cancelled_scores(attribution: Attribution) -> str | None:
 
 def _unranked_parts(attribution: Attribution, parts: Mapping[str, Tensor]) -> str | None:
     level = rounding_level(attribution)
-    told = {"total"} | ({SECOND_HALF} if len(attribution.metric_clean) == 1 else set())
-    found = [name for name, scores in parts.items() if name not in told and float(scores.abs().max()) <= level]
-    if not found or float(parts["total"].abs().max()) <= level:
+    left_out = {"total"} | ({SECOND_HALF} if len(attribution.metric_clean) == 1 else set())
+    unranked = [name for name, scores in parts.items() if name not in left_out and float(scores.abs().max()) <= level]
+    if not unranked or float(parts["total"].abs().max()) <= level:
         return None
-    named = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    named = ", ".join(unranked[:5]) + (f" and {len(unranked) - 5} more" if len(unranked) > 5 else "")
     return (
         f"Scores of these parts are zero or no larger than rounding errors, so that their order means nothing: {named}."
     )

@@ -1,4 +1,4 @@
-"""What a run is asked to be: small, frozen, picklable; everything in it changes a number."""
+"""The specification of a run: small, frozen, picklable; everything in it changes a number."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RunSpec:
 
 
 def _spelled(model: str) -> str:
-    """The one spelling of a model: the same checkpoint is the same run."""
+    """The canonical spelling of a model: the same checkpoint is the same run."""
     step = STEP.fullmatch(model)
     if step:
         return f"step:{int(step[1])}"

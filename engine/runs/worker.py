@@ -1,11 +1,11 @@
-"""A process that computes, so that whoever asks stays responsive and imports no torch.
+"""Compute runs in another process, so that the asking one stays responsive and imports no torch.
 
-Both ends of the conversation are here. Messages are JSON, tables are Arrow streams; nothing is pickled.
+Both ends of the connection are here. Messages are JSON, tables are Arrow streams; nothing is pickled.
 
-1. `Worker` starts `python -m engine.worker MODULE:FUNCTION` and keeps it warm between runs.
+1. `Worker` starts `python -m engine.runs.worker MODULE:FUNCTION` and keeps it warm between runs.
 2. It sends {"spec": ...}; the process answers with any number of {"progress": ...} and one of
    {"meta": ...} followed by the tables, {"refused": sentence}, {"failed": sentence}, {"cancelled": true}.
-3. {"cancel": true} is heard at the next progress report; a process that does not hear is killed.
+3. {"cancel": true} takes effect at the next progress report; a process that does not answer it in time is killed.
 4. The process ends with its input, so it never outlives the one that started it.
 
 A process of `multiprocessing` would do the same, but it begins by importing the parent's main module, which under
@@ -114,7 +114,7 @@ class Worker:
                 _send(outbox, {"cancel": True})
                 asked = time.monotonic()
             if asked is not None and time.monotonic() - asked > self._grace:
-                raise TimeoutError("the process does not hear that it was cancelled")
+                raise TimeoutError("the process does not answer that it was cancelled")
             if not inbox.poll(POLL_SECONDS):
                 continue
             message = json.loads(inbox.recv_bytes())
@@ -157,7 +157,7 @@ def _stream(table: pa.Table) -> bytes:
 
 
 class _Process:
-    """The computing end: one thread listens, the main thread computes."""
+    """The computing end: one thread receives messages, the main thread computes."""
 
     def __init__(self, compute: str, inbox: Connection, outbox: Connection) -> None:
         self._compute, self._inbox, self._outbox = compute, inbox, outbox
@@ -166,11 +166,11 @@ class _Process:
         self._reported = 0.0
 
     def serve(self) -> None:
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._receive, daemon=True).start()
         while True:
             self._serve_one(self._specs.get())
 
-    def _listen(self) -> None:
+    def _receive(self) -> None:
         """Messages come in order, so a cancel that arrives late is forgotten when the next spec arrives."""
         try:
             while True:
