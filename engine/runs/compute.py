@@ -224,7 +224,7 @@ def _survey_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Tabl
     study.on_progress(Progress("what neurons read and write", 0, 0))
     stored_inputs = [inputs[number] for number in stored]
     return {
-        "inputs": input_table(model, stored_inputs, [roles[one.example] for one in stored_inputs]),
+        "inputs": input_table(model, stored_inputs, [roles[kept_input.example] for kept_input in stored_inputs]),
         "neurons": neuron_table(model, attribution, study.n, activity, _cosines(study)),
         "neuron_detail": detail_table(model, neurons, strongest),
         "neuron_tokens": traces.table(),

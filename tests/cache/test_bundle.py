@@ -72,14 +72,14 @@ def test_what_is_written_is_read_back(sound: Path, tmp_path: Path) -> None:
     with opened(sound, tmp_path / "scratch") as file:
         assert file.header() == "said before"
         runs = file.runs()
-        assert [one.key for one in runs.values()] == ["a", "b"]
+        assert [entry.key for entry in runs.values()] == ["a", "b"]
         assert runs[1] == row("a")
         assert file.table(2, "examples").equals(TABLES["examples"])
         for name in SORTED_BY:
             assert file.table(1, name).num_rows == TABLES[name].num_rows
         assert file.comparisons() == [(1, "total", 2, "half-a")]
         assert file.curve(1, "total", 2, "half-a").equals(CURVE)
-    assert [one.name for one in sound.parent.iterdir() if one.name.startswith("b.")] == ["b.duckdb"]
+    assert [entry.name for entry in sound.parent.iterdir() if entry.name.startswith("b.")] == ["b.duckdb"]
 
 
 def test_what_only_the_cache_keeps_is_not_in_a_bundle(sound: Path) -> None:
@@ -222,9 +222,9 @@ except BundleError as error:
     print(error)
 print(peak() - before)
 """
-    said = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60).splitlines()
-    assert "MiB would unfold to" in said[0]
-    assert int(said[1]) < 20_000, "kB that looking at it took"
+    lines = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60).splitlines()
+    assert "MiB would unfold to" in lines[0]
+    assert int(lines[1]) < 20_000, "kB that looking at it took"
 
 
 def test_what_is_spilled_lies_in_the_scratch_folder(changed: Callable[..., Path], tmp_path: Path) -> None:

@@ -91,19 +91,19 @@ def test_what_is_not_a_cache_is_refused_and_left_as_it_is(tmp_path: Path, what: 
     before = state(tmp_path)
     with pytest.raises(StoreError, match=why) as refusal:
         Store(path)
-    said = str(refusal.value)
-    assert str(path) in said and "\n" not in said and len(said) < 600
+    message = str(refusal.value)
+    assert str(path) in message and "\n" not in message and len(message) < 600
     assert state(tmp_path) == before
 
 
 def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
     """Time of change, inode and content of everything in a folder."""
-    found = {}
+    files = {}
     for file in folder.iterdir():
-        seen = file.lstat()
+        status = file.lstat()
         regular = file.is_file() if not file.is_symlink() else False
-        found[file.name] = (seen.st_mtime_ns, seen.st_ino, file.read_bytes() if regular else b"")
-    return found
+        files[file.name] = (status.st_mtime_ns, status.st_ino, file.read_bytes() if regular else b"")
+    return files
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def logged(killed: Path, tmp_path: Path) -> Path:
 
 def test_a_sound_log_is_read(logged: Path) -> None:
     store = Store(logged)
-    assert [one.key for one in store.runs()] == ["b", "a"]
+    assert [row.key for row in store.runs()] == ["b", "a"]
     store.close()
 
 
@@ -257,7 +257,7 @@ def test_a_damaged_log_alone_sets_nothing_aside(logged: Path, damage: str) -> No
     assert state(logged.parent) == before
     wal_of(logged).rename(logged.parent / "kept")
     store = Store(logged)
-    assert [one.key for one in store.runs()] == ["a"]
+    assert [row.key for row in store.runs()] == ["a"]
     store.close()
 
 
@@ -321,6 +321,6 @@ def test_a_process_without_memory_sets_nothing_aside(tmp_path: Path) -> None:
     path = tmp_path / "c.duckdb"
     cache(path)
     before = state(tmp_path)
-    said = subprocess.run([sys.executable, "-c", NO_MEMORY, str(path)], capture_output=True, text=True, check=False)
-    assert "not enough memory" in said.stdout, said.stderr
+    process = subprocess.run([sys.executable, "-c", NO_MEMORY, str(path)], capture_output=True, text=True, check=False)
+    assert "not enough memory" in process.stdout, process.stderr
     assert state(tmp_path) == before

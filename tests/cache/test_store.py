@@ -95,7 +95,7 @@ def test_top_k_reads_a_prefix(store: Store) -> None:
     store.close()
     with duckdb.connect(str(store.path)) as db:
         plan = json.loads(db.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {EDGES}", [1, "total", 300]).fetchall()[0][1])
-        scan = next(found for found in operators(plan) if "row_groups_scanned" in found)
+        scan = next(operator for operator in operators(plan) if "row_groups_scanned" in operator)
         assert scan["row_groups_scanned"] <= 2  # one, or two where a group ends within the prefix
         assert scan["total_row_groups_to_scan"] >= 9
         later = "SELECT (run, part, rank) > lag((run, part, rank)) OVER (ORDER BY rowid) AS later FROM edges"
@@ -223,8 +223,8 @@ try:
 except StoreError as error:
     print(error)
 """
-    said = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert said.count("\n") == 1 and "is in use by another program (process " in said and str(store.path) in said
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert output.count("\n") == 1 and "is in use by another program (process " in output and str(store.path) in output
     assert store.path.exists() and not list(store.path.parent.glob("*.unreadable-*"))
 
 

@@ -184,8 +184,8 @@ def test_a_pair_that_is_known_here_stays_what_it_is(
     bundle.take(made)
     assert pairs.pair_named("mine").title == "My pair"
     assert not settings.kept_pairs_dir().exists()
-    found = lifecycle.find(SPEC)
-    assert found and found.imported, "the weights are the same, so the key is"
+    run = lifecycle.find(SPEC)
+    assert run and run.imported, "the weights are the same, so the key is"
 
 
 def test_paths_of_the_other_machine_stay_there(made: Path, elsewhere: Path) -> None:
@@ -382,9 +382,9 @@ def refused(file: Path, why: str) -> None:
     before = stored()
     with pytest.raises(UserError, match=why) as refusal:
         bundle.take(file)
-    said = str(refusal.value)
-    assert said.startswith("changed.duckdb cannot be imported: ") and "\n" not in said and len(said) < 500
-    assert said.endswith(".") and not said.endswith("..")
+    message = str(refusal.value)
+    assert message.startswith("changed.duckdb cannot be imported: ") and "\n" not in message and len(message) < 500
+    assert message.endswith(".") and not message.endswith("..")
     assert stored() == before == dict.fromkeys(before, 0)
     assert "mine" not in pairs.pairs() and not own_prompts.saved_sets()
     assert not settings.scratch_dir().exists()
@@ -428,8 +428,8 @@ def test_files_that_cannot_be_are_sentences(
     os.mkfifo(folder / "pipe")
     before = sorted(folder.rglob("*"))
     assert main([command, name.format(folder=folder), *(["--pair", "mine"] if command == "bundle" else [])]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith("error: ") and output.count("\n") == 1
     assert sorted(folder.rglob("*")) == before
 
 

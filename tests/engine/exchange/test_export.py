@@ -61,8 +61,8 @@ def test_json_says_the_width_that_the_references_reader_needs(run: Run, workspac
 def test_graphml_reads_back(run: Run) -> None:
     graph = nx.read_graphml(io.BytesIO(export(run.key, K, "graphml")), force_multigraph=True)
     assert graph.is_directed() and graph.number_of_edges() == K
-    found = {data["name"]: data["score"] for _, _, data in graph.edges(data=True)}
-    assert found == pytest.approx(top(run))
+    scores = {data["name"]: data["score"] for _, _, data in graph.edges(data=True)}
+    assert scores == pytest.approx(top(run))
     for source, target, data in graph.edges(data=True):
         assert data["name"].partition("<")[0] == f"{source}->{target}"
         assert graph.nodes[source]["layer"] <= graph.nodes[target]["layer"]
@@ -135,8 +135,8 @@ def left(arm: Run, mdm: Run, filters: Filters) -> list[str]:
 def edges_in(content: bytes, format: str) -> tuple[list[str], dict[str, object]]:
     """The edges of a file's circuit, and what the file says of its source."""
     if format == "json":
-        told = json.loads(content)
-        return [name for name, edge in told["edges"].items() if edge["in_graph"]], told["source"]
+        content_read = json.loads(content)
+        return [name for name, edge in content_read["edges"].items() if edge["in_graph"]], content_read["source"]
     if format == "graphml":
         graph = nx.read_graphml(io.BytesIO(content), force_multigraph=True)
         ranked = sorted(graph.edges(data=True), key=lambda edge: edge[2]["rank"])
@@ -158,12 +158,12 @@ def test_every_format_holds_what_filters_leave_and_says_so(arm: Run, mdm: Run, f
         assert names == expected
         if not expected and kind == "csv":
             continue  # a table without rows: its name tells the rest
-        told = {name: str(value) for name, value in source.items()}
-        assert wanted.items() <= told.items()
-        assert "method_version" in told
+        texts = {name: str(value) for name, value in source.items()}
+        assert wanted.items() <= texts.items()
+        assert "method_version" in texts
         if kind != "csv":
-            assert (told["other_run"], told["other_part"], told["edges"]) == (mdm.key, "step-00", str(len(expected)))
-            assert told["versions"].startswith("numpy ")
+            assert (texts["other_run"], texts["other_part"], texts["edges"]) == (mdm.key, "step-00", str(len(expected)))
+            assert texts["versions"].startswith("numpy ")
 
 
 @pytest.mark.parametrize("format", ["graphml", "parquet", "csv"])
@@ -171,14 +171,14 @@ def test_each_edge_says_whether_it_is_shared(arm: Run, mdm: Run, format: str) ->
     content = export(arm.key, K, format, other=Other(mdm.key, "step-00"))
     both = set(left(arm, mdm, Filters(show="shared")))
     if format == "csv":
-        found = {row["name"]: row["shared"] == "true" for row in csv.DictReader(io.StringIO(content.decode()))}
+        shared_by_name = {row["name"]: row["shared"] == "true" for row in csv.DictReader(io.StringIO(content.decode()))}
     elif format == "parquet":
         rows = pq.read_table(io.BytesIO(content)).to_pylist()
-        found = {row["name"]: row["shared"] for row in rows}
+        shared_by_name = {row["name"]: row["shared"] for row in rows}
     else:
         graph = nx.read_graphml(io.BytesIO(content), force_multigraph=True)
-        found = {data["name"]: data["shared"] for _, _, data in graph.edges(data=True)}
-    assert {name for name, shared in found.items() if shared} == both and len(found) == K
+        shared_by_name = {data["name"]: data["shared"] for _, _, data in graph.edges(data=True)}
+    assert {name for name, shared in shared_by_name.items() if shared} == both and len(shared_by_name) == K
 
 
 def test_nodes_without_an_edge_of_the_filtered_circuit_are_not_in_the_references_graph(arm: Run) -> None:
@@ -222,8 +222,8 @@ def test_a_circuit_of_the_usual_size_exports_quickly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("k", "format", "said"), [(0, "json", "k is 0"), (10**6, "csv", "k is 1000000"), (5, "gml", "'gml'")]
+    ("k", "format", "message"), [(0, "json", "k is 0"), (10**6, "csv", "k is 1000000"), (5, "gml", "'gml'")]
 )
-def test_wrong_wishes_are_refused_by_name(run: Run, k: int, format: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_wrong_wishes_are_refused_by_name(run: Run, k: int, format: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         export(run.key, k, format)

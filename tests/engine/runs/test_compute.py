@@ -162,8 +162,8 @@ def test_neurons_of_a_layer_sum_to_the_edges_out_of_their_mlp(small: Path, model
         edges = scores(tables, part)
         for layer in range(GRAPH.n_layers):
             leaving = edges[GRAPH.edge_source == GRAPH.mlp(layer)].sum()
-            found = sum(row[column] for row in neurons if row["layer"] == layer)
-            assert found == pytest.approx(leaving, rel=1e-3, abs=1e-5 * np.abs(edges).max())
+            total = sum(row[column] for row in neurons if row["layer"] == layer)
+            assert total == pytest.approx(leaving, rel=1e-3, abs=1e-5 * np.abs(edges).max())
 
 
 def test_cosines_are_against_the_arms_weights(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

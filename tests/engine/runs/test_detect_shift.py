@@ -28,8 +28,8 @@ def test_the_readings_are_those_of_the_plain_model() -> None:
         answer = tokenizer.convert_tokens_to_ids(example.answer)
         before.append(float(likely[-2, answer]))
         there.append(float(likely[-1, answer]))
-    found = readings(pair, "ioi", "float32")
-    assert found.before == pytest.approx(sum(before) / PROBLEMS, abs=1e-4)
-    assert found.there == pytest.approx(sum(there) / PROBLEMS, abs=1e-4)
-    assert found.guess == pytest.approx(-math.log(len(tokenizer)), abs=0.2)
-    assert found.shifted is True
+    measured = readings(pair, "ioi", "float32")
+    assert measured.before == pytest.approx(sum(before) / PROBLEMS, abs=1e-4)
+    assert measured.there == pytest.approx(sum(there) / PROBLEMS, abs=1e-4)
+    assert measured.guess == pytest.approx(-math.log(len(tokenizer)), abs=0.2)
+    assert measured.shifted is True

@@ -43,8 +43,8 @@ def test_the_weights_of_a_shape_are_those_of_the_model(tmp_path: Path, architect
 
 @pytest.mark.parametrize("name", checkpoints.FORMATS)
 def test_a_published_config_is_read_without_knowing_its_type(tmp_path: Path, name: str) -> None:
-    for one in checkpoints.FORMATS[name]:
-        (tmp_path / "config.json").write_text(json.dumps(one.config))
+    for config in checkpoints.FORMATS[name]:
+        (tmp_path / "config.json").write_text(json.dumps(config.config))
         shape, registered = shape_in(tmp_path), pair_named(name).shape
         assert registered is not None and (shape.tied, shape.gated) == (registered.tied, registered.gated)
         assert (shape.layers, shape.heads, shape.d_model) == (2, 4, 16)
@@ -76,10 +76,10 @@ def test_the_plan_follows_the_machine(
     fits: bool,
 ) -> None:
     machine(monkeypatch, cpu, *gpus)
-    found = plan(shape_of(name), device_plan.formats(pair_named(name)))
-    assert (found.dtype, found.device.name, found.spread, found.fits) == (dtype, device, spread, fits)
+    chosen = plan(shape_of(name), device_plan.formats(pair_named(name)))
+    assert (chosen.dtype, chosen.device.name, chosen.spread, chosen.fits) == (dtype, device, spread, fits)
     assert fitting_dtype(pair_named(name)) == dtype
-    assert f"{dtype} on {'2 GPUs' if spread else device}, needs about" in str(found)
+    assert f"{dtype} on {'2 GPUs' if spread else device}, needs about" in str(chosen)
 
 
 def test_a_plan_does_not_change_with_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,8 +110,8 @@ def test_gpus_are_read_from_the_drivers_tool(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(device_plan, "version", lambda name: "2.13.0")
     device_plan._gpus.cache_clear()
-    one, both, cpu = device_plan.devices()
-    assert one == Device("cuda", 81559 * 2**20, 80000 * 2**20)
+    largest, both, cpu = device_plan.devices()
+    assert largest == Device("cuda", 81559 * 2**20, 80000 * 2**20)
     assert both == Device("cuda", 106135 * 2**20, 81000 * 2**20, 2)
     assert cpu.name == "cpu" and cpu.total >= cpu.free > 0
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
@@ -128,5 +128,5 @@ def test_planning_needs_no_torch() -> None:
         "import sys\nfrom engine.runs.device_plan import fitting_dtype\nfrom engine.models.pairs import pair_named\n"
         "print(fitting_dtype(pair_named('embedded')))\nsys.exit('torch' in sys.modules)"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (said.returncode, said.stdout) == (0, "float32\n"), said.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout) == (0, "float32\n"), process.stderr

@@ -49,11 +49,11 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
 
 
 def test_the_name_stays_and_the_mask_may_be_told_in_any_way(two: tuple[str, str]) -> None:
-    one = pair_of_two(*two)
-    assert one == pair_of_two(*two) and re.fullmatch(r"my-arm-\+my-mdm--[0-9a-f]{6}", one.name)
-    assert (one.arm, one.mdm, one.mask) == (*two, None)
-    assert pair_of_two(*two, "<pad>").name != one.name  # another mask is another pair
-    kept = keep(settled(one, True, "ioi"))
+    pair = pair_of_two(*two)
+    assert pair == pair_of_two(*two) and re.fullmatch(r"my-arm-\+my-mdm--[0-9a-f]{6}", pair.name)
+    assert (pair.arm, pair.mdm, pair.mask) == (*two, None)
+    assert pair_of_two(*two, "<pad>").name != pair.name  # another mask is another pair
+    kept = keep(settled(pair, True, "ioi"))
     number = json.loads((Path(two[1]) / "tokenizer.json").read_text())["model"]["vocab"]["<mask>"]
     for mask in (None, "<mask>", number):
         assert pair_of_two(*two, mask) == pair_named(kept.name)
@@ -84,11 +84,11 @@ def test_what_is_told_goes_first_then_the_answers(
     two: tuple[str, str], answers: Answers, say: Readings, told: bool | None, shifted: bool, source: str, misread: bool
 ) -> None:
     answers.say = say
-    found = settled(pair_of_two(*two), told, "ioi")
-    assert found.shift_evidence is not None and found.shift_evidence.readings == say
-    assert (found.shifted, found.shift_evidence.source, found.misread) == (shifted, source, misread)
-    keep(found)
-    assert pair_named(found.name) == found  # all of it is kept
+    pair = settled(pair_of_two(*two), told, "ioi")
+    assert pair.shift_evidence is not None and pair.shift_evidence.readings == say
+    assert (pair.shifted, pair.shift_evidence.source, pair.misread) == (shifted, source, misread)
+    keep(pair)
+    assert pair_named(pair.name) == pair  # all of it is kept
 
 
 def test_undecided_is_no_answer(two: tuple[str, str], answers: Answers) -> None:
@@ -102,9 +102,9 @@ def test_undecided_is_no_answer(two: tuple[str, str], answers: Answers) -> None:
 def test_the_config_tells_without_loading(two: tuple[str, str], answers: Answers) -> None:
     config = Path(two[1]) / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "Dream"}))
-    found = settled(pair_of_two(*two), None, "ioi")
-    assert (found.shifted, found.shift_evidence and found.shift_evidence.source, answers.asked) == (True, "config", 0)
-    assert not settled(found, False, "ioi").shifted and answers.asked == 1  # said otherwise: its answers are asked
+    pair = settled(pair_of_two(*two), None, "ioi")
+    assert (pair.shifted, pair.shift_evidence and pair.shift_evidence.source, answers.asked) == (True, "config", 0)
+    assert not settled(pair, False, "ioi").shifted and answers.asked == 1  # said otherwise: its answers are asked
 
 
 def test_it_is_measured_once_and_again_when_the_user_or_the_weights_say_otherwise(
@@ -127,8 +127,8 @@ def test_it_is_measured_once_and_again_when_the_user_or_the_weights_say_otherwis
 
 def test_numbers_that_are_none_are_not_kept(two: tuple[str, str], answers: Answers) -> None:
     answers.say = Readings(float("nan"), -1.0, -4.0)
-    told = keep(settled(pair_of_two(*two), True, "ioi"))
-    assert pair_named(told.name).shift_evidence == ShiftEvidence("told", told.shift_evidence.weights)  # type: ignore[union-attr]
+    pair = keep(settled(pair_of_two(*two), True, "ioi"))
+    assert pair_named(pair.name).shift_evidence == ShiftEvidence("told", pair.shift_evidence.weights)  # type: ignore[union-attr]
 
 
 def test_the_command_line_says_how_it_reads_at_every_run(
@@ -138,19 +138,19 @@ def test_the_command_line_says_how_it_reads_at_every_run(
     flags = ["--arm", two[0], "--mdm", two[1]]
     for n in ("2", "3"):
         assert main(["run", *flags, "--n", n], tiny_compute) == 0
-        said = capsys.readouterr()
-        assert "read as shifted: its right answers have -" in said.err and "/ mdm / ioi" in said.out
+        output = capsys.readouterr()
+        assert "read as shifted: its right answers have -" in output.err and "/ mdm / ioi" in output.out
     assert main(["run", *flags, "--n", "2", "--not-shifted"], tiny_compute) == 0
     assert "as was told, BUT its answers say the opposite" in capsys.readouterr().err
     (name,) = kept_pairs()
     assert main(["run", "--pair", name, "--n", "2"], tiny_compute) == 0
-    said = capsys.readouterr()
-    assert "as was told, BUT its answers say the opposite" in said.err and "  not shifted" in said.out
+    output = capsys.readouterr()
+    assert "as was told, BUT its answers say the opposite" in output.err and "  not shifted" in output.out
     assert main(["doctor", "--pair", name]) == 0
     assert "BUT its answers say the opposite" in capsys.readouterr().out
     assert main(["run", *flags, "--n", "2"], tiny_compute) == 0
-    said = capsys.readouterr()
-    assert "read as shifted: its right answers have" in said.err and "  shifted" in said.out
+    output = capsys.readouterr()
+    assert "read as shifted: its right answers have" in output.err and "  shifted" in output.out
     assert {run.shifted for run in lifecycle.list_runs() if run.spec.model == "mdm"} == {True, False}
     assert list(kept_pairs()) == [name]
 
@@ -163,9 +163,9 @@ def test_undecided_is_refused_and_said_by_doctor(
     assert main(["run", *flags, "--n", "2"], tiny_compute) == 2
     assert "is undecided" in capsys.readouterr().err
     assert main(["doctor", *flags]) == 0
-    said = capsys.readouterr().out
-    assert "mask        token '<mask>'" in said and ", as the MDM's files say, undecided whether shifted" in said
-    assert "say --shifted" in said
+    output = capsys.readouterr().out
+    assert "mask        token '<mask>'" in output and ", as the MDM's files say, undecided whether shifted" in output
+    assert "say --shifted" in output
     assert kept_pairs() == {} and lifecycle.list_runs() == []
     assert main(["run", *flags, "--n", "2", "--shifted"], tiny_compute) == 0
     assert "as was told: its right answers have -9.00" in capsys.readouterr().err

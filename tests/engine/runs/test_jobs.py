@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.errors import UserError
-from engine.runs import cache_connection, lifecycle, read
+from engine.runs import lifecycle
 from engine.runs.jobs import JobQueue, JobView, time_left
 from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
-from tests.fakes import REMARK
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = RunSpec(n=4)
@@ -63,23 +57,6 @@ def test_a_job_computes_and_stores_every_run_once(
     assert {run.spec for run in lifecycle.list_runs()} == set(specs)
     finished(queue, queue.submit([*specs, RunSpec(n=4, seed=7)], "one more"))
     assert log.read_text().split() == ["5", "6", "7"]
-
-
-def test_what_the_process_computes_equals_what_this_one_would(queue_of: Callable[..., JobQueue]) -> None:
-    from tests.fakes import tiny_compute
-
-    queue = queue_of("tiny_compute")
-    finished(queue, queue.submit([SPEC], "one"))
-    run, made = lifecycle.list_runs()[0], tiny_compute(SPEC, lifecycle.ignore)
-    assert replace(run.meta, stored_bytes=0) == made.meta
-    assert cache_connection.store().rows(run.key, "examples").equals(made.tables["examples"])
-    assert read.edge_table(run.key).edge.tolist() == made.tables["edges"]["edge"].to_pylist()[: made.meta.graph.n_edges]
-
-
-def test_remarks_come_through_the_process(queue_of: Callable[..., JobQueue]) -> None:
-    queue = queue_of("remarked_compute")
-    finished(queue, queue.submit([SPEC], "one"))
-    assert lifecycle.list_runs()[0].meta.remarks == (REMARK, "And another.")
 
 
 def test_progress_is_seen_and_cancel_works_midway(queue_of: Callable[..., JobQueue]) -> None:
@@ -130,28 +107,6 @@ def test_finished_jobs_say_what_they_made_and_can_be_dismissed(queue_of: Callabl
         queue.cancel(failed)
 
 
-def test_the_process_stays_warm_after_a_cancel(queue_of: Callable[..., JobQueue]) -> None:
-    queue = queue_of("slow_compute")
-    processes = []
-    for seed in (0, 1):
-        job = queue.submit([RunSpec(n=4, seed=seed)], "long")
-        wait(lambda job=job: queue.job(job).progress.done > 0)
-        processes.append(queue._worker._process)
-        queue.cancel(job)
-        assert finished(queue, job).state == "cancelled"
-    assert processes[0] is processes[1]
-
-
-def test_a_compute_that_does_not_hear_is_killed(queue_of: Callable[..., JobQueue]) -> None:
-    queue = queue_of("deaf_compute", grace=0.3)
-    job = queue.submit([SPEC], "deaf")
-    wait(lambda: queue.job(job).progress.done > 0)
-    process = queue._worker._process
-    queue.cancel(job)
-    assert finished(queue, job).state == "cancelled"
-    assert process is not None and process.poll() is not None
-
-
 def test_failures_are_sentences_and_the_queue_goes_on(queue_of: Callable[..., JobQueue]) -> None:
     queue = queue_of("moody_compute")
     ids = [queue.submit([RunSpec(n=4, seed=seed)], str(seed)) for seed in (13, 14, 15, 1)]
@@ -188,40 +143,6 @@ def test_what_cannot_be_asked_for_is_refused_at_once(queue_of: Callable[..., Job
     with pytest.raises(UserError, match="no job 'job-9'"):
         queue.cancel("job-9")
     assert queue.jobs() == []
-
-
-PARENT = """
-import sys, time
-from engine.runs.jobs import JobQueue
-from engine.runs.spec import RunSpec
-queue = JobQueue("tests.fakes:deaf_compute")
-queue.submit([RunSpec(n=4)], "deaf")
-while not (queue._worker._process and queue.jobs()[0].progress.done):
-    time.sleep(0.02)
-print(queue._worker._process.pid, flush=True)
-time.sleep(60)
-"""
-
-
-@pytest.mark.usefixtures("workspace")
-def test_the_worker_ends_with_the_process_that_started_it() -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert parent.stdout
-    child = int(parent.stdout.readline())
-    assert is_alive(child)
-    parent.send_signal(signal.SIGKILL)
-    parent.communicate()
-    wait(lambda: not is_alive(child))
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that ended but was not reaped does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.parametrize(

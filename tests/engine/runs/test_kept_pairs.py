@@ -29,9 +29,9 @@ def name(flags: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """A pair of two folders with runs of both models."""
     assert main(["run", *flags, "--n", "2"], tiny_compute) == 0
     capsys.readouterr()
-    (found,) = kept_pairs.kept()
-    assert found.runs == 2
-    return found.pair.name
+    (only,) = kept_pairs.kept()
+    assert only.runs == 2
+    return only.pair.name
 
 
 def test_list_says_what_there_is(name: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,9 +59,9 @@ def test_remove_keeps_runs_unless_they_are_to_go(
     other = lifecycle.run(RunSpec(n=3), compute=tiny_compute)
     before = {run.key for run in lifecycle.list_runs()}
     assert main(["pairs", "remove", name, *(["--with-runs"] if with_runs else [])]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert name not in pairs() and kept_pairs.kept() == []
-    assert ("2 runs with it" in said) == with_runs and ("2 runs of it stay" in said) != with_runs
+    assert ("2 runs with it" in output) == with_runs and ("2 runs of it stay" in output) != with_runs
     assert {run.key for run in lifecycle.list_runs()} == ({other.key} if with_runs else before)
     assert main(["list"]) == 0  # runs of a pair that is gone are no trouble
     assert main(["pairs", "list"]) == 0
@@ -71,7 +71,7 @@ def test_remove_keeps_runs_unless_they_are_to_go(
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["rename", "nobody", "x"], "No pair called 'nobody' was kept here. Choose one of: "),
         (["remove", "nobody"], "No pair called 'nobody' was kept here. Choose one of: "),
@@ -81,10 +81,10 @@ def test_remove_keeps_runs_unless_they_are_to_go(
     ],
 )
 def test_only_kept_pairs_can_be_changed(
-    name: str, argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    name: str, argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["pairs", *argv]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert name in pairs()
 
 

@@ -52,14 +52,14 @@ def test_the_same_spec_never_computes_twice() -> None:
 
 @pytest.mark.usefixtures("workspace")
 def test_two_threads_ask_for_the_same_run() -> None:
-    compute, found = Counting(), []
-    threads = [threading.Thread(target=lambda: found.append(lifecycle.run(SPEC, compute=compute))) for _ in range(4)]
+    compute, runs = Counting(), []
+    threads = [threading.Thread(target=lambda: runs.append(lifecycle.run(SPEC, compute=compute))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert compute.calls == 1
-    assert len(found) == 4 and len({run.key for run in found}) == 1
+    assert len(runs) == 4 and len({run.key for run in runs}) == 1
 
 
 @pytest.mark.usefixtures("workspace")
@@ -151,12 +151,12 @@ def test_kill_in_the_middle_of_a_run() -> None:
 @pytest.mark.usefixtures("workspace")
 def test_a_second_process_is_told_in_one_sentence() -> None:
     lifecycle.list_runs()
-    said = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "engine", "list"], capture_output=True, text=True, cwd=ROOT, check=False
     )
-    assert said.returncode == 2 and said.stdout == ""
-    assert said.stderr.startswith("error: The cache ") and "in use by another program" in said.stderr
-    assert said.stderr.count("\n") == 1 and "CIRCUITS_DB" in said.stderr
+    assert process.returncode == 2 and process.stdout == ""
+    assert process.stderr.startswith("error: The cache ") and "in use by another program" in process.stderr
+    assert process.stderr.count("\n") == 1 and "CIRCUITS_DB" in process.stderr
 
 
 def test_a_damaged_cache_is_set_aside_and_named(workspace: Path) -> None:
@@ -196,8 +196,8 @@ def test_without_the_weights_the_newest_run_of_the_spec_is_found(workspace: Path
     forget_weights(workspace)
     assert lifecycle.find(SPEC) == second == lifecycle.run(SPEC, compute=Counting())
     assert lifecycle.find(replace(SPEC, seed=1)) is None
-    said = lifecycle.obstacle(SPEC)
-    assert said and "There is no model" in said
+    message = lifecycle.obstacle(SPEC)
+    assert message and "There is no model" in message
     with pytest.raises(UserError, match="There is no model"):
         provenance.key_of(SPEC)
 
@@ -213,8 +213,8 @@ def test_what_does_not_fit_cannot_be_computed(workspace: Path, monkeypatch: pyte
     for model in ("arm", "mdm"):
         fake_model(workspace / "pair" / model, model, **shape)
     monkeypatch.setattr(device_plan, "devices", lambda: [device_plan.Device("cpu", 2**30, 2**30)])
-    said = lifecycle.obstacle(SPEC)
-    assert said and "GiB in float32, but there are 1.0 GiB on this machine's cpu" in said
+    message = lifecycle.obstacle(SPEC)
+    assert message and "GiB in float32, but there are 1.0 GiB on this machine's cpu" in message
     monkeypatch.setattr(device_plan, "devices", lambda: [device_plan.Device("cpu", 2**40, 2**40)])
     assert lifecycle.obstacle(SPEC) is None
 
@@ -225,8 +225,8 @@ def test_stored_runs_whose_settings_are_refused_by_now_are_left_out_with_a_word(
     with duckdb.connect(str(workspace / "circuits.duckdb")) as db:
         db.execute("UPDATE runs SET spec = replace(spec, 'logit_diff', 'kl') WHERE key = ?", [old.key])
     assert [run.key for run in lifecycle.list_runs()] == [kept.key]
-    said = lifecycle.notice()
-    assert said and f"left out: 1. {old.key}: eap takes gradients at the clean input only" in said
+    message = lifecycle.notice()
+    assert message and f"left out: 1. {old.key}: eap takes gradients at the clean input only" in message
     lifecycle.delete(old.key)
     assert lifecycle.notice() is None
 
@@ -239,8 +239,8 @@ def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(
     monkeypatch.setattr(provenance, "library_version", lambda name: "0.0")
     assert lifecycle.find(SPEC) is None
     bring(workspace, run.key)
-    found = lifecycle.find(SPEC)
-    assert found and (found.key, found.imported) == (run.key, "2026-02-02")
+    brought = lifecycle.find(SPEC)
+    assert brought and (brought.key, brought.imported) == (run.key, "2026-02-02")
     with monkeypatch.context() as later:
         later.setattr(provenance, "METHOD_VERSION", provenance.METHOD_VERSION + 1)
         assert lifecycle.find(SPEC) is None

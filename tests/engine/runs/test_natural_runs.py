@@ -89,45 +89,45 @@ def run(kind: str, model: str, task: str, n: int = 2) -> RunTables:
     ],
 )
 def test_a_run_looks_at_the_natural_examples_and_at_their_contrasts(kind: str, model: str, name: str) -> None:
-    tokenizer, found = tokenizer_like(kind), run(kind, model, name)
+    tokenizer, computed = tokenizer_like(kind), run(kind, model, name)
     drawn = examples(spoken(TASKS[name], None, tokenizer), 2, 0)
     encoded = [encode(e, tokenizer) for e in drawn]
-    rows = found.tables["examples"].to_pylist()
+    rows = computed.tables["examples"].to_pylist()
     assert [row["prompt"] for row in rows] == [tokenizer.convert_ids_to_tokens(list(e.prompt)) for e in encoded]
     assert [row["answer"] for row in rows] == [tokenizer.convert_ids_to_tokens(list(e.answer)) for e in encoded]
     assert all(len(row["predicted"]) == len(row["answer"]) for row in rows)
-    assert found.meta.n_sites == sum(len(e.contrasts) for e in encoded) and found.meta.accuracy_n == 4
-    for row in found.tables["inputs"].to_pylist():
+    assert computed.meta.n_sites == sum(len(e.contrasts) for e in encoded) and computed.meta.accuracy_n == 4
+    for row in computed.tables["inputs"].to_pylist():
         assert len(row["roles"]) == len(row["tokens"]) and row["roles"][row["start"] - 1] == END
-    scores = np.array(found.tables["edges"]["score"])
+    scores = np.array(computed.tables["edges"]["score"])
     assert np.isfinite(scores).all() and np.abs(scores).max() > 0
 
 
 def test_where_digits_are_tokens_greater_thans_metric_is_that_of_the_first_digit() -> None:
-    tokenizer, found = tokenizer_like("qwen"), run("qwen", "arm", "greater_than")
-    assert found.meta.parts == ("site-00",)
+    tokenizer, computed = tokenizer_like("qwen"), run("qwen", "arm", "greater_than")
+    assert computed.meta.parts == ("site-00",)
     (first, _) = (encode(e, tokenizer) for e in examples(spoken(TASKS["greater_than"], None, tokenizer), 2, 0))
     model = model_of("qwen", len(tokenizer), seed=0).eval().requires_grad_(False)
     logits = model(torch.tensor([first.prompt + first.answer])).logits[0, len(first.prompt) - 1]
     expected = logits[list(first.right)].logsumexp(-1) - logits[list(first.wrong)].logsumexp(-1)
-    assert found.tables["examples"]["metric_clean"][0].as_py() == pytest.approx(float(expected), abs=1e-4)
+    assert computed.tables["examples"]["metric_clean"][0].as_py() == pytest.approx(float(expected), abs=1e-4)
 
 
 def test_problems_of_a_file_are_run_in_their_order() -> None:
     kept = problem_file.save(list(problem_file.drawn(4, 4, seed=0)), "CD4")
-    found = run("llama", "arm", kept.name)
-    shown = ["".join(row["answer"]) for row in found.tables["examples"].to_pylist()]
+    computed = run("llama", "arm", kept.name)
+    shown = ["".join(row["answer"]) for row in computed.tables["examples"].to_pylist()]
     assert shown == [row.output for row in kept.rows[:2]]
-    assert found.meta.accuracy_n == len(kept)
+    assert computed.meta.accuracy_n == len(kept)
 
 
 def test_doctor_says_which_tasks_can_be_asked(
     pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = "\n".join(doctor.pair(pair_named("qwen")))
+    output = "\n".join(doctor.pair(pair_named("qwen")))
     for task, answers in (("ioi", "1"), ("greater_than", "2"), ("sudoku", "19")):
         assert re.search(
-            rf"^task        {task}: natural text, prompts of \d+.* tokens, answers of {answers}$", said, re.MULTILINE
+            rf"^task        {task}: natural text, prompts of \d+.* tokens, answers of {answers}$", output, re.MULTILINE
         )
     three_digits().save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "config.json").write_text("{}")

@@ -27,12 +27,12 @@ def test_there_are_no_halves_of_one_example() -> None:
 @pytest.mark.usefixtures("workspace")
 def test_like_with_like_reads_the_stored_halves() -> None:
     arm, mdm = (lifecycle.run(replace(SPEC, model=m), compute=tiny_compute) for m in ("arm", "mdm"))
-    found = read.split_half(arm, mdm, 9)
-    assert found is not None
-    assert found.arm == read.overlap(arm.key, arm.key, 9, "half-a", "half-b")
-    assert found.mdm == read.overlap(mdm.key, mdm.key, 9, "half-a", "half-b")
+    halves = read.split_half(arm, mdm, 9)
+    assert halves is not None
+    assert halves.arm == read.overlap(arm.key, arm.key, 9, "half-a", "half-b")
+    assert halves.mdm == read.overlap(mdm.key, mdm.key, 9, "half-a", "half-b")
     ways = [read.overlap(arm.key, mdm.key, 9, *way) for way in (("half-a", "half-b"), ("half-b", "half-a"))]
-    assert found.pair == pytest.approx(sum(ways) / 2)
+    assert halves.pair == pytest.approx(sum(ways) / 2)
 
 
 @pytest.mark.usefixtures("workspace")
@@ -91,10 +91,10 @@ def test_some_edges_are_read_with_their_rank_and_score() -> None:
     key = lifecycle.run(SPEC, compute=tiny_compute).key
     table = read.edge_table(key, "half-b")
     wanted = np.array([3, 0, 11], dtype=np.int32)
-    found = read.edges_among(key, "half-b", wanted)
+    ranked = read.edges_among(key, "half-b", wanted)
     rows = {
         edge: (rank, score)
-        for edge, rank, score in zip(found.edge.tolist(), found.rank.tolist(), found.score, strict=True)
+        for edge, rank, score in zip(ranked.edge.tolist(), ranked.rank.tolist(), ranked.score, strict=True)
     }
     order = table.edge.tolist()
     assert rows == {edge: (order.index(edge), table.score[order.index(edge)]) for edge in wanted.tolist()}
@@ -114,15 +114,15 @@ def test_graphs_of_different_size_are_not_compared() -> None:
 
 @pytest.mark.usefixtures("workspace")
 def test_one_example_has_no_second_half() -> None:
-    one, two = (lifecycle.run(replace(SPEC, n=n), compute=tiny_compute) for n in (1, 2))
-    assert (one.has_halves, two.has_halves) == (False, True)
-    read.edge_table(two.key, "half-b")
-    read.edge_table(one.key, "half-a")
+    single, double = (lifecycle.run(replace(SPEC, n=n), compute=tiny_compute) for n in (1, 2))
+    assert (single.has_halves, double.has_halves) == (False, True)
+    read.edge_table(double.key, "half-b")
+    read.edge_table(single.key, "half-a")
     for refused_read in (
-        lambda: read.edge_table(one.key, "half-b"),
-        lambda: read.overlap(one.key, one.key, 5, "half-a", "half-b"),
-        lambda: read.overlap_curve(one.key, one.key, "half-a", "half-b"),
-        lambda: read.overlap_curve(one.key, two.key, "half-b", "half-b"),
+        lambda: read.edge_table(single.key, "half-b"),
+        lambda: read.overlap(single.key, single.key, 5, "half-a", "half-b"),
+        lambda: read.overlap_curve(single.key, single.key, "half-a", "half-b"),
+        lambda: read.overlap_curve(single.key, double.key, "half-b", "half-b"),
     ):
         with pytest.raises(UserError, match="is of one example, so that it has no second half"):
             refused_read()

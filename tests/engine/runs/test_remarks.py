@@ -26,11 +26,13 @@ def swapped(row: AttributionInput, example: int) -> AttributionInput:
     return replace(row, example=example, sites=sites)
 
 
-def told(model: Model, rows: list[AttributionInput], n: int, metric: str = "logit_diff", method: str = "eap-ig") -> str:
-    found = attribute(model, rows, n, method, 5, metric)
-    parts = _part_scores(found, n)
+def remark_text(
+    model: Model, rows: list[AttributionInput], n: int, metric: str = "logit_diff", method: str = "eap-ig"
+) -> str:
+    attribution_of_rows = attribute(model, rows, n, method, 5, metric)
+    parts = _part_scores(attribution_of_rows, n)
     refuse_unranked(SPEC, model, rows, parts["total"])
-    return "\n".join(remarks(found, parts, rows))
+    return "\n".join(remarks(attribution_of_rows, parts, rows))
 
 
 def attribution(scores: Tensor, clean: list[float], corrupt: list[float]) -> Attribution:
@@ -46,64 +48,64 @@ def model(request: pytest.FixtureRequest) -> Model:
 
 
 def test_nothing_is_said_of_a_sound_run(model: Model) -> None:
-    assert told(model, tiny.rows_of(model, tiny.random_examples(4)), 4) == ""
+    assert remark_text(model, tiny.rows_of(model, tiny.random_examples(4)), 4) == ""
 
 
 def test_one_example_is_said_to_be_one(model: Model) -> None:
-    said = told(model, tiny.rows_of(model, tiny.random_examples(1)), 1)
-    assert said == "It is of one example only: there are no halves to compare, and no intervals."
+    text = remark_text(model, tiny.rows_of(model, tiny.random_examples(1)), 1)
+    assert text == "It is of one example only: there are no halves to compare, and no intervals."
 
 
 def test_inputs_that_are_the_same_rank_nothing(model: Model) -> None:
     rows = [replace(row, corrupt=row.clean) for row in tiny.rows_of(model, tiny.random_examples(2))]
     with pytest.raises(UserError) as error:
-        told(model, rows, 2)
-    said = str(error.value)
-    assert said.startswith("All edge scores of the MDM of the pair small on ioi are exactly zero")
-    assert "clean and corrupted inputs are the same" in said and "Nothing is stored." in said
+        remark_text(model, rows, 2)
+    message = str(error.value)
+    assert message.startswith("All edge scores of the MDM of the pair small on ioi are exactly zero")
+    assert "clean and corrupted inputs are the same" in message and "Nothing is stored." in message
 
 
 def test_some_inputs_that_are_the_same_are_counted(model: Model) -> None:
     rows = tiny.rows_of(model, tiny.random_examples(3))
     rows[0] = replace(rows[0], corrupt=rows[0].clean)
-    assert f"1 of its {len(rows)} inputs are the same in the clean and the corrupted run" in told(model, rows, 3)
+    assert f"1 of its {len(rows)} inputs are the same in the clean and the corrupted run" in remark_text(model, rows, 3)
 
 
 def test_an_unembedding_of_zeros_is_named(model: Model) -> None:
     model = tiny.model("llama", model.causal)
     model.plain.lm_head.weight.zero_()  # type: ignore[union-attr]
     with pytest.raises(UserError, match=r"Its weight lm_head\.weight is all zeros"):
-        told(model, tiny.rows_of(model, tiny.random_examples(2)), 2)
+        remark_text(model, tiny.rows_of(model, tiny.random_examples(2)), 2)
 
 
 def test_a_metric_that_depends_on_nothing_is_said_to(model: Model) -> None:
     rows = tiny.rows_of(model, tiny.random_examples(2))
     rows = [replace(row, sites=tuple(replace(site, wrong=site.right) for site in row.sites)) for row in rows]
     with pytest.raises(UserError, match="Its metric does not depend on what differs"):
-        told(model, rows, 2)
+        remark_text(model, rows, 2)
 
 
 def test_contradictory_examples_cancel(model: Model) -> None:
     rows = tiny.rows_of(model, tiny.random_examples(1))
     rows += [swapped(row, 1) for row in rows]
-    found = attribute(model, rows, 2)
-    if not found.total.any():
+    result = attribute(model, rows, 2)
+    if not result.total.any():
         with pytest.raises(UserError, match="exactly zero"):
-            told(model, rows, 2)
+            remark_text(model, rows, 2)
         return
-    said = told(model, rows, 2)
-    assert "cancel each other down to rounding errors" in said and "nearly the same on clean and on corrupted" in said
+    text = remark_text(model, rows, 2)
+    assert "cancel each other down to rounding errors" in text and "nearly the same on clean and on corrupted" in text
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_rounding_errors_are_told_from_scores(model: Model, metric: str) -> None:
     """The gradient of kl at the clean point is zero: what `eap` makes of it is the rounding of that zero."""
     rows = tiny.rows_of(model, tiny.random_examples(4))
-    sound = told(model, rows, 4, metric)
+    sound = remark_text(model, rows, 4, metric)
     assert "no larger than rounding errors" not in sound
-    found = attribute(model, rows, 4, "eap", 5, metric)
-    said = "\n".join(remarks(found, _part_scores(found, 4), rows))
-    assert ("no larger than rounding errors may be" in said) == (metric == "kl")
+    result = attribute(model, rows, 4, "eap", 5, metric)
+    text = "\n".join(remarks(result, _part_scores(result, 4), rows))
+    assert ("no larger than rounding errors may be" in text) == (metric == "kl")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -117,8 +119,8 @@ def test_only_the_metric_that_peaks_at_the_only_point_is_refused(
             RunSpec(method=method, metric=metric, points=points)
         return
     RunSpec(method=method, metric=metric, points=points)
-    found = attribute(model, tiny.rows_of(model, tiny.random_examples(2)), 2, method, points, metric)
-    assert float(found.total.abs().max()) / 2 > rounding_level(found)
+    result = attribute(model, tiny.rows_of(model, tiny.random_examples(2)), 2, method, points, metric)
+    assert float(result.total.abs().max()) / 2 > rounding_level(result)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +137,9 @@ def test_only_the_metric_that_peaks_at_the_only_point_is_refused(
 )
 def test_metrics_that_are_close_are_said_to_be(clean: list[float], corrupt: list[float], close: bool) -> None:
     scores = torch.ones(len(clean), 2, 3)
-    found = attribution(scores, clean, corrupt)
-    said = "\n".join(remarks(found, {"total": scores.mean(0)}, []))
-    assert ("hardly a difference that a circuit could explain" in said) == close
+    result = attribution(scores, clean, corrupt)
+    text = "\n".join(remarks(result, {"total": scores.mean(0)}, []))
+    assert ("hardly a difference that a circuit could explain" in text) == close
 
 
 def test_parts_without_an_order_are_named() -> None:
@@ -145,8 +147,8 @@ def test_parts_without_an_order_are_named() -> None:
     nothing = torch.zeros(2, 3)
     parts = {"total": scores.mean(0), "half-a": scores[0], "half-b": nothing}
     parts |= {f"step-{step:02d}": 1e-9 * scores[0] if step else scores[0] for step in range(8)}
-    said = "\n".join(remarks(attribution(scores, [3.0, 4.0], [0.0, 0.0]), parts, []))
-    assert said == (
+    text = "\n".join(remarks(attribution(scores, [3.0, 4.0], [0.0, 0.0]), parts, []))
+    assert text == (
         "Scores of these parts are zero or no larger than rounding errors, so that their order means nothing: half-b, "
         "step-01, step-02, step-03, step-04 and 3 more."
     )
@@ -155,5 +157,5 @@ def test_parts_without_an_order_are_named() -> None:
 def test_remarks_are_short_enough_for_a_bundle() -> None:
     scores = torch.full((1, 2, 3), 1e-12)
     parts = {"total": scores[0], **{f"step-{step:04d}": torch.zeros(2, 3) for step in range(900)}}
-    found = remarks(attribution(scores, [1e30], [1e30]), parts, [])
-    assert len(found) >= 3 and all(len(remark) < 500 for remark in found)
+    sentences = remarks(attribution(scores, [1e30], [1e30]), parts, [])
+    assert len(sentences) >= 3 and all(len(remark) < 500 for remark in sentences)

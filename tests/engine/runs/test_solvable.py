@@ -29,8 +29,8 @@ META = RunMeta(2, 4, 1, ("site-00",), 1.0, 300, 0.0, 0.0, "cpu", "Llama", {})
     ],
 )
 def test_half_must_be_solved_and_more_than_by_guessing(task: str, solved: int, of: int, able: bool) -> None:
-    found = can_do(TASKS[task], replace(META, accuracy=solved / of, accuracy_n=of))
-    assert (found.can, found.reason == "") == (able, able)
+    ability = can_do(TASKS[task], replace(META, accuracy=solved / of, accuracy_n=of))
+    assert (ability.can, ability.reason == "") == (able, able)
 
 
 def test_the_reason_is_a_sentence_with_the_numbers() -> None:

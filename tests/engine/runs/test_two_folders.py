@@ -30,9 +30,11 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     """An ARM of type qwen2 and an MDM as Dream writes them, in shards, with the tokenizer of whole words."""
     plain = checkpoints.qwen2(WORDS, tied=False)
     arm = replace(checkpoints.QWEN_7B, plain=plain, config=checkpoints.qwen2_config(WORDS, tied=False))
-    told = {**checkpoints.dream_config(), "vocab_size": WORDS, "mask_token_id": 3, "pad_token_id": 0}
+    config = {**checkpoints.dream_config(), "vocab_size": WORDS, "mask_token_id": 3, "pad_token_id": 0}
     checkpoints.write(tmp_path / "my arm", replace(arm, dtype=torch.float32))
-    checkpoints.write(tmp_path / "my-mdm", replace(checkpoints.DREAM, plain=plain, config=told, dtype=torch.float32), 1)
+    checkpoints.write(
+        tmp_path / "my-mdm", replace(checkpoints.DREAM, plain=plain, config=config, dtype=torch.float32), 1
+    )
     return tmp_path / "my arm", tmp_path / "my-mdm"
 
 
@@ -43,8 +45,8 @@ def test_two_folders_are_run_and_found_again(
     monkeypatch.setattr(compute, "STEPS_EXAMPLES", 4)
     two = ["--arm", str(folders[0]), "--mdm", str(folders[1]), "--mask-token", "<mask>"]
     assert main(["run", *two, "--task", "ioi", "--n", "4"]) == 0
-    said = capfd.readouterr()
-    assert "my-arm+my-mdm-" in said.out and "custom code" not in said.out + said.err
+    output = capfd.readouterr()
+    assert "my-arm+my-mdm-" in output.out and "custom code" not in output.out + output.err
     arm, mdm = (next(run for run in lifecycle.list_runs() if run.spec.model == model) for model in ("arm", "mdm"))
     (name,) = set(pairs()) - {"embedded"} - set(checkpoints.FORMATS)
     assert arm.spec.pair == mdm.spec.pair == name
@@ -78,12 +80,12 @@ def test_a_mask_that_no_tokenizer_knows_is_shown_as_one(tmp_path: Path, monkeypa
     checkpoints.write(tmp_path / "mdm", replace(wrapped, config={**wrapped.config, "vocab_size": WORDS}), 1)
     folders, keys = (str(tmp_path / "arm"), str(tmp_path / "mdm")), pair_named("diffugpt-m").mdm_keys
     keep(Pair("gpt", "GPT", *folders, mask_id=WORDS, shifted=True, mdm_keys=keys, prompts="words"))
-    found = compute.compute(RunSpec(pair="gpt", task="greater_than", n=2, points=1), lambda progress: None)
+    computed = compute.compute(RunSpec(pair="gpt", task="greater_than", n=2, points=1), lambda progress: None)
     for name in ("inputs", "readouts", "node_lens", "residual_lens", "trajectories", "position_lens"):
-        for column in found.tables[name].columns:
+        for column in computed.tables[name].columns:
             flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
             assert flat.null_count == 0, name
-    masked = found.tables["inputs"]["tokens"][0].as_py()
+    masked = computed.tables["inputs"]["tokens"][0].as_py()
     assert masked[-1] == "<mask>"
     keep(Pair("odd", "Odd", *folders, mask_id=vocabulary()["17"], shifted=True, mdm_keys=keys, prompts="words"))
     with pytest.raises(UserError, match=r"contains token \d+, which this model reads as masked"):
@@ -96,16 +98,20 @@ def arm_of(words: int) -> checkpoints.Format:
 
 def test_doctor_tells_of_two_folders(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--arm", str(folders[0]), "--mdm", str(folders[1]), "--mask-id", "3"]) == 0
-    said = capsys.readouterr().out
-    assert "mask        token 3 ('<mask>'), shifted" in said
-    assert "2 layers of 4 heads" in said and "float32     weights 0.0 GiB" in said and "here        float32 on " in said
+    output = capsys.readouterr().out
+    assert "mask        token 3 ('<mask>'), shifted" in output
+    assert (
+        "2 layers of 4 heads" in output
+        and "float32     weights 0.0 GiB" in output
+        and "here        float32 on " in output
+    )
     (folders[1] / "model-00002-of-00004.safetensors").unlink()
     assert main(["doctor", "--arm", str(folders[0]), "--mdm", str(folders[1]), "--mask-id", "3"]) == 0
-    assert "mdm         missing: " in (said := capsys.readouterr().out) and "the weights are not complete" in said
+    assert "mdm         missing: " in (output := capsys.readouterr().out) and "the weights are not complete" in output
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["--arm", "{arm}"], "--arm and --mdm go together and without --pair"),
         (["--arm", "{arm}", "--mdm", "{mdm}", "--pair", "embedded"], "--arm and --mdm go together and without --pair"),
@@ -116,19 +122,19 @@ def test_doctor_tells_of_two_folders(folders: tuple[Path, Path], capsys: pytest.
     ],
 )
 def test_what_is_no_pair_is_refused(
-    folders: tuple[Path, Path], argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    folders: tuple[Path, Path], argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = {"arm": str(folders[0]), "mdm": str(folders[1])}
     assert main(["run", *(word.format(**names) for word in argv)], tiny_compute) == 2
-    assert said.format(**names) in capsys.readouterr().err
+    assert message.format(**names) in capsys.readouterr().err
     assert lifecycle.list_runs() == []
 
 
 def test_a_pair_without_a_mask_says_which_flag_names_it(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = json.loads((folders[1] / "config.json").read_text())
-    (folders[1] / "config.json").write_text(json.dumps({k: v for k, v in told.items() if k != "mask_token_id"}))
+    config = json.loads((folders[1] / "config.json").read_text())
+    (folders[1] / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "mask_token_id"}))
     (folders[1] / "tokenizer_config.json").unlink()
     assert main(["run", "--arm", str(folders[0]), "--mdm", str(folders[1]), "--model", "mdm", "--n", "2"]) == 2
     assert "--mask-token or --mask-id on the command line" in capsys.readouterr().err
