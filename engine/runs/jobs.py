@@ -15,7 +15,8 @@ from itertools import count
 from typing import Literal
 
 from engine.errors import Cancelled, UserError
-from engine.runs import lifecycle, provenance
+from engine.runs import lifecycle
+from engine.runs.provenance import resolve
 from engine.runs.records import Progress, Run
 from engine.runs.spec import RunSpec
 from engine.runs.worker import Worker
@@ -100,7 +101,7 @@ class JobQueue:
         if not specs:
             raise UserError("There is nothing to compute.")
         for spec in specs:
-            provenance.key_of(spec)
+            resolve(spec)
         with self._changed:
             job = _Job(f"job-{next(self._ids)}", title, tuple(specs), time.time())
             self._jobs[job.id] = job

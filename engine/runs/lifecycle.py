@@ -202,6 +202,7 @@ def _run(row: RunRow) -> Run:
     )
 
 
+@lru_cache(maxsize=1024)
 def _refused(row: RunRow) -> str | None:
     """Why a run with the settings of a stored one is refused by now; None where it is not."""
     try:

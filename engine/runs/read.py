@@ -76,7 +76,7 @@ def edge_table(key: str, part: str = "total", limit: int | None = None) -> EdgeT
 
 
 def edges_among(key: str, part: str, edges: NDArray[np.int32]) -> RankedEdges:
-    """Those of `edges`, which are among a part's n_edges, with rank and score; in no order."""
+    """Those of `edges` [edge] (Graph's indices) that a part has, with rank and score; in no order."""
     import pyarrow as pa
 
     content = store().edges_among(RunPart(key, part), pa.table({"edge": pa.array(edges, pa.int32())}))

@@ -48,7 +48,7 @@ def refuse_unranked(spec: RunSpec, model: Model, rows: Sequence[AttributionInput
 
 
 def remarks(attribution: Attribution, parts: Mapping[str, Tensor], rows: Sequence[AttributionInput]) -> tuple[str, ...]:
-    """Sentences about a run of these rows, whose mean scores by part are `parts`."""
+    """Sentences about a run of these rows; `parts`: mean scores [source, destination] by part, of the metric."""
     sentences = [
         _one_example(attribution),
         _same_inputs(rows),
