@@ -345,7 +345,7 @@ def _compared(arm: Run, other: Run, size: int) -> comparison.Comparison:
 def _cell(found: object | None, name: str, width: int, digits: int = 3) -> str:
     """A number of what was found, for a table's cell; "none" where there is none."""
     value = float("nan") if found is None else getattr(found, name)
-    return f"{comparison.written(value, f'.{digits}f'):>{width}}"
+    return f"{comparison.printed(value, f'.{digits}f'):>{width}}"
 
 
 def _along_training(

@@ -9,8 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from engine.circuits import comparison, intervals
-from engine.circuits.comparison import written
+from engine.circuits import intervals, profiles
+from engine.circuits.comparison import printed
 from engine.circuits.intervals import BandContrast, Contrast, Estimate
 from engine.inspection import bins
 from engine.runs.records import Run
@@ -103,7 +103,7 @@ def choose(asked: Asked) -> tuple[int, int | None, int, bool, bool]:
         address.check(key, options)
         if st.session_state.get(key) not in options:
             st.session_state.pop(key, None)
-    early = comparison.early_boundary(n_layers)
+    early = profiles.early_boundary(n_layers)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         layer = st.selectbox(
             "Layer", range(n_layers), format_func=str, key=state.LAYER, bind=state.URL, on_change=_forget_bin,
@@ -220,7 +220,7 @@ def spread_table(asked: Asked) -> None:
 
 
 def spread_rows(asked: Asked) -> list[dict[str, str]]:
-    early = comparison.early_boundary(asked.graph.n_layers)
+    early = profiles.early_boundary(asked.graph.n_layers)
     found = data.specialisation(asked.arm.key, asked.mdm.key, asked.k, early)
     rows = [
         contrast_row(f"Circuit at K = {asked.k:,}: effective components", found.effective_number, 1),
@@ -373,12 +373,12 @@ def kurtosis(row: LayerHistogram) -> str:
 
 def percent(found: Estimate) -> str:
     if found.low is None or found.high is None:
-        return written(found.value, ".1%")
+        return printed(found.value, ".1%")
     return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
 
 
 def number(found: Estimate, digits: int) -> str:
-    value = written(found.value, f".{digits}f")
+    value = printed(found.value, f".{digits}f")
     if found.low is None or found.high is None:
         return value
     return f"{value} ({found.low:.{digits}f} to {found.high:.{digits}f})"
@@ -394,7 +394,7 @@ def halves_row(
 ) -> dict[str, str]:
     """Of all, even and odd examples."""
     difference = tuple(a - b for a, b in zip(arm, mdm, strict=True))
-    told = ("{} ({} / {})".format(*(written(value, form) for value in own)) for own in (arm, mdm, difference))
+    told = ("{} ({} / {})".format(*(printed(value, form) for value in own)) for own in (arm, mdm, difference))
     return dict(zip(COLUMNS, (what, *told), strict=True))
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import plotly.graph_objects as go
 import streamlit as st
 
-from engine.circuits import comparison
+from engine.circuits import comparison, profiles
 from engine.circuits.filters import CLASSES, KINDS, SIGNS, Chosen, Filters, choose
 from engine.exchange.export import FORMATS, Other, file_name, file_stem
 from engine.models.pair import CONTROL
@@ -130,11 +130,11 @@ def numbers(sides: Sides, control: Run | None) -> None:
         ("Shared edges", f"{at.shared:,} of {k:,}", f"{k - at.shared:,} in one only", None),
         (
             "Early share, ratio",
-            comparison.written(at.early_ratio, ".2f"),
-            f"MDM {comparison.written(at.mdm.early_share, '.0%')}, ARM {comparison.written(at.arm.early_share, '.0%')}",
+            comparison.printed(at.early_ratio, ".2f"),
+            f"MDM {comparison.printed(at.mdm.early_share, '.0%')}, ARM {comparison.printed(at.arm.early_share, '.0%')}",
             "Share of component importance in the first third of the layers, MDM / ARM."
             + (
-                f" Of the control and the ARM: {comparison.written(at_step_0.early_ratio, '.2f')}." if at_step_0 else ""
+                f" Of the control and the ARM: {comparison.printed(at_step_0.early_ratio, '.2f')}." if at_step_0 else ""
             ),
         ),
         (
@@ -242,13 +242,13 @@ def curves(sides: Sides, control: Run | None) -> None:
     with right:
         st.subheader("Importance by layer")
         shares = [cached_reads.layer_shares(side.run.key, side.part, sides.k) for side in (arm, mdm)]
-        early = comparison.early_boundary(sides.graph.n_layers)
+        early = profiles.early_boundary(sides.graph.n_layers)
         figure = charts.profile_figure(shares[0], shares[1], early, look)
         widgets.chart(figure, "profile", "Share of importance by layer, ARM and MDM", "layers", sides.origin())
         at = cached_reads.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, sides.k)
         st.caption(
-            f"At K = {sides.k:,}. Early share: ARM {comparison.written(at.arm.early_share, '.1%')}, MDM "
-            f"{comparison.written(at.mdm.early_share, '.1%')}, ratio {comparison.written(at.early_ratio, '.2f')}. "
+            f"At K = {sides.k:,}. Early share: ARM {comparison.printed(at.arm.early_share, '.1%')}, MDM "
+            f"{comparison.printed(at.mdm.early_share, '.1%')}, ratio {comparison.printed(at.early_ratio, '.2f')}. "
             f"Effective number of components: ARM {at.arm.effective_number:.1f}, MDM {at.mdm.effective_number:.1f}."
         )
 

@@ -1,28 +1,36 @@
-"""Circuits as arrays: ranks, overlap at every K, importance, profiles, pruning (METHOD, "Circuits and comparison").
+"""Ranks of edges, and the overlap of two circuits at every K (METHOD, "Circuits and comparison").
 
 A circuit is the prefix of K edges of an order by |score|. Overlap of two orders at every K comes from one pass: an
 edge is shared at K when the larger of its two ranks is below K, so the counts are a cumulative histogram of that
-larger rank. Pure numpy: nothing here reads a file or a model. tests/engine/test_circuit.py holds each function
-against a slow, literal reading of METHOD.
+larger rank. Pure numpy: nothing here reads a file or a model. tests/engine/circuits/test_comparison.py holds each
+function against a slow, literal reading of METHOD.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, isnan
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.circuits.edges import Floats, Ints
 from engine.circuits.graph import Graph
+from engine.circuits.profiles import (
+    Specialisation,
+    components,
+    early_ratio,
+    early_share,
+    effective_number,
+    gini,
+    importance,
+    layer_profile,
+)
 from engine.errors import UserError
 
 EVERY_K = 100  # up to here a curve over K has every K,
 A_DECADE = 120  # above so many, evenly on a logarithmic axis: more than a screen shows
-
-Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.integer[Any]]
 
 
 class ScoredEdges(Protocol):
@@ -33,15 +41,6 @@ class ScoredEdges(Protocol):
 
     @property
     def score(self) -> NDArray[np.float32]: ...
-
-
-@dataclass(frozen=True)
-class Specialisation:
-    """How one model's circuit is spread over layers and components (heads and MLPs)."""
-
-    early_share: float  # of the importance, in the early layers; 0 .. 1; nan without any component
-    effective_number: float  # of components; 1 .. their number; 0 without any
-    gini: float  # of the components' importance; 0 = all alike; nan without any component
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Comparison:
     early_ratio: float  # MDM / ARM; nan where the ARM's early share is 0 or one has none
 
 
-def written(value: float, form: str) -> str:
+def printed(value: float, form: str) -> str:
     """A number in a format such as ".2f"; "none" where there is none (nan)."""
     return "none" if isnan(value) else f"{value:{form}}"
 
@@ -141,109 +140,6 @@ def chance_at(k: Ints, n: int) -> NDArray[np.float64]:
     return np.asarray(k / (2 * n - k), dtype=np.float64)
 
 
-def importance(graph: Graph, edges: Ints, scores: Floats) -> NDArray[np.float64]:
-    """[node]: the sum of |score| over the circuit's edges that begin or end at the node.
-
-    `scores[i]` belongs to `edges[i]`. A head's q, k and v edges all count for the head.
-    """
-    weight = np.abs(scores).astype(np.float64)
-    sources, targets = endpoints(graph, edges)
-    leaving = np.bincount(sources, weights=weight, minlength=graph.n_nodes)
-    return np.asarray(leaving + np.bincount(targets, weights=weight, minlength=graph.n_nodes), dtype=np.float64)
-
-
-def layer_profile(graph: Graph, node_importance: Floats) -> NDArray[np.float64]:
-    """[..., layer]: the share of the importance [..., node] of heads and MLPs that lies in each layer.
-
-    `input` and `logits` belong to no layer and are left out. The shares sum to 1, or are all 0 where no head or MLP
-    is in the circuit.
-    """
-    inner = components(node_importance)
-    by_layer = inner.reshape(*inner.shape[:-1], graph.n_layers, graph.n_heads + 1).sum(axis=-1)
-    return _shares(by_layer)
-
-
-def components(node_importance: Floats) -> Floats:
-    """[..., head or MLP]: the importance [..., node] of all nodes but `input` and `logits`."""
-    return node_importance[..., 1:-1]
-
-
-def early_boundary(n_layers: int) -> int:
-    """How many layers are early: those that begin within the first third, so a third rounded up."""
-    return ceil(n_layers / 3)
-
-
-def early_share(profile: Floats, boundary: int | None = None) -> float:
-    """The share in the first `boundary` layers; in the first third (`early_boundary`) when None.
-
-    Raises:
-        UserError: no such boundary in so many layers.
-    """
-    return float(early_shares(profile, boundary))
-
-
-def early_shares(profiles: Floats, boundary: int | None = None) -> NDArray[np.float64]:
-    """`early_share` of each of [..., layer]; nan where nothing lies in any layer."""
-    layers = profiles.shape[-1]
-    chosen = early_boundary(layers) if boundary is None else boundary
-    if not 1 <= chosen <= layers:
-        raise UserError(f"The early boundary is {boundary}. Choose a number of layers from 1 to {layers}.")
-    found = profiles[..., :chosen].sum(axis=-1)
-    return np.asarray(np.where(profiles.any(axis=-1), found, np.nan), dtype=np.float64)
-
-
-def early_ratio(mdm: float, arm: float) -> float:
-    """The MDM's early share as a multiple of the ARM's; nan where that is 0 or there is none."""
-    return mdm / arm if arm else float("nan")
-
-
-def effective_number(shares: Floats) -> float:
-    """exp of the entropy of `shares` (scaled to sum to 1): n for n equal shares, 1 for a single one, 0 for none."""
-    return float(effective_numbers(shares))
-
-
-def effective_numbers(shares: Floats) -> NDArray[np.float64]:
-    """`effective_number` of each of [..., share]."""
-    p = _shares(shares)
-    entropy = -np.sum(p * np.log(p, out=np.zeros_like(p), where=p > 0), axis=-1)
-    return np.asarray(np.where(shares.any(axis=-1), np.exp(entropy), 0.0), dtype=np.float64)
-
-
-def gini(shares: Floats) -> float:
-    """The Gini coefficient over all of `shares`, zeros too: 0 for equal ones, 1 - 1/n for a single one of n.
-
-    nan where all are 0: nothing is shared out.
-    """
-    return float(ginis(shares))
-
-
-def ginis(shares: Floats) -> NDArray[np.float64]:
-    """`gini` of each of [..., share]."""
-    n = shares.shape[-1]
-    found = np.sort(_shares(shares), axis=-1) @ (2 * np.arange(1, n + 1) - n - 1) / n
-    return np.asarray(np.where(shares.any(axis=-1), found, np.nan), dtype=np.float64)
-
-
-def prune(graph: Graph, edges: Ints) -> NDArray[np.bool_]:
-    """[edge of `edges`]: whether it lies on a path from `input` to `logits` within the circuit.
-
-    Nodes without an incoming or without an outgoing edge go, again and again until none is left to go; any of q, k
-    and v is an incoming edge of a head; `input` and `logits` need only one side.
-    """
-    sources, targets = endpoints(graph, edges)
-    keep = np.ones(len(edges), dtype=np.bool_)
-    while True:
-        fed, used = np.zeros((2, graph.n_nodes), dtype=np.bool_)
-        fed[0] = used[graph.logits] = True
-        fed[targets[keep]] = True
-        used[sources[keep]] = True
-        alive = fed & used
-        kept = keep & alive[sources] & alive[targets]
-        if kept.sum() == keep.sum():
-            return keep
-        keep = kept
-
-
 def split_half(arm: tuple[Ints, Ints], mdm: tuple[Ints, Ints]) -> SplitHalf:
     """The like-with-like overlaps of circuits of equal size: the edges of a model's on half A and on half B."""
     (arm_a, arm_b), (mdm_a, mdm_b) = arm, mdm
@@ -284,17 +180,6 @@ def _specialisation(graph: Graph, side: ScoredEdges, k: int, boundary: int | Non
     inner = components(found)
     early = early_share(layer_profile(graph, found), boundary)
     return Specialisation(early, effective_number(inner), gini(inner))
-
-
-def endpoints(graph: Graph, edges: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The node that each edge begins at and the node that it ends at."""
-    return graph.edge_source[edges], graph.destination_node[graph.edge_destination[edges]]
-
-
-def _shares(values: Floats) -> NDArray[np.float64]:
-    """[..., value] scaled to sum to 1; zeros stay zeros."""
-    total = values.sum(axis=-1, keepdims=True)
-    return np.asarray(values / np.where(total, total, 1.0), dtype=np.float64)
 
 
 def _inverse(order: Ints) -> NDArray[np.int32]:

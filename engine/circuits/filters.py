@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.circuits.comparison import Floats, Ints, prune
+from engine.circuits.edges import Floats, Ints
 from engine.circuits.graph import QKV, Graph
+from engine.circuits.pruning import prune
 from engine.errors import UserError
 
 KINDS = (*QKV, "mlp", "logits")  # what an edge is read by, in the order of Graph.destination_kind

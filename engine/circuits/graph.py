@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +125,10 @@ class Graph:
     def _endpoints(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         sources, destinations = np.nonzero(self.legal)
         return sources.astype(np.int32), destinations.astype(np.int32)
+
+    def endpoints(self, edges: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The nodes that `edges` [edge] begin at and the nodes that they end at: [edge] each."""
+        return self.edge_source[edges], self.destination_node[self.edge_destination[edges]]
 
     @property
     def edge_source(self) -> NDArray[np.int32]:

@@ -9,8 +9,8 @@
    reflected at the value itself. Noise makes importance look less even in every draw than in the value, and
    reflecting takes that out; plain percentiles would lie to one side of the truth.
 
-Fewer than FEWEST blocks give no interval (None). Pure numpy; tests/engine/test_uncertainty.py holds it against loops
-and against examples whose truth is known.
+Fewer than FEWEST blocks give no interval (None). Pure numpy; tests/engine/circuits/test_intervals.py holds it against
+loops and against examples whose truth is known.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.circuits import comparison
-from engine.circuits.edges import EdgeBlocks
+from engine.circuits import profiles
+from engine.circuits.edges import EdgeBlocks, Floats
 from engine.circuits.graph import Graph
 
 RESAMPLES = 1000
@@ -32,8 +31,6 @@ LEVEL = 0.95
 Z95 = 1.959964  # the normal distribution's two-sided 95 %
 FEWEST = 8  # blocks; from fewer a bootstrap says too little
 BLOCKS = 32  # at most
-
-Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def draws(n_blocks: int, resamples: int = RESAMPLES, seed: int = 0) -> NDArray[n
 
 
 def importance_draws(graph: Graph, scored: Scored, n_examples: int, drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[resample, node]: importance (circuit.importance) of the same edges, with scores of the drawn blocks.
+    """[resample, node]: importance (profiles.importance) of the same edges, with scores of the drawn blocks.
 
     Only the strongest edges of a run have blocks (4,096); where a circuit is larger, its other edges keep their value
     in every draw, which makes the interval somewhat too narrow.
@@ -118,33 +115,31 @@ def importance_draws(graph: Graph, scored: Scored, n_examples: int, drawn: NDArr
     known = row[scored.edge] >= 0
     shares = scored.blocks.shares[row[scored.edge[known]]].astype(np.float64)  # [edge, block]
     scores = np.abs(shares @ _weights(n_examples, drawn).T)  # [edge, resample]
-    rest = comparison.importance(graph, scored.edge[~known], scored.score[~known])
-    leaving, reaching = (
-        _summed_by(nodes, scores, graph.n_nodes) for nodes in comparison.endpoints(graph, scored.edge[known])
-    )
+    rest = profiles.importance(graph, scored.edge[~known], scored.score[~known])
+    leaving, reaching = (_summed_by(nodes, scores, graph.n_nodes) for nodes in graph.endpoints(scored.edge[known]))
     return np.asarray((leaving + reaching).T + rest)
 
 
 def specialisation(
     graph: Graph, arm: Scored, mdm: Scored, n_examples: int, boundary: int | None = None
 ) -> SpecialisationIntervals:
-    """How both circuits are spread, with intervals; `boundary` as in circuit.early_share."""
+    """How both circuits are spread, with intervals; `boundary` as in profiles.early_share."""
     blocks = arm.blocks.shares.shape[1]
     drawn = draws(blocks) if blocks >= FEWEST else np.empty((0, blocks), dtype=np.int64)
-    points = [comparison.importance(graph, side.edge, side.score) for side in (arm, mdm)]
+    points = [profiles.importance(graph, side.edge, side.score) for side in (arm, mdm)]
     redrawn = [importance_draws(graph, side, n_examples, drawn) for side in (arm, mdm)]
 
     def early(found: Floats) -> Floats:
-        return comparison.early_shares(comparison.layer_profile(graph, found), boundary)
+        return profiles.early_shares(profiles.layer_profile(graph, found), boundary)
 
     def number(found: Floats) -> Floats:
-        return comparison.effective_numbers(comparison.components(found))
+        return profiles.effective_numbers(profiles.components(found))
 
     def gini(found: Floats) -> Floats:
-        return comparison.ginis(comparison.components(found))
+        return profiles.ginis(profiles.components(found))
 
     of_early = [_each(early, point, many) for point, many in zip(points, redrawn, strict=True)]
-    ratios = [comparison.early_ratio(b, a) for a, b in zip(*of_early, strict=True)]
+    ratios = [profiles.early_ratio(b, a) for a, b in zip(*of_early, strict=True)]
     contrasts = [
         _contrast(*(_each(measure, point, many) for point, many in zip(points, redrawn, strict=True)))
         for measure in (number, gini)

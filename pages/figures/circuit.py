@@ -17,8 +17,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from engine.circuits.comparison import endpoints, importance
 from engine.circuits.graph import Graph
+from engine.circuits.profiles import importance
 from pages.figures.palette import DASH, NAME, SYMBOL, Palette
 from pages.figures.unchecked import unchecked_figure
 
@@ -273,7 +273,7 @@ def _edges_drawn(graph: Graph, edges: Edges, drawn: Edges) -> list[str]:
     if len(drawn) == len(edges):
         return [""] * graph.n_nodes
     all_, shown = (
-        np.bincount(np.concatenate(endpoints(graph, some.edge)), minlength=graph.n_nodes) for some in (edges, drawn)
+        np.bincount(np.concatenate(graph.endpoints(some.edge)), minlength=graph.n_nodes) for some in (edges, drawn)
     )
     return [f"<br>{n:,} of its {of:,} edges drawn" if of else "" for n, of in zip(shown, all_, strict=True)]
 

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from engine.circuits import comparison, intervals
+from engine.circuits import intervals, profiles
 from engine.circuits.intervals import BandContrast, Scored, SpecialisationIntervals
 from engine.runs import lifecycle, read
 from engine.runs.rows import Head
@@ -60,8 +60,8 @@ def lens_bands(arm: str, mdm: str) -> dict[str, tuple[BandContrast, BandContrast
 def neuron_spread(key: str) -> NeuronSpread:
     table = cached_reads.columns(key, "neurons", ("attribution", "half_a", "half_b"))
     shares = [np.abs(table[name].astype(np.float64)) for name in ("attribution", "half_a", "half_b")]
-    numbers = tuple(comparison.effective_number(share) for share in shares)
-    ginis = tuple(comparison.gini(share) for share in shares)
+    numbers = tuple(profiles.effective_number(share) for share in shares)
+    ginis = tuple(profiles.gini(share) for share in shares)
     return NeuronSpread(numbers, ginis)  # type: ignore[arg-type]
 
 

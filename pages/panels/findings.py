@@ -135,9 +135,9 @@ def against_control(findings: list[Finding]) -> list[str]:
 
 def early(findings: list[Finding]) -> str:
     """The MDM's early share on these tasks as a multiple of the ARM's, and the control's."""
-    ratio = comparison.written(_mean([f.at.early_ratio for f in findings]), ".2f")
+    ratio = comparison.printed(_mean([f.at.early_ratio for f in findings]), ".2f")
     controls = [f.control.early_ratio for f in findings if f.control]
-    control = f"; the control {comparison.written(_mean(controls), '.2f')} times" if controls else ""
+    control = f"; the control {comparison.printed(_mean(controls), '.2f')} times" if controls else ""
     return (
         f"On global tasks the MDM puts **{ratio} times** the ARM's share of importance into the first third of the "
         f"layers{control} (published: more than 2)."

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine import settings
 from engine.circuits import comparison as circuit
+from engine.circuits import profiles
 from engine.circuits.edges import EdgeBlocks, EdgeTable, OverlapCurve, RankedEdges
 from engine.circuits.filters import Filters
 from engine.circuits.graph import Graph
@@ -98,7 +99,7 @@ def comparison(arm: str, mdm: str, part_arm: str, part_mdm: str, k: int) -> circ
 def layer_shares(key: str, part: str, k: int) -> NDArray[np.float64]:
     """[n_layers]: the shares of the importance of the top K by layer."""
     graph, table = graph_of(key), edges(key, part, k)
-    return circuit.layer_profile(graph, circuit.importance(graph, table.edge, table.score))
+    return profiles.layer_profile(graph, profiles.importance(graph, table.edge, table.score))
 
 
 @st.cache_data(show_spinner=False, max_entries=512)

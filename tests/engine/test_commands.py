@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from engine.__main__ import main
-from engine.circuits import comparison
+from engine.circuits import comparison, pruning
 from engine.errors import UserError
 from engine.models.light_tokenizer import words_of
 from engine.models.pairs import pair_named, pairs
@@ -208,7 +208,7 @@ def test_export_writes_what_filters_leave(workspace: Path, capsys: pytest.Captur
     assert main(["export", run.key, "--format", "csv", "--k", "12", "--out", str(out), *flags]) == 0
     rows = list(csv.DictReader(io.StringIO(out.read_text())))
     table = read.edge_table(run.key, limit=12)
-    kept = comparison.prune(run.meta.graph, table.edge)
+    kept = pruning.prune(run.meta.graph, table.edge)
     wanted = []
     for edge, score, alive in zip(table.edge.tolist(), table.score.tolist(), kept.tolist(), strict=True):
         name = run.meta.graph.edge_name(edge)

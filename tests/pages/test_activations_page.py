@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.circuits import comparison, intervals
+from engine.circuits import comparison, intervals, profiles
 from engine.circuits.graph import Graph
 from engine.circuits.intervals import Scored
 from engine.inspection import bins
@@ -114,7 +114,7 @@ def test_early_shares_and_their_ratio_are_the_engines(boundary: int) -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_early_boundary_is_a_third_unless_it_is_moved() -> None:
     page = app("activations")
-    assert page.slider(key=state.EARLY).value == comparison.early_boundary(6)
+    assert page.slider(key=state.EARLY).value == profiles.early_boundary(6)
     page.slider(key=state.EARLY).set_value(6).run()
     assert "(first 6 of 6 layers): ARM 100.0%" in texts(page)
 
@@ -197,7 +197,7 @@ def test_the_table_tells_how_specialised_both_are_and_the_difference() -> None:
     assert number["MDM"].startswith(f"{at.mdm.effective_number:.1f} (")
     assert number["ARM - MDM"].startswith(f"{at.arm.effective_number - at.mdm.effective_number:.1f} (")
     table = read.table(arm.key, "neurons", ("attribution", "half_a", "half_b")).to_pydict()
-    values = [comparison.gini(np.abs(table[name])) for name in ("attribution", "half_a", "half_b")]
+    values = [profiles.gini(np.abs(table[name])) for name in ("attribution", "half_a", "half_b")]
     assert rows["MLP neurons: Gini"]["ARM"] == f"{values[0]:.3f} ({values[1]:.3f} / {values[2]:.3f})"
     lens = [np.mean(read.table(run.key, "lens_layers")["residual_entropy"].to_pylist()) for run in (arm, mdm)]
     told = rows["Residual lens: entropy, nats"]["ARM - MDM"]

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from engine.circuits import comparison
+from engine.circuits import comparison, profiles
 from engine.circuits.edges import OverlapCurve
 from engine.circuits.filters import CLASSES, KINDS, SIGNS, Filters, choose
 from engine.circuits.graph import Graph
@@ -192,7 +192,7 @@ def test_more_edges_than_can_be_drawn_still_count_for_the_nodes() -> None:
     drawn = figure(edges, graph)
     assert counted(lines(drawn)) == drawing.DRAWN_MOST < len(edges)
     assert sum(int(re.sub(r"\D", "", name.split(" of ")[-1])) for name in names(drawn)) == len(edges)
-    weight = comparison.importance(graph, edges.edge, edges.score)
+    weight = profiles.importance(graph, edges.edge, edges.score)
     sizes = np.array(trace(drawn, drawing.NODE_TRACE).marker.size)
     assert np.array_equal(np.argsort(sizes[1:-1], kind="stable"), np.argsort(weight[1:-1], kind="stable"))
 

@@ -18,8 +18,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine import settings
-from engine.circuits.comparison import prune
 from engine.circuits.edges import EdgeTable
+from engine.circuits.pruning import prune
 from engine.runs import cache_connection, device_plan, lifecycle, read
 from engine.runs.jobs import JobQueue, JobView
 from engine.runs.records import Progress, RunTables

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.circuits import comparison
+from engine.circuits import comparison, profiles, pruning
 from engine.circuits.edges import EdgeTable
 from engine.circuits.graph import Graph
 from engine.errors import UserError
@@ -131,45 +131,45 @@ def test_importance_sums_magnitudes_over_both_ends() -> None:
     for edge, value in zip(chosen, values, strict=True):
         for node in endpoints(GRAPH, edge):
             expected[node] += abs(float(value))
-    found = comparison.importance(GRAPH, chosen, values)
+    found = profiles.importance(GRAPH, chosen, values)
     assert found == pytest.approx(list(expected.values()))
     assert found.sum() == pytest.approx(2 * np.abs(values).sum())
 
 
 def test_profile_leaves_out_input_and_logits() -> None:
     edges = [GRAPH.edge_named(name) for name in ("input->logits", "a0.h1->m2", "input->a1.h0<k>", "m2->logits")]
-    found = comparison.importance(GRAPH, np.array(edges), np.array([100.0, -1.0, 2.0, 1.0]))
-    assert comparison.layer_profile(GRAPH, found) == pytest.approx([1 / 5, 2 / 5, 2 / 5])
-    alone = comparison.importance(GRAPH, np.array(edges[:1]), np.array([100.0]))
-    assert comparison.layer_profile(GRAPH, alone).tolist() == [0, 0, 0]
+    found = profiles.importance(GRAPH, np.array(edges), np.array([100.0, -1.0, 2.0, 1.0]))
+    assert profiles.layer_profile(GRAPH, found) == pytest.approx([1 / 5, 2 / 5, 2 / 5])
+    alone = profiles.importance(GRAPH, np.array(edges[:1]), np.array([100.0]))
+    assert profiles.layer_profile(GRAPH, alone).tolist() == [0, 0, 0]
 
 
 def test_early_share_is_the_first_third_rounded_up() -> None:
-    assert [comparison.early_boundary(n) for n in (1, 2, 3, 4, 6, 28, 32)] == [1, 1, 1, 2, 2, 10, 11]
+    assert [profiles.early_boundary(n) for n in (1, 2, 3, 4, 6, 28, 32)] == [1, 1, 1, 2, 2, 10, 11]
     profile = np.array([0.1, 0.2, 0.3, 0.1, 0.1, 0.2])
-    assert comparison.early_share(profile) == pytest.approx(0.3)
-    assert comparison.early_share(profile, boundary=3) == pytest.approx(0.6)
+    assert profiles.early_share(profile) == pytest.approx(0.3)
+    assert profiles.early_share(profile, boundary=3) == pytest.approx(0.6)
     for boundary in (0, 7):
         with pytest.raises(UserError, match=f"boundary is {boundary}.*1 to 6"):
-            comparison.early_share(profile, boundary)
+            profiles.early_share(profile, boundary)
 
 
 def test_early_ratio_says_when_there_is_none() -> None:
-    assert comparison.early_ratio(mdm=0.6, arm=0.3) == pytest.approx(2)
-    assert math.isnan(comparison.early_ratio(mdm=0.6, arm=0.0))
+    assert profiles.early_ratio(mdm=0.6, arm=0.3) == pytest.approx(2)
+    assert math.isnan(profiles.early_ratio(mdm=0.6, arm=0.0))
 
 
 def test_effective_number_and_gini_of_known_shapes() -> None:
     even, single = np.full(8, 0.125), np.eye(8)[3]
-    assert comparison.effective_number(even) == pytest.approx(8)
-    assert comparison.effective_number(single) == pytest.approx(1)
-    assert comparison.effective_number(np.array([0.5, 0.5, 0, 0])) == pytest.approx(2)
-    assert comparison.effective_number(np.ones(500)) == pytest.approx(500)
-    assert comparison.gini(even) == pytest.approx(0)
-    assert comparison.gini(single) == pytest.approx(1 - 1 / 8)
-    assert comparison.effective_number(np.zeros(8)) == 0
-    assert np.isnan(comparison.gini(np.zeros(8)))
-    assert np.isnan(comparison.ginis(np.stack([even, np.zeros(8)]))).tolist() == [False, True]
+    assert profiles.effective_number(even) == pytest.approx(8)
+    assert profiles.effective_number(single) == pytest.approx(1)
+    assert profiles.effective_number(np.array([0.5, 0.5, 0, 0])) == pytest.approx(2)
+    assert profiles.effective_number(np.ones(500)) == pytest.approx(500)
+    assert profiles.gini(even) == pytest.approx(0)
+    assert profiles.gini(single) == pytest.approx(1 - 1 / 8)
+    assert profiles.effective_number(np.zeros(8)) == 0
+    assert np.isnan(profiles.gini(np.zeros(8)))
+    assert np.isnan(profiles.ginis(np.stack([even, np.zeros(8)]))).tolist() == [False, True]
 
 
 def test_a_circuit_without_heads_and_mlps_has_no_early_share() -> None:
@@ -191,7 +191,7 @@ def test_a_circuit_without_heads_and_mlps_has_no_early_share() -> None:
 
 @pytest.mark.parametrize(("value", "said"), [(0.256, "0.26"), (0.0, "0.00"), (float("nan"), "none")])
 def test_a_number_that_is_none_is_written_as_such(value: float, said: str) -> None:
-    assert comparison.written(value, ".2f") == said
+    assert comparison.printed(value, ".2f") == said
 
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=20).filter(lambda values: sum(values) > 1e-3))
@@ -199,9 +199,9 @@ def test_a_number_that_is_none_is_written_as_such(value: float, said: str) -> No
 def test_gini_is_half_the_relative_mean_difference(values: list[float]) -> None:
     x = np.array(values)
     expected = np.abs(x[:, None] - x[None, :]).mean() / (2 * x.mean())
-    assert comparison.gini(x) == pytest.approx(expected, abs=1e-9)
-    assert comparison.gini(7 * x) == pytest.approx(expected, abs=1e-9)
-    assert comparison.effective_number(7 * x) == pytest.approx(comparison.effective_number(x))
+    assert profiles.gini(x) == pytest.approx(expected, abs=1e-9)
+    assert profiles.gini(7 * x) == pytest.approx(expected, abs=1e-9)
+    assert profiles.effective_number(7 * x) == pytest.approx(profiles.effective_number(x))
 
 
 @pytest.mark.parametrize("k", [1, 3, 6, 10, 15, 25, 60, GRAPH.n_edges])
@@ -212,12 +212,12 @@ def test_pruned_circuit_is_what_lies_on_paths(seed: int, k: int) -> None:
     whole = nx.DiGraph([("input", "input"), ("logits", "logits"), *(endpoints(GRAPH, edge) for edge in edges)])
     below, above = nx.descendants(whole, "input") | {"input"}, nx.ancestors(whole, "logits") | {"logits"}
     expected = [u in below and v in above for u, v in (endpoints(GRAPH, edge) for edge in edges)]
-    assert comparison.prune(GRAPH, edges).tolist() == expected
+    assert pruning.prune(GRAPH, edges).tolist() == expected
 
 
 def test_any_of_q_k_v_keeps_a_head() -> None:
     edges = [GRAPH.edge_named(name) for name in ("input->a1.h0<v>", "a1.h0->logits", "a0.h0->a1.h0<q>", "m1->m2")]
-    assert comparison.prune(GRAPH, np.array(edges)).tolist() == [True, True, False, False]
+    assert pruning.prune(GRAPH, np.array(edges)).tolist() == [True, True, False, False]
 
 
 def test_comparison_agrees_with_the_curve_and_the_single_measures() -> None:
@@ -225,10 +225,10 @@ def test_comparison_agrees_with_the_curve_and_the_single_measures() -> None:
     curve = comparison.jaccard(comparison.shared_counts(comparison.order_of(arm), comparison.order_of(mdm)))
     found = comparison.compare(GRAPH, ranked(arm), ranked(mdm), k=40)
     assert (found.k, found.jaccard, found.chance) == (40, curve[39], comparison.chance_curve(GRAPH.n_edges)[39])
-    weight = comparison.importance(GRAPH, ranked(mdm).edge[:40], ranked(mdm).score[:40])
-    assert found.mdm.early_share == comparison.early_share(comparison.layer_profile(GRAPH, weight))
-    assert found.mdm.effective_number == comparison.effective_number(weight[1:-1])
-    assert found.mdm.gini == comparison.gini(weight[1:-1])
+    weight = profiles.importance(GRAPH, ranked(mdm).edge[:40], ranked(mdm).score[:40])
+    assert found.mdm.early_share == profiles.early_share(profiles.layer_profile(GRAPH, weight))
+    assert found.mdm.effective_number == profiles.effective_number(weight[1:-1])
+    assert found.mdm.gini == profiles.gini(weight[1:-1])
     assert found.early_ratio == found.mdm.early_share / found.arm.early_share
     swapped = comparison.compare(GRAPH, ranked(mdm), ranked(arm), k=40)
     assert (swapped.arm, swapped.mdm) == (found.mdm, found.arm)
@@ -248,6 +248,6 @@ def test_a_7b_model_takes_seconds() -> None:
     began = time.process_time()
     a, b = ranked(arm), ranked(mdm)
     comparison.jaccard(comparison.shared_counts(a.edge, b.edge))
-    assert comparison.prune(graph, a.edge).all()
+    assert pruning.prune(graph, a.edge).all()
     comparison.compare(graph, a, b, graph.n_edges)
     assert time.process_time() - began < 6

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from engine.circuits import comparison, intervals
+from engine.circuits import comparison, intervals, profiles
 from engine.circuits.edges import EdgeBlocks
 from engine.circuits.graph import Graph
 from engine.circuits.intervals import Scored
@@ -54,7 +54,7 @@ def test_importance_of_draws_equals_resampling_in_a_loop(n: int, stored: int | N
         for edge, score in zip(side.edge.tolist(), side.score, strict=True):
             if edge in known:
                 score = weight * sum(float(side.blocks.shares[known[edge], block]) for block in chosen)  # noqa: PLW2901
-            expected += comparison.importance(GRAPH, np.array([edge]), np.array([score]))
+            expected += profiles.importance(GRAPH, np.array([edge]), np.array([score]))
         assert row == pytest.approx(expected, rel=1e-5)
 
 
@@ -67,7 +67,7 @@ def test_intervals_are_the_reflected_percentiles_of_both_models_on_the_same_draw
         for side in (arm, mdm):
             row = {int(edge): i for i, edge in enumerate(side.blocks.edge)}
             scores = [float(side.blocks.shares[row[int(edge)]] @ times) for edge in side.edge]
-            profile = comparison.layer_profile(GRAPH, comparison.importance(GRAPH, side.edge, np.array(scores)))
+            profile = profiles.layer_profile(GRAPH, profiles.importance(GRAPH, side.edge, np.array(scores)))
             pair.append(profile[:2].sum())
         shares.append(pair)
     of_arm, of_mdm = np.array(shares).T
@@ -163,11 +163,11 @@ def test_a_circuit_larger_than_what_has_blocks_keeps_the_rest_of_its_scores() ->
 
 def test_intervals_of_circuits_hold_the_truth_about_19_times_in_20() -> None:
     order, held = comparison.order_of(truth(1))[:K], {"early": 0, "number": 0, "gini": 0}
-    known = comparison.importance(GRAPH, order, truth(1)[order])
+    known = profiles.importance(GRAPH, order, truth(1)[order])
     right = {
-        "early": comparison.early_share(comparison.layer_profile(GRAPH, known)),
-        "number": comparison.effective_number(comparison.components(known)),
-        "gini": comparison.gini(comparison.components(known)),
+        "early": profiles.early_share(profiles.layer_profile(GRAPH, known)),
+        "number": profiles.effective_number(profiles.components(known)),
+        "gini": profiles.gini(profiles.components(known)),
     }
     for seed in range(100):
         side = scored(drawn_examples(seed, noise=1.0), k=GRAPH.n_edges)

@@ -11,7 +11,7 @@ import networkx as nx
 import pyarrow.parquet as pq
 import pytest
 
-from engine.circuits import comparison
+from engine.circuits import pruning
 from engine.circuits.filters import Filters
 from engine.errors import UserError
 from engine.exchange.export import FORMATS, NO_FILTERS, Other, edge_names, export, file_name
@@ -118,7 +118,7 @@ def left(arm: Run, mdm: Run, filters: Filters) -> list[str]:
     """What filters leave of the ARM's circuit, by the slow way."""
     table, other = read.edge_table(arm.key), read.edge_table(mdm.key, "step-00")
     graph, both = arm.meta.graph, set(other.edge[:K].tolist())
-    alive = comparison.prune(graph, table.edge[:K])
+    alive = pruning.prune(graph, table.edge[:K])
     names = []
     for rank in range(K):
         edge, score = int(table.edge[rank]), float(table.score[rank])
