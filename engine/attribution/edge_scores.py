@@ -31,7 +31,7 @@ from engine.attribution.metrics import at_sites, row_metrics
 from engine.attribution.path_gradients import ActivationDifference, Path
 from engine.attribution.sites import AttributionInput
 from engine.attribution.soundness import refuse_unsound
-from engine.models.batching import Capacity, in_batches, token_capacity
+from engine.models.batching import Capacity, in_batches, padded, token_capacity
 from engine.models.fast_model import Sink, blocks_of, embed, hidden, hooked, output_logits
 from engine.models.model import Model
 
@@ -125,17 +125,6 @@ def _by_part(rows: Sequence[AttributionInput]) -> list[tuple[str, list[Attributi
     for row in sorted(rows, key=lambda row: len(row.clean)):
         groups[row.part].append(row)
     return sorted(groups.items())
-
-
-def padded(model: Model, inputs: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
-    """ids and real (False: padding), both [batch, pos], right-padded."""
-    width = max(map(len, inputs))
-    ids = torch.full((len(inputs), width), model.pad_id)
-    real = torch.zeros(len(inputs), width, dtype=torch.bool)
-    for i, tokens in enumerate(inputs):
-        ids[i, : len(tokens)] = torch.tensor(tokens)
-        real[i, : len(tokens)] = True
-    return ids.to(model.device), real.to(model.device)
 
 
 def _attribute_batch(

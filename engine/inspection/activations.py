@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from engine.inspection.bins import BINS, EDGES
-from engine.inspection.list_columns import lists
 from engine.inspection.observers import Batch, Input
 from engine.models.activation_cache import ActivationCache
 from engine.models.model import Model
+from engine.schema.list_columns import lists
 
 REGIONS = ("prompt", "answer", "readout")
 VARIES = 1e-7  # variance by mean square, from which kurtosis is exact to a few per cent in double precision

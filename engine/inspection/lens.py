@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.attribution.edge_scores import padded
 from engine.attribution.sites import AttributionInput, Site
 from engine.models import activation_cache
 from engine.models.activation_cache import recording
+from engine.models.batching import padded
 from engine.models.model import Model
 
 TOP = 10  # tokens kept at either end

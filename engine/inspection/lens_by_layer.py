@@ -16,13 +16,12 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from engine.attribution.edge_scores import padded
 from engine.attribution.sites import masked_answer
 from engine.inspection.lens import entropy, residual_logits, unembed
 from engine.inspection.observers import Batch
 from engine.models import activation_cache
 from engine.models.activation_cache import ActivationCache, recording
-from engine.models.batching import TOKENS
+from engine.models.batching import TOKENS, padded
 from engine.models.decoding import Order
 from engine.models.encoding import Encoded, Ids
 from engine.models.model import Model

@@ -26,12 +26,12 @@ from torch import Tensor
 from engine.attribution.edge_scores import Attribution
 from engine.inspection.activations import bin_numbers
 from engine.inspection.bins import BINS
-from engine.inspection.list_columns import lists, ragged, vocabulary, word_lists
 from engine.inspection.neuron_cosines import Cosines
 from engine.inspection.neuron_directions import Nearest, read, written
 from engine.inspection.observers import Batch, Input
 from engine.models.activation_cache import ActivationCache, has_hook
 from engine.models.model import Model
+from engine.schema.list_columns import lists, ragged, word_lists
 
 STRONGEST = 4096  # neurons of a model whose detail is kept, shared equally by the layers ...
 STRONGEST_OF_LAYER = 64  # ... but at least so many of each
@@ -185,7 +185,7 @@ def neuron_table(
     """Every neuron of `n` examples' run; `cosines` against the ARM's weights, None in the ARM's own run."""
     even, odd = attribution.neurons  # [layer, neuron] each
     layers, width = even.shape
-    words = vocabulary(model)
+    words = _vocabulary(model)
     sides = [written(model, layer) for layer in range(layers)]
     return pa.table(
         {
@@ -209,7 +209,7 @@ def neuron_table(
 def detail_table(model: Model, neurons: Tensor, strongest: Strongest) -> pa.Table:
     """The detailed `neurons` [layer, k]: where they are most active and what they listen to."""
     layers, k = neurons.shape
-    words = vocabulary(model)
+    words = _vocabulary(model)
     reads = [read(model, layer, chosen) for layer, chosen in enumerate(neurons)]
     ups = [one.up for one in reads if one.up is not None]
     return pa.table(
@@ -244,3 +244,9 @@ def _flat(values: Tensor) -> NDArray[np.float32]:
 
 def _nullable(values: NDArray[np.float32] | None, rows: int) -> pa.Array:
     return pa.nulls(rows, pa.float32()) if values is None else pa.array(values.ravel(), pa.float32())
+
+
+def _vocabulary(model: Model) -> pa.Array:
+    """Every token a model has an embedding or a logit for, by id."""
+    rows = max(len(model.bridge.W_E), model.bridge.W_U.shape[1])
+    return pa.array(model.words(range(rows)), pa.string())

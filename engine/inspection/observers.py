@@ -15,10 +15,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from engine.attribution.edge_scores import padded
 from engine.attribution.sites import AttributionInput
 from engine.models.activation_cache import ActivationCache, recording
-from engine.models.batching import TOKENS, Capacity, in_batches
+from engine.models.batching import TOKENS, Capacity, in_batches, padded
 from engine.models.encoding import Encoded, Ids
 from engine.models.model import Model
 

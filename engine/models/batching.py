@@ -11,12 +11,15 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from engine.models.model import Model
 
 TOKENS = 1024  # in a batch on the CPU, and in the first one on a GPU
 MOST_TOKENS = 16_384  # beyond this a GPU gets no faster
@@ -112,3 +115,14 @@ def free_bytes(device: torch.device) -> int:
     """Bytes that could be allocated, those that torch keeps unused among them."""
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def padded(model: Model, inputs: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+    """ids and real (False: padding), both [batch, pos], right-padded."""
+    width = max(map(len, inputs))
+    ids = torch.full((len(inputs), width), model.pad_id)
+    real = torch.zeros(len(inputs), width, dtype=torch.bool)
+    for i, tokens in enumerate(inputs):
+        ids[i, : len(tokens)] = torch.tensor(tokens)
+        real[i, : len(tokens)] = True
+    return ids.to(model.device), real.to(model.device)

@@ -27,7 +27,6 @@ from engine.inspection.activations import Histograms, ResidualNorms
 from engine.inspection.heads import Heads, token_roles
 from engine.inspection.lens import Lens, LensSite, lenses, readouts_of
 from engine.inspection.lens_by_layer import LensLayers, position_lens
-from engine.inspection.list_columns import lists
 from engine.inspection.neuron_cosines import Cosines, neuron_cosines
 from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, neuron_table, strongest_neurons
 from engine.inspection.observers import input_table, inputs_of, kept, survey
@@ -44,6 +43,7 @@ from engine.runs.refusals import blamed
 from engine.runs.remarks import refuse_unranked, remarks
 from engine.runs.spec import RunSpec
 from engine.runs.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
+from engine.schema.list_columns import lists
 from engine.tasks import Example, Task, available, examples, spoken
 from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of
 

@@ -27,7 +27,7 @@ LONGEST_TEXT = 1000  # characters of a token or a name
 
 HALVES = ("total", "half-a", "half-b")
 REGIONS = ("prompt", "answer", "readout")
-SAMPLERS = (  # those of engine/inspection/trajectories.py, which needs torch
+SAMPLERS = (  # those of engine/models/samplers.py, which needs torch
     "confidence", "left-to-right", "random", "dream-maskgit", "dream-margin", "dream-entropy", "dream-origin",
     "diffullama",
 )  # fmt: skip

@@ -18,7 +18,7 @@ from pages.shared import cached_reads
 from pages.shared.provenance import Origin, origin
 from pages.shared.run_selector import Asked
 
-SAMPLERS = {  # those of engine/inspection/trajectories.py, which needs torch
+SAMPLERS = {  # those of engine/models/samplers.py, which needs torch
     "confidence": "One token a step: the position of whose token the MDM is surest.",
     "left-to-right": "One token a step, in the order in which an ARM writes.",
     "random": "One token a step, at any masked position.",

@@ -14,7 +14,7 @@ import pytest
 from cache.bundle import layout
 from engine.errors import UserError
 from engine.exchange.table_checks import BLOCKS, check_tables
-from engine.inspection.trajectories import SAMPLERS
+from engine.models.samplers import SAMPLERS
 from engine.runs.compute import compute
 from engine.runs.records import TABLES as NAMES
 from engine.runs.records import RunTables

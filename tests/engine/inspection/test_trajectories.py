@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from engine.inspection.trajectories import SAMPLERS, generator, reveal_table, trajectory_table
+from engine.inspection.trajectories import reveal_table, trajectory_table
 from engine.models.decoding import decode, reveal_order
 from engine.models.encoding import Encoded, encode
 from engine.models.model import Model
+from engine.models.samplers import SAMPLERS, example_generator
 from engine.tasks import TASKS, Example, examples
 from tests import tiny
 
@@ -125,7 +126,7 @@ def test_trajectories_are_the_samplers_definition_step_by_step(sampler: str, shi
     model = tiny.model("qwen2", causal=False, shifted=shifted)
     found, (task, drawn, encoded) = table(model), problems(model)
     for example in range(6):
-        e, length, rng = encoded[example], LENGTHS[example], generator(sampler, 0, example)
+        e, length, rng = encoded[example], LENGTHS[example], example_generator(sampler, 0, example)
         ids, sure = [*e.prompt, *[MASK] * length], [0.0] * length
         rows = rows_of(found, sampler, example)
         assert len(rows) == length

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.inspection.trajectories import margin, negative_entropy, top_probability
 from engine.models.decoding import Prediction, highest_scoring, log_odds, most_confident, predict
+from engine.models.samplers import margin, negative_entropy, top_probability
 
 MASK = 0
 POSITIONS, VOCAB = 12, 9

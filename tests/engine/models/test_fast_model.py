@@ -7,8 +7,9 @@ import torch
 from accelerate import dispatch_model
 from transformers import MixtralConfig, MixtralForCausalLM
 
-from engine.attribution.edge_scores import attribute, padded
+from engine.attribution.edge_scores import attribute
 from engine.errors import UserError
+from engine.models.batching import padded
 from engine.models.fast_model import blocks_of, embed, hidden, output_logits
 from engine.models.model import load_model, wrap
 from engine.models.pairs import pair_named

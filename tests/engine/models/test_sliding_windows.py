@@ -16,8 +16,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from engine.attribution.edge_scores import padded
 from engine.errors import UserError
+from engine.models.batching import padded
 from engine.models.fast_model import embed, hidden, output_logits
 from engine.models.model import Model, wrap
 from engine.training.word_tokenizer import MASK, build_tokenizer

@@ -8,8 +8,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.models.model import Model
-
 
 def lists(values: NDArray[Any]) -> pa.ListArray:
     """Row i of `values` [row, n] as list i."""
@@ -17,20 +15,14 @@ def lists(values: NDArray[Any]) -> pa.ListArray:
 
 
 def ragged(values: NDArray[Any], lengths: NDArray[np.integer[Any]]) -> pa.ListArray:
-    """The first lengths[0] of `values` as list 0, the next lengths[1] as list 1, and so on."""
+    """The first lengths[0] of `values` [value] as list 0, the next lengths[1] as list 1, and so on; lengths [row]."""
     return pa.ListArray.from_arrays(_offsets(lengths), pa.array(values))
 
 
 def word_lists(places: NDArray[np.integer[Any]], words: pa.Array) -> pa.ListArray:
-    """List i holds the `words` at `places[i]` [row, n]."""
+    """List i holds the `words` [word] at `places[i]`, `places` being [row, n]."""
     offsets = _offsets(np.full(len(places), places.shape[1]))
     return pa.ListArray.from_arrays(offsets, words.take(pa.array(places.ravel())))
-
-
-def vocabulary(model: Model) -> pa.Array:
-    """Every token a model has an embedding or a logit for, by id."""
-    rows = max(len(model.bridge.W_E), model.bridge.W_U.shape[1])
-    return pa.array(model.words(range(rows)), pa.string())
 
 
 def _offsets(lengths: NDArray[np.integer[Any]]) -> pa.Array:
