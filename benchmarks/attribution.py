@@ -110,7 +110,7 @@ def measured(setup: Setup, bars: Bars) -> list[Figure]:
     plain = random_model(setup)
     model = wrap(copy_sharing_weights(plain), build_tokenizer(), causal=True)
     passes = random_passes(setup)
-    ids = torch.tensor([one.clean for one in passes], device=setup.device)
+    ids = torch.tensor([row.clean for row in passes], device=setup.device)
 
     def floor() -> None:
         with torch.no_grad():
@@ -127,12 +127,13 @@ def measured(setup: Setup, bars: Bars) -> list[Figure]:
     weights = list(plain.parameters())
     whole = peak(ours, setup.device, weights)
     alone = peak(lambda: forward_backward(plain, ids), setup.device, weights)
-    told = setup.footprint(setup.batch)
-    seen = f"{whole / 2**20:.0f} MB, {told.buffer / 2**20:.0f} MB of it buffer, against {alone / 2**20:.0f} MB"
+    predicted = setup.footprint(setup.batch)
+    mb = [size / 2**20 for size in (whole, predicted.buffer, alone)]
+    memory = f"{mb[0]:.0f} MB, {mb[1]:.0f} MB of it buffer, against {mb[2]:.0f} MB"
     return [
         Figure(f"attribution / floor, {setup.name}", ratio, "x", bars.time, best(times)),
-        Figure(f"peak memory / plain pass, {setup.name}", (whole - told.buffer) / alone, "x", bars.memory, seen),
-        Figure(f"peak memory / told beforehand, {setup.name}", whole / told.peak, "x"),
+        Figure(f"peak memory / plain pass, {setup.name}", (whole - predicted.buffer) / alone, "x", bars.memory, memory),
+        Figure(f"peak memory / told beforehand, {setup.name}", whole / predicted.peak, "x"),
     ]
 
 
@@ -142,10 +143,10 @@ def best(times: Sequence[tuple[float, float]]) -> str:
 
 def largest_batch(setup: Setup) -> int:
     """Rows, by what attribution is told to hold: what a row adds, in what is left beside the weights."""
-    one, many = setup.footprint(100), setup.footprint(200)
-    row = (many.differences + many.sums + many.activations + many.logits) / 200
+    small, large = setup.footprint(100), setup.footprint(200)
+    row = (large.differences + large.sums + large.activations + large.logits) / 200
     free = torch.cuda.mem_get_info()[0] if setup.device == "cuda" else cpu_memory()[1]
-    return max(1, int((0.85 * free - one.weights - one.scores) / row))
+    return max(1, int((0.85 * free - small.weights - small.scores) / row))
 
 
 def random_model(setup: Setup) -> Any:
@@ -167,16 +168,16 @@ def random_model(setup: Setup) -> Any:
 
 
 def random_passes(setup: Setup) -> list[AttributionInput]:
-    """Rows whose twin differs in one token of the prompt, read before the last token."""
+    """Rows whose corrupted prompt differs in one token of the prompt, read before the last token."""
     rng, vocab = random.Random(0), SHAPES[setup.shape].shape.vocabulary
-    found = []
+    rows = []
     for example in range(setup.batch):
         clean = [rng.randrange(vocab) for _ in range(setup.tokens)]
         corrupt = [*clean]
         corrupt[setup.tokens // 3] = rng.randrange(vocab)
         site = Site(setup.tokens - 2, setup.tokens - 1, (clean[-1],), (rng.randrange(vocab),))
-        found.append(AttributionInput(example, "site-00", tuple(clean), tuple(corrupt), (site,), 1.0))
-    return found
+        rows.append(AttributionInput(example, "site-00", tuple(clean), tuple(corrupt), (site,), 1.0))
+    return rows
 
 
 def forward_backward(plain: Any, ids: Tensor) -> None:
@@ -213,15 +214,15 @@ def main() -> None:
     if on_gpu and not torch.cuda.is_available():
         parser.error("there is no GPU here that torch can use")
     if on_gpu and chosen.shape is None:
-        found = gpu_rows(chosen.tokens, chosen.rounds)
+        rows = gpu_rows(chosen.tokens, chosen.rounds)
     else:
         dtype = chosen.dtype or ("bfloat16" if on_gpu else Setup.dtype)
         batch = chosen.batch if chosen.batch is not None else 0 if on_gpu else Setup.batch
         shape = chosen.shape or Setup.shape
         setup = Setup(shape, chosen.device, dtype, batch, chosen.tokens, chosen.rounds)
-        found = measured(setup, GPU_BARS if on_gpu else Bars())
-    save(found, now(), chosen.out)
-    print(shown(found))
+        rows = measured(setup, GPU_BARS if on_gpu else Bars())
+    save(rows, now(), chosen.out)
+    print(shown(rows))
 
 
 if __name__ == "__main__":

@@ -65,14 +65,14 @@ APART = 14  # pixels between points, so that the right one is hit
 class Case:
     """Points of the traces called `trace` (by name or meta) in the page's figure number `figure` that has such.
 
-    `said` is what the panel says of a point called {name}; `only` keeps the points whose names begin with it.
+    `message` is what the panel shows of a point called {name}; `only` keeps the points whose names begin with it.
     """
 
     name: str
     address: str
     figure: int
     trace: str
-    said: str
+    message: str
     only: str = ""
 
 
@@ -100,8 +100,8 @@ def main() -> None:
             page.goto(address + case.address)
             wait_until_still(page)
             shown, done = zip(*clicked(page, case, chosen.clicks), strict=True)
-            told = f"{statistics.median(shown):14.0f} {max(shown):8.0f} {statistics.median(done):17.0f}"
-            print(f"{case.name:24} {told}", flush=True)
+            times = f"{statistics.median(shown):14.0f} {max(shown):8.0f} {statistics.median(done):17.0f}"
+            print(f"{case.name:24} {times}", flush=True)
             page.close()
         browser.close()
 
@@ -111,7 +111,7 @@ def clicked(page: Page, case: Case, count: int) -> Iterator[tuple[float, float]]
     names = [place["name"] for place in apart(page, case)][1:]  # the first may be chosen already
     for name in names[:: max(1, len(names) // count)][:count]:
         place = hover(page, case, name)
-        page.evaluate(WATCH, said(case, name))
+        page.evaluate(WATCH, message_of(case, name))
         page.mouse.click(place["x"], place["y"])
         page.wait_for_function("window.shown !== null", timeout=10_000)
         shown = float(page.evaluate("window.shown"))
@@ -123,7 +123,7 @@ def clicked(page: Page, case: Case, count: int) -> Iterator[tuple[float, float]]
 def hover(page: Page, case: Case, name: object) -> dict[str, Any]:
     """Move the mouse over the point called `name` until Plotly has found it, and say where that is."""
     for _ in range(40):
-        place = next(one for one in apart(page, case) if one["name"] == name)  # a panel may have moved the figure
+        place = next(point for point in apart(page, case) if point["name"] == name)  # a panel may have moved the figure
         page.mouse.move(place["x"] + 30, place["y"] + 15)
         page.mouse.move(place["x"], place["y"])
         page.wait_for_timeout(250)
@@ -134,17 +134,18 @@ def hover(page: Page, case: Case, name: object) -> dict[str, Any]:
 
 def apart(page: Page, case: Case) -> list[dict[str, Any]]:
     """Where the points are that can be hit without hitting another."""
-    places = [one for one in page.evaluate(PLACES, [case.figure, case.trace]) if str(one["name"]).startswith(case.only)]
-    return [one for one in places if sum(math.dist(at(one), at(other)) < APART for other in places) == 1]
+    points = page.evaluate(PLACES, [case.figure, case.trace])
+    places = [point for point in points if str(point["name"]).startswith(case.only)]
+    return [point for point in places if sum(math.dist(at(point), at(other)) < APART for other in places) == 1]
 
 
 def at(place: dict[str, Any]) -> tuple[float, float]:
     return place["x"], place["y"]
 
 
-def said(case: Case, name: object) -> str:
-    """What the panel says when the point called `name` was clicked."""
-    return case.said.format(name=name, bin=bins.label(name) if isinstance(name, int) and name < bins.BINS else "")
+def message_of(case: Case, name: object) -> str:
+    """What the panel shows when the point called `name` was clicked."""
+    return case.message.format(name=name, bin=bins.label(name) if isinstance(name, int) and name < bins.BINS else "")
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def _server(reader: Session, n_edges: int, size: str) -> Iterator[Figure]:
     few = [k for k in options if k <= MOST]
     random.Random(0).shuffle(few)
     spent = [1000 * reader.slide(SLIDER, str(k)) for k in 2 * few]
-    yield Figure(f"slide K in 10 .. {MOST:,}, server, p95, {size}", p95(spent), "ms", SERVER, _told(spent))
+    yield Figure(f"slide K in 10 .. {MOST:,}, server, p95, {size}", p95(spent), "ms", SERVER, _summary(spent))
     many = [1000 * reader.slide(SLIDER, str(k)) for k in options[len(few) :: 4]]
     yield Figure(f"slide K above {MOST:,}, server, slowest, {size}", max(many), "ms")
     yield Figure(f"K = all, server, {size}", 1000 * reader.slide(SLIDER, str(n_edges)), "ms")
@@ -108,7 +108,7 @@ def _browser(address: str, n_edges: int, size: str) -> Iterator[Figure]:
         options = k_options(n_edges)
         few = [k for k in options if k <= MOST]
         spent = list(_moved(page, options, [*few[::3], *few[1::4][::-1]]))
-        yield Figure(f"slide K in 10 .. {MOST:,}, browser, p95, {size}", p95(spent), "ms", BROWSER, _told(spent))
+        yield Figure(f"slide K in 10 .. {MOST:,}, browser, p95, {size}", p95(spent), "ms", BROWSER, _summary(spent))
         everything = list(_moved(page, options, [options[-4], options[-1]]))
         yield Figure(f"K = all, browser, {size}", everything[-1], "ms")
         browser.close()
@@ -142,5 +142,5 @@ def p95(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=20)[-1]
 
 
-def _told(values: Sequence[float]) -> str:
+def _summary(values: Sequence[float]) -> str:
     return f"median {statistics.median(values):.0f} ms of {len(values)}"

@@ -34,7 +34,7 @@ class _Counting(TorchDispatchMode):
 
     def __init__(self, held: Iterable[Tensor]) -> None:
         super().__init__()
-        self._seen: set[int] = set()
+        self._alive: set[int] = set()
         self._now = self.most = 0
         for tensor in held:
             self._count(tensor)
@@ -51,13 +51,13 @@ class _Counting(TorchDispatchMode):
     def _count(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         name, size = storage._cdata, storage.nbytes()  # noqa: SLF001
-        if name in self._seen:
+        if name in self._alive:
             return
-        self._seen.add(name)
+        self._alive.add(name)
         self._now += size
         self.most = max(self.most, self._now)
         weakref.finalize(storage, self._let_go, name, size)
 
     def _let_go(self, name: int, size: int) -> None:
-        self._seen.discard(name)
+        self._alive.discard(name)
         self._now -= size

@@ -36,7 +36,7 @@ class Session:
 
     def slide(self, label: str, option: str) -> float:
         """Move the slider whose label begins so to an option; seconds until the script has finished."""
-        widget = next(one for name, one in self.sliders.items() if name.startswith(label))
+        widget = next(slider for name, slider in self.sliders.items() if name.startswith(label))
         state = WidgetState(id=widget)
         state.string_array_value.data.append(option)
         self._states[widget] = state

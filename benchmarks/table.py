@@ -56,12 +56,12 @@ def save(rows: Sequence[Figure], started: datetime, folder: Path = RESULTS) -> P
     """Keep results with date and machine; called again with the same start, the file is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{started:%Y-%m-%d-%H%M%S}.json"
-    found = {
+    record = {
         "date": started.isoformat(timespec="seconds"),
         "machine": machine(),
         "rows": [_record(row) for row in rows],
     }
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    path.write_text(json.dumps(record, indent=1) + "\n")
     return path
 
 

@@ -56,8 +56,8 @@ def contract(
             if last:
                 g[-1] = path.logits[0][chunk]
             known = graph.mlp(layers[-1]) + 1
-            found = scores[:, :known, at.start : at.stop + last]
-            found.index_add_(0, group[chunk[0]].to(found.device), _products(delta[:known], g))
+            part_scores = scores[:, :known, at.start : at.stop + last]
+            part_scores.index_add_(0, group[chunk[0]].to(part_scores.device), _products(delta[:known], g))
     return scores.mul_(torch.from_numpy(graph.legal).to(scores.device))
 
 
@@ -91,12 +91,12 @@ def _write_destinations(block: Block, path: Path, layer: int, chunk: Chunk, out:
     """
     norm, heads, tokens = Norm.of(block.ln1), out[:-1], out.shape[1] * out.shape[2]
     sums = path.heads[layer][:, chunk[0], :, chunk[1]]  # [3, row, head, pos, d_head]
-    for part, weights, found in zip(sums, block.weights(), heads.chunk(3), strict=True):
+    for part, weights, out_part in zip(sums, block.weights(), heads.chunk(3), strict=True):
         read = norm.centre(weights.float() * norm.weight).to(out.dtype)  # [head of its own, d_head, d_model]
         grouped = part.transpose(0, 1).reshape(
             len(weights), -1, part.shape[-1]
         )  # [head of its own, group * token, d_head]
-        _multiply(grouped.to(out.dtype), read, found.view(len(weights), -1, found.shape[-1]))
+        _multiply(grouped.to(out.dtype), read, out_part.view(len(weights), -1, out_part.shape[-1]))
     x = torch.stack([_tokens(point[chunk]) for point in path.residuals[layer]], 1).to(out)  # [token, point, d_model]
     c = torch.stack([point[:, chunk[0], :, chunk[1]] for point in path.norm_terms[layer]])  # [point, 3, row, head, pos]
     c = c.permute(2, 4, 1, 3, 0).reshape(tokens, len(heads), -1).to(out)  # [token, 3 * head, point]

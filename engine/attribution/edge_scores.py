@@ -163,7 +163,7 @@ def _attribute_batch(
     # 3. Contract
     difference.neurons.clear()
     neurons = [path.neurons[layer].to(model.device) for layer in range(len(blocks))]
-    found = _BatchResult(
+    result = _BatchResult(
         contract(model.graph, blocks, difference, path, example % BLOCKS, n_blocks).div_(len(alphas)).to(model.device),
         torch.stack(neurons, 1) / len(alphas),
         row_metrics(metric, clean_logits, rows, clean_logits),
@@ -171,5 +171,5 @@ def _attribute_batch(
     )
     for name, what in (("scores", "edge scores"), ("neurons", "neuron scores"), ("metric_clean", "metrics"),
                        ("metric_corrupt", "metrics on corrupted prompts")):  # fmt: skip
-        refuse_unsound(getattr(found, name), f"its {what}")
-    return found
+        refuse_unsound(getattr(result, name), f"its {what}")
+    return result

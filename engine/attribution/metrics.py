@@ -13,8 +13,8 @@ from engine.attribution.sites import AttributionInput
 
 def at_sites(values: Tensor, rows: Sequence[AttributionInput]) -> Tensor:
     """[site, ...]: `values` [row, pos, ...] where logits are read, the sites of the rows one after the other."""
-    row = [i for i, one in enumerate(rows) for _ in one.sites]
-    return values[row, [site.read for one in rows for site in one.sites]]
+    indices = [i for i, row in enumerate(rows) for _ in row.sites]
+    return values[indices, [site.read for row in rows for site in row.sites]]
 
 
 def row_metrics(
@@ -30,17 +30,17 @@ def row_metrics(
     right, wrong = [site.right for site in sites], [site.wrong for site in sites]
     dtype = torch.promote_types(logits.dtype, torch.float32)
     if metric == "logit_diff":
-        found = _pooled(logits, right, dtype) - _pooled(logits, wrong, dtype)
+        by_site = _pooled(logits, right, dtype) - _pooled(logits, wrong, dtype)
     elif metric == "log_prob":
-        found = _pooled(logits.to(dtype).log_softmax(-1), right, dtype)
+        by_site = _pooled(logits.to(dtype).log_softmax(-1), right, dtype)
     elif metric == "kl" and clean_logits is not None:
         clean = clean_logits.to(dtype).log_softmax(-1)
-        found = -kl_div(logits.to(dtype).log_softmax(-1), clean, log_target=True, reduction="none").sum(-1)
+        by_site = -kl_div(logits.to(dtype).log_softmax(-1), clean, log_target=True, reduction="none").sum(-1)
     else:
         raise ValueError(f"unknown metric {metric!r}, or no clean logits for it")
     weights = torch.tensor([row.weight for row in rows for _ in row.sites], dtype=dtype, device=logits.device)
     at = torch.tensor([i for i, row in enumerate(rows) for _ in row.sites], device=logits.device)
-    return found.new_zeros(len(rows)).index_add(0, at, weights * found)
+    return by_site.new_zeros(len(rows)).index_add(0, at, weights * by_site)
 
 
 def _pooled(values: Tensor, tokens: Sequence[tuple[int, ...]], dtype: torch.dtype) -> Tensor:

@@ -34,12 +34,12 @@ class ActivationDifference:
 
     def hooks(self) -> list[RemovableHandle]:
         """To be set for the clean run, and again for the corrupted one."""
-        found = []
+        handles = []
         for layer, block in enumerate(self._blocks):
-            found.append(block.out.register_forward_pre_hook(partial(_keep_input, self.heads, layer)))
-            found.append(block.down.register_forward_pre_hook(partial(_keep_input, self.neurons, layer)))
-            found.append(block.mlp.register_forward_hook(partial(_keep_output, self.mlps, layer)))
-        return found
+            handles.append(block.out.register_forward_pre_hook(partial(_keep_input, self.heads, layer)))
+            handles.append(block.down.register_forward_pre_hook(partial(_keep_input, self.neurons, layer)))
+            handles.append(block.mlp.register_forward_hook(partial(_keep_output, self.mlps, layer)))
+        return handles
 
 
 class Path:
@@ -62,16 +62,16 @@ class Path:
 
     def hooks(self, difference: ActivationDifference) -> list[RemovableHandle]:
         """To be set for the pass at one point, whose attention tells `add_heads`."""
-        found = [final_norm_of(self._model).register_forward_pre_hook(partial(_sum_reads, self.logits, 0))]
+        handles = [final_norm_of(self._model).register_forward_pre_hook(partial(_sum_reads, self.logits, 0))]
         if hasattr(self._model.base_model, "rotary_emb"):
-            found.append(self._model.base_model.rotary_emb.register_forward_hook(self._keep_rotation))
+            handles.append(self._model.base_model.rotary_emb.register_forward_hook(self._keep_rotation))
         for layer, block in enumerate(self._blocks):
-            found.append(block.ln1.register_forward_pre_hook(partial(self._keep_residual, layer)))
-            found.append(block.ln2.register_forward_pre_hook(partial(_sum_reads, self.mlps, layer)))
-            found.append(block.down.register_forward_pre_hook(partial(self._sum_neurons, difference.neurons, layer)))
+            handles.append(block.ln1.register_forward_pre_hook(partial(self._keep_residual, layer)))
+            handles.append(block.ln2.register_forward_pre_hook(partial(_sum_reads, self.mlps, layer)))
+            handles.append(block.down.register_forward_pre_hook(partial(self._sum_neurons, difference.neurons, layer)))
             for part, module in block.norms.items():
-                found.append(module.register_forward_pre_hook(partial(self._keep_raw, (layer, part))))
-        return found
+                handles.append(module.register_forward_pre_hook(partial(self._keep_raw, (layer, part))))
+        return handles
 
     def add_heads(self, at: HeadGradients) -> None:
         """Add a layer's gradients at one point."""
@@ -95,12 +95,12 @@ class Path:
 
     def _before_norms(self, layer: int, dq: Tensor, dk: Tensor) -> list[Tensor]:
         """Gradients at queries and keys before their own norms and the rotation."""
-        found = []
+        gradients = []
         for (part, module), g in zip(self._blocks[layer].norms.items(), (dq, dk), strict=True):
             raw = self._raw[layer, part].float()[:, :, None]  # [batch, head of its own, 1, pos, d_head]
             grouped = self._rotated_back(g).unflatten(1, (raw.shape[1], -1))
-            found.append(Norm.of(module).vjp(raw, grouped).flatten(1, 2))
-        return found
+            gradients.append(Norm.of(module).vjp(raw, grouped).flatten(1, 2))
+        return gradients
 
     def _rotated_back(self, g: Tensor) -> Tensor:
         return g if self._rotation is None else rotate_back(g, *(part.to(g) for part in self._rotation))
@@ -111,11 +111,11 @@ class Path:
         [head, pos, d_head] each, pos being 1 where nothing is rotated.
         """
         if layer not in self._constants:
-            found = [constant[:, None] for constant in self._blocks[layer].constants(self._norms[layer])]
+            constants = [constant[:, None] for constant in self._blocks[layer].constants(self._norms[layer])]
             if self._rotation is not None and not self._blocks[layer].norms:
-                cos, sin = (part.to(found[0]) for part in self._rotation)
-                found[:2] = (rotate(constant[None], cos, sin)[0] for constant in found[:2])
-            self._constants[layer] = found
+                cos, sin = (part.to(constants[0]) for part in self._rotation)
+                constants[:2] = (rotate(constant[None], cos, sin)[0] for constant in constants[:2])
+            self._constants[layer] = constants
         return self._constants[layer]
 
     def _keep_rotation(self, module: nn.Module, inputs: object, output: tuple[Tensor, Tensor]) -> None:

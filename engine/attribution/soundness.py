@@ -50,4 +50,4 @@ def refuse_unsound_tables(tables: Mapping[str, pa.Table]) -> None:
 def kinds_of_unsound(values: Tensor) -> str:
     """What numbers that are not finite are."""
     kinds = {"NaN": torch.isnan(values), "infinite numbers": torch.isinf(values)}
-    return " and ".join(kind for kind, found in kinds.items() if bool(found.any()))
+    return " and ".join(kind for kind, flags in kinds.items() if bool(flags.any()))

@@ -115,9 +115,9 @@ def jaccard_at(shared: Ints, k: Ints) -> NDArray[np.float64]:
 
 def shared_edges(edges_a: Ints, edges_b: Ints) -> int:
     """How many edges are in both; in neither is one twice."""
-    seen = np.zeros(1 + int(max(edges_a.max(initial=0), edges_b.max(initial=0))), dtype=np.bool_)
-    seen[edges_a] = True
-    return int(np.count_nonzero(seen[edges_b]))
+    in_a = np.zeros(1 + int(max(edges_a.max(initial=0), edges_b.max(initial=0))), dtype=np.bool_)
+    in_a[edges_a] = True
+    return int(np.count_nonzero(in_a[edges_b]))
 
 
 def jaccard(shared: Ints) -> NDArray[np.float64]:
@@ -176,9 +176,9 @@ def compare(graph: Graph, arm: ScoredEdges, mdm: ScoredEdges, k: int, boundary: 
 
 
 def _specialisation(graph: Graph, side: ScoredEdges, k: int, boundary: int | None) -> Specialisation:
-    found = importance(graph, side.edge[:k], side.score[:k])
-    inner = components(found)
-    early = early_share(layer_profile(graph, found), boundary)
+    by_node = importance(graph, side.edge[:k], side.score[:k])
+    inner = components(by_node)
+    early = early_share(layer_profile(graph, by_node), boundary)
     return Specialisation(early, effective_number(inner), gini(inner))
 
 

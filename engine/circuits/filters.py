@@ -46,20 +46,20 @@ class Filters:
     def words(self) -> tuple[str, ...]:
         """What is chosen, a filter each, as in ("read as q, v", "positive", "pruned"); empty where nothing is."""
         kinds = [kind for kind in KINDS if kind in self.kinds]
-        told = [
+        choices = [
             "" if self.every_kind else f"read as {', '.join(kinds) or 'nothing'}",
             "" if self.sign == "both" else self.sign,
             {"all": "", "shared": "shared", "only": "not shared"}[self.show],
             "pruned" if self.pruned else "",
         ]
-        return tuple(filter(None, told))
+        return tuple(filter(None, choices))
 
     @property
     def stem(self) -> str:
         """The same within a file's name, as in "q-v-positive-only-pruned"; empty where nothing is chosen."""
         kinds = [] if self.every_kind else [kind for kind in KINDS if kind in self.kinds] or ["nothing"]
-        told = [self.sign if self.sign != "both" else "", self.show if self.show != "all" else ""]
-        return "-".join(filter(None, [*kinds, *told, "pruned" if self.pruned else ""]))
+        choices = [self.sign if self.sign != "both" else "", self.show if self.show != "all" else ""]
+        return "-".join(filter(None, [*kinds, *choices, "pruned" if self.pruned else ""]))
 
 
 @dataclass(frozen=True)

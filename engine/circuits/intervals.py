@@ -129,14 +129,14 @@ def specialisation(
     points = [profiles.importance(graph, side.edge, side.score) for side in (arm, mdm)]
     redrawn = [importance_draws(graph, side, n_examples, drawn) for side in (arm, mdm)]
 
-    def early(found: Floats) -> Floats:
-        return profiles.early_shares(profiles.layer_profile(graph, found), boundary)
+    def early(node_importance: Floats) -> Floats:
+        return profiles.early_shares(profiles.layer_profile(graph, node_importance), boundary)
 
-    def number(found: Floats) -> Floats:
-        return profiles.effective_numbers(profiles.components(found))
+    def number(node_importance: Floats) -> Floats:
+        return profiles.effective_numbers(profiles.components(node_importance))
 
-    def gini(found: Floats) -> Floats:
-        return profiles.ginis(profiles.components(found))
+    def gini(node_importance: Floats) -> Floats:
+        return profiles.ginis(profiles.components(node_importance))
 
     of_early = [_each(early, point, many) for point, many in zip(points, redrawn, strict=True)]
     ratios = [profiles.early_ratio(b, a) for a, b in zip(*of_early, strict=True)]
@@ -174,12 +174,12 @@ def _weights(n_examples: int, drawn: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _summed_by(nodes: NDArray[np.int32], scores: Floats, n_nodes: int) -> NDArray[np.float64]:
     """[node, resample]: the sum of the rows of `scores` [edge, resample] whose edge has the node at an end."""
-    found = np.zeros((n_nodes, scores.shape[1]))
+    sums = np.zeros((n_nodes, scores.shape[1]))
     order = np.argsort(nodes, kind="stable")
     present, first = np.unique(nodes[order], return_index=True)
     if len(present):
-        found[present] = np.add.reduceat(scores[order], first, axis=0)
-    return found
+        sums[present] = np.add.reduceat(scores[order], first, axis=0)
+    return sums
 
 
 def _each(measure: Callable[[Floats], Floats], point: Floats, redrawn: Floats) -> NDArray[np.float64]:

@@ -73,8 +73,8 @@ def early_shares(profiles: Floats, boundary: int | None = None) -> NDArray[np.fl
     chosen = early_boundary(layers) if boundary is None else boundary
     if not 1 <= chosen <= layers:
         raise UserError(f"The early boundary is {boundary}. Choose a number of layers from 1 to {layers}.")
-    found = profiles[..., :chosen].sum(axis=-1)
-    return np.asarray(np.where(profiles.any(axis=-1), found, np.nan), dtype=np.float64)
+    shares = profiles[..., :chosen].sum(axis=-1)
+    return np.asarray(np.where(profiles.any(axis=-1), shares, np.nan), dtype=np.float64)
 
 
 def early_ratio(mdm: float, arm: float) -> float:
@@ -105,8 +105,8 @@ def gini(shares: Floats) -> float:
 def ginis(shares: Floats) -> NDArray[np.float64]:
     """`gini` of each of [..., share]."""
     n = shares.shape[-1]
-    found = np.sort(_shares(shares), axis=-1) @ (2 * np.arange(1, n + 1) - n - 1) / n
-    return np.asarray(np.where(shares.any(axis=-1), found, np.nan), dtype=np.float64)
+    coefficients = np.sort(_shares(shares), axis=-1) @ (2 * np.arange(1, n + 1) - n - 1) / n
+    return np.asarray(np.where(shares.any(axis=-1), coefficients, np.nan), dtype=np.float64)
 
 
 def _shares(values: Floats) -> NDArray[np.float64]:

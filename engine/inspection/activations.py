@@ -36,11 +36,11 @@ def bin_numbers(values: Tensor) -> Tensor:
 def regions(batch: Batch) -> dict[str, Tensor]:
     """[batch, pos] by region: which positions belong to it. A readout may lie in the prompt or in the answer."""
     positions = torch.arange(batch.real.shape[1], device=batch.real.device)
-    starts = torch.tensor([one.start for one in batch.inputs], device=batch.real.device)
+    starts = torch.tensor([item.start for item in batch.inputs], device=batch.real.device)
     in_answer = positions >= starts[:, None]
     readout = torch.zeros_like(batch.real)
-    for i, one in enumerate(batch.inputs):
-        readout[i, list(one.reads)] = True
+    for i, item in enumerate(batch.inputs):
+        readout[i, list(item.reads)] = True
     return {"prompt": batch.real & ~in_answer, "answer": batch.real & in_answer, "readout": readout}
 
 
@@ -57,7 +57,7 @@ class Histograms:
         self.powers = torch.zeros(*shape, POWERS, dtype=torch.float64, device=device)  # sums of x, x**2, ...
         self.active = torch.zeros(shape, dtype=torch.int64, device=device)
 
-    def see(self, batch: Batch, cache: ActivationCache) -> None:
+    def observe(self, batch: Batch, cache: ActivationCache) -> None:
         for region, inside in enumerate(regions(batch).values()):
             for layer in range(self.layers):
                 values = cache[f"blocks.{layer}.mlp.hook_post"][inside].double()  # [token, neuron]
@@ -106,13 +106,13 @@ class ResidualNorms:
     def __init__(self, model: Model, inputs: Sequence[Input]) -> None:
         layers = range(model.graph.n_layers)
         self.hooks = [*(f"blocks.{layer}.hook_resid_pre" for layer in layers), "ln_final.hook_in"]
-        self.first = -max(one.start for one in inputs)  # the smallest offset
-        offsets = max(len(one.ids) - one.start for one in inputs) - self.first
+        self.first = -max(item.start for item in inputs)  # the smallest offset
+        offsets = max(len(item.ids) - item.start for item in inputs) - self.first
         self.sums = torch.zeros(len(self.hooks), 3, offsets, dtype=torch.float64, device=model.device)  # n, x, x**2
 
-    def see(self, batch: Batch, cache: ActivationCache) -> None:
+    def observe(self, batch: Batch, cache: ActivationCache) -> None:
         positions = torch.arange(batch.real.shape[1], device=batch.real.device)
-        starts = torch.tensor([one.start for one in batch.inputs], device=batch.real.device)
+        starts = torch.tensor([item.start for item in batch.inputs], device=batch.real.device)
         places = (positions - starts[:, None] - self.first)[batch.real]  # [token]
         for layer, hook in enumerate(self.hooks):
             norms = cache[hook][batch.real].double().norm(dim=-1)  # [token]

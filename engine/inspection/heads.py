@@ -51,26 +51,26 @@ def token_roles(
     answer that is a token of the prompt, that of the prompt's end. The tokenizer's own tokens, such as one that begins
     every prompt, are no part of the task. A masked answer position keeps its piece's role.
     """
-    found = spell(example.prompt, example.answer, example.join, tokenizer)
-    if (len(found.prompt), len(found.answer)) != (len(encoded.prompt), len(encoded.answer)):
+    spelled = spell(example.prompt, example.answer, example.join, tokenizer)
+    if (len(spelled.prompt), len(spelled.answer)) != (len(encoded.prompt), len(encoded.answer)):
         raise ValueError(f"{example.prompt!r} {example.answer!r} was encoded as other tokens")
     prompt, answer = task.roles(example)
     return (
-        _spread(prompt, task.piece, example.prompt, found.prompt_spans),
-        _spread(answer, task.piece, example.answer, found.answer_spans),
+        _spread(prompt, task.piece, example.prompt, spelled.prompt_spans),
+        _spread(answer, task.piece, example.answer, spelled.answer_spans),
     )
 
 
 def _spread(roles: Sequence[str], piece: re.Pattern[str], text: str, spans: Sequence[Span]) -> Roles:
     pieces = [OTHER] * len(text)  # by character
-    for role, one in zip(roles, piece.finditer(text), strict=True):
-        pieces[one.start() : one.end()] = [role] * (one.end() - one.start())
-    found = []
+    for role, match in zip(roles, piece.finditer(text), strict=True):
+        pieces[match.start() : match.end()] = [role] * (match.end() - match.start())
+    by_token = []
     for start, end in spans:
         inside = [i for i in range(start, min(end, len(text))) if not text[i].isspace()]
         behind = roles[-1] if start >= len(text) else OTHER
-        found.append(pieces[inside[0]] if inside else behind)
-    return tuple(found)
+        by_token.append(pieces[inside[0]] if inside else behind)
+    return tuple(by_token)
 
 
 class Heads:
@@ -84,7 +84,7 @@ class Heads:
         layers = range(graph.n_layers)
         self.model, self.roles = model, roles
         self.hooks = [f"blocks.{layer}.attn.{name}" for layer in layers for name in ("hook_pattern", "hook_z")]
-        self.names = list(dict.fromkeys(role for one in roles for role in one))
+        self.names = list(dict.fromkeys(role for of_example in roles for role in of_example))
         kinds, heads, double = len(self.names), (graph.n_layers, graph.n_heads), torch.float64
         self.attention = torch.zeros(*heads, kinds, kinds, dtype=double, device=device)  # sums over query tokens
         self.queries = torch.zeros(kinds, dtype=double, device=device)
@@ -97,7 +97,7 @@ class Heads:
         self.places = {number: place for place, number in enumerate(sorted(kept)[:fitting])}
         self.patterns: dict[tuple[int, int], NDArray[np.uint8]] = {}  # by place and node
 
-    def see(self, batch: Batch, cache: ActivationCache) -> None:
+    def observe(self, batch: Batch, cache: ActivationCache) -> None:
         kinds = self._kinds(batch)
         inside = torch.stack(list(regions(batch).values()), -1).float()  # [batch, pos, region]
         self.queries += kinds.sum((0, 1)).double()
@@ -114,16 +114,16 @@ class Heads:
     def _kinds(self, batch: Batch) -> Tensor:
         """[batch, pos, kind]: 1 for a token's role; nothing for padding."""
         kinds = torch.zeros(*batch.ids.shape, len(self.names))
-        for i, one in enumerate(batch.inputs):
-            at = [self.names.index(role) for role in self.roles[one.example]]
+        for i, item in enumerate(batch.inputs):
+            at = [self.names.index(role) for role in self.roles[item.example]]
             kinds[i, range(len(at)), at] = 1
         return kinds.to(batch.ids.device)
 
     def _keep_patterns(self, batch: Batch, layer: int, pattern: Tensor) -> None:
-        for i, (number, one) in enumerate(zip(batch.numbers, batch.inputs, strict=True)):
+        for i, (number, item) in enumerate(zip(batch.numbers, batch.inputs, strict=True)):
             if number not in self.places:
                 continue
-            size = len(one.ids)
+            size = len(item.ids)
             scaled = (255 * pattern[i, :, :size, :size]).round().to(torch.uint8).cpu().numpy()
             for head, values in enumerate(scaled):
                 self.patterns[self.places[number], self.model.graph.head(layer, head)] = values.ravel()

@@ -46,7 +46,7 @@ def lenses(model: Model, inputs: Sequence[tuple[int, ...]], reads: Sequence[int]
         model.logits(ids, real, at=[0])  # only what is recorded counts
     rows, at = torch.arange(len(inputs)), torch.tensor(list(reads))
     read = {name: value[rows, at].float() for name, value in cache.items()}  # [row, ...]
-    found = []
+    result = []
     for i in range(len(inputs)):
         residuals = [read[f"blocks.{layer}.hook_resid_pre"][i] for layer in layers] + [read["ln_final.hook_in"][i]]
         writes = [read["embed.hook_out"][i][None]]
@@ -54,8 +54,8 @@ def lenses(model: Model, inputs: Sequence[tuple[int, ...]], reads: Sequence[int]
             z = read[f"blocks.{layer}.attn.hook_z"][i]  # [head, d_head]
             writes.append(torch.einsum("he,hed->hd", z, activation_cache.output_weights(model, layer)))
             writes.append(read[f"blocks.{layer}.hook_mlp_out"][i][None])
-        found.append(project(model, torch.stack(residuals), torch.cat(writes)))
-    return found
+        result.append(project(model, torch.stack(residuals), torch.cat(writes)))
+    return result
 
 
 def project(model: Model, residuals: Tensor, writes: Tensor) -> Lens:

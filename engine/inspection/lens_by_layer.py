@@ -42,8 +42,8 @@ class LensLayers:
         self.sums = torch.zeros(examples, self.layers, len(MEASURES), dtype=torch.float64, device=model.device)
         self.sites = torch.zeros(examples, dtype=torch.int64, device=model.device)
 
-    def see(self, batch: Batch, cache: ActivationCache) -> None:
-        reads = [(i, one.example, at) for i, one in enumerate(batch.inputs) for at in one.reads]
+    def observe(self, batch: Batch, cache: ActivationCache) -> None:
+        reads = [(i, item.example, at) for i, item in enumerate(batch.inputs) for at in item.reads]
         size = max(1, LOGITS_BUDGET // (self.model.bridge.W_U.shape[1] * (self.model.graph.n_heads + 1)))
         for start in range(0, len(reads), size):
             rows, examples, positions = torch.tensor(reads[start : start + size]).T.to(self.model.device)
@@ -54,7 +54,7 @@ class LensLayers:
     def _measured(self, read: ActivationCache) -> Tensor:
         """[site, layer, measure] of what was recorded at some sites, in double precision."""
         model, final = self.model, read["ln_final.hook_in"]  # [site, d_model]
-        norm, found = activation_cache.final_norm(model), []
+        norm, by_layer = activation_cache.final_norm(model), []
         for layer in range(self.layers):
             after = read[f"blocks.{layer + 1}.hook_resid_pre"] if layer + 1 < self.layers else final
             z = read[f"blocks.{layer}.attn.hook_z"]  # [site, head, d_head]
@@ -63,8 +63,8 @@ class LensLayers:
             nodes = unembed(model, norm.apply_with_frozen_scale(final[:, None], writes))  # [site, head + 1, vocab]
             residual = residual_logits(model, after)  # [site, vocab]
             measures = [entropy(residual), _top(residual), entropy(nodes).mean(1), _top(nodes).mean(1)]
-            found.append(torch.stack(measures, -1))
-        return torch.stack(found, 1).double()
+            by_layer.append(torch.stack(measures, -1))
+        return torch.stack(by_layer, 1).double()
 
     def table(self) -> pa.Table:
         """`lens_layers` of engine/runs/records.py: a row per example and layer, means over the example's sites."""
@@ -85,7 +85,7 @@ def _top(logits: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _OpenPosition:
     """A place where a token is still to be said: `ids` is what the model sees, `target` the position it is to fill."""
 
     example: int
@@ -95,14 +95,14 @@ class _Look:
     answer: int  # the right token
 
 
-def _looks(model: Model, encoded: Sequence[Encoded], orders: Sequence[Order]) -> Iterator[_Look]:
+def _open_positions(model: Model, encoded: Sequence[Encoded], orders: Sequence[Order]) -> Iterator[_OpenPosition]:
     for i, e in enumerate(encoded):
         visible: set[int] = set()
         for step, revealed in enumerate(((),) if model.causal else orders[i]):
             ids = e.prompt + (e.answer if model.causal else masked_answer(model, e.answer, visible))
             for t, answer in enumerate(e.answer):
                 if t not in visible:
-                    yield _Look(i, step, ids, e.start + t, answer)
+                    yield _OpenPosition(i, step, ids, e.start + t, answer)
             visible |= set(revealed)
 
 
@@ -113,22 +113,22 @@ def position_lens(model: Model, encoded: Sequence[Encoded], orders: Sequence[Ord
     An MDM looks at every masked answer position at every step of the run's own `orders`, in which the right tokens are
     revealed; an ARM, which has no orders, at every answer position of one teacher-forced pass.
     """
-    looks = list(_looks(model, encoded[:POSITION_EXAMPLES], orders))
+    places = list(_open_positions(model, encoded[:POSITION_EXAMPLES], orders))
     layers = model.graph.n_layers + 1
-    inputs = list(dict.fromkeys(look.ids for look in looks))
-    residuals = _residuals(model, inputs, looks)  # [look, layer, d_model]
-    answers = torch.tensor([look.answer for look in looks], device=model.device)
+    inputs = list(dict.fromkeys(place.ids for place in places))
+    residuals = _residuals(model, inputs, places)  # [place, layer, d_model]
+    answers = torch.tensor([place.answer for place in places], device=model.device)
     size = max(1, LOGITS_BUDGET // (model.bridge.W_U.shape[1] * layers))
-    parts = [_said(model, r, a) for r, a in zip(residuals.split(size), answers.split(size), strict=True)]
+    parts = [_token_columns(model, r, a) for r, a in zip(residuals.split(size), answers.split(size), strict=True)]
     best, top, right, rank = (torch.cat(values).flatten().cpu().numpy() for values in zip(*parts, strict=True))
     columns = {
-        name: np.repeat(np.array([getattr(look, name) for look in looks], np.int32), layers)
+        name: np.repeat(np.array([getattr(place, name) for place in places], np.int32), layers)
         for name in ("example", "step", "target")
     }
     return pa.table(
         {
             **columns,
-            "layer": np.tile(np.arange(layers, dtype=np.int32), len(looks)),
+            "layer": np.tile(np.arange(layers, dtype=np.int32), len(places)),
             "token": pa.array(model.words(best.tolist()), pa.string()),
             "probability": top,
             "answer_probability": right,
@@ -137,29 +137,29 @@ def position_lens(model: Model, encoded: Sequence[Encoded], orders: Sequence[Ord
     )
 
 
-def _residuals(model: Model, inputs: Sequence[Ids], looks: Sequence[_Look]) -> Tensor:
-    """[look, layer + 1, d_model]: the residual where the logits for every look stand, embedding first."""
+def _residuals(model: Model, inputs: Sequence[Ids], places: Sequence[_OpenPosition]) -> Tensor:
+    """[place, layer + 1, d_model]: the residual where the logits for every place are, embedding first."""
     names = [*(f"blocks.{layer}.hook_resid_pre" for layer in range(model.graph.n_layers)), "ln_final.hook_in"]
-    found: dict[tuple[Ids, int], Tensor] = {}
+    residuals: dict[tuple[Ids, int], Tensor] = {}
     wanted: dict[Ids, list[int]] = {ids: [] for ids in inputs}
-    for look in looks:
-        wanted[look.ids].append(model.read_position(look.target))
+    for place in places:
+        wanted[place.ids].append(model.read_position(place.target))
     size = max(1, TOKENS // max(map(len, inputs)))
     for start in range(0, len(inputs), size):
         batch = inputs[start : start + size]
         ids, real = padded(model, batch)
         with recording(model, names) as cache:
             model.logits(ids, real, at=[0])  # only what is recorded counts
-        for i, one in enumerate(batch):
-            stacked = torch.stack([cache[name][i, wanted[one]] for name in names], 1).float()  # [read, layer + 1, d]
-            found |= {(one, read): values for read, values in zip(wanted[one], stacked, strict=True)}
-    return torch.stack([found[look.ids, model.read_position(look.target)] for look in looks])
+        for i, tokens in enumerate(batch):
+            stacked = torch.stack([cache[name][i, wanted[tokens]] for name in names], 1).float()  # [read, layer + 1, d]
+            residuals |= {(tokens, read): values for read, values in zip(wanted[tokens], stacked, strict=True)}
+    return torch.stack([residuals[place.ids, model.read_position(place.target)] for place in places])
 
 
-def _said(model: Model, residuals: Tensor, answers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Top token, its probability, the answer's probability and rank: [look, layer] each."""
-    logits = residual_logits(model, residuals)  # [look, layer, vocab]
-    right = logits.gather(-1, answers[:, None, None].expand(-1, logits.shape[1], 1))  # [look, layer, 1]
+def _token_columns(model: Model, residuals: Tensor, answers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top token, its probability, the answer's probability and rank: [place, layer] each."""
+    logits = residual_logits(model, residuals)  # [place, layer, vocab]
+    right = logits.gather(-1, answers[:, None, None].expand(-1, logits.shape[1], 1))  # [place, layer, 1]
     total = logits.logsumexp(-1)
     top, best = logits.max(-1)
     return best, (top - total).exp(), (right[..., 0] - total).exp(), (logits > right).sum(-1)

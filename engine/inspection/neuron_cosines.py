@@ -55,8 +55,8 @@ def neuron_cosines(source: str, other: str, device: torch.device | str = "cpu") 
             )
         roles = sorted({role for _, role in here.keys})
         layers = range(1 + max(layer for layer, _ in here.keys))
-        found = {role: np.stack([_cosine(here, there, layer, role, device) for layer in layers]) for role in roles}
-    return Cosines(found["in"], found.get("gate"), found["out"])
+        cosines = {role: np.stack([_cosine(here, there, layer, role, device) for layer in layers]) for role in roles}
+    return Cosines(cosines["in"], cosines.get("gate"), cosines["out"])
 
 
 def _cosine(here: _Weights, there: _Weights, layer: int, role: str, device: torch.device | str) -> NDArray[np.float32]:
@@ -103,11 +103,11 @@ class _Weights:
 
     def shapes(self) -> dict[tuple[int, str], tuple[int, int]]:
         """[neuron, d_model] by layer and role."""
-        found = {}
+        shapes = {}
         for at, (file, key) in self.keys.items():
             rows, columns = file.get_slice(key).get_shape()
-            found[at] = (rows, columns) if _by_neuron(key) else (columns, rows)
-        return found
+            shapes[at] = (rows, columns) if _by_neuron(key) else (columns, rows)
+        return shapes
 
     def matrix(self, layer: int, role: str) -> Tensor:
         """[neuron, d_model]"""

@@ -22,23 +22,23 @@ VALUES_AT_ONCE = 2**26  # neurons x tokens
 
 
 @torch.no_grad()
-def written(model: Model, layer: int) -> TopTokens:
+def output_tokens(model: Model, layer: int) -> TopTokens:
     """The tokens that every neuron of a layer promotes and suppresses most: [neuron, SHOWN] each."""
     norm, weights = (
         activation_cache.final_norm(model),
         activation_cache.neuron_weights(model, layer, "W_out"),
     )  # [neuron, d_model]
     vocab = model.bridge.W_U.shape[1]
-    found = []
+    chunks = []
     for chunk in weights.split(max(1, VALUES_AT_ONCE // vocab)):
         direction = norm.weight * norm.centre(chunk.float())
-        found.append(top_tokens(unembed(model, direction), min(SHOWN, vocab)))
+        chunks.append(top_tokens(unembed(model, direction), min(SHOWN, vocab)))
     columns = ("promoted", "promoted_logits", "suppressed", "suppressed_logits")
-    return TopTokens(*(torch.cat([getattr(part, column) for part in found]) for column in columns))
+    return TopTokens(*(torch.cat([getattr(part, column) for part in chunks]) for column in columns))
 
 
 @dataclass(frozen=True)
-class Nearest:
+class NearestTokens:
     """The token embeddings nearest to some directions by cosine, the nearest first: [direction, SHOWN] each."""
 
     tokens: Tensor
@@ -46,29 +46,29 @@ class Nearest:
 
 
 @dataclass(frozen=True)
-class Read:
+class InputTokens:
     """What some neurons of a layer listen to: `gate` feeds the non-linearity; `up` is None when nothing is gated."""
 
-    gate: Nearest
-    up: Nearest | None
+    gate: NearestTokens
+    up: NearestTokens | None
 
 
 @torch.no_grad()
-def read(model: Model, layer: int, neurons: Tensor) -> Read:
+def input_tokens(model: Model, layer: int, neurons: Tensor) -> InputTokens:
     """The nearest embeddings to the input directions of `neurons` [k] of a layer."""
     norm, embeddings = activation_cache.ln2(model, layer), activation_cache.embedding_weights(model)
     ins, gates = (activation_cache.neuron_weights(model, layer, name) for name in ("W_in", "W_gate"))
 
-    def found(weights: Tensor) -> Nearest:
+    def nearest(weights: Tensor) -> NearestTokens:
         directions = norm.centre(norm.weight * weights[:, neurons].T.float())  # [k, d_model]
         return _nearest(directions, norm.centre(embeddings.float()))
 
-    return Read(found(ins), None) if gates is None else Read(found(gates), found(ins))
+    return InputTokens(nearest(ins), None) if gates is None else InputTokens(nearest(gates), nearest(ins))
 
 
-def _nearest(directions: Tensor, embeddings: Tensor) -> Nearest:
+def _nearest(directions: Tensor, embeddings: Tensor) -> NearestTokens:
     """By cosine, from [k, d_model] and [vocab, d_model]."""
     directions, embeddings = normalize(directions, dim=-1), normalize(embeddings, dim=-1)
     most = min(SHOWN, len(embeddings))
     tops = [(chunk @ embeddings.T).topk(most) for chunk in directions.split(max(1, VALUES_AT_ONCE // len(embeddings)))]
-    return Nearest(torch.cat([top.indices for top in tops]), torch.cat([top.values for top in tops]))
+    return NearestTokens(torch.cat([top.indices for top in tops]), torch.cat([top.values for top in tops]))

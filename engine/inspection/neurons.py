@@ -27,7 +27,7 @@ from engine.attribution.edge_scores import Attribution
 from engine.inspection.activations import bin_numbers
 from engine.inspection.bins import BINS
 from engine.inspection.neuron_cosines import Cosines
-from engine.inspection.neuron_directions import Nearest, read, written
+from engine.inspection.neuron_directions import NearestTokens, input_tokens, output_tokens
 from engine.inspection.observers import Batch, Input
 from engine.models.activation_cache import ActivationCache, has_hook
 from engine.models.model import Model
@@ -63,7 +63,7 @@ class Activity:
         self.active = torch.zeros(shape, dtype=torch.int64, device=device)
         self.counts = torch.zeros(*shape, BINS, dtype=torch.int32, device=device)
 
-    def see(self, batch: Batch, cache: ActivationCache) -> None:
+    def observe(self, batch: Batch, cache: ActivationCache) -> None:
         self.tokens += int(batch.real.sum())
         cells = torch.arange(self.width, device=self.sum.device) * BINS
         for layer in range(self.layers):
@@ -81,8 +81,8 @@ class Activity:
         mean = self.sum / self.tokens
         std = (self.squares / self.tokens - mean**2).clamp_min(0).sqrt()
         share = self.active.double() / self.tokens
-        found = {"mean": mean, "std": std, "low": self.low, "high": self.high, "active": share}
-        return {name: _flat(values) for name, values in found.items()} | {
+        numbers = {"mean": mean, "std": std, "low": self.low, "high": self.high, "active": share}
+        return {name: _flat(values) for name, values in numbers.items()} | {
             "counts": lists(self.counts.cpu().numpy().reshape(-1, BINS))
         }
 
@@ -96,13 +96,13 @@ class Strongest:
     def __init__(self, model: Model, inputs: Sequence[Input], neurons: Tensor) -> None:
         self.inputs, self.neurons = inputs, neurons
         self.hooks = [f"blocks.{layer}.mlp.hook_post" for layer in range(len(neurons))]
-        self.example_of = torch.tensor([one.example for one in inputs], device=model.device)
+        self.example_of = torch.tensor([item.example for item in inputs], device=model.device)
         shape = (*neurons.shape, EXAMPLES)
         self.values = torch.full(shape, -torch.inf, device=model.device)
         self.numbers = torch.zeros(shape, dtype=torch.int64, device=model.device)  # places in `inputs`
         self.positions = torch.zeros(shape, dtype=torch.int64, device=model.device)
 
-    def see(self, batch: Batch, cache: ActivationCache) -> None:
+    def observe(self, batch: Batch, cache: ActivationCache) -> None:
         numbers = torch.tensor(batch.numbers, device=self.values.device)
         for layer, hook in enumerate(self.hooks):
             picked = cache[hook][..., self.neurons[layer]].float()  # [batch, pos, k]
@@ -125,11 +125,11 @@ class Strongest:
 
     def columns(self) -> dict[str, pa.Array]:
         """List columns, a list a detailed neuron."""
-        there = min(EXAMPLES, len({one.example for one in self.inputs}))
+        there = min(EXAMPLES, len({item.example for item in self.inputs}))
         values, numbers, positions = (
             kept[..., :there].flatten(0, 1).cpu().numpy() for kept in (self.values, self.numbers, self.positions)
         )
-        parts = pa.array([one.part for one in self.inputs], pa.string())
+        parts = pa.array([item.part for item in self.inputs], pa.string())
         return {
             "top_input_example": lists(self.example_of.cpu().numpy()[numbers].astype(np.int32)),
             "top_part": word_lists(numbers, parts),
@@ -149,21 +149,23 @@ class Traces:
         self.gated = has_hook(model, "blocks.0.mlp.hook_pre_linear")
         self.names = self.NAMES if self.gated else self.NAMES[:2]
         self.hooks = [f"blocks.{layer}.mlp.{name}" for layer in range(len(neurons)) for name in self.names]
-        self.found: dict[tuple[int, int], NDArray[np.float32]] = {}  # by input and layer: [name, k, token]
+        self.traces: dict[tuple[int, int], NDArray[np.float32]] = {}  # by input and layer: [name, k, token]
 
-    def see(self, batch: Batch, cache: ActivationCache) -> None:
+    def observe(self, batch: Batch, cache: ActivationCache) -> None:
         for i, number in enumerate(batch.numbers):
             if number not in self.kept:
                 continue
             length = len(batch.inputs[i].ids)
             for layer, chosen in enumerate(self.neurons):
                 values = [cache[f"blocks.{layer}.mlp.{name}"][i, :length, chosen].T for name in self.names]
-                self.found[number, layer] = torch.stack(values).float().cpu().numpy()
+                self.traces[number, layer] = torch.stack(values).float().cpu().numpy()
 
     def table(self) -> pa.Table:
         """A row per kept input (numbered in the order of the inputs), layer and detailed neuron."""
         layers, k = self.neurons.shape
-        blocks = [self.found[number, layer] for number in self.kept for layer in range(layers)]  # [name, k, token] each
+        blocks = [
+            self.traces[number, layer] for number in self.kept for layer in range(layers)
+        ]  # [name, k, token] each
         flat = [np.concatenate([block[name].ravel() for block in blocks]) for name in range(len(self.names))]
         lengths = np.repeat([block.shape[2] for block in blocks], k)
         columns = {name: ragged(values, lengths) for name, values in zip(self.COLUMNS, flat, strict=False)}
@@ -186,7 +188,7 @@ def neuron_table(
     even, odd = attribution.neurons  # [layer, neuron] each
     layers, width = even.shape
     words = _vocabulary(model)
-    sides = [written(model, layer) for layer in range(layers)]
+    sides = [output_tokens(model, layer) for layer in range(layers)]
     return pa.table(
         {
             "layer": _layers(layers, width),
@@ -210,23 +212,23 @@ def detail_table(model: Model, neurons: Tensor, strongest: Strongest) -> pa.Tabl
     """The detailed `neurons` [layer, k]: where they are most active and what they listen to."""
     layers, k = neurons.shape
     words = _vocabulary(model)
-    reads = [read(model, layer, chosen) for layer, chosen in enumerate(neurons)]
-    ups = [one.up for one in reads if one.up is not None]
+    reads = [input_tokens(model, layer, chosen) for layer, chosen in enumerate(neurons)]
+    ups = [of_layer.up for of_layer in reads if of_layer.up is not None]
     return pa.table(
         {
             "layer": _layers(layers, k),
             "neuron": neurons.cpu().numpy().astype(np.int32).ravel(),
             **strongest.columns(),
-            **_nearest_columns("gate", [one.gate for one in reads], words, layers * k),
+            **_nearest_columns("gate", [of_layer.gate for of_layer in reads], words, layers * k),
             **_nearest_columns("up", ups, words, layers * k),
         }
     )
 
 
-def _nearest_columns(name: str, found: Sequence[Nearest], words: pa.Array, rows: int) -> dict[str, pa.Array]:
+def _nearest_columns(name: str, nearest: Sequence[NearestTokens], words: pa.Array, rows: int) -> dict[str, pa.Array]:
     """Empty lists where there is nothing to read with."""
-    tokens = _rows([one.tokens for one in found]) if found else np.empty((rows, 0), np.int64)
-    cosines = _rows([one.cosines for one in found]) if found else np.empty((rows, 0), np.float32)
+    tokens = _rows([of_layer.tokens for of_layer in nearest]) if nearest else np.empty((rows, 0), np.int64)
+    cosines = _rows([of_layer.cosines for of_layer in nearest]) if nearest else np.empty((rows, 0), np.float32)
     return {f"{name}_tokens": word_lists(tokens, words), f"{name}_cosine": lists(cosines)}
 
 

@@ -52,25 +52,25 @@ class Observer(Protocol):
     @property
     def hooks(self) -> Sequence[str]: ...
 
-    def see(self, batch: Batch, cache: ActivationCache) -> None: ...
+    def observe(self, batch: Batch, cache: ActivationCache) -> None: ...
 
 
 def inputs_of(rows: Sequence[AttributionInput], encoded: Sequence[Encoded]) -> list[Input]:
     """Every distinct clean input of `rows` once, ordered by example and part."""
-    found: dict[tuple[int, Ids], Input] = {}
+    inputs: dict[tuple[int, Ids], Input] = {}
     for row in sorted(rows, key=lambda row: (row.example, row.part)):
-        known = found.get((row.example, row.clean))
+        known = inputs.get((row.example, row.clean))
         reads = {*(known.reads if known else ()), *(site.read for site in row.sites)}
         part, start = known.part if known else row.part, encoded[row.example].start
-        found[row.example, row.clean] = Input(row.example, part, row.clean, start, tuple(sorted(reads)))
-    return list(found.values())
+        inputs[row.example, row.clean] = Input(row.example, part, row.clean, start, tuple(sorted(reads)))
+    return list(inputs.values())
 
 
-def kept(inputs: Sequence[Input]) -> list[int]:
+def detailed_inputs(inputs: Sequence[Input]) -> list[int]:
     """Places in `inputs` of those whose detail is stored."""
     by_example: dict[int, list[int]] = {}
-    for number, one in enumerate(inputs):
-        by_example.setdefault(one.example, []).append(number)
+    for number, item in enumerate(inputs):
+        by_example.setdefault(item.example, []).append(number)
     chosen: list[int] = []
     stepped = any(len(numbers) > 1 for numbers in by_example.values())
     for numbers in list(by_example.values())[: KEPT_OF_STEPS if stepped else KEPT_EXAMPLES]:
@@ -92,14 +92,14 @@ def survey(
 
     def run(numbers: Sequence[int]) -> tuple[Batch, ActivationCache]:
         chosen = tuple(inputs[number] for number in numbers)
-        ids, real = padded(model, [one.ids for one in chosen])
+        ids, real = padded(model, [item.ids for item in chosen])
         with recording(model, names) as cache:
             model.logits(ids, real, at=[0])  # only what is recorded counts
         return Batch(tuple(numbers), chosen, ids, real), cache
 
     for numbers, (batch, cache) in in_batches(order, lambda number: len(inputs[number].ids), Capacity(TOKENS), run):
         for observer in observers:
-            observer.see(batch, cache)
+            observer.observe(batch, cache)
         cache.clear()  # before the next batch runs
         done += len(numbers)
         on_inputs(done)
@@ -110,10 +110,10 @@ def input_table(model: Model, inputs: Sequence[Input], roles: Sequence[Sequence[
     return pa.table(
         {
             "input": pa.array(range(len(inputs)), pa.int32()),
-            "example": pa.array([one.example for one in inputs], pa.int32()),
-            "part": pa.array([one.part for one in inputs], pa.string()),
-            "tokens": pa.array([model.words(one.ids) for one in inputs], pa.list_(pa.string())),
-            "roles": pa.array([list(one) for one in roles], pa.list_(pa.string())),
-            "start": pa.array([one.start for one in inputs], pa.int32()),
+            "example": pa.array([item.example for item in inputs], pa.int32()),
+            "part": pa.array([item.part for item in inputs], pa.string()),
+            "tokens": pa.array([model.words(item.ids) for item in inputs], pa.list_(pa.string())),
+            "roles": pa.array([list(of_input) for of_input in roles], pa.list_(pa.string())),
+            "start": pa.array([item.start for item in inputs], pa.int32()),
         }
     )

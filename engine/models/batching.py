@@ -43,21 +43,21 @@ class Capacity:
         for device in self._devices:
             torch.cuda.reset_peak_memory_stats(device)
         before = {device: torch.cuda.memory_allocated(device) for device in self._devices}
-        found: list[R] = []
+        results: list[R] = []
         try:
-            found.append(work())
+            results.append(work())
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        if not found:  # only after the block above is let go what the failed batch held
+        if not results:  # only after the block above is let go what the failed batch held
             self._most = self.size = max(1, cost // 2)
             release()
-            return found
+            return results
         taken = {device: torch.cuda.max_memory_allocated(device) - before[device] for device in self._devices}
         if taken:
             room = min(free[device] * cost / max(1, taken[device]) for device in taken)
             self.size = max(1, min(self._most, int(USED * room)))
-        return found
+        return results
 
 
 def token_capacity(model: nn.Module) -> Capacity:
@@ -77,10 +77,10 @@ def in_batches(
     done = 0
     while done < len(items):
         batch, total = _first(items[done:], cost, capacity.size)
-        found = capacity.run(partial(work, batch), total)
-        if found:
+        results = capacity.run(partial(work, batch), total)
+        if results:
             done += len(batch)
-            yield batch, found.pop()
+            yield batch, results.pop()
         elif len(batch) == 1:
             raise UserError("Memory ran out on a single prompt. Use shorter prompts, bfloat16, or a larger device.")
 

@@ -50,8 +50,8 @@ def decode(model: Model, prompts: Sequence[Ids], length: int, steps: int) -> lis
         ids = _decode_causal(model, batch, length) if model.causal else _decode_masked(model, batch, length, steps)
         return [tuple(answer) for answer in ids[:, batch.shape[1] :].tolist()]
 
-    for rows, found in run_in_batches(batches(model, [(len(prompt), length) for prompt in prompts]), work):
-        answers |= zip(rows, found, strict=True)
+    for rows, decoded in run_in_batches(batches(model, [(len(prompt), length) for prompt in prompts]), work):
+        answers |= zip(rows, decoded, strict=True)
     return [answers[i] for i in range(len(prompts))]
 
 
@@ -103,17 +103,17 @@ def log_odds(logits: Tensor, tokens: Tensor) -> Tensor:
 
     In double precision, from the sum of all other tokens, so that nothing is lost where p is near 1.
     """
-    size, found = max(1, DOUBLES // logits.shape[-1]), []
+    size, parts = max(1, DOUBLES // logits.shape[-1]), []
     for part, own in zip(logits.flatten(0, -2).split(size), tokens.reshape(-1, 1).split(size), strict=True):
         doubles = part.to(torch.float64, copy=True)
-        said = doubles.gather(-1, own)[:, 0]
-        found.append(said - doubles.scatter_(-1, own, -torch.inf).logsumexp(-1))
-    return torch.cat(found).view(tokens.shape)
+        own_logits = doubles.gather(-1, own)[:, 0]
+        parts.append(own_logits - doubles.scatter_(-1, own, -torch.inf).logsumexp(-1))
+    return torch.cat(parts).view(tokens.shape)
 
 
-def most_confident(seen: Prediction, size: int) -> Tensor:
+def most_confident(prediction: Prediction, size: int) -> Tensor:
     """[batch, answer]: the `size` hidden positions of every row whose top token has the highest probability."""
-    return highest_scoring(seen.log_odds, seen.hidden, size)
+    return highest_scoring(prediction.log_odds, prediction.hidden, size)
 
 
 def highest_scoring(scores: Tensor, hidden: Tensor, count: int) -> Tensor:
@@ -133,12 +133,12 @@ def batches(model: Model, lengths: Sequence[tuple[int, int]]) -> list[list[int]]
 
     Long inputs and answers in a large vocabulary go a few at a time.
     """
-    found = []
+    together = []
     for rows in grouped(lengths):
         prompt, answer = lengths[rows[0]]
         most = _inputs_together(prompt + answer, answer * model.bridge.W_U.shape[-1])
-        found += [rows[i : i + most] for i in range(0, len(rows), most)]
-    return found
+        together += [rows[i : i + most] for i in range(0, len(rows), most)]
+    return together
 
 
 def run_in_batches(
@@ -175,10 +175,10 @@ def _confidence_order(model: Model, examples: Sequence[Encoded], sizes: Sequence
             ids = reveal(ids, picked, clean)
             steps.append(picked.tolist())
         chosen = [[step[i] for step in steps] for i in range(len(rows))]  # [batch][step][answer]
-        return [tuple(tuple(t for t, picked in enumerate(step) if picked) for step in one) for one in chosen]
+        return [tuple(tuple(t for t, picked in enumerate(step) if picked) for step in by_step) for by_step in chosen]
 
-    for rows, found in run_in_batches(batches(model, [(len(e.prompt), len(e.answer)) for e in examples]), work):
-        orders |= zip(rows, found, strict=True)
+    for rows, batch_orders in run_in_batches(batches(model, [(len(e.prompt), len(e.answer)) for e in examples]), work):
+        orders |= zip(rows, batch_orders, strict=True)
     return [orders[i] for i in range(len(examples))]
 
 
@@ -193,8 +193,8 @@ def _decode_causal(model: Model, ids: Tensor, length: int) -> Tensor:
 def _decode_masked(model: Model, prompts: Tensor, length: int, steps: int) -> Tensor:
     ids = masked(model, prompts, length)
     for size in step_sizes(length, steps):
-        seen = predict(model, ids, prompts.shape[1])
-        ids = reveal(ids, most_confident(seen, size), seen.best)
+        prediction = predict(model, ids, prompts.shape[1])
+        ids = reveal(ids, most_confident(prediction, size), prediction.best)
     return ids
 
 

@@ -1,12 +1,12 @@
-"""An example in a model's tokens, aligned with its corrupted twin.
+"""An example in a model's tokens, aligned with its corrupted prompt and answer.
 
 Where a task says that prompt and answer are one text (`Example.join`), they are tokenised together, because BPE and
 SentencePiece cut a word differently after a space. The answer then begins with the first token that holds one of its
 characters; a space that is a token of its own belongs to the prompt.
 
 Where it does not, as in own prompts, each is tokenised by itself and the two follow each other as a text would:
-nothing that a tokenizer puts behind a text stands between them, a sign that it puts before one (BOS) and that was
-written by hand as well stands there once, and where it puts a space before every text, that is the space with which
+nothing that a tokenizer puts behind a text is between them, a token that it puts before one (BOS) and that was
+written by hand as well is there once, and where it puts a space before every text, that is the space with which
 an answer begins.
 """
 
@@ -48,7 +48,8 @@ class Encoded:
     @property
     def contrasts(self) -> list[int]:
         """Answer indices t with y_t != y'_t: the only ones with a contrast to explain."""
-        return [t for t, (y, twin) in enumerate(zip(self.answer, self.corrupt_answer, strict=True)) if y != twin]
+        pairs = zip(self.answer, self.corrupt_answer, strict=True)
+        return [t for t, (clean, corrupted) in enumerate(pairs) if clean != corrupted]
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,20 @@ def encode(example: Example, tokenizer: PreTrainedTokenizerBase) -> Encoded:
     """Token ids of an example.
 
     Raises:
-        UserError: a word is unknown, the twin does not align, or the answer cannot be told from the prompt in this
-            tokenizer; the text says which.
+        UserError: a word is unknown, the corrupted example does not align, or the answer cannot be told from the prompt
+            in this tokenizer; the text says which.
     """
     clean = spell(example.prompt, example.answer, example.join, tokenizer)
-    twin = spell(example.corrupt_prompt, example.corrupt_answer, example.join, tokenizer)
-    _refuse_unknown(example, clean, twin, tokenizer.unk_token_id)
-    _refuse_misaligned("prompt", example.prompt, clean.prompt, example.corrupt_prompt, twin.prompt)
-    _refuse_misaligned("answer", example.answer, clean.answer, example.corrupt_answer, twin.answer)
+    corrupted = spell(example.corrupt_prompt, example.corrupt_answer, example.join, tokenizer)
+    _refuse_unknown(example, clean, corrupted, tokenizer.unk_token_id)
+    _refuse_misaligned("prompt", example.prompt, clean.prompt, example.corrupt_prompt, corrupted.prompt)
+    _refuse_misaligned("answer", example.answer, clean.answer, example.corrupt_answer, corrupted.answer)
     right, wrong = _candidates(example, tokenizer, clean)
-    encoded = Encoded(clean.prompt, clean.answer, twin.prompt, twin.answer, right, wrong)
+    encoded = Encoded(clean.prompt, clean.answer, corrupted.prompt, corrupted.answer, right, wrong)
     if not encoded.contrasts:
         raise UserError(
-            f"The twin of {_shown(example.prompt)} has the same answer {example.answer!r}: nothing to compare."
+            f"The corrupted prompt of {_shown(example.prompt)} has the same answer {example.answer!r}: nothing to "
+            "compare."
         )
     if example.join is not None and right and encoded.contrasts != [0]:
         raise UserError(
@@ -109,13 +111,14 @@ def spell(prompt: str, answer: str, join: str | None, tokenizer: PreTrainedToken
     return Spelled(ids[:first], spans[:first], ids[first:], answer_spans)
 
 
-def kept(ids: Sequence[int], added: Sequence[int]) -> list[int]:
-    """The places of a prompt's tokens that a model is given; `added`: 1 for what the tokenizer put around the text.
+def prompt_places(ids: Sequence[int], added: Sequence[int]) -> list[int]:
+    """The places in `ids` [pos] of a prompt's tokens that a model is given.
 
-    Nothing that was put behind the text, and what was put before it not a second time where the text has it as well.
+    `added` [pos] is 1 for what the tokenizer put around the text. Nothing that was put behind the text
+    is given, and what was put before it not a second time where the text has it as well.
     """
-    end = max((place for place, one in enumerate(added, 1) if not one), default=0)
-    before = next((place for place, one in enumerate(added) if not one), 0)
+    end = max((place for place, is_added in enumerate(added, 1) if not is_added), default=0)
+    before = next((place for place, is_added in enumerate(added) if not is_added), 0)
     twice = before > 0 and list(ids[before : 2 * before]) == list(ids[:before])
     return [place for place in range(end) if not (twice and before <= place < 2 * before)]
 
@@ -126,24 +129,24 @@ def puts_space(first_token: str | None) -> bool:
 
 
 def _prompt(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[Ids, tuple[Span, ...]]:
-    found = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
-    places = kept(found.input_ids, found.special_tokens_mask)
-    return tuple(found.input_ids[i] for i in places), tuple(tuple(found.offset_mapping[i]) for i in places)
+    encoding = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+    places = prompt_places(encoding.input_ids, encoding.special_tokens_mask)
+    return tuple(encoding.input_ids[i] for i in places), tuple(tuple(encoding.offset_mapping[i]) for i in places)
 
 
 def _answer(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[Ids, tuple[Span, ...]]:
     space = 0
     if text[:1] == " ":
         space = int(puts_space(next(iter(tokenizer.tokenize("a")), None)))
-    found = tokenizer(text[space:], add_special_tokens=False, return_offsets_mapping=True)
-    return tuple(found.input_ids), tuple((begin + space, end + space) for begin, end in found.offset_mapping)
+    encoding = tokenizer(text[space:], add_special_tokens=False, return_offsets_mapping=True)
+    return tuple(encoding.input_ids), tuple((begin + space, end + space) for begin, end in encoding.offset_mapping)
 
 
 def _candidates(example: Example, tokenizer: PreTrainedTokenizerBase, clean: Spelled) -> tuple[Ids, Ids]:
     """Right and wrong candidate tokens.
 
-    Of a text that is one with its prompt a candidate stands for its first token; a token that begins right and wrong
-    candidates says nothing and is left out.
+    Where prompt and answer are one text, a candidate is represented by its first token; a token that begins right and
+    wrong candidates tells neither and is left out.
     """
     if example.join is None:
         return _singles(example.right, tokenizer), _singles(example.wrong, tokenizer)
@@ -178,16 +181,16 @@ def _single(word: str, ids: Ids) -> int:
     return ids[0]
 
 
-def _refuse_unknown(example: Example, clean: Spelled, twin: Spelled, unknown: int | None) -> None:
-    """Told before lengths are compared: words that a tokenizer doesn't know are all the same token to it."""
+def _refuse_unknown(example: Example, clean: Spelled, corrupted: Spelled, unknown: int | None) -> None:
+    """Checked before lengths are compared: words that a tokenizer doesn't know are all the same token to it."""
     parts = (
         (example.prompt, clean.prompt, clean.prompt_spans),
         (example.answer, clean.answer, clean.answer_spans),
-        (example.corrupt_prompt, twin.prompt, twin.prompt_spans),
-        (example.corrupt_answer, twin.answer, twin.answer_spans),
+        (example.corrupt_prompt, corrupted.prompt, corrupted.prompt_spans),
+        (example.corrupt_answer, corrupted.answer, corrupted.answer_spans),
     )
     for text, ids, spans in parts:
-        unread = (text[slice(*span)] for one, span in zip(ids, spans, strict=True) if one == unknown)
+        unread = (text[slice(*span)] for token, span in zip(ids, spans, strict=True) if token == unknown)
         words = dict.fromkeys(word for word in unread if word)  # none: a BOS that is the same token
         if words:
             listed = ", ".join(repr(word) for word in list(words)[:LISTED])
@@ -195,14 +198,14 @@ def _refuse_unknown(example: Example, clean: Spelled, twin: Spelled, unknown: in
             raise UserError(f"The tokenizer does not know {listed}{more} in {_shown(text)}.")
 
 
-def _refuse_misaligned(what: str, text: str, ids: Ids, twin_text: str, twin_ids: Ids) -> None:
-    if len(ids) != len(twin_ids):
+def _refuse_misaligned(what: str, text: str, ids: Ids, corrupted_text: str, corrupted_ids: Ids) -> None:
+    if len(ids) != len(corrupted_ids):
         raise UserError(
-            f"The {what} {_shown(text)} is {len(ids)} tokens but its twin {_shown(twin_text)} is {len(twin_ids)}; "
-            "they must align token by token."
+            f"The {what} {_shown(text)} is {len(ids)} tokens but the corrupted {what} {_shown(corrupted_text)} is "
+            f"{len(corrupted_ids)}; they must align token by token."
         )
 
 
 def _shown(text: str) -> str:
-    """A text as errors quote it: of a long one the end, where the problem stands."""
+    """A text as errors quote it: of a long one the end, where the problem is."""
     return repr(text) if len(text) <= LONGEST_QUOTE else f"...{text[-LONGEST_QUOTE:]!r}"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Example:
-    """One problem and its corrupted twin, token-aligned: |x| = |x'| and |y| = |y'|.
+    """One problem and its corrupted example, token-aligned: |x| = |x'| and |y| = |y'|.
 
     `right` and `wrong` are candidate answer words where several answers are right (greater-than);
-    empty where the answer word alone is right. `join`: what stands between prompt and answer where they are one
+    empty where the answer word alone is right. `join`: the text between prompt and answer where they are one
     text; None where each is tokenised by itself.
     """
 

@@ -70,18 +70,18 @@ class Block:
 
     def constants(self, norm: Norm) -> list[Tensor]:
         """Of q, k and v: [head, d_head] in fp32, whatever does not depend on the residual's direction."""
-        found = []
+        constants = []
         for weight, bias in zip(self.weights(), self._biases(), strict=True):
             constant = torch.zeros(weight.shape[:2], device=weight.device) if bias is None else bias.float()
-            found.append(constant if norm.bias is None else constant + weight.float() @ norm.bias)
-        return found
+            constants.append(constant if norm.bias is None else constant + weight.float() @ norm.bias)
+        return constants
 
     def _biases(self) -> list[Tensor | None]:
         """Of q, k and v: [head, d_head], one head per key for k and v."""
         if self.joint is not None:
             return list(_tensor(self.joint, "bias").unflatten(0, (3, -1, self.d_head)))
-        found = [getattr(module, "bias", None) for module in self.qkv]
-        return [None if bias is None else bias.unflatten(0, (-1, self.d_head)) for bias in found]
+        biases = [getattr(module, "bias", None) for module in self.qkv]
+        return [None if bias is None else bias.unflatten(0, (-1, self.d_head)) for bias in biases]
 
     def output_weights(self) -> Tensor:
         """[head, d_head, d_model], a view of the model's own."""
@@ -100,10 +100,10 @@ def copy_sharing_weights(model: PreTrainedModel) -> PreTrainedModel:
     from transformers import AttentionInterface
 
     AttentionInterface.register(ATTENTION, _attend)
-    twin = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
-    twin.set_attn_implementation(ATTENTION)
-    save_memory(twin)
-    return twin
+    copied = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
+    copied.set_attn_implementation(ATTENTION)
+    save_memory(copied)
+    return copied
 
 
 def blocks_of(model: PreTrainedModel) -> list[Block]:
@@ -244,5 +244,5 @@ def _gpt2_block(layer: Any) -> Block:
 
 
 def _tensor(module: nn.Module, name: str) -> Tensor:
-    found: Tensor = getattr(module, name)
-    return found
+    tensor: Tensor = getattr(module, name)
+    return tensor

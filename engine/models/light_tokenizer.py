@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
-from engine.models.encoding import kept, puts_space
+from engine.models.encoding import prompt_places, puts_space
 from engine.models.hub import snapshot
 from engine.models.model_files import CONFIG, cut, read_table
 
@@ -89,7 +89,7 @@ class Words:
         """A prompt's tokens, and whether one was left out that stood at its beginning twice."""
         found = self._core.encode(text)
         ids, added, spans = found.ids, found.special_tokens_mask, found.offsets
-        places = kept(ids, added)
+        places = prompt_places(ids, added)
         tokens = (
             Token(ids[i], self.shown(ids[i]), added=True) if added[i] else self._token(ids[i], text[slice(*spans[i])])
             for i in places

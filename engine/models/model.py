@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A model under study. `shifted`: the logits that predict a masked position stand one to its left."""
+    """A model under study. `shifted`: the logits that predict a masked position are one to its left."""
 
     bridge: TransformerBridge
     plain: PreTrainedModel  # the same weights in transformers' own modules (engine/models/fast_model.py)
@@ -46,7 +46,7 @@ class Model:
     mask_id: int | None
     graph: Graph
     architecture: str
-    windows: tuple[int | None, ...] = ()  # of attention, by layer; None: a layer sees everything
+    windows: tuple[int | None, ...] = ()  # of attention, by layer; None: a layer attends to everything
 
     @property
     def device(self) -> torch.device:
@@ -55,8 +55,8 @@ class Model:
     @property
     def pad_id(self) -> int:
         """Any token with an embedding will do for padding: it is hidden from attention and never read."""
-        found = self.tokenizer.pad_token_id
-        return found if isinstance(found, int) and 0 <= found < len(self.bridge.W_E) else 0
+        pad = self.tokenizer.pad_token_id
+        return pad if isinstance(pad, int) and 0 <= pad < len(self.bridge.W_E) else 0
 
     def attention_bias(self, real: Tensor) -> Tensor:
         """The additive 4D mask [batch, 1, pos, pos] for `real` [batch, pos] (False: padding).
@@ -84,24 +84,24 @@ class Model:
         return self.bridge(ids, attention_mask=self.attention_bias(real), return_type="logits", **kept)
 
     def words(self, ids: Sequence[int]) -> list[str]:
-        """Tokens as the tokenizer spells them, one for every id.
+        """Tokens as the tokenizer writes them, one for every id of `ids` [pos].
 
         The mask is shown as such where it is an ordinary token or none at all; rows without a token as "<id 7>".
         """
-        found = self.tokenizer.convert_ids_to_tokens(list(ids))
+        words = self.tokenizer.convert_ids_to_tokens(list(ids))
         own = self.mask_id in self.tokenizer.all_special_ids
         return [
             MASK if token == self.mask_id and not own else f"<id {token}>" if word is None else word
-            for token, word in zip(ids, found, strict=True)
+            for token, word in zip(ids, words, strict=True)
         ]
 
     def read_position(self, target: int) -> int:
-        """Where the logits that predict the token at `target` stand."""
+        """The position of the logits that predict the token at `target`."""
         return target - 1 if self.causal or self.shifted else target
 
 
 def load(pair: Pair, model: str, dtype: str = "float32", device: str | None = None) -> Model:
-    """Load "arm", "mdm", "control" or "step:N" of a pair, after models that nobody holds any more have gone.
+    """Load "arm", "mdm", "control" or "step:N" of a pair, after freeing models that are no longer referenced.
 
     `device`: "cuda", "cpu", or "auto" for as many GPUs as it takes.
 
@@ -190,17 +190,18 @@ def _tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
     import transformers
 
     refuse_irregular_in(folder)
-    told, config = read_table(folder / "tokenizer_config.json"), read_table(folder / "config.json")
-    named: Any = getattr(transformers, str(told.get("tokenizer_class")), None)
+    tokenizer_config, config = read_table(folder / "tokenizer_config.json"), read_table(folder / "config.json")
+    named: Any = getattr(transformers, str(tokenizer_config.get("tokenizer_class")), None)
     if not (isinstance(named, type) and issubclass(named, transformers.PreTrainedTokenizerBase)):
         # AutoTokenizer goes by the model's type, and would ask on the terminal whether code of a folder may be run.
-        named = transformers.PreTrainedTokenizerFast if "auto_map" in told | config else transformers.AutoTokenizer
+        own_code = "auto_map" in tokenizer_config | config
+        named = transformers.PreTrainedTokenizerFast if own_code else transformers.AutoTokenizer
     try:
-        found = named.from_pretrained(str(folder), local_files_only=True)
-        found("")  # odd values of its config come out only when it is used
+        tokenizer = named.from_pretrained(str(folder), local_files_only=True)
+        tokenizer("")  # odd values of its config come out only when it is used
     except Exception as error:  # whatever the library raises on files that it can't read
         raise UserError(f"The tokenizer in {folder} could not be loaded: {cut(error)}") from error
-    return found
+    return tokenizer
 
 
 def _refuse_unembedded(tokenizer: PreTrainedTokenizerBase, rows: int, folder: Path) -> None:

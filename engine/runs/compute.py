@@ -29,7 +29,7 @@ from engine.inspection.lens import Lens, LensSite, lenses, readouts_of
 from engine.inspection.lens_by_layer import LensLayers, position_lens
 from engine.inspection.neuron_cosines import Cosines, neuron_cosines
 from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, neuron_table, strongest_neurons
-from engine.inspection.observers import input_table, inputs_of, kept, survey
+from engine.inspection.observers import detailed_inputs, input_table, inputs_of, survey
 from engine.inspection.trajectories import reveal_table, trajectory_table
 from engine.models.batching import release
 from engine.models.decoding import Order, reveal_order
@@ -210,7 +210,7 @@ def _edge_blocks(study: _Study, attribution: Attribution) -> pa.Table:
 def _survey_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Table]:
     """What components do on the clean inputs: every observer of the survey is listed here, with its tables."""
     model, inputs, neurons = study.model, inputs_of(study.rows, study.encoded), strongest_neurons(attribution)
-    stored = kept(inputs)
+    stored = detailed_inputs(inputs)
     activity, strongest, traces = Activity(model), Strongest(model, inputs, neurons), Traces(model, stored, neurons)
     histograms, norms = Histograms(model), ResidualNorms(model, inputs)
     roles = [_roles(study, example) for example in range(study.n)]

@@ -87,7 +87,7 @@ def test_kurtosis_of_known_distributions_and_of_none() -> None:
     cache = {f"blocks.0.mlp.{name}": coin for name in ("hook_post", "hook_pre")}
     cache |= {f"blocks.1.mlp.{name}": torch.full((1, 20, 48), 2.5) for name in ("hook_post", "hook_pre")}
     batch = observers.Batch((0,), (one,), torch.tensor([one.ids]), torch.ones(1, 20, dtype=torch.bool))
-    observer.see(batch, cache)
+    observer.observe(batch, cache)
     rows = observer.table().to_pylist()
     for row in rows:
         fair = row["layer"] == 0

@@ -14,7 +14,7 @@ from engine.attribution.edge_scores import Attribution, attribute
 from engine.inspection import bins, neuron_directions, neurons, observers
 from engine.inspection.neuron_cosines import Cosines
 from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, neuron_table, strongest_neurons
-from engine.inspection.observers import Input, inputs_of, kept, survey
+from engine.inspection.observers import Input, detailed_inputs, inputs_of, survey
 from engine.models.activation_cache import recording
 from engine.models.model import Model
 from tests import tiny
@@ -54,7 +54,7 @@ def study(architecture: str, causal: bool) -> Study:
     model, examples = tiny.model(architecture, causal), tiny.random_examples(EXAMPLES, lengths=LENGTHS)
     rows = tiny.rows_of(model, examples)
     inputs = inputs_of(rows, examples)
-    stored = kept(inputs)
+    stored = detailed_inputs(inputs)
     attribution = attribute(model, rows, EXAMPLES, points=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(observers, "TOKENS", 40)

@@ -9,7 +9,7 @@ import torch
 
 from engine.attribution.sites import arm_inputs, mdm_inputs
 from engine.inspection import observers
-from engine.inspection.observers import Batch, Input, input_table, inputs_of, kept, survey
+from engine.inspection.observers import Batch, Input, detailed_inputs, input_table, inputs_of, survey
 from engine.models.activation_cache import ActivationCache, recording
 from tests import tiny
 
@@ -27,7 +27,7 @@ class Keeper:
         self.values: dict[int, dict[str, torch.Tensor]] = {}
         self.batches = 0
 
-    def see(self, batch: Batch, cache: ActivationCache) -> None:
+    def observe(self, batch: Batch, cache: ActivationCache) -> None:
         self.batches += 1
         for i, number in enumerate(batch.numbers):
             self.seen[number] += 1
@@ -63,10 +63,10 @@ def test_kept_are_six_examples_or_three_steps_of_three() -> None:
     def one(example: int, step: int) -> Input:
         return Input(example, f"step-{step:02d}", (step,), 0, (0,))
 
-    assert kept([one(example, 0) for example in range(9)]) == [0, 1, 2, 3, 4, 5]
+    assert detailed_inputs([one(example, 0) for example in range(9)]) == [0, 1, 2, 3, 4, 5]
     steps = [one(example, step) for example in range(5) for step in range(4)]
-    assert kept(steps) == [0, 2, 3, 4, 6, 7, 8, 10, 11]
-    assert kept([one(0, 0)]) == [0]
+    assert detailed_inputs(steps) == [0, 2, 3, 4, 6, 7, 8, 10, 11]
+    assert detailed_inputs([one(0, 0)]) == [0]
 
 
 @pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
