@@ -57,8 +57,8 @@ def qwen2(vocabulary: int, tied: bool, **settings: Any) -> Callable[[], PreTrain
 
 
 def qwen2_config(vocabulary: int, tied: bool) -> Json:
-    told = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "num_key_value_heads": 2}
-    return {**told, **NARROW, **QWEN, "vocab_size": vocabulary, "tie_word_embeddings": tied}
+    settings = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "num_key_value_heads": 2}
+    return {**settings, **NARROW, **QWEN, "vocab_size": vocabulary, "tie_word_embeddings": tied}
 
 
 def dream_config() -> Json:
@@ -81,8 +81,8 @@ def llama() -> PreTrainedModel:
 
 
 def llama_config(architecture: str) -> Json:
-    told = {"architectures": [architecture], "model_type": "llama", "num_key_value_heads": 4, "rms_norm_eps": 1e-5}
-    return {**told, **NARROW, "vocab_size": 32000, "rope_scaling": None, "pretraining_tp": 1}
+    settings = {"architectures": [architecture], "model_type": "llama", "num_key_value_heads": 4, "rms_norm_eps": 1e-5}
+    return {**settings, **NARROW, "vocab_size": 32000, "rope_scaling": None, "pretraining_tp": 1}
 
 
 def inverse_frequencies() -> dict[str, Tensor]:
@@ -95,8 +95,8 @@ def gpt2(vocabulary: int) -> Callable[[], PreTrainedModel]:
 
 
 def gpt2_config(**theirs: Any) -> Json:
-    told = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": 50257, "n_ctx": 1024}
-    return {**told, "n_positions": 1024, "n_embd": 16, "n_layer": LAYERS, "n_head": 4, **theirs}
+    settings = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": 50257, "n_ctx": 1024}
+    return {**settings, "n_positions": 1024, "n_embd": 16, "n_layer": LAYERS, "n_head": 4, **theirs}
 
 
 def triangles(prefix: str) -> Callable[[], dict[str, Tensor]]:
@@ -114,10 +114,10 @@ def as_diffugpt(name: str) -> str:
 
 
 def diffugpt(vocabulary: int) -> Format:
-    told = gpt2_config(architectures=["DiscreteDiffusionModel"], tie_word_embeddings=True)
+    settings = gpt2_config(architectures=["DiscreteDiffusionModel"], tie_word_embeddings=True)
     left_out = ("lm_head.weight",)
     extra = triangles("denoise_model.")
-    return Format(gpt2(vocabulary), told, rename=as_diffugpt, left_out=left_out, extra=extra, tokenizer="none")
+    return Format(gpt2(vocabulary), settings, rename=as_diffugpt, left_out=left_out, extra=extra, tokenizer="none")
 
 
 def a2d(base: Json, name: str) -> Json:
@@ -167,28 +167,28 @@ FORMATS: dict[str, tuple[Format, Format]] = {  # by pair: ARM, MDM
 }
 
 
-def random_model(one: Format, seed: int) -> PreTrainedModel:
+def random_model(form: Format, seed: int) -> PreTrainedModel:
     """The plain class with random weights, rounded to what the file keeps of them."""
     torch.manual_seed(seed)
-    model = one.plain()
+    model = form.plain()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-            parameter.copy_(parameter.to(one.dtype))
+            parameter.copy_(parameter.to(form.dtype))
     return model.eval().requires_grad_(False)
 
 
-def write(folder: Path, one: Format, seed: int = 0) -> PreTrainedModel:
+def write(folder: Path, form: Format, seed: int = 0) -> PreTrainedModel:
     """Write a checkpoint and return the plain model that it is."""
-    model = random_model(one, seed)
+    model = random_model(form, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(one.config))
-    weights = {name: value for name, value in model.state_dict().items() if name not in one.left_out}
-    stored = {one.rename(name): value.to(one.dtype).contiguous() for name, value in weights.items()}
-    _write_weights(folder, {**stored, **one.extra()}, one.shards)
-    if one.tokenizer == "json":
+    (folder / "config.json").write_text(json.dumps(form.config))
+    weights = {name: value for name, value in model.state_dict().items() if name not in form.left_out}
+    stored = {form.rename(name): value.to(form.dtype).contiguous() for name, value in weights.items()}
+    _write_weights(folder, {**stored, **form.extra()}, form.shards)
+    if form.tokenizer == "json":
         build_tokenizer().save_pretrained(folder)
-    if one.tokenizer == "foreign":
+    if form.tokenizer == "foreign":
         _write_foreign_tokenizer(folder)
     return model
 
@@ -209,9 +209,9 @@ def _write_weights(folder: Path, weights: dict[str, Tensor], shards: int) -> Non
 
 def _write_foreign_tokenizer(folder: Path) -> None:
     """As Dream's: vocab.json and merges.txt, read by code of its own, and no tokenizer.json."""
-    told = {"tokenizer_class": "DreamTokenizer", "mask_token": "<|mask|>"}
+    settings = {"tokenizer_class": "DreamTokenizer", "mask_token": "<|mask|>"}
     code = {"AutoTokenizer": ["tokenization_dream.DreamTokenizer", None]}
-    (folder / "tokenizer_config.json").write_text(json.dumps({**told, "auto_map": code}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "auto_map": code}))
     (folder / "tokenization_dream.py").write_text('raise RuntimeError("code that came with a model was run")\n')
     (folder / "vocab.json").write_text('{"a": 0, "b": 1, "ab": 2}')
     (folder / "merges.txt").write_text("a b\n")
@@ -220,8 +220,8 @@ def _write_foreign_tokenizer(folder: Path) -> None:
 def write_pair(cache: Path, name: str) -> tuple[PreTrainedModel, PreTrainedModel]:
     """Both models of a registered pair in a hub cache, under the ids and revisions that the registry asks for."""
     pair, models = pair_named(name), []
-    for seed, (source, one) in enumerate(zip((pair.folder("arm"), pair.folder("mdm")), FORMATS[name], strict=True)):
-        models.append(write(hub_folder(cache, source), one, seed))
+    for seed, (source, form) in enumerate(zip((pair.folder("arm"), pair.folder("mdm")), FORMATS[name], strict=True)):
+        models.append(write(hub_folder(cache, source), form, seed))
     return models[0], models[1]
 
 

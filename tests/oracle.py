@@ -22,12 +22,12 @@ from engine.models.model import Model
 
 def destination_hooks(model: Model) -> list[tuple[str, int | None]]:
     """(hook, head) of every destination, in the graph's order."""
-    found: list[tuple[str, int | None]] = []
+    hooks: list[tuple[str, int | None]] = []
     for layer in range(model.graph.n_layers):
         heads = range(model.graph.n_heads)
-        found += [(f"blocks.{layer}.attn.hook_{part}_input", head) for part in "qkv" for head in heads]
-        found.append((f"blocks.{layer}.ln2.hook_in", None))
-    return [*found, ("ln_final.hook_in", None)]
+        hooks += [(f"blocks.{layer}.attn.hook_{part}_input", head) for part in "qkv" for head in heads]
+        hooks.append((f"blocks.{layer}.ln2.hook_in", None))
+    return [*hooks, ("ln_final.hook_in", None)]
 
 
 def hooked(model: Model, hooks: Sequence[tuple[str, Callable[[Tensor, Any], Tensor | None]]]) -> AbstractContextManager:

@@ -69,7 +69,11 @@ class _Functions(TorchFunctionMode):
             return func(*args, **{key: value for key, value in kwargs.items() if key != "device"}).to(SECOND)
         if func in (Tensor.__getitem__, Tensor.__setitem__):
             places = args[1] if isinstance(args[1], tuple) else (args[1],)
-            args = (args[0], tuple(torch.tensor(one) if isinstance(one, list) else one for one in places), *args[2:])
+            args = (
+                args[0],
+                tuple(torch.tensor(place) if isinstance(place, list) else place for place in places),
+                *args[2:],
+            )
         return func(*args, **kwargs)
 
 
@@ -96,10 +100,10 @@ def _is_second(device: Any) -> bool:
 
 
 def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    tensors = [one for one in tree_flatten((args, kwargs))[0] if isinstance(one, Tensor)]
-    second = [one for one in tensors if isinstance(one, Second)]
+    tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+    second = [tensor for tensor in tensors if isinstance(tensor, Second)]
     if second and func not in COPIES:
-        mixed = [one for one in tensors if not isinstance(one, Second) and one.dim()]
+        mixed = [tensor for tensor in tensors if not isinstance(tensor, Second) and tensor.dim()]
         if mixed and not (func in INDEXING and isinstance(args[0], Second) and mixed == _indices(args)):
             raise RuntimeError(f"Expected all tensors to be on the same device, but found two: {func}")
     device = kwargs.get("device")
@@ -107,21 +111,21 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if func is aten.copy_.default:
         on_second = isinstance(args[0], Second)
     inner = {**kwargs, **({"device": torch.device("cpu")} if device is not None else {})}
-    found = func(*tree_map(_held, args), **tree_map(_held, inner))
+    result = func(*tree_map(_held, args), **tree_map(_held, inner))
     if not on_second:
-        return found
-    wrapped = tree_map(lambda one: Second(one) if isinstance(one, Tensor) else one, found)
+        return result
+    wrapped = tree_map(lambda leaf: Second(leaf) if isinstance(leaf, Tensor) else leaf, result)
     return wrapped if func in COPIES[1:] else return_and_correct_aliasing(func, args, kwargs, wrapped)
 
 
 def _indices(args: tuple[Any, ...]) -> list[Tensor]:
-    return [one for one in args[1] if isinstance(one, Tensor) and not isinstance(one, Second)]
+    return [leaf for leaf in args[1] if isinstance(leaf, Tensor) and not isinstance(leaf, Second)]
 
 
 def _first(args: tuple[Any, ...]) -> Tensor | None:
     """The first tensor that is no single number of the CPU; None: all are."""
-    tensors = [one for one in tree_flatten(args)[0] if isinstance(one, Tensor)]
-    return next((one for one in tensors if isinstance(one, Second)), None)
+    tensors = [leaf for leaf in tree_flatten(args)[0] if isinstance(leaf, Tensor)]
+    return next((tensor for tensor in tensors if isinstance(tensor, Second)), None)
 
 
 def _held(value: Any) -> Any:

@@ -71,17 +71,17 @@ def with_own_keys(architecture: str, causal: bool) -> Model:
 
 
 def random_examples(n: int, seed: int = 0, lengths: Sequence[int] = (6, 8), answer: int = 3) -> list[Encoded]:
-    """Aligned random examples; the twin differs in one prompt token and in two answer tokens of three."""
+    """Aligned random examples; the corrupted one differs in one prompt token and in two answer tokens of three."""
     rng = random.Random(seed)
-    found = []
+    examples = []
     for i in range(n):
         prompt = [rng.randrange(4, VOCAB) for _ in range(lengths[i % len(lengths)])]
-        twin = [*prompt]
-        twin[2] = (twin[2] + 1 - 4) % (VOCAB - 4) + 4
+        corrupted = [*prompt]
+        corrupted[2] = (corrupted[2] + 1 - 4) % (VOCAB - 4) + 4
         reply = [rng.randrange(4, VOCAB) for _ in range(answer)]
-        twin_reply = [reply[0], *((t + 5 - 4) % (VOCAB - 4) + 4 for t in reply[1:])]
-        found.append(Encoded(tuple(prompt), tuple(reply), tuple(twin), tuple(twin_reply)))
-    return found
+        corrupted_reply = [reply[0], *((t + 5 - 4) % (VOCAB - 4) + 4 for t in reply[1:])]
+        examples.append(Encoded(tuple(prompt), tuple(reply), tuple(corrupted), tuple(corrupted_reply)))
+    return examples
 
 
 def rows_of(tiny: Model, examples: Sequence[Encoded], order: str = "confidence") -> list[AttributionInput]:

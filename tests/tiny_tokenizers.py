@@ -138,6 +138,6 @@ def llama_with_end() -> PreTrainedTokenizerFast:
 def capitals() -> PreTrainedTokenizerFast:
     """Byte-level, with capitals that are a token with their space and without it."""
     core = _byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False))
-    lines = [f"{one} The capital of {land} is {one}" for one, land in (("Paris", "France"), ("Rome", "Italy"))]
+    lines = [f"{city} The capital of {land} is {city}" for city, land in (("Paris", "France"), ("Rome", "Italy"))]
     core.train_from_iterator([*lines, "straw strawberry", "berry", "raspberry"] * 9, _trainer(600))
     return PreTrainedTokenizerFast(tokenizer_object=core)

@@ -187,7 +187,7 @@ def neuron_table(
     """Every neuron of `n` examples' run; `cosines` against the ARM's weights, None in the ARM's own run."""
     even, odd = attribution.neurons  # [layer, neuron] each
     layers, width = even.shape
-    words = _vocabulary(model)
+    words = token_texts(model)
     sides = [output_tokens(model, layer) for layer in range(layers)]
     return pa.table(
         {
@@ -211,7 +211,7 @@ def neuron_table(
 def detail_table(model: Model, neurons: Tensor, strongest: Strongest) -> pa.Table:
     """The detailed `neurons` [layer, k]: where they are most active and what they listen to."""
     layers, k = neurons.shape
-    words = _vocabulary(model)
+    words = token_texts(model)
     reads = [input_tokens(model, layer, chosen) for layer, chosen in enumerate(neurons)]
     ups = [of_layer.up for of_layer in reads if of_layer.up is not None]
     return pa.table(
@@ -248,7 +248,7 @@ def _nullable(values: NDArray[np.float32] | None, rows: int) -> pa.Array:
     return pa.nulls(rows, pa.float32()) if values is None else pa.array(values.ravel(), pa.float32())
 
 
-def _vocabulary(model: Model) -> pa.Array:
+def token_texts(model: Model) -> pa.Array:
     """Every token a model has an embedding or a logit for, by id."""
     rows = max(len(model.bridge.W_E), model.bridge.W_U.shape[1])
     return pa.array(model.words(range(rows)), pa.string())

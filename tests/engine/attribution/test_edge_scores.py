@@ -24,8 +24,8 @@ def total(model: Model, rows: list[AttributionInput], n: int, **options: object)
     return attribute(model, rows, n, **options).total  # type: ignore[arg-type]
 
 
-def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found - expected).abs().max() / expected.abs().max())
+def relative_error(measured: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((measured - expected).abs().max() / expected.abs().max())
 
 
 @pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
@@ -224,20 +224,20 @@ def test_neurons_equal_finite_differences(architecture: str, causal: bool) -> No
     """Moving one neuron along its own difference moves the metric by its attribution, averaged over the points."""
     model = tiny.model(architecture, causal)
     row = tiny.rows_of(model, tiny.random_examples(1))[0]
-    found = attribute(model, [row], 1, "eap-ig", points=2).neurons[0]
+    scores = attribute(model, [row], 1, "eap-ig", points=2).neurons[0]
     names = [f"blocks.{layer}.mlp.hook_post" for layer in range(model.graph.n_layers)]
     caches = []
     for tokens in (row.clean, row.corrupt):
         with recording(model, names) as cache, torch.no_grad():
             model.logits(torch.tensor([tokens]))
         caches.append(cache)
-    noise = 1e-3 * float(found.abs().max())
+    noise = 1e-3 * float(scores.abs().max())
     for layer, name in enumerate(names):
-        for j in (*found[layer].abs().topk(3).indices.tolist(), 0, 47):
+        for j in (*scores[layer].abs().topk(3).indices.tolist(), 0, 47):
             delta = torch.zeros_like(caches[0][name])
             delta[..., j] = (caches[0][name] - caches[1][name])[..., j]
             slopes = [
                 derivative(model, row, alpha, name, lambda tensor, eps, delta=delta: tensor + eps * delta)  # type: ignore[misc]
                 for alpha in integration_points("eap-ig", 2)
             ]
-            assert float(found[layer, j]) == pytest.approx(sum(slopes) / 2, rel=1e-2, abs=noise), (layer, j)
+            assert float(scores[layer, j]) == pytest.approx(sum(slopes) / 2, rel=1e-2, abs=noise), (layer, j)

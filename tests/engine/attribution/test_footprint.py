@@ -42,7 +42,7 @@ def test_parts_are_what_is_kept(shape: Shape, monkeypatch: pytest.MonkeyPatch) -
     model = wrap(hf_model(shape).requires_grad_(False), build_tokenizer(), causal=True)
     rows = tiny.rows_of(model, tiny.random_examples(12, lengths=(20,), answer=2))
     length = len(rows[0].clean)
-    told = footprint(shape, len(rows) * length, length, "float32", "cpu", points=3)
+    predicted = footprint(shape, len(rows) * length, length, "float32", "cpu", points=3)
     kept: dict[str, int] = {}
 
     def watched(*args: object) -> Tensor:
@@ -58,15 +58,15 @@ def test_parts_are_what_is_kept(shape: Shape, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(edge_scores, "contract", watched)
     attribute(model, rows, 12, points=3)
-    assert kept["sums"] == pytest.approx(told.sums, rel=0.1)
-    assert kept["differences"] == pytest.approx(told.differences, rel=0.1)
+    assert kept["sums"] == pytest.approx(predicted.sums, rel=0.1)
+    assert kept["differences"] == pytest.approx(predicted.differences, rel=0.1)
     ids = torch.tensor([row.clean for row in rows])
     passed = saved_by(
         lambda: hidden(model.plain, embed(model.plain, ids).requires_grad_(), model.attention_bias(ids > -1)),
         model.plain,
     )
     backward = 4 * len(rows) * length * shape.mlp * 4  # what the way back needs beside, a layer at a time
-    assert passed == pytest.approx(told.activations - backward, rel=0.1)
+    assert passed == pytest.approx(predicted.activations - backward, rel=0.1)
     assert shape.parameters * 4 == pytest.approx(held(list(model.plain.parameters())), rel=0.05)
 
 

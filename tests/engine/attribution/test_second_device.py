@@ -65,23 +65,23 @@ def test_a_spread_model_has_the_same_tables(
     load_weights = models.load_weights
 
     def loaded_apart(*args: Any, **kwargs: Any) -> Any:
-        found = load_weights(*args, **kwargs)
-        spread(found, PLACES[architecture])
-        return found
+        weights = load_weights(*args, **kwargs)
+        spread(weights, PLACES[architecture])
+        return weights
 
     monkeypatch.setattr(models, "load_weights", loaded_apart)
     # TransformerLens reads nothing of this device, where there are no numbers elsewhere.
     monkeypatch.setattr(quantization, "unreadable_weight_reason", lambda weight: None)
     with second_device():
-        found = compute(spec, lambda progress: None)
-    assert found.meta.device == "meta" and expected.meta.device == "cpu"
-    same_tables(found, expected)
+        tables = compute(spec, lambda progress: None)
+    assert tables.meta.device == "meta" and expected.meta.device == "cpu"
+    same_tables(tables, expected)
 
 
-def same_tables(found: RunTables, expected: RunTables) -> None:
+def same_tables(measured: RunTables, expected: RunTables) -> None:
     for name, table in expected.tables.items():
         for column in table.column_names:
-            ours, theirs = (numbers(one[column]) for one in (found.tables[name], table))
+            ours, theirs = (numbers(columns[column]) for columns in (measured.tables[name], table))
             if name in ("edges", "edge_blocks"):  # sorted by what is compared
                 ours, theirs = np.sort(ours, axis=0), np.sort(theirs, axis=0)
             if ours.dtype.kind == "f":

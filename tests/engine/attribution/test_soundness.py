@@ -96,8 +96,8 @@ def plant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
 
 
 def weight_named(model: Model, name: str) -> torch.Tensor:
-    (found,) = (weight for other, weight in model.plain.named_parameters() if other.endswith(name))
-    return found
+    (parameter,) = (weight for other, weight in model.plain.named_parameters() if other.endswith(name))
+    return parameter
 
 
 def refused(spec: RunSpec) -> str:
@@ -116,9 +116,9 @@ def test_a_number_that_is_none_is_refused_by_the_name_of_model_and_weight(
     plant: Plant, name: str, value: float
 ) -> None:
     plant(name, value)
-    said = refused(SPEC)
-    assert said.startswith("The MDM of the pair small gives no sound numbers: ") and "Nothing is stored." in said
-    assert f"{name} holds {'NaN' if math.isnan(value) else 'infinite numbers'}" in said
+    message = refused(SPEC)
+    assert message.startswith("The MDM of the pair small gives no sound numbers: ") and "Nothing is stored." in message
+    assert f"{name} holds {'NaN' if math.isnan(value) else 'infinite numbers'}" in message
 
 
 @pytest.mark.parametrize("model", list(TITLES))
@@ -136,9 +136,11 @@ def test_the_embedding_of_a_token_that_is_never_seen_does_not_end_the_process(pl
 def test_where_all_weights_are_numbers_the_config_is_suspected() -> None:
     with pytest.raises(UserError) as error, blamed(SPEC, tiny.model("llama", causal=False)):
         raise Unsound("its logits hold NaN")
-    said = str(error.value)
-    assert said.startswith("The MDM of the pair small gives no sound numbers: its logits hold NaN. All its weights are")
-    assert "config.json" in said and said.endswith("Nothing is stored.")
+    message = str(error.value)
+    assert message.startswith(
+        "The MDM of the pair small gives no sound numbers: its logits hold NaN. All its weights are"
+    )
+    assert "config.json" in message and message.endswith("Nothing is stored.")
 
 
 def test_a_buffer_that_the_config_settles_is_named() -> None:
@@ -193,8 +195,8 @@ def test_matrices_for_lapack_are_looked_at_first() -> None:
 def test_a_head_that_writes_nothing_copies_nothing_and_has_no_score() -> None:
     model = tiny.model("llama", causal=True)
     weight_named(model, "layers.0.self_attn.o_proj.weight")[:, :8] = 0  # of head 0
-    found = copying_scores(model)
-    assert found[0, 0].isnan() and found.isnan().sum() == 1
+    scores = copying_scores(model)
+    assert scores[0, 0].isnan() and scores.isnan().sum() == 1
     table = Heads(model, [], [], []).head_table().to_pylist()
     assert [row["node"] for row in table if row["copying"] is None] == [model.graph.head(0, 0)]
 
@@ -215,9 +217,9 @@ def test_heads_that_write_nothing_are_stored_without_a_score_and_travel(
 @pytest.mark.parametrize("name", ["lm_head.weight", "embed_tokens.weight"])
 def test_weights_of_zeros_are_refused_by_name(plant: Plant, name: str) -> None:
     plant(name, None)
-    said = refused(SPEC)
-    assert said.startswith("All edge scores of the MDM of the pair small on ioi are exactly zero")
-    assert f"Its weight model.{name} is all zeros" in said or f"Its weight {name} is all zeros" in said
+    message = refused(SPEC)
+    assert message.startswith("All edge scores of the MDM of the pair small on ioi are exactly zero")
+    assert f"Its weight model.{name} is all zeros" in message or f"Its weight {name} is all zeros" in message
 
 
 @pytest.mark.parametrize(
@@ -254,6 +256,6 @@ def test_null_stands_where_there_is_no_number_and_nan_nowhere(table: str, column
 
 def test_what_is_none_is_said() -> None:
     refuse_unsound(torch.tensor([0.0, -1e38]), "x")
-    for values, said in (([NAN], "NaN"), ([INF, 0], "infinite numbers"), ([-INF, NAN], "NaN and infinite numbers")):
-        with pytest.raises(Unsound, match=f"^its logits hold {said}$"):
+    for values, kinds in (([NAN], "NaN"), ([INF, 0], "infinite numbers"), ([-INF, NAN], "NaN and infinite numbers")):
+        with pytest.raises(Unsound, match=f"^its logits hold {kinds}$"):
             refuse_unsound(torch.tensor(values), "its logits")

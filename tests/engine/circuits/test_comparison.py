@@ -87,12 +87,12 @@ def test_like_with_like_equals_sets_counted_by_hand(k: int) -> None:
     }
     arm, mdm = ((np.array(sorted(sides[f"{m}a"])), np.array(sorted(sides[f"{m}b"]))) for m in "am")
 
-    def by_hand(one: str, other: str) -> float:
-        return len(sides[one] & sides[other]) / len(sides[one] | sides[other])
+    def by_hand(name: str, other: str) -> float:
+        return len(sides[name] & sides[other]) / len(sides[name] | sides[other])
 
-    found = comparison.split_half(arm, mdm)
-    assert found.arm == pytest.approx(by_hand("aa", "ab")) and found.mdm == pytest.approx(by_hand("ma", "mb"))
-    assert found.pair == pytest.approx((by_hand("aa", "mb") + by_hand("ab", "ma")) / 2)
+    overlaps = comparison.split_half(arm, mdm)
+    assert overlaps.arm == pytest.approx(by_hand("aa", "ab")) and overlaps.mdm == pytest.approx(by_hand("ma", "mb"))
+    assert overlaps.pair == pytest.approx((by_hand("aa", "mb") + by_hand("ab", "ma")) / 2)
     assert (
         comparison.split_half(arm, arm).pair == comparison.split_half(arm, arm).arm
     )  # two equal models: like with like
@@ -131,15 +131,15 @@ def test_importance_sums_magnitudes_over_both_ends() -> None:
     for edge, value in zip(chosen, values, strict=True):
         for node in endpoints(GRAPH, edge):
             expected[node] += abs(float(value))
-    found = profiles.importance(GRAPH, chosen, values)
-    assert found == pytest.approx(list(expected.values()))
-    assert found.sum() == pytest.approx(2 * np.abs(values).sum())
+    by_node = profiles.importance(GRAPH, chosen, values)
+    assert by_node == pytest.approx(list(expected.values()))
+    assert by_node.sum() == pytest.approx(2 * np.abs(values).sum())
 
 
 def test_profile_leaves_out_input_and_logits() -> None:
     edges = [GRAPH.edge_named(name) for name in ("input->logits", "a0.h1->m2", "input->a1.h0<k>", "m2->logits")]
-    found = profiles.importance(GRAPH, np.array(edges), np.array([100.0, -1.0, 2.0, 1.0]))
-    assert profiles.layer_profile(GRAPH, found) == pytest.approx([1 / 5, 2 / 5, 2 / 5])
+    by_node = profiles.importance(GRAPH, np.array(edges), np.array([100.0, -1.0, 2.0, 1.0]))
+    assert profiles.layer_profile(GRAPH, by_node) == pytest.approx([1 / 5, 2 / 5, 2 / 5])
     alone = profiles.importance(GRAPH, np.array(edges[:1]), np.array([100.0]))
     assert profiles.layer_profile(GRAPH, alone).tolist() == [0, 0, 0]
 
@@ -181,17 +181,17 @@ def test_a_circuit_without_heads_and_mlps_has_no_early_share() -> None:
     alone = EdgeTable(np.array([edge], np.int32), np.array([1.0], np.float32))
     other = EdgeTable(np.array([0], np.int32), np.array([1.0], np.float32))
     for arm, mdm in ((alone, alone), (alone, other), (other, alone)):
-        found = comparison.compare(graph, arm, mdm, 1)
-        for side, table in ((found.arm, arm), (found.mdm, mdm)):
+        compared = comparison.compare(graph, arm, mdm, 1)
+        for side, table in ((compared.arm, arm), (compared.mdm, mdm)):
             assert np.isnan([side.early_share, side.gini]).tolist() == [table is alone] * 2
             assert (side.effective_number == 0) == (table is alone)
-        assert np.isnan(found.early_ratio)
+        assert np.isnan(compared.early_ratio)
     assert not np.isnan(comparison.compare(graph, other, other, 1).early_ratio)
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.256, "0.26"), (0.0, "0.00"), (float("nan"), "none")])
-def test_a_number_that_is_none_is_written_as_such(value: float, said: str) -> None:
-    assert comparison.printed(value, ".2f") == said
+def test_a_number_that_is_none_is_written_as_such(value: float, text: str) -> None:
+    assert comparison.printed(value, ".2f") == text
 
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=20).filter(lambda values: sum(values) > 1e-3))
@@ -223,15 +223,19 @@ def test_any_of_q_k_v_keeps_a_head() -> None:
 def test_comparison_agrees_with_the_curve_and_the_single_measures() -> None:
     arm, mdm = scores(6), scores(7)
     curve = comparison.jaccard(comparison.shared_counts(comparison.order_of(arm), comparison.order_of(mdm)))
-    found = comparison.compare(GRAPH, ranked(arm), ranked(mdm), k=40)
-    assert (found.k, found.jaccard, found.chance) == (40, curve[39], comparison.chance_curve(GRAPH.n_edges)[39])
+    compared = comparison.compare(GRAPH, ranked(arm), ranked(mdm), k=40)
+    assert (compared.k, compared.jaccard, compared.chance) == (
+        40,
+        curve[39],
+        comparison.chance_curve(GRAPH.n_edges)[39],
+    )
     weight = profiles.importance(GRAPH, ranked(mdm).edge[:40], ranked(mdm).score[:40])
-    assert found.mdm.early_share == profiles.early_share(profiles.layer_profile(GRAPH, weight))
-    assert found.mdm.effective_number == profiles.effective_number(weight[1:-1])
-    assert found.mdm.gini == profiles.gini(weight[1:-1])
-    assert found.early_ratio == found.mdm.early_share / found.arm.early_share
+    assert compared.mdm.early_share == profiles.early_share(profiles.layer_profile(GRAPH, weight))
+    assert compared.mdm.effective_number == profiles.effective_number(weight[1:-1])
+    assert compared.mdm.gini == profiles.gini(weight[1:-1])
+    assert compared.early_ratio == compared.mdm.early_share / compared.arm.early_share
     swapped = comparison.compare(GRAPH, ranked(mdm), ranked(arm), k=40)
-    assert (swapped.arm, swapped.mdm) == (found.mdm, found.arm)
+    assert (swapped.arm, swapped.mdm) == (compared.mdm, compared.arm)
 
 
 def test_k_outside_the_known_edges_is_refused() -> None:

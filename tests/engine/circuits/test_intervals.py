@@ -46,8 +46,8 @@ def test_importance_of_draws_equals_resampling_in_a_loop(n: int, stored: int | N
     assert drawn.sum(1).tolist() == [blocks] * 20
     sizes = [len(range(block, n, blocks)) for block in range(blocks)]
     known = {int(edge): row for row, edge in enumerate(side.blocks.edge)}
-    found = intervals.importance_draws(GRAPH, side, n, drawn)
-    for times, row in zip(drawn, found, strict=True):
+    resampled = intervals.importance_draws(GRAPH, side, n, drawn)
+    for times, row in zip(drawn, resampled, strict=True):
         chosen = [block for block, often in enumerate(times) for _ in range(often)]
         weight = n / sum(sizes[block] for block in chosen)
         expected = np.zeros(GRAPH.n_nodes)
@@ -60,7 +60,7 @@ def test_importance_of_draws_equals_resampling_in_a_loop(n: int, stored: int | N
 
 def test_intervals_are_the_reflected_percentiles_of_both_models_on_the_same_draws() -> None:
     arm, mdm = scored(drawn_examples(3)), scored(drawn_examples(4, of=truth(2)))
-    found = intervals.specialisation(GRAPH, arm, mdm, 64, boundary=2)
+    spread = intervals.specialisation(GRAPH, arm, mdm, 64, boundary=2)
     shares = []
     for times in intervals.draws(32):
         pair = []
@@ -73,10 +73,10 @@ def test_intervals_are_the_reflected_percentiles_of_both_models_on_the_same_draw
     of_arm, of_mdm = np.array(shares).T
     known = comparison.compare(GRAPH, arm, mdm, K, boundary=2)
     for estimate, value, many in (
-        (found.early.arm, known.arm.early_share, of_arm),
-        (found.early.mdm, known.mdm.early_share, of_mdm),
-        (found.early.difference, known.arm.early_share - known.mdm.early_share, of_arm - of_mdm),
-        (found.early_ratio, known.early_ratio, of_mdm / of_arm),
+        (spread.early.arm, known.arm.early_share, of_arm),
+        (spread.early.mdm, known.mdm.early_share, of_mdm),
+        (spread.early.difference, known.arm.early_share - known.mdm.early_share, of_arm - of_mdm),
+        (spread.early_ratio, known.early_ratio, of_mdm / of_arm),
     ):
         low, high = np.quantile(many, [0.025, 0.975])
         assert estimate.value == pytest.approx(value, rel=1e-5)
@@ -85,8 +85,8 @@ def test_intervals_are_the_reflected_percentiles_of_both_models_on_the_same_draw
 
 def test_values_are_those_of_the_circuit_and_lie_in_their_intervals() -> None:
     arm, mdm = scored(drawn_examples(3)), scored(drawn_examples(4, of=truth(2)))
-    found, known = intervals.specialisation(GRAPH, arm, mdm, 64), comparison.compare(GRAPH, arm, mdm, K)
-    for contrast, name in ((found.effective_number, "effective_number"), (found.gini, "gini")):
+    spread, known = intervals.specialisation(GRAPH, arm, mdm, 64), comparison.compare(GRAPH, arm, mdm, K)
+    for contrast, name in ((spread.effective_number, "effective_number"), (spread.gini, "gini")):
         assert contrast.arm.value == pytest.approx(getattr(known.arm, name), rel=1e-6)
         assert contrast.mdm.value == pytest.approx(getattr(known.mdm, name), rel=1e-6)
         assert contrast.difference.value == pytest.approx(contrast.arm.value - contrast.mdm.value)
@@ -97,8 +97,8 @@ def test_values_are_those_of_the_circuit_and_lie_in_their_intervals() -> None:
 @pytest.mark.parametrize("n", [64, 50])
 def test_examples_that_all_say_the_same_leave_no_width(n: int) -> None:
     arm, mdm = (scored(drawn_examples(0, n, noise=0.0, of=truth(seed))) for seed in (1, 2))
-    found = intervals.specialisation(GRAPH, arm, mdm, n)
-    for estimate in (found.early.difference, found.early_ratio, found.effective_number.arm, found.gini.mdm):
+    spread = intervals.specialisation(GRAPH, arm, mdm, n)
+    for estimate in (spread.early.difference, spread.early_ratio, spread.effective_number.arm, spread.gini.mdm):
         assert estimate.low == pytest.approx(estimate.value, rel=1e-5)
         assert estimate.high == pytest.approx(estimate.value, rel=1e-5)
     bands = intervals.mean_bands(np.full((n, 3), 2.5))
@@ -108,18 +108,18 @@ def test_examples_that_all_say_the_same_leave_no_width(n: int) -> None:
 
 def test_a_model_does_not_differ_from_itself() -> None:
     side = scored(drawn_examples(3, noise=2.0))
-    found = intervals.specialisation(GRAPH, side, side, 64)
-    assert found.early.arm.high > found.early.arm.low
-    assert (found.early.difference.low, found.early.difference.high) == (0, 0)
-    assert (found.early_ratio.low, found.early_ratio.high) == pytest.approx((1, 1))
+    spread = intervals.specialisation(GRAPH, side, side, 64)
+    assert spread.early.arm.high > spread.early.arm.low
+    assert (spread.early.difference.low, spread.early.difference.high) == (0, 0)
+    assert (spread.early_ratio.low, spread.early_ratio.high) == pytest.approx((1, 1))
 
 
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_few_examples_give_a_value_and_no_interval(n: int) -> None:
     side = scored(drawn_examples(3, n))
-    found = intervals.specialisation(GRAPH, side, side, n)
-    assert found.early_ratio == intervals.Estimate(1.0, None, None)
-    assert found.gini.arm.value > 0
+    spread = intervals.specialisation(GRAPH, side, side, n)
+    assert spread.early_ratio == intervals.Estimate(1.0, None, None)
+    assert spread.gini.arm.value > 0
     bands = intervals.mean_bands(np.arange(n, dtype=float))
     assert (bands.value, bands.low, bands.high) == ((n - 1) / 2, None, None)
 
@@ -128,23 +128,26 @@ def test_shares_of_nothing_are_none_and_have_no_interval() -> None:
     """Scores that are all zero, and circuits without heads and MLPs."""
     sound, zeros = scored(drawn_examples(3)), scored(np.zeros((64, GRAPH.n_edges)))
     for arm, mdm in ((zeros, sound), (sound, zeros), (zeros, zeros)):
-        found = intervals.specialisation(GRAPH, arm, mdm, 64)
-        assert (found.early_ratio.low, found.early_ratio.high) == (None, None) and np.isnan(found.early_ratio.value)
-        for side, of_early, of_gini in ((arm, found.early.arm, found.gini.arm), (mdm, found.early.mdm, found.gini.mdm)):
+        spread = intervals.specialisation(GRAPH, arm, mdm, 64)
+        assert (spread.early_ratio.low, spread.early_ratio.high) == (None, None) and np.isnan(spread.early_ratio.value)
+        for side, of_early, of_gini in (
+            (arm, spread.early.arm, spread.gini.arm),
+            (mdm, spread.early.mdm, spread.gini.mdm),
+        ):
             for estimate in (of_early, of_gini):
                 assert np.isnan(estimate.value) == (estimate.low is None) == (side is zeros)
-        assert found.early.difference.low is None and np.isnan(found.early.difference.value)
-        number = found.effective_number
-        assert [one.value == 0 for one in (number.arm, number.mdm)] == [arm is zeros, mdm is zeros]
+        assert spread.early.difference.low is None and np.isnan(spread.early.difference.value)
+        number = spread.effective_number
+        assert [estimate.value == 0 for estimate in (number.arm, number.mdm)] == [arm is zeros, mdm is zeros]
 
 
 def test_where_some_draws_have_nothing_to_share_there_is_no_interval() -> None:
     """One block of 32 has all the scores, and a third of the draws leave it out."""
     examples = np.zeros((64, GRAPH.n_edges))
     examples[::32] = truth(1)
-    found = intervals.specialisation(GRAPH, scored(examples), scored(drawn_examples(3)), 64)
-    assert np.isfinite(found.early.arm.value) and found.early.arm.low is None and found.early.mdm.low is not None
-    assert found.early_ratio.low is None and np.isfinite(found.early_ratio.value)
+    spread = intervals.specialisation(GRAPH, scored(examples), scored(drawn_examples(3)), 64)
+    assert np.isfinite(spread.early.arm.value) and spread.early.arm.low is None and spread.early.mdm.low is not None
+    assert spread.early_ratio.low is None and np.isfinite(spread.early_ratio.value)
 
 
 def test_the_interval_of_a_share_of_no_problems_is_everything() -> None:
@@ -173,8 +176,12 @@ def test_intervals_of_circuits_hold_the_truth_about_19_times_in_20() -> None:
         side = scored(drawn_examples(seed, noise=1.0), k=GRAPH.n_edges)
         kept = np.isin(side.edge, order)
         side = Scored(side.edge[kept], side.score[kept], side.blocks)  # the same edges in every repetition
-        found = intervals.specialisation(GRAPH, side, side, 64)
-        for name, at in (("early", found.early.arm), ("number", found.effective_number.arm), ("gini", found.gini.arm)):
+        spread = intervals.specialisation(GRAPH, side, side, 64)
+        for name, at in (
+            ("early", spread.early.arm),
+            ("number", spread.effective_number.arm),
+            ("gini", spread.gini.arm),
+        ):
             held[name] += at.low <= right[name] <= at.high
     assert all(87 <= often <= 100 for often in held.values()), held
 
@@ -191,11 +198,11 @@ def test_a_difference_of_means_is_one_of_the_same_examples() -> None:
     rng = np.random.default_rng(1)
     hard = rng.normal(0, 5, (64, 1))  # what both models find hard
     arm, mdm = 3 + hard + rng.normal(0, 0.1, (64, 2)), 1 + hard + rng.normal(0, 0.1, (64, 2))
-    found = intervals.mean_contrast(arm, mdm)
-    assert found.difference.value == pytest.approx(arm.mean(0) - mdm.mean(0))
-    assert np.all(found.arm.high - found.arm.low > 1)
-    assert np.all(found.difference.high - found.difference.low < 0.2)
-    assert np.all((found.difference.low < 2) & (found.difference.high > 2))
+    contrast = intervals.mean_contrast(arm, mdm)
+    assert contrast.difference.value == pytest.approx(arm.mean(0) - mdm.mean(0))
+    assert np.all(contrast.arm.high - contrast.arm.low > 1)
+    assert np.all(contrast.difference.high - contrast.difference.low < 0.2)
+    assert np.all((contrast.difference.low < 2) & (contrast.difference.high > 2))
 
 
 def test_it_needs_no_torch() -> None:

@@ -25,18 +25,18 @@ def study(architecture: str, causal: bool, monkeypatch: pytest.MonkeyPatch) -> t
     return model, inputs_of(tiny.rows_of(model, examples), examples)
 
 
-def raw(model: Model, one: Input, name: str) -> np.ndarray:
+def raw(model: Model, item: Input, name: str) -> np.ndarray:
     """[pos, ...] of a hook when the input runs alone, without padding."""
     with recording(model, [name]) as cache, torch.no_grad():
-        model.logits(torch.tensor([one.ids]))
+        model.logits(torch.tensor([item.ids]))
     return cache[name][0].double().numpy()
 
 
-def in_region(one: Input, region: str) -> list[int]:
+def in_region(item: Input, region: str) -> list[int]:
     return {
-        "prompt": list(range(one.start)),
-        "answer": list(range(one.start, len(one.ids))),
-        "readout": list(one.reads),
+        "prompt": list(range(item.start)),
+        "answer": list(range(item.start, len(item.ids))),
+        "readout": list(item.reads),
     }[region]
 
 
@@ -57,7 +57,7 @@ def test_histograms_and_moments_equal_numpys(architecture: str, causal: bool, mo
     for row in rows:
         at = f"blocks.{row['layer']}.mlp."
         post, pre = (
-            np.concatenate([raw(model, one, at + hook)[in_region(one, row["region"])].ravel() for one in inputs])
+            np.concatenate([raw(model, item, at + hook)[in_region(item, row["region"])].ravel() for item in inputs])
             for hook in ("hook_post", "hook_pre")
         )
         assert row["n"] == post.size == sum(row["counts"])
@@ -82,11 +82,11 @@ def test_kurtosis_of_values_that_hardly_vary_is_none_and_not_their_rounding(valu
 def test_kurtosis_of_known_distributions_and_of_none() -> None:
     """Excess: 0 for a normal distribution, -2 for a fair coin; a constant has none."""
     model = tiny.model("llama", causal=True)
-    observer, one = Histograms(model), Input(0, "site-00", tuple(range(4, 24)), 10, (12,))
+    observer, item = Histograms(model), Input(0, "site-00", tuple(range(4, 24)), 10, (12,))
     coin = torch.tensor([-1.0, 1.0]).repeat(20, 24)[None]  # [1, pos, neuron]
     cache = {f"blocks.0.mlp.{name}": coin for name in ("hook_post", "hook_pre")}
     cache |= {f"blocks.1.mlp.{name}": torch.full((1, 20, 48), 2.5) for name in ("hook_post", "hook_pre")}
-    batch = observers.Batch((0,), (one,), torch.tensor([one.ids]), torch.ones(1, 20, dtype=torch.bool))
+    batch = observers.Batch((0,), (item,), torch.tensor([item.ids]), torch.ones(1, 20, dtype=torch.bool))
     observer.observe(batch, cache)
     rows = observer.table().to_pylist()
     for row in rows:
@@ -110,16 +110,16 @@ def test_residual_norms_equal_numpys(architecture: str, causal: bool, monkeypatc
     model, inputs = study(architecture, causal, monkeypatch)
     observer = ResidualNorms(model, inputs)
     survey(model, inputs, [observer])
-    found = {(row["layer"], row["offset"]): row for row in observer.table().to_pylist()}
+    rows = {(row["layer"], row["offset"]): row for row in observer.table().to_pylist()}
     hooks = ["blocks.0.hook_resid_pre", "blocks.1.hook_resid_pre", "blocks.1.hook_resid_post"]
     norms: dict[tuple[int, int], list[float]] = {}
-    for one in inputs:
+    for item in inputs:
         for layer, hook in enumerate(hooks):
-            for position, vector in enumerate(raw(model, one, hook)):
-                norms.setdefault((layer, position - one.start), []).append(float(np.linalg.norm(vector)))
-    assert set(found) == set(norms)
-    assert {offset for _, offset in found} == set(range(-max(LENGTHS), 3))
+            for position, vector in enumerate(raw(model, item, hook)):
+                norms.setdefault((layer, position - item.start), []).append(float(np.linalg.norm(vector)))
+    assert set(rows) == set(norms)
+    assert {offset for _, offset in rows} == set(range(-max(LENGTHS), 3))
     for at, values in norms.items():
-        assert found[at]["n"] == len(values)
-        assert found[at]["mean"] == pytest.approx(np.mean(values), rel=1e-5)
-        assert found[at]["std"] == pytest.approx(np.std(values), rel=1e-3, abs=1e-4)
+        assert rows[at]["n"] == len(values)
+        assert rows[at]["mean"] == pytest.approx(np.mean(values), rel=1e-5)
+        assert rows[at]["std"] == pytest.approx(np.std(values), rel=1e-3, abs=1e-4)

@@ -31,8 +31,8 @@ def test_torch_bins_are_numpys() -> None:
     inner = EDGES[1:-1]
     near = np.concatenate([inner, np.nextafter(inner, np.inf), np.nextafter(inner, -np.inf), [0.0, 1e9, -1e9]])
     for values in (near, near.astype(np.float32)):
-        found = np.bincount(bin_numbers(torch.from_numpy(values)).numpy(), minlength=BINS)
-        np.testing.assert_array_equal(found, counts(values))
+        counted = np.bincount(bin_numbers(torch.from_numpy(values)).numpy(), minlength=BINS)
+        np.testing.assert_array_equal(counted, counts(values))
 
 
 @pytest.mark.parametrize(

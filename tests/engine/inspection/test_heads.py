@@ -78,9 +78,9 @@ def test_every_token_has_the_role_of_the_word_it_begins_in(make: object, task: T
     for e in examples(task, 10, seed=1):
         answer = tokenizer(e.answer, add_special_tokens=False).input_ids
         encoded = Encoded(tuple(tokenizer(e.prompt).input_ids), tuple(answer), (), ())
-        found = token_roles(task, e, encoded, tokenizer)
+        spread = token_roles(task, e, encoded, tokenizer)
         for text, ids, roles, words in zip(
-            (e.prompt, e.answer), (encoded.prompt, encoded.answer), found, task.roles(e), strict=True
+            (e.prompt, e.answer), (encoded.prompt, encoded.answer), spread, task.roles(e), strict=True
         ):
             ordinary = [(i, role) for i, role in zip(ids, roles, strict=True) if i not in tokenizer.all_special_ids]
             assert {r for i, r in zip(ids, roles, strict=True) if i in tokenizer.all_special_ids} <= {OTHER}
@@ -110,9 +110,9 @@ def watched(model: Model) -> tuple[list[Input], list[tuple[str, ...]], Heads]:
     encoded = tiny.random_examples(4)
     inputs = inputs_of(tiny.rows_of(model, encoded), encoded)
     roles = [tuple(ROLES[(i * t + i) % 3] for t in range(len(e.prompt + e.answer))) for i, e in enumerate(encoded)]
-    found = Heads(model, roles, inputs, [0, len(inputs) - 1])
-    survey(model, inputs, [found])
-    return inputs, roles, found
+    observer = Heads(model, roles, inputs, [0, len(inputs) - 1])
+    survey(model, inputs, [observer])
+    return inputs, roles, observer
 
 
 def eager_attentions(architecture: str, model: Model, ids: tuple[int, ...]) -> torch.Tensor:
@@ -129,10 +129,10 @@ def eager_attentions(architecture: str, model: Model, ids: tuple[int, ...]) -> t
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_patterns_and_means_by_role_are_those_of_plain_transformers(architecture: str, causal: bool) -> None:
     model = tiny.model(architecture, causal)
-    inputs, roles, found = watched(model)
+    inputs, roles, observer = watched(model)
     patterns, sums, counts = {}, defaultdict(float), defaultdict(int)
-    for number, one in enumerate(inputs):
-        attention, mine = eager_attentions(architecture, model, one.ids), roles[one.example]
+    for number, item in enumerate(inputs):
+        attention, mine = eager_attentions(architecture, model, item.ids), roles[item.example]
         assert len({len(other.ids) for other in inputs}) > 1  # so that some were padded
         patterns[number] = attention
         for q, role in enumerate(mine):
@@ -140,12 +140,12 @@ def test_patterns_and_means_by_role_are_those_of_plain_transformers(architecture
             for layer, head in np.ndindex(2, 4):
                 for k, other in enumerate(mine):
                     sums[model.graph.head(layer, head), role, other] += float(attention[layer, head, q, k])
-    rows = found.role_table().to_pylist()
+    rows = observer.role_table().to_pylist()
     assert len(rows) == 8 * len(counts) ** 2 and set(counts) == {"first", "second", "third"}
     for row in rows:
         expected = sums[row["node"], row["query"], row["key"]] / counts[row["query"]]
         assert row["weight"] == pytest.approx(expected, abs=1e-5) and row["queries"] == counts[row["query"]]
-    stored = {(row["input"], row["node"]): row["pattern"] for row in found.pattern_table().to_pylist()}
+    stored = {(row["input"], row["node"]): row["pattern"] for row in observer.pattern_table().to_pylist()}
     assert len(stored) == 2 * 8
     for place, number in enumerate((0, len(inputs) - 1)):
         for layer, head in np.ndindex(2, 4):
@@ -166,21 +166,22 @@ def test_attention_of_a_role_is_all_given_away() -> None:
 @pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
 def test_norms_are_those_of_what_heads_write(architecture: str, causal: bool) -> None:
     model = tiny.model(architecture, causal)
-    inputs, _, found = watched(model)
+    inputs, _, observer = watched(model)
     norms = {region: [[] for _ in range(8)] for region in ("prompt", "answer", "readout")}
-    for one in inputs:
+    for item in inputs:
         _, cache = model.bridge.run_with_cache(
-            torch.tensor([one.ids]), attention_mask=model.attention_bias(torch.ones(1, len(one.ids), dtype=torch.bool))
+            torch.tensor([item.ids]),
+            attention_mask=model.attention_bias(torch.ones(1, len(item.ids), dtype=torch.bool)),
         )
         for layer, head in np.ndindex(2, 4):
             z = cache[f"blocks.{layer}.attn.hook_z"][0, :, head]  # [pos, d_head]
             written = (z @ model.bridge.blocks[layer].attn.W_O[head]).norm(dim=-1)
             for position, norm in enumerate(written.tolist()):
-                regions = ["prompt" if position < one.start else "answer"]
-                regions += ["readout"] if position in one.reads else []
+                regions = ["prompt" if position < item.start else "answer"]
+                regions += ["readout"] if position in item.reads else []
                 for region in regions:
                     norms[region][4 * layer + head].append(norm)
-    for i, row in enumerate(found.head_table().to_pylist()):
+    for i, row in enumerate(observer.head_table().to_pylist()):
         assert row["node"] == model.graph.head(i // 4, i % 4)
         for region, values in norms.items():
             assert row[f"norm_{region}"] == pytest.approx(np.mean(values[i]), rel=1e-4)
@@ -275,9 +276,9 @@ def test_repeated_sequences_fit_short_models(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
 def test_repeated_scores_by_loops(causal: bool) -> None:
     model = tiny.model("qwen3", causal)
-    ids, found = repeated_ids(model, 1), repeated_scores(model, 1)
-    sums = {name: np.zeros((2, 4)) for name in found}
-    counts = dict.fromkeys(found, 0)
+    ids, scores = repeated_ids(model, 1), repeated_scores(model, 1)
+    sums = {name: np.zeros((2, 4)) for name in scores}
+    counts = dict.fromkeys(scores, 0)
     for row in ids.tolist():
         attention, n = eager_attentions("qwen3", model, tuple(row)).numpy(), len(row)
         for q in range(n):
@@ -290,7 +291,7 @@ def test_repeated_scores_by_loops(causal: bool) -> None:
             for name, keys in targets.items():
                 counts[name] += bool(keys)
                 sums[name] += attention[:, :, q, keys].sum(-1)
-    for name, score in found.items():
+    for name, score in scores.items():
         np.testing.assert_allclose(score.numpy(), sums[name] / counts[name], atol=1e-5)
 
 
@@ -302,13 +303,13 @@ def test_copying_is_that_of_the_whole_matrix_of_tokens(architecture: str, monkey
     """Eigenvalues of the vocabulary x vocabulary matrix, from plain transformers weights."""
     monkeypatch.setattr(engine_heads, "VOCAB_CHUNK", 7)
     model, hf = tiny.model(architecture, causal=True), tiny.hf_model(architecture)
-    found = copying_scores(model)
+    scores = copying_scores(model)
     for layer, head in np.ndindex(2, 4):
         read, w_v, w_o, write = parts(hf, architecture, layer, head)
         eigenvalues = np.linalg.eigvals((read @ w_v @ w_o @ write).double().numpy())
         expected = eigenvalues.sum().real / np.abs(eigenvalues).sum()
-        assert float(found[layer, head]) == pytest.approx(expected, abs=1e-3)
-    assert float(found.std()) > 0.01
+        assert float(scores[layer, head]) == pytest.approx(expected, abs=1e-3)
+    assert float(scores.std()) > 0.01
 
 
 def parts(hf: torch.nn.Module, architecture: str, layer: int, head: int) -> tuple[torch.Tensor, ...]:

@@ -37,12 +37,12 @@ def test_lens_layers_are_means_of_the_lenses_of_the_sites(
     rows = tiny.rows_of(model, encoded)
     observer = LensLayers(model, len(encoded))
     survey(model, inputs_of(rows, encoded), [observer])
-    found = {(row["example"], row["layer"]): row for row in observer.table().to_pylist()}
-    assert list(found) == [(example, layer) for example in range(7) for layer in range(2)]
+    recorded = {(row["example"], row["layer"]): row for row in observer.table().to_pylist()}
+    assert list(recorded) == [(example, layer) for example in range(7) for layer in range(2)]
     readouts = readouts_of(rows, 7)
-    seen = lenses(model, [r.row.clean for r in readouts], [r.site.read for r in readouts])
-    for (example, layer), row in found.items():
-        mine = [lens for r, lens in zip(readouts, seen, strict=True) if r.row.example == example]
+    computed = lenses(model, [r.row.clean for r in readouts], [r.site.read for r in readouts])
+    for (example, layer), row in recorded.items():
+        mine = [lens for r, lens in zip(readouts, computed, strict=True) if r.row.example == example]
         assert len(mine) == 2
         first = model.graph.head(layer, 0)
         nodes = [lens.components[first : first + 5] for lens in mine]
@@ -56,20 +56,20 @@ def test_lens_layers_are_means_of_the_lenses_of_the_sites(
         assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-4)
 
 
-def looks(model: Model, encoded: list[Encoded]) -> dict[tuple[int, int, int], tuple[int, ...]]:
+def open_positions(model: Model, encoded: list[Encoded]) -> dict[tuple[int, int, int], tuple[int, ...]]:
     """(example, step, target) -> what the model sees, for everything still to be said."""
-    found = {}
+    inputs = {}
     orders = orders_of(model, encoded)
     for i, e in enumerate(encoded[:6]):
         if model.causal:
-            found |= {(i, 0, e.start + t): e.prompt + e.answer for t in range(len(e.answer))}
+            inputs |= {(i, 0, e.start + t): e.prompt + e.answer for t in range(len(e.answer))}
             continue
         hidden = set(range(len(e.answer)))
         for step, revealed in enumerate(orders[i]):
             ids = [*e.prompt, *(MASK if t in hidden else e.answer[t] for t in range(len(e.answer)))]
-            found |= {(i, step, e.start + t): tuple(ids) for t in sorted(hidden)}
+            inputs |= {(i, step, e.start + t): tuple(ids) for t in sorted(hidden)}
             hidden -= set(revealed)
-    return found
+    return inputs
 
 
 @BUDGETS
@@ -85,15 +85,15 @@ def test_position_lens_is_the_residuals_lens_and_ends_in_what_the_model_says(
     rows: dict[tuple[int, int, int], list[dict[str, Any]]] = {}
     for row in position_lens(model, encoded, orders_of(model, encoded)).to_pylist():
         rows.setdefault((row["example"], row["step"], row["target"]), []).append(row)
-    expected = looks(model, encoded)
+    expected = open_positions(model, encoded)
     assert list(rows) == list(expected)
     for (example, step, target), ids in expected.items():
         read, answer = model.read_position(target), encoded[example].answer[target - encoded[example].start]
         (lens,) = lenses(model, [ids], [read])
         mine = rows[example, step, target]
         assert [row["layer"] for row in mine] == [0, 1, 2]
-        said = model.logits(torch.tensor([ids]))[0, read].softmax(-1)
-        for row, p in zip(mine, [*lens.residuals[:2].softmax(-1), said], strict=True):
+        probabilities = model.logits(torch.tensor([ids]))[0, read].softmax(-1)
+        for row, p in zip(mine, [*lens.residuals[:2].softmax(-1), probabilities], strict=True):
             assert row["probability"] == pytest.approx(float(p.max()), abs=1e-5)
             assert row["answer_probability"] == pytest.approx(float(p[answer]), abs=1e-5)
             assert row["token"] == model.tokenizer.convert_ids_to_tokens(int(p.argmax()))
@@ -113,8 +113,8 @@ def test_columns_have_their_types() -> None:
     whole, real = pa.int32(), pa.float32()
     types = {"example": whole, "layer": whole} | dict.fromkeys(lens_by_layer.MEASURES, real)
     assert dict(zip(observer.table().column_names, observer.table().schema.types, strict=True)) == types
-    found = position_lens(model, encoded)
-    assert dict(zip(found.column_names, found.schema.types, strict=True)) == {
+    table = position_lens(model, encoded)
+    assert dict(zip(table.column_names, table.schema.types, strict=True)) == {
         **dict.fromkeys(("example", "step", "target", "layer"), whole),
         "token": pa.string(),
         "probability": real,

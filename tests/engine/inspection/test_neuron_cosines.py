@@ -22,25 +22,25 @@ Weights = dict[str, torch.Tensor]
 def llama(seed: int, prefix: str = "model.") -> Weights:
     """Linear weights [out, in] as transformers stores them, and others that must not be taken for them."""
     generator = torch.Generator().manual_seed(seed)
-    found = {f"{prefix}embed_tokens.weight": torch.randn(11, D_MODEL, generator=generator)}
+    weights = {f"{prefix}embed_tokens.weight": torch.randn(11, D_MODEL, generator=generator)}
     for layer in range(LAYERS):
         at = f"{prefix}layers.{layer}."
         for name, shape in (("up", (NEURONS, D_MODEL)), ("gate", (NEURONS, D_MODEL)), ("down", (D_MODEL, NEURONS))):
-            found[f"{at}mlp.{name}_proj.weight"] = torch.randn(*shape, generator=generator)
-        found[f"{at}self_attn.o_proj.weight"] = torch.randn(D_MODEL, D_MODEL, generator=generator)
-        found[f"{at}mlp.up_proj.bias"] = torch.randn(NEURONS, generator=generator)
-    return found
+            weights[f"{at}mlp.{name}_proj.weight"] = torch.randn(*shape, generator=generator)
+        weights[f"{at}self_attn.o_proj.weight"] = torch.randn(D_MODEL, D_MODEL, generator=generator)
+        weights[f"{at}mlp.up_proj.bias"] = torch.randn(NEURONS, generator=generator)
+    return weights
 
 
 def gpt2(seed: int, prefix: str) -> Weights:
     """Conv1D weights [in, out]; attention has a c_proj too."""
     generator = torch.Generator().manual_seed(seed)
-    found = {f"{prefix}wte.weight": torch.randn(11, D_MODEL, generator=generator)}
+    weights = {f"{prefix}wte.weight": torch.randn(11, D_MODEL, generator=generator)}
     for layer in range(LAYERS):
-        found[f"{prefix}h.{layer}.mlp.c_fc.weight"] = torch.randn(D_MODEL, NEURONS, generator=generator)
-        found[f"{prefix}h.{layer}.mlp.c_proj.weight"] = torch.randn(NEURONS, D_MODEL, generator=generator)
-        found[f"{prefix}h.{layer}.attn.c_proj.weight"] = torch.randn(D_MODEL, D_MODEL, generator=generator)
-    return found
+        weights[f"{prefix}h.{layer}.mlp.c_fc.weight"] = torch.randn(D_MODEL, NEURONS, generator=generator)
+        weights[f"{prefix}h.{layer}.mlp.c_proj.weight"] = torch.randn(NEURONS, D_MODEL, generator=generator)
+        weights[f"{prefix}h.{layer}.attn.c_proj.weight"] = torch.randn(D_MODEL, D_MODEL, generator=generator)
+    return weights
 
 
 def folder(path: Path, weights: Weights, shards: int = 1) -> str:
@@ -78,28 +78,28 @@ def test_the_same_weights_give_one_and_negated_ones_minus_one(
 
 def test_llama_cosines_equal_a_loop_over_neurons(tmp_path: Path) -> None:
     a, b = llama(0), llama(1)
-    found = neuron_cosines(folder(tmp_path / "a", a), folder(tmp_path / "b", b))
-    assert found.gate is not None
+    cosines = neuron_cosines(folder(tmp_path / "a", a), folder(tmp_path / "b", b))
+    assert cosines.gate is not None
     for layer in range(LAYERS):
         at = f"model.layers.{layer}.mlp."
         for j in range(NEURONS):
-            for role, name in ((found.into, "up_proj"), (found.gate, "gate_proj")):
+            for role, name in ((cosines.into, "up_proj"), (cosines.gate, "gate_proj")):
                 expected = cosine(a[f"{at}{name}.weight"][j], b[f"{at}{name}.weight"][j])
                 assert role[layer, j] == pytest.approx(expected, abs=1e-6)
             expected = cosine(a[f"{at}down_proj.weight"][:, j], b[f"{at}down_proj.weight"][:, j])
-            assert found.out[layer, j] == pytest.approx(expected, abs=1e-6)
+            assert cosines.out[layer, j] == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("prefix", ["", "transformer.", "denoise_model."])
 def test_gpt2_cosines_equal_a_loop_over_neurons_under_every_prefix(tmp_path: Path, prefix: str) -> None:
     a, b = gpt2(0, ""), gpt2(1, prefix)
-    found = neuron_cosines(folder(tmp_path / "a", a), folder(tmp_path / "b", b))
-    assert found.gate is None and found.into.shape == found.out.shape == (LAYERS, NEURONS)
+    cosines = neuron_cosines(folder(tmp_path / "a", a), folder(tmp_path / "b", b))
+    assert cosines.gate is None and cosines.into.shape == cosines.out.shape == (LAYERS, NEURONS)
     for layer in range(LAYERS):
         for j in range(NEURONS):
             fc, proj = f"h.{layer}.mlp.c_fc.weight", f"h.{layer}.mlp.c_proj.weight"
-            assert found.into[layer, j] == pytest.approx(cosine(a[fc][:, j], b[prefix + fc][:, j]), abs=1e-6)
-            assert found.out[layer, j] == pytest.approx(cosine(a[proj][j], b[prefix + proj][j]), abs=1e-6)
+            assert cosines.into[layer, j] == pytest.approx(cosine(a[fc][:, j], b[prefix + fc][:, j]), abs=1e-6)
+            assert cosines.out[layer, j] == pytest.approx(cosine(a[proj][j], b[prefix + proj][j]), abs=1e-6)
 
 
 def test_shards_prefixes_and_precisions_change_nothing(tmp_path: Path) -> None:
@@ -124,10 +124,10 @@ def test_what_transformers_saves_is_read(tmp_path: Path, architecture: str) -> N
                 (value[3] if by_row else value[:, 3]).neg_()
     plain.save_pretrained(tmp_path / "plain")
     turned.save_pretrained(tmp_path / "turned")
-    found = every(neuron_cosines(str(tmp_path / "plain"), str(tmp_path / "turned")))
-    expected = np.ones_like(found)
+    cosines = every(neuron_cosines(str(tmp_path / "plain"), str(tmp_path / "turned")))
+    expected = np.ones_like(cosines)
     expected[:, 1, 3] = -1
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(cosines, expected, atol=1e-5)
 
 
 def test_a_hub_id_is_read_from_its_local_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,8 +58,8 @@ def study(architecture: str, causal: bool) -> Study:
     attribution = attribute(model, rows, EXAMPLES, points=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(observers, "TOKENS", 40)
-        patch.setattr(neurons, "DETAILED", 40)
-        patch.setattr(neurons, "DETAILED_OF_LAYER", 20)
+        patch.setattr(neurons, "STRONGEST", 40)
+        patch.setattr(neurons, "STRONGEST_OF_LAYER", 20)
         patch.setattr(neuron_directions, "VALUES_AT_ONCE", 7 * tiny.VOCAB)
         chosen = strongest_neurons(attribution)
         activity, strongest = Activity(model), Strongest(model, inputs, chosen)
@@ -138,15 +138,15 @@ def test_strongest_examples_are_the_five_largest_maxima(architecture: str, causa
         for row in (row for row in s.detail if row["layer"] == layer):
             j = row["neuron"]
             best: dict[int, float] = {}
-            for one, value in zip(s.inputs, values, strict=True):
-                best[one.example] = max(best.get(one.example, -np.inf), value[:, j].max())
+            for item, value in zip(s.inputs, values, strict=True):
+                best[item.example] = max(best.get(item.example, -np.inf), value[:, j].max())
             expected = sorted(best, key=lambda example: -best[example])[:5]
             assert row["top_input_example"] == expected
             np.testing.assert_allclose(row["top_value"], [best[example] for example in expected], rtol=1e-4, atol=1e-5)
             for example, part, position, value in zip(
                 row["top_input_example"], row["top_part"], row["top_position"], row["top_value"], strict=True
             ):
-                there = next(i for i, one in enumerate(s.inputs) if (one.example, one.part) == (example, part))
+                there = next(i for i, item in enumerate(s.inputs) if (item.example, item.part) == (example, part))
                 assert values[there][position, j] == pytest.approx(value, rel=1e-4, abs=1e-5)
 
 
@@ -155,7 +155,7 @@ def test_fewer_examples_than_five_give_shorter_lists() -> None:
     inputs = inputs_of(tiny.rows_of(model, examples), examples)
     strongest = Strongest(model, inputs, torch.tensor([[3], [4]]))
     survey(model, inputs, [strongest])
-    assert [sorted(found) for found in strongest.columns()["top_input_example"].to_pylist()] == [[0, 1], [0, 1]]
+    assert [sorted(examples) for examples in strongest.columns()["top_input_example"].to_pylist()] == [[0, 1], [0, 1]]
 
 
 @each
@@ -174,12 +174,12 @@ def test_traces_are_the_raw_values_of_every_real_token(architecture: str, causal
         for layer in range(LAYERS):
             mine = [row for row in s.tokens if row["input"] == number and row["layer"] == layer]
             for column, hook in hooks.items():
-                found = [row[column] for row in mine]
+                values = [row[column] for row in mine]
                 if column == "ups" and architecture == "gpt2":
-                    assert found == [[]] * len(mine)
+                    assert values == [[]] * len(mine)
                 else:
                     raw = s.raw(place, layer, hook)[:, s.chosen[layer]].T
-                    np.testing.assert_allclose(found, raw, rtol=1e-4, atol=1e-5)
+                    np.testing.assert_allclose(values, raw, rtol=1e-4, atol=1e-5)
     if architecture != "gpt2":
         row = s.tokens[-1]
         gates = torch.tensor(row["gates"])
@@ -251,4 +251,4 @@ def test_tokens_without_a_word_are_named_by_their_id(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(
         model.tokenizer, "convert_ids_to_tokens", lambda ids: [known(i) if i < tiny.VOCAB - 2 else None for i in ids]
     )
-    assert neurons.vocabulary(model).to_pylist()[-3:] == [known(tiny.VOCAB - 3), "<id 59>", "<id 60>"]
+    assert neurons.token_texts(model).to_pylist()[-3:] == [known(tiny.VOCAB - 3), "<id 59>", "<id 60>"]

@@ -23,14 +23,14 @@ class Keeper:
     hooks = HOOKS
 
     def __init__(self) -> None:
-        self.seen: Counter[int] = Counter()
+        self.times: Counter[int] = Counter()
         self.values: dict[int, dict[str, torch.Tensor]] = {}
         self.batches = 0
 
     def observe(self, batch: Batch, cache: ActivationCache) -> None:
         self.batches += 1
         for i, number in enumerate(batch.numbers):
-            self.seen[number] += 1
+            self.times[number] += 1
             assert tuple(batch.ids[i, batch.real[i]].tolist()) == batch.inputs[i].ids
             self.values[number] = {name: cache[name][i, batch.real[i]].clone() for name in HOOKS}
 
@@ -38,35 +38,35 @@ class Keeper:
 def test_an_arm_has_one_input_an_example_with_all_its_reads() -> None:
     model, examples = tiny.model("llama", causal=True), tiny.random_examples(3)
     inputs = inputs_of(arm_inputs(model, examples), examples)
-    assert [one.example for one in inputs] == [0, 1, 2]
-    for one, example in zip(inputs, examples, strict=True):
-        assert one.ids == example.prompt + example.answer and one.start == len(example.prompt)
-        assert one.reads == tuple(example.start + t - 1 for t in example.contrasts)
-        assert one.part == f"site-{example.contrasts[0]:02d}"
+    assert [item.example for item in inputs] == [0, 1, 2]
+    for item, example in zip(inputs, examples, strict=True):
+        assert item.ids == example.prompt + example.answer and item.start == len(example.prompt)
+        assert item.reads == tuple(example.start + t - 1 for t in example.contrasts)
+        assert item.part == f"site-{example.contrasts[0]:02d}"
 
 
 def test_an_mdm_has_one_input_a_step() -> None:
     model, examples = tiny.model("llama", causal=False), tiny.random_examples(2)
     rows = mdm_inputs(model, examples, [((2,), (0,), (1,)), ((1,), (2,), (0,))])
     inputs = inputs_of(rows, examples)
-    assert [(one.example, one.part) for one in inputs] == [
+    assert [(item.example, item.part) for item in inputs] == [
         (0, "step-00"),
         (0, "step-02"),
         (1, "step-00"),
         (1, "step-01"),
     ]
-    assert [one.reads for one in inputs] == [tuple(site.read for site in row.sites) for row in rows]
-    assert [one.ids for one in inputs] == [row.clean for row in rows]
+    assert [item.reads for item in inputs] == [tuple(site.read for site in row.sites) for row in rows]
+    assert [item.ids for item in inputs] == [row.clean for row in rows]
 
 
 def test_kept_are_six_examples_or_three_steps_of_three() -> None:
-    def one(example: int, step: int) -> Input:
+    def input_of(example: int, step: int) -> Input:
         return Input(example, f"step-{step:02d}", (step,), 0, (0,))
 
-    assert detailed_inputs([one(example, 0) for example in range(9)]) == [0, 1, 2, 3, 4, 5]
-    steps = [one(example, step) for example in range(5) for step in range(4)]
+    assert detailed_inputs([input_of(example, 0) for example in range(9)]) == [0, 1, 2, 3, 4, 5]
+    steps = [input_of(example, step) for example in range(5) for step in range(4)]
     assert detailed_inputs(steps) == [0, 2, 3, 4, 6, 7, 8, 10, 11]
-    assert detailed_inputs([one(0, 0)]) == [0]
+    assert detailed_inputs([input_of(0, 0)]) == [0]
 
 
 @pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
@@ -76,11 +76,11 @@ def test_every_input_is_shown_once_as_if_it_ran_alone(causal: bool, monkeypatch:
     inputs = inputs_of(tiny.rows_of(model, examples), examples)
     keeper, done = Keeper(), []
     survey(model, inputs, [keeper], on_inputs=done.append)
-    assert keeper.seen == Counter(range(len(inputs)))
+    assert keeper.times == Counter(range(len(inputs)))
     assert keeper.batches > 1 and done[-1] == len(inputs) and done == sorted(done)
-    for number, one in enumerate(inputs):
+    for number, item in enumerate(inputs):
         with recording(model, HOOKS) as cache, torch.no_grad():
-            model.logits(torch.tensor([one.ids]))
+            model.logits(torch.tensor([item.ids]))
         for name in HOOKS:
             torch.testing.assert_close(keeper.values[number][name], cache[name][0], rtol=1e-4, atol=1e-5)
 
@@ -91,20 +91,20 @@ def test_every_observer_sees_every_batch_with_its_own_hooks() -> None:
     first, second = Keeper(), Keeper()
     second.hooks = ("blocks.0.hook_resid_pre", *HOOKS)  # type: ignore[assignment]
     survey(model, inputs, [first, second])
-    assert first.seen == second.seen == Counter(range(2))
+    assert first.times == second.seen == Counter(range(2))
 
 
 def test_the_table_of_kept_inputs() -> None:
     model, examples = tiny.model("llama", causal=True), tiny.random_examples(2, lengths=(5, 9))
     inputs = inputs_of(tiny.rows_of(model, examples), examples)
-    roles = [["prompt"] * one.start + ["answer"] * 3 for one in inputs]
+    roles = [["prompt"] * item.start + ["answer"] * 3 for item in inputs]
     rows = input_table(model, inputs, roles).to_pylist()
-    for number, (row, one) in enumerate(zip(rows, inputs, strict=True)):
+    for number, (row, item) in enumerate(zip(rows, inputs, strict=True)):
         assert row == {
             "input": number,
-            "example": one.example,
-            "part": one.part,
-            "tokens": model.tokenizer.convert_ids_to_tokens(list(one.ids)),
+            "example": item.example,
+            "part": item.part,
+            "tokens": model.tokenizer.convert_ids_to_tokens(list(item.ids)),
             "roles": roles[number],
-            "start": one.start,
+            "start": item.start,
         }

@@ -54,8 +54,8 @@ def table(model: Model, seed: int = 0) -> pa.Table:
     return trajectory_table(model, task, drawn, encoded, seed)  # type: ignore[arg-type]
 
 
-def rows_of(found: pa.Table, sampler: str, example: int) -> list[dict[str, Any]]:
-    rows = [r for r in found.to_pylist() if (r["sampler"], r["example"]) == (sampler, example)]
+def rows_of(recorded: pa.Table, sampler: str, example: int) -> list[dict[str, Any]]:
+    rows = [r for r in recorded.to_pylist() if (r["sampler"], r["example"]) == (sampler, example)]
     assert [r["step"] for r in rows] == list(range(len(rows)))
     return rows
 
@@ -112,7 +112,7 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="module")
-def found(model: Model) -> pa.Table:
+def recorded(model: Model) -> pa.Table:
     return table(model)
 
 
@@ -124,11 +124,11 @@ def test_every_sampler_has_a_second_definition() -> None:
 @pytest.mark.parametrize("sampler", list(LITERAL))
 def test_trajectories_are_the_samplers_definition_step_by_step(sampler: str, shifted: bool) -> None:
     model = tiny.model("qwen2", causal=False, shifted=shifted)
-    found, (task, drawn, encoded) = table(model), problems(model)
+    recorded, (task, drawn, encoded) = table(model), problems(model)
     for example in range(6):
         e, length, rng = encoded[example], LENGTHS[example], example_generator(sampler, 0, example)
         ids, sure = [*e.prompt, *[MASK] * length], [0.0] * length
-        rows = rows_of(found, sampler, example)
+        rows = rows_of(recorded, sampler, example)
         assert len(rows) == length
         for step, row in enumerate(rows):
             logits = model.logits(torch.tensor([ids]))[0].clone()
@@ -150,19 +150,19 @@ def test_trajectories_are_the_samplers_definition_step_by_step(sampler: str, shi
         assert {row["correct"] for row in rows} == {task.check(drawn[example].prompt, answer)}
 
 
-def test_confidence_ends_where_decode_does(model: Model, found: pa.Table) -> None:
+def test_confidence_ends_where_decode_does(model: Model, recorded: pa.Table) -> None:
     _, _, encoded = problems(model)
     for example in range(6):
         (ids,) = decode(model, [encoded[example].prompt], LENGTHS[example], LENGTHS[example])
-        last = rows_of(found, "confidence", example)[-1]
+        last = rows_of(recorded, "confidence", example)[-1]
         assert last["tokens"] == model.tokenizer.convert_ids_to_tokens(list(ids))
         assert last["correct"] == (example < 2)
 
 
 @pytest.mark.parametrize("sampler", list(SAMPLERS))
-def test_every_position_is_revealed_once_and_then_stays(found: pa.Table, sampler: str) -> None:
+def test_every_position_is_revealed_once_and_then_stays(recorded: pa.Table, sampler: str) -> None:
     for example in range(6):
-        rows, length = rows_of(found, sampler, example), LENGTHS[example]
+        rows, length = rows_of(recorded, sampler, example), LENGTHS[example]
         for t in range(length):
             (when,) = [step for step, row in enumerate(rows) if row["revealed"][t]]
             assert [row["visible"][t] for row in rows] == [step > when for step in range(length)]
@@ -172,43 +172,43 @@ def test_every_position_is_revealed_once_and_then_stays(found: pa.Table, sampler
         assert not any("<mask>" in row["tokens"] for row in rows)
 
 
-def test_left_to_right_goes_from_left_to_right(found: pa.Table) -> None:
+def test_left_to_right_goes_from_left_to_right(recorded: pa.Table) -> None:
     for example in range(6):
-        rows = rows_of(found, "left-to-right", example)
+        rows = rows_of(recorded, "left-to-right", example)
         assert [row["revealed"].index(True) for row in rows] == list(range(LENGTHS[example]))
 
 
-def test_chance_follows_the_seed_and_nothing_else(model: Model, found: pa.Table) -> None:
-    assert table(model).equals(found)
+def test_chance_follows_the_seed_and_nothing_else(model: Model, recorded: pa.Table) -> None:
+    assert table(model).equals(recorded)
     other = table(model, seed=1)
     for sampler in SAMPLERS:
-        mine, theirs = (t.filter(pc.equal(t["sampler"], sampler)) for t in (found, other))
+        mine, theirs = (t.filter(pc.equal(t["sampler"], sampler)) for t in (recorded, other))
         assert mine.equals(theirs) == (sampler not in ("random", "dream-origin", "diffullama")), sampler
 
 
-def test_an_example_alone_goes_the_same_way(model: Model, found: pa.Table) -> None:
+def test_an_example_alone_goes_the_same_way(model: Model, recorded: pa.Table) -> None:
     task, drawn, encoded = problems(model)
     alone = trajectory_table(model, task, drawn[:1], encoded[:1], 0)  # type: ignore[arg-type]
     assert set(alone["example"].to_pylist()) == {0}
     for sampler in SAMPLERS:
-        mine, theirs = rows_of(alone, sampler, 0), rows_of(found, sampler, 0)
+        mine, theirs = rows_of(alone, sampler, 0), rows_of(recorded, sampler, 0)
         assert [r["revealed"] for r in mine] == [r["revealed"] for r in theirs]
         assert [r["tokens"] for r in mine] == [r["tokens"] for r in theirs]
 
 
-def test_one_token_is_revealed_at_once_by_everyone(found: pa.Table) -> None:
+def test_one_token_is_revealed_at_once_by_everyone(recorded: pa.Table) -> None:
     assert LENGTHS[5] == 1
-    assert {str(rows_of(found, sampler, 5)[0]["revealed"]) for sampler in SAMPLERS} == {"[True]"}
+    assert {str(rows_of(recorded, sampler, 5)[0]["revealed"]) for sampler in SAMPLERS} == {"[True]"}
 
 
-def test_an_arm_has_no_trajectories_but_the_same_columns(found: pa.Table) -> None:
+def test_an_arm_has_no_trajectories_but_the_same_columns(recorded: pa.Table) -> None:
     empty = table(tiny.model("qwen2", causal=True))
-    assert empty.num_rows == 0 and empty.schema == found.schema
+    assert empty.num_rows == 0 and empty.schema == recorded.schema
 
 
-def test_dreams_schedule_may_wait_and_then_catch_up(found: pa.Table) -> None:
+def test_dreams_schedule_may_wait_and_then_catch_up(recorded: pa.Table) -> None:
     """int() rounds down, so with one step a token the first steps reveal nothing or too little."""
-    counts = [sum(row["revealed"]) for row in rows_of(found, "dream-maskgit", 1)]
+    counts = [sum(row["revealed"]) for row in rows_of(recorded, "dream-maskgit", 1)]
     assert counts[0] == 0 and counts[-1] > 1 and sum(counts) == 7
 
 
@@ -218,8 +218,8 @@ def test_reveals_are_the_runs_own_orders() -> None:
     assert reveal_table(reveal_order(model, encoded, "left-to-right", 1, 0)).to_pylist() == [
         {"example": 0, "step": 0, "index": 0}
     ]
-    found = reveal_table([((2,), (0, 1)), ((1,), (0,))])
-    assert [tuple(row.values()) for row in found.to_pylist()] == [
+    table = reveal_table([((2,), (0, 1)), ((1,), (0,))])
+    assert [tuple(row.values()) for row in table.to_pylist()] == [
         (0, 0, 2), (0, 1, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)
     ]  # fmt: skip
-    assert reveal_table([]).schema == found.schema and set(found.schema.types) == {pa.int32()}
+    assert reveal_table([]).schema == table.schema and set(table.schema.types) == {pa.int32()}

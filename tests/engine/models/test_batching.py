@@ -25,8 +25,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_size_stays() -> None:
             raise torch.OutOfMemoryError
         return sum(batch)
 
-    found = [([*batch], total) for batch, total in in_batches(range(1, 9), lambda item: 1, Capacity(6), work)]
-    assert found == [([1, 2, 3], 6), ([4, 5, 6], 15), ([7, 8], 15)]
+    finished = [([*batch], total) for batch, total in in_batches(range(1, 9), lambda item: 1, Capacity(6), work)]
+    assert finished == [([1, 2, 3], 6), ([4, 5, 6], 15), ([7, 8], 15)]
     assert tried == [[1, 2, 3, 4, 5, 6], [1, 2, 3], [4, 5, 6], [7, 8]]
 
 
@@ -57,20 +57,20 @@ def test_an_attribution_survives_running_out_of_memory(monkeypatch: pytest.Monke
     contract, sizes = edge_scores.contract, []
 
     def short(*args: object) -> torch.Tensor:
-        found = contract(*args)  # type: ignore[arg-type]
+        scores = contract(*args)  # type: ignore[arg-type]
         sizes.append(len(args[2].embedding))  # type: ignore[attr-defined]
         if len(sizes) == 3 or sizes[-1] > 4:  # too many rows, and once more at the end of a batch
             raise torch.OutOfMemoryError
-        return found
+        return scores
 
-    told: list[int] = []
+    progress: list[int] = []
     monkeypatch.setattr(edge_scores, "contract", short)
-    found = attribute(model, rows, 6, on_rows=told.append)
+    result = attribute(model, rows, 6, on_rows=progress.append)
     assert sizes[:5] == [6, 3, 3, 1, 1]
-    assert told == sorted(set(told)) and told[-1] == len(rows)
-    assert torch.allclose(found.blocks, expected.blocks, rtol=1e-4, atol=1e-6)
-    assert torch.allclose(found.neurons, expected.neurons, rtol=1e-4, atol=1e-6)
-    assert torch.allclose(found.metric_clean, expected.metric_clean)
+    assert progress == sorted(set(progress)) and progress[-1] == len(rows)
+    assert torch.allclose(result.blocks, expected.blocks, rtol=1e-4, atol=1e-6)
+    assert torch.allclose(result.neurons, expected.neurons, rtol=1e-4, atol=1e-6)
+    assert torch.allclose(result.metric_clean, expected.metric_clean)
 
 
 @pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])

@@ -72,8 +72,8 @@ def test_certain_positions_are_in_their_exact_order(
 def test_log_odds_are_exact(advantage: float) -> None:
     logits = torch.tensor([[[0.0, 0.5, 0.25 + advantage, 0.125]]])
     p = exact(logits)[0][2]
-    found = log_odds(logits[..., 1:], torch.tensor([[1]])).item()
-    assert found == pytest.approx(float((p / (1 - p)).ln()), rel=1e-14)
+    computed = log_odds(logits[..., 1:], torch.tensor([[1]])).item()
+    assert computed == pytest.approx(float((p / (1 - p)).ln()), rel=1e-14)
 
 
 def test_a_step_reveals_the_surest_of_many_that_are_1_in_float32() -> None:
@@ -89,18 +89,18 @@ def test_a_step_reveals_the_surest_of_many_that_are_1_in_float32() -> None:
 def test_equals_go_from_left_to_right(score: Callable[[Prediction], Tensor], top: float) -> None:
     logits = torch.zeros(2, 40, VOCAB)
     logits[..., 3] = top
-    seen = prediction(logits)
+    predicted = prediction(logits)
     for size in (1, 2, 17, 39):
-        picked = highest_scoring(score(seen), seen.hidden, size)
+        picked = highest_scoring(score(predicted), predicted.hidden, size)
         assert picked.tolist() == [[t < size for t in range(40)]] * 2
-    seen.hidden[:, ::2] = False
-    assert highest_scoring(score(seen), seen.hidden, 3)[0].nonzero()[:, 0].tolist() == [1, 3, 5]
+    predicted.hidden[:, ::2] = False
+    assert highest_scoring(score(predicted), predicted.hidden, 3)[0].nonzero()[:, 0].tolist() == [1, 3, 5]
 
 
 def test_of_equal_tokens_the_first_is_said_and_never_the_mask() -> None:
-    seen = prediction(torch.zeros(1, 3, VOCAB))
-    assert seen.best.tolist() == [[1, 1, 1]]
-    assert seen.top[0].tolist() == pytest.approx([1 / (VOCAB - 1)] * 3)
+    predicted = prediction(torch.zeros(1, 3, VOCAB))
+    assert predicted.best.tolist() == [[1, 1, 1]]
+    assert predicted.top[0].tolist() == pytest.approx([1 / (VOCAB - 1)] * 3)
 
 
 def test_many_logits_go_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,10 +31,10 @@ def test_there_is_no_second_copy_of_a_weight(architecture: str) -> None:
     model, hf = tiny.model(architecture, causal=True), tiny.hf_model(architecture)
     expected = {name: p for name, p in hf.named_parameters() if "attn.c_attn" not in name}  # GPT-2's bridge splits it
     held = {p.data_ptr() for p in model.bridge.parameters()}
-    found = dict(model.plain.named_parameters())
-    assert found.keys() == dict(hf.named_parameters()).keys()
+    shared = dict(model.plain.named_parameters())
+    assert shared.keys() == dict(hf.named_parameters()).keys()
     for name in expected:
-        assert found[name].data_ptr() in held, name
+        assert shared[name].data_ptr() in held, name
 
 
 def test_an_unknown_architecture_is_refused_by_name() -> None:
@@ -64,14 +64,14 @@ def test_half_precision_keeps_the_order_of_the_strongest_edges(side: str) -> Non
         scores.append(attribute(model, rows, 8).total[torch.from_numpy(model.graph.legal)])
     exact, half = scores
     strongest = exact.abs().topk(1000).indices
-    ranks = torch.stack([one[strongest].argsort().argsort().float() for one in (exact, half)])
+    ranks = torch.stack([scores[strongest].argsort().argsort().float() for scores in (exact, half)])
     assert float(torch.corrcoef(ranks)[0, 1]) >= 0.99
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_a_model_spread_by_accelerate_has_the_same_scores(architecture: str) -> None:
-    """Hooks that move tensors from device to device move with the twin; here there is one device to move them to."""
+    """Hooks that move tensors from device to device move with the copied modules; here there is one device to move them to."""
     hf, model = tiny.hf_model(architecture), tiny.model(architecture, causal=True)
     layers = "h" if architecture == "gpt2" else "layers"
     prefix, base = hf.base_model_prefix, hf.base_model
