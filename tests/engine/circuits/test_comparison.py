@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from types import SimpleNamespace
 
-import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,12 +27,6 @@ def scores(seed: int, n: int = GRAPH.n_edges, levels: int | None = None) -> np.n
 def ranked(values: np.ndarray) -> SimpleNamespace:
     order = comparison.order_of(values)
     return SimpleNamespace(edge=order, score=values[order])
-
-
-def endpoints(graph: Graph, edge: int) -> tuple[str, str]:
-    """Node names of both ends, read from the edge's name."""
-    source, _, target = graph.edge_name(edge).partition("->")
-    return source, target.split("<")[0]
 
 
 def test_order_is_by_magnitude_with_ties_by_index() -> None:
@@ -124,54 +116,6 @@ def test_chance_level_is_what_random_orders_give() -> None:
     assert [comparison.chance(k, n) for k in ks] == expected[[k - 1 for k in ks]].tolist()
 
 
-def test_importance_sums_magnitudes_over_both_ends() -> None:
-    chosen = comparison.order_of(scores(5))[:30]
-    values = scores(5)[chosen]
-    expected = dict.fromkeys(GRAPH.node_names, 0.0)
-    for edge, value in zip(chosen, values, strict=True):
-        for node in endpoints(GRAPH, edge):
-            expected[node] += abs(float(value))
-    by_node = profiles.importance(GRAPH, chosen, values)
-    assert by_node == pytest.approx(list(expected.values()))
-    assert by_node.sum() == pytest.approx(2 * np.abs(values).sum())
-
-
-def test_profile_leaves_out_input_and_logits() -> None:
-    edges = [GRAPH.edge_named(name) for name in ("input->logits", "a0.h1->m2", "input->a1.h0<k>", "m2->logits")]
-    by_node = profiles.importance(GRAPH, np.array(edges), np.array([100.0, -1.0, 2.0, 1.0]))
-    assert profiles.layer_profile(GRAPH, by_node) == pytest.approx([1 / 5, 2 / 5, 2 / 5])
-    alone = profiles.importance(GRAPH, np.array(edges[:1]), np.array([100.0]))
-    assert profiles.layer_profile(GRAPH, alone).tolist() == [0, 0, 0]
-
-
-def test_early_share_is_the_first_third_rounded_up() -> None:
-    assert [profiles.early_boundary(n) for n in (1, 2, 3, 4, 6, 28, 32)] == [1, 1, 1, 2, 2, 10, 11]
-    profile = np.array([0.1, 0.2, 0.3, 0.1, 0.1, 0.2])
-    assert profiles.early_share(profile) == pytest.approx(0.3)
-    assert profiles.early_share(profile, boundary=3) == pytest.approx(0.6)
-    for boundary in (0, 7):
-        with pytest.raises(UserError, match=f"boundary is {boundary}.*1 to 6"):
-            profiles.early_share(profile, boundary)
-
-
-def test_early_ratio_says_when_there_is_none() -> None:
-    assert profiles.early_ratio(mdm=0.6, arm=0.3) == pytest.approx(2)
-    assert math.isnan(profiles.early_ratio(mdm=0.6, arm=0.0))
-
-
-def test_effective_number_and_gini_of_known_shapes() -> None:
-    even, single = np.full(8, 0.125), np.eye(8)[3]
-    assert profiles.effective_number(even) == pytest.approx(8)
-    assert profiles.effective_number(single) == pytest.approx(1)
-    assert profiles.effective_number(np.array([0.5, 0.5, 0, 0])) == pytest.approx(2)
-    assert profiles.effective_number(np.ones(500)) == pytest.approx(500)
-    assert profiles.gini(even) == pytest.approx(0)
-    assert profiles.gini(single) == pytest.approx(1 - 1 / 8)
-    assert profiles.effective_number(np.zeros(8)) == 0
-    assert np.isnan(profiles.gini(np.zeros(8)))
-    assert np.isnan(profiles.ginis(np.stack([even, np.zeros(8)]))).tolist() == [False, True]
-
-
 def test_a_circuit_without_heads_and_mlps_has_no_early_share() -> None:
     """Of `input->logits` alone nothing lies in any layer."""
     graph = Graph(3, 2)
@@ -189,35 +133,9 @@ def test_a_circuit_without_heads_and_mlps_has_no_early_share() -> None:
     assert not np.isnan(comparison.compare(graph, other, other, 1).early_ratio)
 
 
-@pytest.mark.parametrize(("value", "said"), [(0.256, "0.26"), (0.0, "0.00"), (float("nan"), "none")])
+@pytest.mark.parametrize(("value", "text"), [(0.256, "0.26"), (0.0, "0.00"), (float("nan"), "none")])
 def test_a_number_that_is_none_is_written_as_such(value: float, text: str) -> None:
     assert comparison.printed(value, ".2f") == text
-
-
-@given(st.lists(st.floats(0, 100), min_size=2, max_size=20).filter(lambda values: sum(values) > 1e-3))
-@settings(deadline=None, max_examples=50)
-def test_gini_is_half_the_relative_mean_difference(values: list[float]) -> None:
-    x = np.array(values)
-    expected = np.abs(x[:, None] - x[None, :]).mean() / (2 * x.mean())
-    assert profiles.gini(x) == pytest.approx(expected, abs=1e-9)
-    assert profiles.gini(7 * x) == pytest.approx(expected, abs=1e-9)
-    assert profiles.effective_number(7 * x) == pytest.approx(profiles.effective_number(x))
-
-
-@pytest.mark.parametrize("k", [1, 3, 6, 10, 15, 25, 60, GRAPH.n_edges])
-@pytest.mark.parametrize("seed", range(6))
-def test_pruned_circuit_is_what_lies_on_paths(seed: int, k: int) -> None:
-    """An edge survives exactly when its source hangs on `input` and its target reaches `logits`."""
-    edges = comparison.order_of(scores(seed))[:k]
-    whole = nx.DiGraph([("input", "input"), ("logits", "logits"), *(endpoints(GRAPH, edge) for edge in edges)])
-    below, above = nx.descendants(whole, "input") | {"input"}, nx.ancestors(whole, "logits") | {"logits"}
-    expected = [u in below and v in above for u, v in (endpoints(GRAPH, edge) for edge in edges)]
-    assert pruning.prune(GRAPH, edges).tolist() == expected
-
-
-def test_any_of_q_k_v_keeps_a_head() -> None:
-    edges = [GRAPH.edge_named(name) for name in ("input->a1.h0<v>", "a1.h0->logits", "a0.h0->a1.h0<q>", "m1->m2")]
-    assert pruning.prune(GRAPH, np.array(edges)).tolist() == [True, True, False, False]
 
 
 def test_comparison_agrees_with_the_curve_and_the_single_measures() -> None:

@@ -71,7 +71,7 @@ def test_half_precision_keeps_the_order_of_the_strongest_edges(side: str) -> Non
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_a_model_spread_by_accelerate_has_the_same_scores(architecture: str) -> None:
-    """Hooks that move tensors from device to device move with the copied modules; here there is one device to move them to."""
+    """Hooks that move tensors from device to device move with the copied modules; here there is one device only."""
     hf, model = tiny.hf_model(architecture), tiny.model(architecture, causal=True)
     layers = "h" if architecture == "gpt2" else "layers"
     prefix, base = hf.base_model_prefix, hf.base_model
