@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import product
 
+import numpy as np
 import pytest
 
 from engine.circuits.graph import QKV, Graph
@@ -81,3 +82,10 @@ def test_a_layers_destinations_are_q_then_k_then_v() -> None:
         "a1.h0<q>", "a1.h1<q>", "a1.h0<k>", "a1.h1<k>", "a1.h0<v>", "a1.h1<v>",
     ]  # fmt: skip
     assert GRAPH.destination_names[GRAPH.mlp_destination(1)] == "m1"
+
+
+def test_endpoints_are_the_nodes_that_an_edges_name_says() -> None:
+    sources, targets = GRAPH.endpoints(np.arange(GRAPH.n_edges))
+    for edge in range(GRAPH.n_edges):
+        source, _, target = GRAPH.edge_name(edge).partition("->")
+        assert (GRAPH.node_names[sources[edge]], GRAPH.node_names[targets[edge]]) == (source, target.split("<")[0])

@@ -8,7 +8,6 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import cosine_similarity
 
 from engine.attribution.edge_scores import Attribution, attribute
 from engine.inspection import bins, neuron_directions, neurons, observers
@@ -187,49 +186,23 @@ def test_traces_are_the_raw_values_of_every_real_token(architecture: str, causal
         torch.testing.assert_close(written, torch.tensor(row["activations"]), rtol=1e-4, atol=1e-5)
 
 
-def final_weights(model: Model) -> torch.Tensor:
-    """[d_model]: the final norm's weight, from the module itself."""
-    return model.bridge.ln_final.original_component.weight
-
-
 @everyone
-def test_words_of_the_output_direction(architecture: str) -> None:
-    """Promoted and suppressed are the ends of W_out[j], under the norm's weight and centred where it centres."""
+def test_words_are_those_of_the_neurons_directions(architecture: str) -> None:
     s = study(architecture, causal=True)
     words = s.model.tokenizer.convert_ids_to_tokens(list(range(tiny.VOCAB)))
+    outputs = [neuron_directions.output_tokens(s.model, layer) for layer in range(2)]
     for row in s.neurons:
-        direction = s.model.bridge.blocks[row["layer"]].mlp.W_out[row["neuron"]]
-        if architecture == "gpt2":
-            direction = direction - direction.mean()
-        logits = ((direction * final_weights(s.model)) @ s.model.bridge.W_U).numpy()
-        order = np.argsort(-logits)
-        assert row["promoted"] == [words[i] for i in order[:5]]
-        assert row["suppressed"] == [words[i] for i in order[::-1][:5]]
-        np.testing.assert_allclose(row["promoted_logit"], logits[order[:5]], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(row["suppressed_logit"], logits[order[::-1][:5]], rtol=1e-4, atol=1e-5)
-
-
-@everyone
-def test_words_of_the_input_directions(architecture: str) -> None:
-    s = study(architecture, causal=True)
-    gated = architecture != "gpt2"
-    words = s.model.tokenizer.convert_ids_to_tokens(list(range(tiny.VOCAB)))
-    embeddings = s.model.bridge.W_E
+        tokens, neuron = outputs[row["layer"]], row["neuron"]
+        assert row["promoted"] == [words[i] for i in tokens.promoted[neuron]]
+        assert row["suppressed"] == [words[i] for i in tokens.suppressed[neuron]]
+        assert row["promoted_logit"] == pytest.approx(tokens.promoted_logits[neuron].tolist(), rel=1e-5)
+        assert row["suppressed_logit"] == pytest.approx(tokens.suppressed_logits[neuron].tolist(), rel=1e-5)
     for row in s.detail:
-        block = s.model.bridge.blocks[row["layer"]]
-        sides = {"gate": block.mlp.W_gate, "up": block.mlp.W_in} if gated else {"gate": block.mlp.W_in}
-        for side, weights in sides.items():
-            direction = weights[:, row["neuron"]] * block.ln2.original_component.weight
-            if gated:
-                cosines = cosine_similarity(direction[None], embeddings).numpy()
-            else:
-                centred = embeddings - embeddings.mean(1, keepdim=True)
-                cosines = cosine_similarity((direction - direction.mean())[None], centred).numpy()
-            order = np.argsort(-cosines)[:5]
-            assert row[f"{side}_tokens"] == [words[i] for i in order]
-            np.testing.assert_allclose(row[f"{side}_cosine"], cosines[order], rtol=1e-4, atol=1e-5)
-        if not gated:
-            assert row["up_tokens"] == [] and row["up_cosine"] == []
+        inputs = neuron_directions.input_tokens(s.model, row["layer"], torch.tensor([row["neuron"]]))
+        for side, nearest in (("gate", inputs.gate), ("up", inputs.up)):
+            assert row[f"{side}_tokens"] == ([] if nearest is None else [words[i] for i in nearest.tokens[0]])
+            cosines = [] if nearest is None else nearest.cosines[0].tolist()
+            assert row[f"{side}_cosine"] == pytest.approx(cosines, rel=1e-4)
 
 
 def test_cosines_become_columns_and_nulls_where_there_are_none() -> None:

@@ -37,7 +37,7 @@ class Numbers:
 
 
 def problems(model: Model) -> tuple[Numbers, list[Example], list[Encoded]]:
-    """Seven problems whose answers differ in length; what `decode` says to the first two is called right."""
+    """Seven problems whose answers differ in length; what `decode` answers to the first two is called right."""
     encoded = [
         tiny.random_examples(1, seed=i, lengths=(5 + i % 2,), answer=length)[0] for i, length in enumerate(LENGTHS)
     ]
@@ -61,7 +61,7 @@ def rows_of(recorded: pa.Table, sampler: str, example: int) -> list[dict[str, An
 
 
 def dream(key: Callable[[list[float]], float]) -> Callable[..., set[int]]:
-    """Dream's `sample` for one sequence: transfer the `number` surest of the masked positions."""
+    """Dream's `sample` for one sequence: transfer the `number` of masked positions with the largest key."""
 
     def choose(p: dict[int, list[float]], step: int, length: int, rng: torch.Generator) -> set[int]:
         timesteps = torch.linspace(1, 1e-3, length + 1)
@@ -85,7 +85,7 @@ def diffullama(p: dict[int, list[float]], step: int, length: int, rng: torch.Gen
     return {place for place in p if drawn[place] < 1 / (t + 1)}
 
 
-def random_one(p: dict[int, list[float]], step: int, length: int, rng: torch.Generator) -> set[int]:
+def random_position(p: dict[int, list[float]], step: int, length: int, rng: torch.Generator) -> set[int]:
     return {sorted(p)[int(torch.randint(len(p), (1,), generator=rng))]}
 
 
@@ -97,7 +97,7 @@ def gap(p: list[float]) -> float:
 LITERAL: dict[str, Callable[..., set[int]]] = {
     "confidence": lambda p, step, length, rng: {max(p, key=lambda place: max(p[place]))},
     "left-to-right": lambda p, step, length, rng: {min(p)},
-    "random": random_one,
+    "random": random_position,
     "dream-maskgit": dream(max),
     "dream-margin": dream(gap),
     "dream-entropy": dream(lambda p: sum(x * math.log(x) for x in p if x)),

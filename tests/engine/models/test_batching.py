@@ -10,10 +10,17 @@ import torch
 from engine.attribution import edge_scores
 from engine.attribution.edge_scores import attribute
 from engine.errors import UserError
-from engine.models.batching import Capacity, in_batches
+from engine.models.batching import Capacity, in_batches, padded
 from engine.models.decoding import decode
 from engine.models.model import Model
 from tests import tiny
+
+
+def test_padding_is_to_the_right_and_marked() -> None:
+    model = tiny.model("llama", causal=True)
+    ids, real = padded(model, [(5, 6, 7), (8,)])
+    assert ids.tolist() == [[5, 6, 7], [8, model.pad_id, model.pad_id]]
+    assert real.tolist() == [[True, True, True], [True, False, False]]
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_the_size_stays() -> None:
