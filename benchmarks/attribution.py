@@ -142,7 +142,7 @@ def best(times: Sequence[tuple[float, float]]) -> str:
 
 
 def largest_batch(setup: Setup) -> int:
-    """Rows, by what attribution is told to hold: what a row adds, in what is left beside the weights."""
+    """Rows, from the predicted memory of attribution: what a row adds, in what is left beside the weights."""
     small, large = setup.footprint(100), setup.footprint(200)
     row = (large.differences + large.sums + large.activations + large.logits) / 200
     free = torch.cuda.mem_get_info()[0] if setup.device == "cuda" else cpu_memory()[1]
@@ -181,7 +181,7 @@ def random_passes(setup: Setup) -> list[AttributionInput]:
 
 
 def forward_backward(plain: Any, ids: Tensor) -> None:
-    """The plain model's own pass, with gradients of all activations and of no weight."""
+    """The plain model's own pass on ids [row, pos], with gradients of all activations and of no weight."""
     embedding = plain.get_input_embeddings()(ids).requires_grad_()
     logits = plain(inputs_embeds=embedding, use_cache=False).logits
     torch.autograd.grad((logits[:, -2, 0] - logits[:, -2, 1]).sum(), embedding)

@@ -4,7 +4,7 @@
 
 Starts the app with the cache of the environment (CIRCUITS_DB), in which the embedded pair's COUNTDOWN runs have to be,
 and clicks points of figures. Measured from the release of the mouse button to the first animation frame in which the
-panel says what was clicked. Both run on the machine at hand, so leave it alone meanwhile.
+panel shows what was clicked. Both run on the machine at hand, so leave it alone meanwhile.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ PLACES = """([index, name]) => {
         name: [].concat(name)[0],
     })));
 }"""
-WATCH = """said => {
+WATCH = """message => {
     window.clicked = window.shown = null;
     document.addEventListener('mouseup', () => { window.clicked = performance.now(); }, {once: true, capture: true});
     const block = document.querySelector('[data-testid=stMainBlockContainer]');
-    const look = () => {
-        if (window.clicked === null || !block.innerText.includes(said)) requestAnimationFrame(look);
+    const check = () => {
+        if (window.clicked === null || !block.innerText.includes(message)) requestAnimationFrame(check);
         else window.shown = performance.now() - window.clicked;
     };
-    requestAnimationFrame(look);
+    requestAnimationFrame(check);
 }"""
 IDLE = """() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
     && performance.now() - window.clicked"""

@@ -93,7 +93,7 @@ def _server(reader: Session, n_edges: int, size: str) -> Iterator[Figure]:
     yield Figure(f"slide K above {MOST:,}, server, slowest, {size}", max(many), "ms")
     yield Figure(f"K = all, server, {size}", 1000 * reader.slide(SLIDER, str(n_edges)), "ms")
     if reader.errors:
-        raise SystemExit(f"the app says: {reader.errors}")
+        raise SystemExit(f"the app shows errors: {reader.errors}")
 
 
 def _browser(address: str, n_edges: int, size: str) -> Iterator[Figure]:

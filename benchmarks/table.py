@@ -81,7 +81,7 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The model's name as Linux tells it."""
+    """The model's name from Linux's /proc/cpuinfo."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,9 +1,9 @@
 """Source differences times gradients at destinations: the last step of an attribution, as few large matrix products.
 
 What sources wrote is expanded layer by layer, as are the gradients G that destinations read; every few layers the
-destinations found meanwhile meet all sources before them in one product per row. Edges that do not exist are
-computed with the others and cleared in the end. Both sides are in fp32 on the CPU, in the model's own precision on a
-GPU; sums are in fp32 everywhere.
+destinations expanded since are multiplied with all sources before them in one product per row. Edges that do not exist
+are computed with the others and cleared in the end. Both sides are in fp32 on the CPU, in the model's own precision on
+a GPU; sums are in fp32 everywhere.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ def contract(
     group: Tensor,
     n_groups: int,
 ) -> Tensor:
-    """[group, source, destination] in fp32, summed over the rows of a group; `group` [row] says which row is in which.
+    """Edge scores [group, source, destination] in fp32 and the metric's unit, summed over the rows of a group.
 
-    Works in chunks of tokens whose expanded sides fit the buffer.
+    METHOD, "Edge scores". `group` [row] is the group of each row. Works in chunks of tokens whose expanded sides fit
+    the buffer.
     """
     embedding = difference.embedding
     rows, positions, d_model = embedding.shape

@@ -1,18 +1,19 @@
 """Edge scores: EAP and EAP-IG (Hanna et al. 2024, arXiv 2403.17806), as METHOD defines them.
 
-Scores are linear in the gradient, so the gradients at all integration points are summed before they meet the source
-differences. Per batch of rows:
+Scores are linear in the gradient, so the gradients at all integration points are summed before they are multiplied
+with the source differences. Per batch of rows:
 
 1. Run the clean and the corrupted inputs; keep the differences of what heads (z), MLPs and neurons wrote.
-2. At every integration point run the clean input with interpolated embeddings and go back from the metric. Kept are
+2. At every integration point run the clean input with interpolated embeddings and differentiate the metric. Kept are
    the gradients of every query head's own q, k and v, summed in head space, with one scalar per token, head and point
-   for the norm's own derivative (engine/attribution/path_gradients.py). Neurons meet their differences at once. Logits
-   are computed where they are read only; the path's start is the corrupted run, so that they share their forward pass.
+   for the norm's own derivative (engine/attribution/path_gradients.py). Neurons are multiplied with their differences
+   at once. Logits are computed where they are read only; the path's start is the corrupted run, so that they share
+   their forward pass.
 3. Expand to G [destination, row, pos, d_model], the gradient at the pre-norm residual as that destination alone reads
    it, and contract with the source differences (engine/attribution/contraction.py).
 
-`tests/oracle.py` computes the same scores the plain way, one destination at a time; `tests/engine/test_attribution.py`
-holds the two together and against finite differences.
+`tests/oracle.py` computes the same scores the plain way, one destination at a time;
+`tests/engine/attribution/test_edge_scores.py` compares the two, with finite differences as well.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Attribution:
 
 
 def integration_points(method: str, m: int) -> list[float]:
-    """The alphas at which gradients are averaged: 1 is the clean input, 0 the corrupted one."""
+    """The alphas at which gradients are averaged (METHOD, "Edge scores"): 1 is the clean input, 0 the corrupted one."""
     if method == "eap-ig":
         return [k / m for k in range(m)]
     if method == "eap-ig-midpoint":

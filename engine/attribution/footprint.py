@@ -1,7 +1,7 @@
-"""What attribution holds in memory, part by part, told before anything is loaded. Imports no torch.
+"""The memory that attribution will need, part by part, known before anything is loaded. Imports no torch.
 
-A batch runs in three phases (engine/attribution/edge_scores.py); the passes' activations have gone when the contraction
-begins, so that the larger of the two counts. The tests hold the parts to what is really kept.
+A batch runs in three phases (engine/attribution/edge_scores.py); the passes' activations are freed before the
+contraction begins, so that the larger of the two counts. Tests compare the parts with what is really kept.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from engine.models.architecture import Shape
 
 BYTES = {"float32": 4, "bfloat16": 2}
 BUFFER = {"cpu": 2**28, "cuda": 2**32}  # at most, for the contraction; a processor's caches make more useless
-LAYERS_AT_ONCE = 4  # whose destinations meet the sources together
+LAYERS_AT_ONCE = 4  # whose destinations are multiplied with the sources together
 TABLES = 66  # of edge scores: a block of examples each, of the run and of the batch, and a part's two
 UNGATED = 4  # what an MLP without a gate keeps for the backward pass, in neurons: its GELU is made of small steps
 

@@ -61,7 +61,7 @@ class Path:
         self._rotation: tuple[Tensor, Tensor] | None = None  # cos and sin [1, pos, d_head]
 
     def hooks(self, difference: ActivationDifference) -> list[RemovableHandle]:
-        """To be set for the pass at one point, whose attention tells `add_heads`."""
+        """To be set for the pass at one point, whose attention calls `add_heads`."""
         handles = [final_norm_of(self._model).register_forward_pre_hook(partial(_sum_reads, self.logits, 0))]
         if hasattr(self._model.base_model, "rotary_emb"):
             handles.append(self._model.base_model.rotary_emb.register_forward_hook(self._keep_rotation))
@@ -87,7 +87,7 @@ class Path:
         _add(self.heads, layer, torch.stack(gradients).mul_(inverse))
 
     def finish(self) -> None:
-        """Undo the rotation of queries and keys, in which sums over points were taken."""
+        """Undo the rotation of queries and keys (RoPE), in which sums over points were taken."""
         for layer, heads in self.heads.items():
             if not self._blocks[layer].norms:
                 for part in heads[:2]:

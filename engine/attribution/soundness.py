@@ -1,8 +1,8 @@
-"""Whether a run's numbers are numbers: NaN and infinities end it with a sentence, and nothing is stored.
+"""Refuse NaN and infinite numbers: they end a run with a sentence, and nothing is stored.
 
-1. Logits, scores and matrices are looked at where they are made (`refuse_unsound`), so that a bad run ends early and
-   no library is given what it cannot bear: LAPACK ends the process on NaN.
-2. Every table is looked through before a run is returned (`refuse_unsound_tables`).
+1. Logits, scores and matrices are checked where they are made (`refuse_unsound`), so that a bad run ends early and
+   no library is given what it cannot handle: LAPACK ends the process on NaN.
+2. Every table is checked before a run is returned (`refuse_unsound_tables`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from engine.schema.tables import NULLABLE
 
 
 class Unsound(UserError):
-    """Numbers that are none; the text says which, as in "its logits hold NaN"."""
+    """NaN or infinite numbers; the text says which, as in "its logits hold NaN"."""
 
 
 def refuse_unsound(values: Tensor, what: str) -> None:
-    """`what` names the values, as in "its logits".
+    """Check `values` [...]; `what` names them, as in "its logits".
 
     Raises:
         Unsound: some of them are NaN or infinite.
@@ -48,6 +48,6 @@ def refuse_unsound_tables(tables: Mapping[str, pa.Table]) -> None:
 
 
 def kinds_of_unsound(values: Tensor) -> str:
-    """What numbers that are not finite are."""
+    """The kinds of the numbers in `values` [...] that are not finite, as in "NaN and infinite numbers"."""
     kinds = {"NaN": torch.isnan(values), "infinite numbers": torch.isinf(values)}
     return " and ".join(kind for kind, flags in kinds.items() if bool(flags.any()))

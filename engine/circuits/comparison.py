@@ -37,10 +37,14 @@ class ScoredEdges(Protocol):
     """Edges from the largest |score| on, as engine.runs.read.edge_table returns them."""
 
     @property
-    def edge(self) -> NDArray[np.int32]: ...
+    def edge(self) -> NDArray[np.int32]:
+        """[rank]: Graph's edge index."""
+        ...
 
     @property
-    def score(self) -> NDArray[np.float32]: ...
+    def score(self) -> NDArray[np.float32]:
+        """[rank]: in the metric's unit."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,13 @@ def shared_counts(order_a: Ints, order_b: Ints) -> NDArray[np.int32]:
 
 
 def shared_counts_of_ranks(rank_a: Ints, rank_b: Ints) -> NDArray[np.int32]:
-    """`shared_counts` from the ranks (0 = strongest) of every edge instead of the orders."""
+    """[K - 1]: `shared_counts` from the ranks [edge] (0 = strongest) of both models instead of the orders."""
     later = np.maximum(rank_a, rank_b)
     return np.cumsum(np.bincount(later, minlength=len(later))).astype(np.int32)
 
 
 def curve_sizes(n: int) -> NDArray[np.int32]:
-    """The K, from 1 to `n` edges, at which a curve is kept and drawn: at most a few hundred, however many edges."""
+    """[point]: the K, from 1 to `n` edges, at which a curve is kept and drawn: a few hundred, however many edges."""
     few = np.arange(1, min(n, EVERY_K) + 1)
     steps = max(2, ceil(A_DECADE * np.log10(max(n, EVERY_K) / EVERY_K)))
     many = np.geomspace(min(n, EVERY_K), n, steps).round()
@@ -109,12 +113,12 @@ def curve_sizes(n: int) -> NDArray[np.int32]:
 
 
 def jaccard_at(shared: Ints, k: Ints) -> NDArray[np.float64]:
-    """The Jaccard index of two sets of `k` edges with `shared` in common, entry by entry."""
+    """[...]: the Jaccard index of two sets of `k` [...] edges with `shared` [...] in common."""
     return np.asarray(shared / (2 * k.astype(np.int64) - shared), dtype=np.float64)
 
 
 def shared_edges(edges_a: Ints, edges_b: Ints) -> int:
-    """How many edges are in both; in neither is one twice."""
+    """How many edges are in both of `edges_a` [edge] and `edges_b` [edge], each without repeats."""
     in_a = np.zeros(1 + int(max(edges_a.max(initial=0), edges_b.max(initial=0))), dtype=np.bool_)
     in_a[edges_a] = True
     return int(np.count_nonzero(in_a[edges_b]))
@@ -136,19 +140,22 @@ def chance_curve(n: int) -> NDArray[np.float64]:
 
 
 def chance_at(k: Ints, n: int) -> NDArray[np.float64]:
-    """`chance` for every `k`, entry by entry."""
+    """[...]: `chance` for every entry of `k` [...]."""
     return np.asarray(k / (2 * n - k), dtype=np.float64)
 
 
 def split_half(arm: tuple[Ints, Ints], mdm: tuple[Ints, Ints]) -> SplitHalf:
-    """The like-with-like overlaps of circuits of equal size: the edges of a model's on half A and on half B."""
+    """Split-half overlaps (METHOD, "Circuits and comparison") of circuits of equal size.
+
+    `arm` and `mdm`: a model's edges [k] on half A of the examples, and those on half B.
+    """
     (arm_a, arm_b), (mdm_a, mdm_b) = arm, mdm
     pair = (overlap_of(arm_a, mdm_b) + overlap_of(arm_b, mdm_a)) / 2
     return SplitHalf(arm=overlap_of(arm_a, arm_b), mdm=overlap_of(mdm_a, mdm_b), pair=pair)
 
 
 def overlap_of(edges_a: Ints, edges_b: Ints) -> float:
-    """The Jaccard index of two circuits' edges."""
+    """The Jaccard index of two circuits, `edges_a` and `edges_b` [edge]."""
     shared = shared_edges(edges_a, edges_b)
     return shared / (len(edges_a) + len(edges_b) - shared)
 

@@ -19,7 +19,7 @@ CLASSES = ("all", "shared", "only")  # among the K strongest of both models, or 
 
 @dataclass(frozen=True)
 class Filters:
-    """What is left of a circuit. Pruning looks at the whole circuit; the others choose among what it leaves."""
+    """Which edges of a circuit are kept. Pruning uses the whole circuit; the others choose among what it leaves."""
 
     kinds: tuple[str, ...] = KINDS
     sign: str = "both"
@@ -76,7 +76,7 @@ class Chosen:
 def choose(
     graph: Graph, edges: Ints, scores: Floats, filters: Filters, shared: NDArray[np.bool_] | None = None
 ) -> Chosen:
-    """Filter a circuit; `shared`: [edge of `edges`], whether it is in the other model's circuit too.
+    """Filter a circuit of `edges` [edge] with `scores` [edge]; `shared` [edge]: whether the other model's has it too.
 
     Raises:
         UserError: shared edges are asked for where there is no other circuit.

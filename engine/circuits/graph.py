@@ -83,7 +83,7 @@ class Graph:
 
     @cached_property
     def node_layer(self) -> NDArray[np.int32]:
-        """Layer of every node; -1 for `input` and n_layers for `logits`."""
+        """[node]: its layer; -1 for `input` and n_layers for `logits`."""
         inner = np.repeat(np.arange(self.n_layers), self.n_heads + 1)
         return np.concatenate([[-1], inner, [self.n_layers]]).astype(np.int32)
 
@@ -96,7 +96,7 @@ class Graph:
 
     @cached_property
     def destination_node(self) -> NDArray[np.int32]:
-        """The node that every destination belongs to."""
+        """[destination]: the node that it belongs to."""
         nodes: list[int] = []
         for layer in range(self.n_layers):
             nodes += 3 * [self.head(layer, head) for head in range(self.n_heads)] + [self.mlp(layer)]
@@ -104,13 +104,13 @@ class Graph:
 
     @cached_property
     def destination_kind(self) -> NDArray[np.int8]:
-        """0, 1, 2 for q, k, v; 3 for an MLP; 4 for `logits`."""
+        """[destination]: 0, 1, 2 for q, k, v; 3 for an MLP; 4 for `logits`."""
         layer = [0] * self.n_heads + [1] * self.n_heads + [2] * self.n_heads + [3]
         return np.array([*(layer * self.n_layers), 4], dtype=np.int8)
 
     @cached_property
     def readable_sources(self) -> NDArray[np.int32]:
-        """How many sources (a prefix) every destination reads."""
+        """[destination]: how many sources (a prefix) it reads."""
         counts: list[int] = []
         for layer in range(self.n_layers):
             counts += 3 * self.n_heads * [self.head(layer, 0)] + [self.mlp(layer)]

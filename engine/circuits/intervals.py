@@ -1,6 +1,6 @@
 """Intervals over examples: what a circuit's numbers would have been, had other examples been drawn.
 
-1. Examples are told apart by blocks: block b holds those with example % blocks == b (records' `edge_blocks`).
+1. Examples are grouped in blocks: block b holds those with example % blocks == b (the table `edge_blocks`).
 2. Blocks are drawn with replacement, as many as there are (`draws`); both models ran the same examples, so both get
    the same draws, and a difference of the two is one of the same examples.
 3. The circuit's edges stay as they are; their scores, and with them importance, early share, effective number and
@@ -29,7 +29,7 @@ from engine.circuits.graph import Graph
 RESAMPLES = 1000
 LEVEL = 0.95
 Z95 = 1.959964  # the normal distribution's two-sided 95 %
-FEWEST = 8  # blocks; from fewer a bootstrap says too little
+FEWEST = 8  # blocks; a bootstrap of fewer is too rough
 BLOCKS = 32  # at most
 
 

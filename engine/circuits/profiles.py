@@ -27,9 +27,9 @@ class Specialisation:
 
 
 def importance(graph: Graph, edges: Ints, scores: Floats) -> NDArray[np.float64]:
-    """[node]: the sum of |score| over the circuit's edges that begin or end at the node.
+    """[node]: the sum of |score| over the circuit's edges that begin or end at the node, in the metric's unit.
 
-    `scores[i]` belongs to `edges[i]`. A head's q, k and v edges all count for the head.
+    `scores[i]` belongs to `edges[i]`, both [edge]. A head's q, k and v edges all count for the head.
     """
     weight = np.abs(scores).astype(np.float64)
     sources, targets = graph.endpoints(edges)
@@ -59,7 +59,7 @@ def early_boundary(n_layers: int) -> int:
 
 
 def early_share(profile: Floats, boundary: int | None = None) -> float:
-    """The share in the first `boundary` layers; in the first third (`early_boundary`) when None.
+    """The share of `profile` [layer] in the first `boundary` layers; in the first third (`early_boundary`) when None.
 
     Raises:
         UserError: no such boundary in so many layers.
@@ -83,7 +83,7 @@ def early_ratio(mdm: float, arm: float) -> float:
 
 
 def effective_number(shares: Floats) -> float:
-    """exp of the entropy of `shares` (scaled to sum to 1): n for n equal shares, 1 for a single one, 0 for none."""
+    """exp of the entropy of `shares` [share], scaled to sum to 1: n for n equal ones, 1 for one, 0 for none."""
     return float(effective_numbers(shares))
 
 
@@ -95,7 +95,7 @@ def effective_numbers(shares: Floats) -> NDArray[np.float64]:
 
 
 def gini(shares: Floats) -> float:
-    """The Gini coefficient over all of `shares`, zeros too: 0 for equal ones, 1 - 1/n for a single one of n.
+    """The Gini coefficient over all of `shares` [share], zeros too: 0 for equal ones, 1 - 1/n for a single one of n.
 
     nan where all are 0: nothing is shared out.
     """

@@ -12,7 +12,7 @@ from engine.circuits.graph import Graph
 def prune(graph: Graph, edges: Ints) -> NDArray[np.bool_]:
     """[edge of `edges`]: whether it lies on a path from `input` to `logits` within the circuit.
 
-    Nodes without an incoming or without an outgoing edge go, again and again until none is left to go; any of q, k
+    Nodes without an incoming or without an outgoing edge are removed until every node has both; any of q, k
     and v is an incoming edge of a head; `input` and `logits` need only one side.
     """
     sources, targets = graph.endpoints(edges)

@@ -18,13 +18,13 @@ BINS = len(EDGES) - 1  # 41; the middle one is around zero
 
 
 def counts(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    """[BINS]: how many of `values` fall in every bin; a value on an edge belongs to the bin above it."""
+    """[BINS]: how many of `values` [...] fall in every bin; a value on an edge belongs to the bin above it."""
     places = np.searchsorted(EDGES[1:-1], values, side="right")
     return np.bincount(places.ravel(), minlength=BINS)
 
 
 def label(index: int) -> str:
-    """A bin as a reader sees it, as in "0.32 to 0.56"."""
+    """A bin in words, as in "0.32 to 0.56"."""
     low, high = (f"{edge:.0f}" if abs(edge) >= 100 else f"{edge:.2g}" for edge in EDGES[index : index + 2])
     if index == 0:
         return f"below {high}"

@@ -1,9 +1,9 @@
-"""What attention heads do: where they look, by token and by the task's roles, how much they write, what they copy.
+"""What attention heads do: where they attend, by token and by the task's roles, how much they write, what they copy.
 
 1. `token_roles` spreads a task's roles over the tokens of an example.
-2. `Heads` watches the survey's batches (engine/inspection/observers.py): attention by role, patterns, norms of what
+2. `Heads` observes the survey's batches (engine/inspection/observers.py): attention by role, patterns, norms of what
    heads write.
-3. `repeated` sequences of random tokens tell previous-token, duplicate-token and induction heads.
+3. `repeated_scores` finds previous-token, duplicate-token and induction heads on repeated random tokens.
 4. `copying_scores` reads from the weights alone whether a head writes towards the token that it reads.
 """
 
@@ -47,7 +47,7 @@ def token_roles(
 ) -> tuple[Roles, Roles]:
     """A role for every token of the prompt and of the answer, as `encode` made them.
 
-    A token has the role of the piece in which its first character that is no space stands; a space between prompt and
+    A token has the role of the piece that holds its first character that is no space; a space between prompt and
     answer that is a token of the prompt, that of the prompt's end. The tokenizer's own tokens, such as one that begins
     every prompt, are no part of the task. A masked answer position keeps its piece's role.
     """
@@ -74,7 +74,7 @@ def _spread(roles: Sequence[str], piece: re.Pattern[str], text: str, spans: Sequ
 
 
 class Heads:
-    """Watches attention on every input; `roles[i]` are those of all tokens of example i, prompt and answer.
+    """Observes attention on every input; `roles[i]` are those of all tokens of example i, prompt and answer.
 
     `kept` are the places of the inputs whose patterns are stored, as far as the budget goes. Padding is never counted.
     """
@@ -186,7 +186,7 @@ def previous_token_score(pattern: Tensor, ids: Tensor) -> Tensor:
     """[head]: mean attention to the token just before (Olsson et al. 2022, arXiv 2209.11895).
 
     `pattern` [batch, head, query, key], `ids` [batch, pos]. Like the other two scores it is a mean over the query
-    tokens of which there is something to look at, and 1 when they look at nothing else.
+    tokens that have such a token to attend to, and 1 when they attend to nothing else.
     """
     places = torch.arange(ids.shape[1], device=ids.device)
     return _attention_to(pattern, (places[:, None] - 1 == places).expand(len(ids), -1, -1))

@@ -1,4 +1,4 @@
-"""Logit lens: what residuals and single components say in the vocabulary (METHOD, "Logit lens").
+"""Logit lens: residuals and single components, projected to the vocabulary (METHOD, "Logit lens").
 
 Residual lens: final norm and unembedding applied to the residual after each layer. Component lens: a node's own
 write, scaled by the norm of the *actual* final residual, then unembedded; over all nodes plus `Lens.bias` it sums to
@@ -24,7 +24,7 @@ TOP = 10  # tokens kept at either end
 
 @dataclass(frozen=True)
 class Lens:
-    """What one readout's position says; rows of `components` follow the graph's sources."""
+    """The lens of one readout's position; rows of `components` follow the graph's sources."""
 
     residuals: Tensor  # [layer + 1, vocab] logits of the residual: embedding first, then after every layer
     components: Tensor  # [source, vocab] every source's own share of the logits
@@ -133,5 +133,5 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def ranks(logits: Tensor, token: int) -> Tensor:
-    """[...]: how many tokens of logits [..., vocab] stand above `token`; 0 is the top."""
+    """[...]: how many tokens of logits [..., vocab] are above `token`; 0 is the top."""
     return (logits > logits[..., token, None]).sum(-1)

@@ -1,9 +1,9 @@
-"""The logit lens over layers: how decided the model is after every layer, and when an answer becomes readable.
+"""The logit lens over layers: how concentrated it is after every layer, and when an answer becomes readable.
 
-`LensLayers` watches the survey's batches (engine/inspection/observers.py) and keeps, at the sites of every example, how
-concentrated the residual's lens is after each layer and how concentrated the lenses of that layer's own components are.
-`position_lens` looks at every answer position that is still to be said, at every denoising step of a few examples. Both
-see one chunk of positions at a time, as all lenses together are far larger than their summary.
+`LensLayers` observes the survey's batches (engine/inspection/observers.py) and keeps, at the sites of every example,
+how concentrated the residual's lens is after each layer and how concentrated the lenses of that layer's own components
+are. `position_lens` reads every answer position that is not yet revealed, at every denoising step of a few examples.
+Both handle one chunk of positions at a time, as all lenses together are far larger than their summary.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from engine.models.encoding import Encoded, Ids
 from engine.models.model import Model
 
 POSITION_EXAMPLES = 6
-LOGITS_BUDGET = 2**25  # logits held at once
+LOGITS_BUDGET = 2**25  # logits computed at once
 MEASURES = ("residual_entropy", "residual_top", "node_entropy", "node_top")
 
 
 class LensLayers:
-    """Watches the sites of `examples` examples; `sums` [example, layer, measure] are over the sites of each."""
+    """Observes the sites of `examples` examples; `sums` [example, layer, measure] are over the sites of each."""
 
     def __init__(self, model: Model, examples: int) -> None:
         self.model, self.layers = model, model.graph.n_layers
@@ -86,7 +86,7 @@ def _top(logits: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _OpenPosition:
-    """A place where a token is still to be said: `ids` is what the model sees, `target` the position it is to fill."""
+    """A position whose token is not yet revealed: `ids` is the model's input, `target` the position to fill."""
 
     example: int
     step: int
@@ -108,10 +108,10 @@ def _open_positions(model: Model, encoded: Sequence[Encoded], orders: Sequence[O
 
 @torch.no_grad()
 def position_lens(model: Model, encoded: Sequence[Encoded], orders: Sequence[Order] = ()) -> pa.Table:
-    """`position_lens` of engine/runs/records.py: the residual at all places still to be said of the first examples.
+    """`position_lens` of engine/runs/records.py: the residual at the hidden positions of the first examples.
 
-    An MDM looks at every masked answer position at every step of the run's own `orders`, in which the right tokens are
-    revealed; an ARM, which has no orders, at every answer position of one teacher-forced pass.
+    An MDM is read at every masked answer position at every step of the run's own `orders`, in which the right tokens
+    are revealed; an ARM, which has no orders, at every answer position of one teacher-forced pass.
     """
     places = list(_open_positions(model, encoded[:POSITION_EXAMPLES], orders))
     layers = model.graph.n_layers + 1

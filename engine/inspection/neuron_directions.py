@@ -1,4 +1,4 @@
-"""What neurons read and write, in words: a property of the weights alone, whatever the input.
+"""The tokens that neurons read and write: a property of the weights alone, whatever the input.
 
 A neuron's output direction is its row of W_out under the final norm's weight, unembedded (METHOD, "Neuron lens",
 without the activation). Its input directions are its columns of the weights it reads with, under the weight of the
@@ -47,7 +47,7 @@ class NearestTokens:
 
 @dataclass(frozen=True)
 class InputTokens:
-    """What some neurons of a layer listen to: `gate` feeds the non-linearity; `up` is None when nothing is gated."""
+    """The tokens that some neurons of a layer read: `gate` feeds the non-linearity; `up` is None without a gate."""
 
     gate: NearestTokens
     up: NearestTokens | None

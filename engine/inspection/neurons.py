@@ -110,7 +110,7 @@ class Strongest:
             self._merge(layer, values.T, numbers.expand(len(self.neurons[layer]), -1), positions.T)
 
     def _merge(self, layer: int, values: Tensor, numbers: Tensor, positions: Tensor) -> None:
-        """Keep the strongest of what is held and of new candidates [k, batch], an example's strongest only."""
+        """Keep the strongest of those so far and of new candidates [k, batch], an example's strongest only."""
         values = torch.cat([self.values[layer], values], 1)
         order = values.argsort(dim=1, descending=True, stable=True)
         values = values.gather(1, order)
@@ -209,7 +209,7 @@ def neuron_table(
 
 
 def detail_table(model: Model, neurons: Tensor, strongest: Strongest) -> pa.Table:
-    """The detailed `neurons` [layer, k]: where they are most active and what they listen to."""
+    """The detailed `neurons` [layer, k]: where they are most active and which tokens they read."""
     layers, k = neurons.shape
     words = token_texts(model)
     reads = [input_tokens(model, layer, chosen) for layer, chosen in enumerate(neurons)]

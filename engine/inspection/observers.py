@@ -1,8 +1,8 @@
-"""One look at what a model does on a task's clean inputs, shared by everyone who wants to see it.
+"""One pass over a task's clean inputs, whose activations are shown to every observer of a run.
 
 1. `inputs_of` lists the distinct clean inputs behind an attribution's rows: an ARM's is the same for all its sites.
-2. `kept` chooses the few whose detail (every token, every attention pattern) is stored with the run.
-3. `survey` runs every input once and shows what was recorded to each observer in turn, batch by batch.
+2. `detailed_inputs` chooses the few whose detail (every token, every attention pattern) is stored with the run.
+3. `survey` runs every input once and passes what was recorded to each observer in turn, batch by batch.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Batch:
 
 
 class Observer(Protocol):
-    """Somebody who looks at every batch; `hooks` names what is to be recorded for it."""
+    """Gets every batch with what was recorded of it; `hooks` names what is to be recorded."""
 
     @property
     def hooks(self) -> Sequence[str]: ...

@@ -1,7 +1,7 @@
 """The activations of one forward pass, by hook name, and the weights that components read and write with.
 
 A model can be spread over several GPUs, a few layers on each. Whatever is taken out of it here is moved to the one of
-the unembedding (`model.device`), where it can meet what comes from other layers.
+the unembedding (`model.device`), where it can be combined with what comes from other layers.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def recording(model: Model, names: Sequence[str], embedding: Tensor | None = Non
 
     def keep(name: str, tensor: Tensor, hook: Any) -> Tensor:
         cache[name] = tensor.to(model.device)
-        # Returned, not only kept: some hooks see a reshaped view, and gradients must flow through what is kept.
+        # Returned, not only kept: some hooks get a reshaped view, and gradients must flow through what is kept.
         return tensor
 
-    # Named by partial because a hook's own name is canonical, not the alias that was asked for.
+    # Named by partial because a hook's own name is canonical, not the alias in `names`.
     hooks: list[tuple[str, Any]] = [(name, partial(keep, name)) for name in names]
     if embedding is not None:
         hooks.insert(0, ("embed.hook_out", lambda tensor, hook: embedding))
@@ -46,14 +46,17 @@ def has_hook(model: Model, name: str) -> bool:
 
 
 def ln1(model: Model, layer: int) -> Norm:
+    """The norm before the attention of a layer."""
     return Norm.of(model.bridge.blocks[layer].ln1.original_component).on(model.device)
 
 
 def ln2(model: Model, layer: int) -> Norm:
+    """The norm before the MLP of a layer."""
     return Norm.of(model.bridge.blocks[layer].ln2.original_component).on(model.device)
 
 
 def final_norm(model: Model) -> Norm:
+    """The norm before the unembedding."""
     return Norm.of(model.bridge.ln_final.original_component).on(model.device)
 
 
@@ -76,10 +79,10 @@ def neuron_weights(model: Model, layer: int, name: str) -> Any:
 
 
 def embedding_weights(model: Model) -> Tensor:
-    """[vocab, d_model]"""
+    """W_E [vocab, d_model]."""
     return model.bridge.W_E.to(model.device)
 
 
 def repeat_heads(x: Tensor, heads: int, dim: int) -> Tensor:
-    """Grouped keys or values, repeated so that every query head has its own."""
+    """`x` [..., key head, ...] -> [..., head, ...] along `dim`: grouped keys or values, one for every query head."""
     return x if x.shape[dim] == heads else x.repeat_interleave(heads // x.shape[dim], dim)

@@ -49,7 +49,7 @@ class Capacity:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        if not results:  # only after the block above is let go what the failed batch held
+        if not results:  # only after the block above is freed what the failed batch allocated
             self._most = self.size = max(1, cost // 2)
             release()
             return results
@@ -69,7 +69,7 @@ def token_capacity(model: nn.Module) -> Capacity:
 def in_batches(
     items: Sequence[T], cost: Callable[[T], int], capacity: Capacity, work: Callable[[Sequence[T]], R]
 ) -> Iterator[tuple[Sequence[T], R]]:
-    """Every batch of `items`, in order, with what `work` made of it; `work` is asked again where memory ran out.
+    """Every batch of `items`, in order, with what `work` made of it; `work` runs again on fewer where memory ran out.
 
     Raises:
         UserError: a single item does not fit.
@@ -90,7 +90,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def release() -> None:
-    """Give memory that nobody holds any more back to the device, and to the system.
+    """Give memory that is no longer referenced back to the device, and to the system.
 
     A model's modules refer to each other in circles, and the C library keeps what was freed in pieces.
     """
@@ -118,7 +118,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def padded(model: Model, inputs: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
-    """ids and real (False: padding), both [batch, pos], right-padded."""
+    """Inputs as ids and real (False: padding), both [batch, pos] and on the model's device, padded to the right."""
     width = max(map(len, inputs))
     ids = torch.full((len(inputs), width), model.pad_id)
     real = torch.zeros(len(inputs), width, dtype=torch.bool)

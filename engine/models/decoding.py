@@ -4,7 +4,7 @@
 most confident masked positions first (MDM). `reveal_order` fixes the order of the steps that attribution explains:
 the model's own confidence order on the clean prompt, with the clean tokens revealed as it goes (METHOD).
 
-Whatever denoises is built of four parts: `masked` inputs, of which `predict` says what the model would put where,
+Denoising is built of four parts: `masked` inputs, for which `predict` gives the model's token for every position,
 a choice of positions such as `most_confident`, and `reveal`, which puts tokens there.
 
 A probability near 1 is the same float32 number for many positions, so confidence is compared as log odds in double

@@ -124,7 +124,7 @@ def prompt_places(ids: Sequence[int], added: Sequence[int]) -> list[int]:
 
 
 def puts_space(first_token: str | None) -> bool:
-    """Whether a tokenizer puts a space before a text, told by the first token of "a" as its vocabulary spells it."""
+    """Whether a tokenizer puts a space before a text, known from the first token of "a" as its vocabulary writes it."""
     return first_token is not None and first_token[:1] in ("▁", "Ġ")
 
 

@@ -1,8 +1,8 @@
 """The plain transformers model behind a bridge, for passes that have to be fast.
 
 It shares every weight with the bridge but keeps transformers' own modules. Hooks sit on those, and attention runs
-through `_Attention`, whose backward pass tells the gradients of every query head's own query, key and value before
-heads that share a key are summed. The 4D mask says the direction of attention, as everywhere.
+through `_Attention`, whose backward pass reports the gradients of every query head's own query, key and value before
+heads that share a key are summed. The 4D mask sets the direction of attention, as everywhere.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
     from transformers import PreTrainedModel
 
-ATTENTION = "circuit_explorer"  # the name under which transformers knows `_attend`
+ATTENTION = "circuit_explorer"  # the name of `_attend` in transformers' registry
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Block:
     ln1: nn.Module
     ln2: nn.Module
     mlp: nn.Module
-    out: nn.Module  # reads what the heads found (z)
+    out: nn.Module  # reads what the heads computed (z)
     down: nn.Module  # reads the neurons
     joint: nn.Module | None  # GPT-2's query, key and value in one
     qkv: tuple[nn.Module, ...]
@@ -128,19 +128,19 @@ def final_norm_of(model: PreTrainedModel) -> nn.Module:
 def hidden(model: PreTrainedModel, embedding: Tensor, bias: Tensor, sink: Sink | None = None) -> Tensor:
     """What the unembedding reads, [batch, pos, d_model], from token embeddings [batch, pos, d_model].
 
-    `bias` is the additive mask [batch, 1, pos, pos]; `sink` is told every layer's gradients in a backward pass.
+    `bias` is the additive mask [batch, 1, pos, pos]; `sink` is called with every layer's gradients in a backward pass.
     """
     base: Any = model.base_model
     return base(inputs_embeds=embedding, attention_mask=bias, use_cache=False, sink=sink).last_hidden_state
 
 
 def embed(model: PreTrainedModel, ids: Tensor) -> Tensor:
-    """Token embeddings [batch, pos, d_model]."""
+    """Token embeddings [batch, pos, d_model] of ids [batch, pos]."""
     return model.get_input_embeddings()(ids)
 
 
 def output_logits(model: PreTrainedModel, x: Tensor) -> Tensor:
-    """Logits [..., vocab]."""
+    """Logits [..., vocab] of what the final norm returns, x [..., d_model]."""
     return model.get_output_embeddings()(x)
 
 
@@ -170,7 +170,7 @@ def _attend(
 
 
 class _Attention(torch.autograd.Function):
-    """softmax(scale q k^T + mask) v with grouped keys, the softmax in fp32; tells its gradients head by head."""
+    """softmax(scale q k^T + mask) v with grouped keys, the softmax in fp32; reports its gradients head by head."""
 
     @staticmethod
     def forward(

@@ -1,7 +1,7 @@
 """Modules that keep less for the backward pass than transformers' own, and compute the same.
 
 Of what a layer keeps, most belongs to its MLP and its norms: a gated MLP keeps the gate, what the gate lets through and
-what it is multiplied with; a norm keeps its input in fp32. Here the product is worked out again when it is needed, and
+what it is multiplied with; a norm keeps its input in fp32. Here the product is computed again when it is needed, and
 norms are torch's own, which on a GPU are one kernel and keep their input as it is.
 """
 

@@ -151,7 +151,7 @@ def wrap(
 ) -> Model:
     """A loaded transformers model as a `Model`. The bridge replaces its submodules in place.
 
-    `mask_token`: a token of the tokenizer, or the number of one that it need not know.
+    `mask_token`: a token of the tokenizer, or an id that the tokenizer may lack.
     """
     from transformer_lens.model_bridge.sources import build_bridge_from_module
 
@@ -186,7 +186,7 @@ def _place(device: str | None) -> str | None:
 
 
 def _tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
-    """A folder's tokenizer, of the class that it names; where that is code of its own, what tokenizer.json says."""
+    """A folder's tokenizer, of the class that it names; where that is its own code, a plain one of tokenizer.json."""
     import transformers
 
     refuse_irregular_in(folder)

@@ -1,4 +1,7 @@
-"""RMSNorm and LayerNorm as destinations: the norm is part of what a component reads and is not frozen."""
+"""RMSNorm, LayerNorm and rotary embeddings with their derivatives (METHOD, "Edge scores").
+
+A norm is part of what a component reads, so attribution differentiates through it; only the lenses freeze its scale.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ class Norm:
         return replace(self, weight=self.weight.to(device), bias=None if self.bias is None else self.bias.to(device))
 
     def centre(self, x: Tensor) -> Tensor:
+        """x [..., d] less its mean (LayerNorm), or x itself (RMSNorm)."""
         return x - x.mean(-1, keepdim=True) if self.centred else x
 
     def scale(self, x: Tensor) -> Tensor:
@@ -43,12 +47,12 @@ class Norm:
         return self.centre(wg) / r - xc * (xc * wg).sum(-1, keepdim=True) / (x.shape[-1] * r**3)
 
     def apply_with_frozen_scale(self, x: Tensor, write: Tensor) -> Tensor:
-        """What a part `write` of the residual x becomes under the norm's actual scale (bias left out)."""
+        """[..., d]: a part `write` [..., d] of the residual x [..., d] under the norm's scale at x, without bias."""
         return self.weight * self.centre(write) / self.scale(x)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """RoPE on x [batch, head, pos, d_head]; cos, sin [1 or batch, pos, d_head]."""
+    """RoPE (Su et al. 2021, arXiv 2104.09864) on x [batch, head, pos, d_head]; cos, sin [1 or batch, pos, d_head]."""
     first, second = x.chunk(2, -1)
     return x * cos[:, None] + torch.cat([-second, first], -1) * sin[:, None]
 

@@ -68,33 +68,33 @@ def _others(prediction: Prediction) -> Iterator[Tensor]:
 
 
 def one_by_score(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:
-    """The position with the largest score."""
+    """The position with the largest score: revealed [answer], as all choices of a sampler."""
     return highest_scoring(scores, hidden, 1)
 
 
 def leftmost(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:
-    """The first hidden position."""
+    """The first hidden position: revealed [answer]."""
     return highest_scoring(-torch.arange(len(hidden)).float(), hidden, 1)
 
 
 def any_position(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:
-    """One hidden position, all equally likely."""
+    """One hidden position, all equally likely: revealed [answer]."""
     places = hidden.nonzero()[:, 0]
     return torch.zeros_like(hidden).scatter_(0, places[torch.randint(len(places), (1,), generator=rng)], value=True)
 
 
 def scheduled(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:
-    """Dream's schedule, the largest scores first; a step may reveal nothing."""
+    """Dream's schedule, the largest scores first; a step may reveal nothing: revealed [answer]."""
     return highest_scoring(scores, hidden, int(hidden.sum() * _dream_share(step, len(hidden))))
 
 
 def scheduled_by_chance(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:
-    """Dream's schedule as a probability: each hidden position by itself."""
+    """Dream's schedule as a probability, each hidden position by itself: revealed [answer]."""
     return hidden & (torch.rand(len(hidden), generator=rng) < _dream_share(step, len(hidden)))
 
 
 def by_chance(scores: Tensor, hidden: Tensor, step: int, rng: torch.Generator) -> Tensor:
-    """DiffuLLaMA's: each hidden position by itself, with a probability that grows to 1 at the last step."""
+    """DiffuLLaMA's schedule, whose probability grows to 1 at the last step: revealed [answer]."""
     t = len(hidden) - 1 - step
     return hidden & (torch.rand(len(hidden), generator=rng) < 1 / (t + 1))
 
