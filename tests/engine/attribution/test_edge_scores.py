@@ -9,10 +9,11 @@ import pytest
 import torch
 from transformer_lens.tools.analysis.attribution_patching import EdgeAttributionConfig, Node, attribution_patch
 
-from engine.attribution.edge_scores import BLOCKS, attribute, integration_points
+from engine.attribution.edge_scores import attribute, integration_points
 from engine.attribution.footprint import BUFFER, token_bytes
 from engine.attribution.metrics import at_sites, row_metrics
 from engine.attribution.sites import AttributionInput
+from engine.circuits.edges import BLOCKS
 from engine.models.activation_cache import recording
 from engine.models.model import Model
 from tests import oracle, tiny

@@ -152,7 +152,7 @@ def test_a_buffer_that_the_config_settles_is_named() -> None:
     assert f"Its {name}, which config.json settles, holds infinite numbers" in str(error.value)
 
 
-def test_a_job_says_it_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_fails_with_the_same_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker's process survives, and the job fails with the sentence."""
     monkeypatch.setenv("CIRCUITS_PAIRS", str(folder / "pairs.toml"))
     queue = JobQueue("tests.engine.attribution.test_soundness:planted")
@@ -184,7 +184,7 @@ def test_no_reading_is_taken_from_logits_that_are_none(plant: Plant) -> None:
         readings(pair_named("small"), "ioi", "float32")
 
 
-def test_matrices_for_lapack_are_looked_at_first() -> None:
+def test_matrices_for_lapack_are_checked_first() -> None:
     for value in (NAN, INF):
         matrices = torch.eye(3).repeat(2, 1, 1)
         matrices[1, 2, 0] = value
@@ -238,7 +238,7 @@ def test_weights_of_zeros_are_refused_by_name(plant: Plant, name: str) -> None:
         (pa.array(["nan"], pa.string()), False),
     ],
 )
-def test_tables_are_looked_through(values: pa.Array, wrong: bool) -> None:
+def test_tables_are_checked_column_by_column(values: pa.Array, wrong: bool) -> None:
     tables = {"heads": pa.table({"node": range(len(values)), "induction": values})}
     if not wrong:
         refuse_unsound_tables(tables)
@@ -248,13 +248,13 @@ def test_tables_are_looked_through(values: pa.Array, wrong: bool) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), sorted(NULLABLE))
-def test_null_stands_where_there_is_no_number_and_nan_nowhere(table: str, column: str) -> None:
+def test_null_is_allowed_where_there_may_be_no_number_and_nan_nowhere(table: str, column: str) -> None:
     refuse_unsound_tables({table: pa.table({column: pa.array([None, 0.5], pa.float32())})})
     with pytest.raises(Unsound):
         refuse_unsound_tables({table: pa.table({column: pa.array([NAN, 0.5], pa.float32())})})
 
 
-def test_what_is_none_is_said() -> None:
+def test_the_kinds_of_unsound_numbers_are_named() -> None:
     refuse_unsound(torch.tensor([0.0, -1e38]), "x")
     for values, kinds in (([NAN], "NaN"), ([INF, 0], "infinite numbers"), ([-INF, NAN], "NaN and infinite numbers")):
         with pytest.raises(Unsound, match=f"^its logits hold {kinds}$"):

@@ -84,7 +84,7 @@ def test_a_layers_destinations_are_q_then_k_then_v() -> None:
     assert GRAPH.destination_names[GRAPH.mlp_destination(1)] == "m1"
 
 
-def test_endpoints_are_the_nodes_that_an_edges_name_says() -> None:
+def test_endpoints_are_the_nodes_in_an_edges_name() -> None:
     sources, targets = GRAPH.endpoints(np.arange(GRAPH.n_edges))
     for edge in range(GRAPH.n_edges):
         source, _, target = GRAPH.edge_name(edge).partition("->")

@@ -59,7 +59,7 @@ def test_early_share_is_the_first_third_rounded_up() -> None:
             profiles.early_share(profile, boundary)
 
 
-def test_early_ratio_says_when_there_is_none() -> None:
+def test_early_ratio_is_nan_when_there_is_none() -> None:
     assert profiles.early_ratio(mdm=0.6, arm=0.3) == pytest.approx(2)
     assert math.isnan(profiles.early_ratio(mdm=0.6, arm=0.0))
 

@@ -237,7 +237,7 @@ def test_uniform_attention_scores_what_chance_does() -> None:
         assert float(score(everywhere, IDS, causal=False)) == pytest.approx(1 / 6)
 
 
-def test_heads_are_told_apart() -> None:
+def test_kinds_of_heads_are_distinguished() -> None:
     both = torch.cat([looking({q: [q - 1] for q in range(1, 6)}), looking({q: [q - 2] for q in (3, 4, 5)})], 1)
     assert previous_token_score(both, IDS).tolist() == [1.0, 0.0]
     assert induction_score(both, IDS, causal=True).tolist() == [0.0, 1.0]

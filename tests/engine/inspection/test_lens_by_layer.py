@@ -76,7 +76,7 @@ def open_positions(model: Model, encoded: list[Encoded]) -> dict[tuple[int, int,
 @pytest.mark.parametrize("shifted", [True, False], ids=["shifted", "unshifted"])
 @pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
-def test_position_lens_is_the_residuals_lens_and_ends_in_what_the_model_says(
+def test_position_lens_is_the_residuals_lens_and_ends_in_the_models_output(
     architecture: str, causal: bool, shifted: bool, budget: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lens_by_layer, "LOGITS_BUDGET", budget)

@@ -44,7 +44,7 @@ def test_a_batch_costs_as_if_all_were_as_long_as_the_longest() -> None:
     assert batches == [[2, 2, 3], [9], [40], [1]]
 
 
-def test_what_does_not_fit_alone_is_told_and_other_errors_pass() -> None:
+def test_what_does_not_fit_alone_is_refused_and_other_errors_pass() -> None:
     def full(batch: Sequence[int]) -> None:
         raise torch.OutOfMemoryError
 
