@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
-BLOCKS = 32  # at most; example i belongs to block i % BLOCKS; even, so that blocks split into even and odd examples
-
 
 @dataclass(frozen=True)
 class EdgeTable:
