@@ -1,4 +1,4 @@
-"""Edge attribution against the floor that the model itself sets: time and peak memory.
+"""Time and peak memory of edge attribution, against those of the model's own passes.
 
     python -m benchmarks.attribution [--shape smollm2-135m] [--device cpu] [--dtype float32] [--batch 16] [--tokens 20]
     python -m benchmarks.attribution --device cuda --out FOLDER      # Qwen2.5-7B and LLaMA-2-7B, as large as fits

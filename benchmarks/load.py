@@ -1,4 +1,4 @@
-"""Many readers at once: 32 sessions that slide K without a pause, and the memory of a server that is slid for long.
+"""Many readers at once: 32 sessions that slide K without a pause, and the memory of a server after long use.
 
     python -m benchmarks --only load
 

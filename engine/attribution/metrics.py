@@ -1,4 +1,4 @@
-"""What a circuit explains: a number per row, read at its sites (METHOD, "Examples and readout sites")."""
+"""Metrics: the number per row that a circuit explains, read at its sites (METHOD, "Examples and readout sites")."""
 
 from __future__ import annotations
 

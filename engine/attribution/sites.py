@@ -1,4 +1,4 @@
-"""What is read where: the rows that an attribution runs, each with its readout sites (METHOD).
+"""The inputs that an attribution runs, each with the sites that are read from it (METHOD).
 
 A row is one clean and one corrupted input of equal length with the sites read from it. The ARM gets one row per
 site of the teacher-forced pass; the MDM one row per denoising step that reveals a site. Every site of an example has

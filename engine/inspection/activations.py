@@ -1,4 +1,4 @@
-"""How strongly MLP neurons fire and how large the residual stream grows, by layer (engine/runs/records.py).
+"""Histograms of MLP activations and norms of the residual stream, by layer (engine/runs/records.py).
 
 `Histograms` counts the activations (hook_post) of all neurons of a layer over the prompt, over the answer and over
 the positions where sites are read, in the bins of engine/inspection/bins.py, with their moments. `ResidualNorms`

@@ -1,4 +1,4 @@
-"""How far post-training turned every neuron: cosines of its weights in two models, read from their files.
+"""Cosines of every neuron's weights in two models, read from their files: how far post-training turned it.
 
 Safetensors are read one matrix at a time, so that neither model is ever in memory. A neuron's input weights are its
 column of W_in (up_proj, c_fc), its gate's those of W_gate (gate_proj), its output weights its row of W_out (down_proj,
