@@ -1,0 +1,61 @@
+"""Which edges and nodes two circuits share: classified edges, nodes of edges, mean overlap curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.circuits.comparison import Floats, Ints, endpoints, importance, jaccard_at
+from engine.circuits.edges import OverlapCurve
+from engine.circuits.graph import Graph
+
+
+@dataclass(frozen=True)
+class ClassifiedEdges:
+    """Edges of one circuit, strongest first, each array [edge of the circuit]."""
+
+    edge: NDArray[np.int32]  # Graph's edge index
+    score: NDArray[np.float32]  # in the metric's unit
+    rank: NDArray[np.int32]  # 0 = strongest
+    shared: NDArray[np.bool_]  # whether the other circuit has the edge too
+
+    def __len__(self) -> int:
+        return len(self.edge)
+
+    def where(self, keep: NDArray[np.bool_]) -> ClassifiedEdges:
+        """The edges for which `keep` [edge of the circuit] is true, in the same order."""
+        return ClassifiedEdges(self.edge[keep], self.score[keep], self.rank[keep], self.shared[keep])
+
+
+def classify(edge: NDArray[np.int32], score: NDArray[np.float32], other: Ints) -> ClassifiedEdges:
+    """A circuit's edges and scores [K], strongest first, classified by the edges of another circuit [any number]."""
+    return ClassifiedEdges(edge, score, np.arange(len(edge), dtype=np.int32), np.isin(edge, other))
+
+
+def nodes_of(graph: Graph, edge: Ints) -> NDArray[np.bool_]:
+    """[node]: whether a node begins or ends one of the edges [any number]."""
+    return edges_at_nodes(graph, edge) > 0
+
+
+def edges_at_nodes(graph: Graph, edge: Ints) -> NDArray[np.int64]:
+    """[node]: how many of the edges [any number] begin or end at a node."""
+    return np.bincount(np.concatenate(endpoints(graph, edge)), minlength=graph.n_nodes)
+
+
+def touches(graph: Graph, edge: Ints, node: int) -> NDArray[np.bool_]:
+    """[edge of `edge`]: whether it begins or ends at the node."""
+    sources, targets = endpoints(graph, edge)
+    return np.asarray((sources == node) | (targets == node))
+
+
+def importance_shares(graph: Graph, edge: Ints, score: Floats) -> NDArray[np.float64]:
+    """[node]: the share of the circuit's importance that a node has, 0 to 1; all 0 where all scores are."""
+    weight = importance(graph, edge, score)
+    return np.asarray(weight / (weight.sum() or 1.0))
+
+
+def mean_jaccard(*curves: OverlapCurve) -> NDArray[np.float64]:
+    """[entry of k]: the mean Jaccard index of curves at the same sizes."""
+    return np.asarray(np.mean([jaccard_at(curve.shared, curve.k) for curve in curves], axis=0))
