@@ -131,7 +131,7 @@ def choose(asked: Asked) -> tuple[int, int | None, int, bool, bool]:
 def profile(asked: Asked, early: int, layer: int, mirrored: bool) -> None:
     shares = [cached_reads.layer_shares(side.run.key, TOTAL, asked.k) for side in asked.sides]
     st.subheader("Importance by layer")
-    figure = drawing.profile_figure(shares[0], shares[1], early, layer, mirrored, widgets.look())
+    figure = drawing.profile_figure(shares[0], shares[1], early, layer, mirrored, widgets.palette())
     widgets.chart(
         figure, "layer profile", f"Share of importance by layer at K = {asked.k}, ARM and MDM", "layer-profile",
         asked.sides.origin(f"first {early} layers early"), lambda: take_layer("layer profile"),
@@ -155,7 +155,7 @@ def histogram(asked: Asked, region: str, layer: int, bin_index: int | None, shar
         return
     arm, mdm = (rows[model][layer] for model in ("arm", "mdm"))
     shown = drawing.shown_bins([row for side in asked.sides for row in cached_reads.rows(LayerHistogram, side.run.key)])
-    figure = drawing.histogram_figure(arm, mdm, shown, bin_index, shares, widgets.look())
+    figure = drawing.histogram_figure(arm, mdm, shown, bin_index, shares, widgets.palette())
     widgets.chart(
         figure, "activation histogram", f"Histogram of the MLP activations of layer {layer}, ARM and MDM",
         f"activations-layer{layer}-{region}", asked.sides.origin(f"layer {layer}, {region} tokens", with_k=False),
@@ -174,7 +174,7 @@ def histogram(asked: Asked, region: str, layer: int, bin_index: int | None, shar
 
 def statistics(asked: Asked, region: str) -> None:
     widgets.chart(
-        statistics_figure(asked.arm, asked.mdm, region, widgets.look()),
+        statistics_figure(asked.arm, asked.mdm, region, widgets.palette()),
         "statistics", "Share of active neurons, kurtosis, mean and deviation by layer, ARM and MDM",
         f"activation-statistics-{region}", statistics_origin(asked.arm, asked.mdm, region),
     )  # fmt: skip
@@ -188,7 +188,7 @@ def norms(asked: Asked, region: str) -> None:
     """How long the vectors are that layers pass on and that heads write."""
     st.subheader("Length of the residual stream")
     widgets.chart(
-        residual_figure(asked.arm, asked.mdm, widgets.look()),
+        residual_figure(asked.arm, asked.mdm, widgets.palette()),
         "residual norms", "Norm of the residual stream by layer and position, ARM and MDM", "residual-norms",
         residual_origin(asked.arm, asked.mdm),
     )  # fmt: skip
@@ -198,7 +198,7 @@ def norms(asked: Asked, region: str) -> None:
     )
     st.subheader("Length of what heads write")
     widgets.chart(
-        heads_figure(asked.arm, asked.mdm, region, widgets.look()),
+        heads_figure(asked.arm, asked.mdm, region, widgets.palette()),
         "head norms", "Norm of every head's output, ARM and MDM", f"head-norms-{region}",
         heads_origin(asked.arm, asked.mdm, region),
     )  # fmt: skip
@@ -242,7 +242,7 @@ def lens(asked: Asked) -> None:
     )  # fmt: skip
     name = MEASURES[str(measure)]
     widgets.chart(
-        lens_figure(asked.arm, asked.mdm, name, widgets.look()),
+        lens_figure(asked.arm, asked.mdm, name, widgets.palette()),
         "lens by layer", f"By layer: {SAID[name]}, ARM, MDM and their difference", f"lens-{name.replace('_', '-')}",
         lens_origin(asked.arm, asked.mdm, name),
     )  # fmt: skip

@@ -8,14 +8,15 @@ import numpy as np
 import streamlit as st
 
 from engine.circuits import comparison
+from engine.circuits.shared_edges import classify, nodes_of
+from engine.models.token_text import visible
 from engine.runs.rows import ExampleRow, StepAccuracy, TrajectoryStep
 from pages.figures import circuit as graph_drawing
 from pages.figures import denoising as drawing
-from pages.figures.charts import visible
 from pages.figures.denoising import LensAt
 from pages.panels import trajectories
 from pages.panels.trajectories import SAMPLERS, Look
-from pages.shared import address, cached_reads, run_selector, state, widgets
+from pages.shared import address, cached_reads, run_selector, state, token_text, widgets
 from pages.shared.entry import show
 from pages.shared.provenance import Origin
 from pages.shared.run_selector import Asked
@@ -70,8 +71,8 @@ def trajectory(look: Look, kept: Sequence[int]) -> None:
     """What the MDM would say at every step, and what it reveals; another sampler draws nothing else anew."""
     st.header("What is revealed when", divider="gray")
     st.caption("The prompt, and below it the right answer")
-    widgets.token_strip(look.row.prompt, -1, -1)
-    widgets.token_strip(look.answer, -1, -1)
+    st.html(token_text.token_strip(look.row.prompt, -1, -1))
+    st.html(token_text.token_strip(look.answer, -1, -1))
     if len(look.answer) == 1:
         one_token(look, kept)
         return
@@ -85,7 +86,7 @@ def trajectory(look: Look, kept: Sequence[int]) -> None:
     )
     walk = cached_reads.rows(TrajectoryStep, key, sampler=sampler, example=look.example)
     st.caption(SAMPLERS[sampler])
-    figure = drawing.walk_figure(walk, look.answer, widgets.look())
+    figure = drawing.walk_figure(walk, look.answer, widgets.palette())
     widgets.chart(
         figure, "trajectory", f"Trajectory of the MDM under {sampler} on example {look.example}",
         f"trajectory-example{look.example}-{sampler}",
@@ -251,9 +252,9 @@ def step_circuit(look: Look, step: int) -> None:
     with graph:
         own = cached_reads.edges(asked.mdm.key, part, asked.k)
         other = cached_reads.edges(asked.arm.key, site or TOTAL, asked.k)
-        edges = graph_drawing.top_edges(own.edge, own.score, other.edge)
-        everywhere = graph_drawing.nodes_in(asked.graph, graph_drawing.top_edges(other.edge, other.score, own.edge))
-        figure = graph_drawing.circuit_figure(asked.graph, "mdm", edges, everywhere, widgets.look())
+        edges = classify(own.edge, own.score, other.edge)
+        everywhere = nodes_of(asked.graph, other.edge)
+        figure = graph_drawing.circuit_figure(asked.graph, "mdm", edges, everywhere, widgets.palette())
         figure.update_layout(height=max(GRAPH_HEIGHT, GRAPH_ROW * asked.graph.n_layers))
         title = asked.sides.mdm.title
         widgets.chart(
@@ -347,7 +348,7 @@ def position_panel(look: Look, found: dict[str, dict[tuple[int, int], LensAt]], 
         st.info("No lens is kept for this position.")
         return
     widgets.chart(
-        drawing.position_figure(lines, widgets.look()), "position lens",
+        drawing.position_figure(lines, widgets.palette()), "position lens",
         f"Probability and rank of the right answer over layers at position {position}",
         f"lens-example{look.example}-step{step}-position{position}",
         look.asked.sides.origin(f"example {look.example}, step {step}, answer position {position}", with_k=False),
@@ -366,7 +367,7 @@ def lens_maps(look: Look, at: dict[str, dict[int, LensAt]], step: int, position:
             when = "every position teacher-forced" if side.model == "arm" else "masked positions"
             st.caption(f"{side.title}: probability of the right token, with the top token as text; {when}")
             key = f"lens map {side.model}"
-            figure = drawing.lens_figure(at[side.model], look.answer, position, side.model, widgets.look())
+            figure = drawing.lens_figure(at[side.model], look.answer, position, side.model, widgets.palette())
             about = f"example {look.example}" + ("" if side.model == "arm" else f", step {step}")
             widgets.chart(
                 figure, key, f"Logit lens of the {side.title}: layers by answer positions",
@@ -394,7 +395,7 @@ def between_steps(look: Look) -> None:
     asked, parts, sites = look.asked, look.asked.mdm.meta.parts, look.asked.arm.meta.parts
     if look.steps == 1 or not parts:
         return
-    colours = widgets.look()
+    colours = widgets.palette()
     st.header("All steps", divider="gray")
     chance = comparison.chance(asked.k, asked.graph.n_edges)
     st.caption(
@@ -443,7 +444,7 @@ def readable(look: Look) -> None:
     if look.steps == 1 or not mdm or not arm:
         return
     st.header("From which layer on the answer can be read", divider="gray")
-    figure = drawing.readable_figure(mdm, _at_step(arm, 0), look.answer, widgets.look())
+    figure = drawing.readable_figure(mdm, _at_step(arm, 0), look.answer, widgets.palette())
     widgets.chart(
         figure, "readable", "Layer from which the right answer is the top token, by step and position",
         f"readable-example{look.example}",
@@ -466,7 +467,7 @@ def accuracy(asked: Asked) -> None:
         shares = [_share_said("ARM", *of_arm), _share_said("MDM", rows[0].correct, rows[0].total)]
         st.markdown(f"The answer takes one step. Held-out problems solved: {' '.join(shares)}")
         return
-    figure = drawing.accuracy_figure(rows, of_arm, widgets.look())
+    figure = drawing.accuracy_figure(rows, of_arm, widgets.palette())
     widgets.chart(
         figure, "accuracy", "Share of problems solved against the number of denoising steps", "accuracy-steps",
         asked.sides.origin(with_k=False),

@@ -10,16 +10,17 @@ import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
+from engine.circuits.shared_edges import nodes_of
 from engine.files.csv_text import csv_of_table
-from pages.figures import circuit as drawing
-from pages.figures.charts import visible
+from engine.models.token_text import visible
 from pages.figures.neurons import Points, scatter_figure
 from pages.figures.palette import NAME
 from pages.panels import neuron, neuron_data
 from pages.panels.neuron import name_of
 from pages.panels.neuron_data import MODELS, Layer, Promoter, Spot
-from pages.panels.references import HALVES_SAID
+from pages.panels.references import SPLIT_HALF_HELP
 from pages.shared import address, run_selector, state, widgets
+from pages.shared.address_keys import quoted
 from pages.shared.entry import show
 from pages.shared.run_selector import Asked
 
@@ -110,7 +111,7 @@ def strongest_layer(asked: Asked) -> int:
 def marks(asked: Asked) -> None:
     """Which MLPs are in the circuits at K."""
     graph = asked.graph
-    inside = {side.model: drawing.nodes_in(graph, edges) for side, edges in asked.sides.classified}
+    inside = {side.model: nodes_of(graph, edges.edge) for side, edges in asked.sides.classified}
     groups: dict[str, list[str]] = {"both circuits": [], "the ARM's only": [], "the MDM's only": [], "neither": []}
     for layer in range(graph.n_layers):
         arm, mdm = (bool(inside[model][graph.mlp(layer)]) for model in MODELS)
@@ -141,7 +142,7 @@ def numbers(neurons: Layer, has_halves: bool) -> None:
             "Overlap on halves",
             f"{like.halves.pair:.3f}" if has_halves else "none",
             f"ARM {like.halves.arm:.3f}, MDM {like.halves.mdm:.3f}" if has_halves else "needs two prompts",
-            f"The {like.n} strongest neurons. {HALVES_SAID}",
+            f"The {like.n} strongest neurons. {SPLIT_HALF_HELP}",
         ),
         (
             "Sum of attributions",
@@ -180,7 +181,7 @@ def scatter(asked: Asked, neurons: Layer, chosen: int | None) -> None:
     points = Points(neurons.number, neurons.attribution, neurons.said, neurons.among_strongest)
     pins = [j for layer, j in neuron.pins() if layer == neurons.number and j < len(neurons)]
     widgets.chart(
-        scatter_figure(points, widgets.look(), chosen, pins),
+        scatter_figure(points, widgets.palette(), chosen, pins),
         key,
         f"Attribution of every neuron of layer {neurons.number} in the ARM and in the MDM",
         f"neurons-m{neurons.number}",
@@ -312,7 +313,7 @@ def pinned(asked: Asked) -> None:
         gone = ", ".join(name_of(spot) for spot in spots if spot not in there)
         st.caption(f"Not in these models: {gone}.")
     if unread := neuron.unread_pins():
-        st.caption(widgets.plain(f"Not read as neurons: {', '.join(map(address.quoted, unread))}. Write 3:117, 3:5."))
+        st.caption(widgets.plain(f"Not read as neurons: {', '.join(map(quoted, unread))}. Write 3:117, 3:5."))
     if not there:
         st.info("Pin neurons in their panel, or type them at the top, to compare them here.", icon=":material/keep:")
         return

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.circuits.comparison import Floats, Ints, endpoints, importance, jaccard_at
-from engine.circuits.edges import OverlapCurve
+from engine.circuits.comparison import jaccard_at
+from engine.circuits.edges import Floats, Ints, OverlapCurve
 from engine.circuits.graph import Graph
+from engine.circuits.profiles import importance
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ def nodes_of(graph: Graph, edge: Ints) -> NDArray[np.bool_]:
 
 def edges_at_nodes(graph: Graph, edge: Ints) -> NDArray[np.int64]:
     """[node]: how many of the edges [any number] begin or end at a node."""
-    return np.bincount(np.concatenate(endpoints(graph, edge)), minlength=graph.n_nodes)
+    return np.bincount(np.concatenate(graph.endpoints(edge)), minlength=graph.n_nodes)
 
 
 def touches(graph: Graph, edge: Ints, node: int) -> NDArray[np.bool_]:
     """[edge of `edge`]: whether it begins or ends at the node."""
-    sources, targets = endpoints(graph, edge)
+    sources, targets = graph.endpoints(edge)
     return np.asarray((sources == node) | (targets == node))
 
 

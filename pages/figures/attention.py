@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from engine.runs.rows import Head, KeptInput, RoleAttention
-from pages.figures.charts import as_text
 from pages.figures.heat import Grid, blend, heat_figure
 from pages.figures.palette import NAME, Palette
+from pages.figures.token_label import as_text
 
 TALLEST = 660  # pixels of a pattern's rows together
 CLEAR = 0.5  # a score above it names a head

@@ -19,7 +19,7 @@ LINE, SIZE, WIDEST = 14, 10, 62  # pixels a line, of its letters; characters, as
 _PLAIN = '<span style="font-weight:normal">{}</span>'  # the app writes titles bold
 
 
-def captioned(figure: go.Figure, lines: Sequence[str], look: Palette) -> go.Figure:
+def captioned(figure: go.Figure, lines: Sequence[str], palette: Palette) -> go.Figure:
     """Add `lines` (plain text) below a figure, which grows by as much; once only."""
     layout = figure.layout
     if layout.title.text is not None:
@@ -33,7 +33,7 @@ def captioned(figure: go.Figure, lines: Sequence[str], look: Palette) -> go.Figu
     anchor, y = ("top", room) if fixed else ("bottom", 2 if len(rows) > 1 else 4)
     layout.title = {
         "text": _PLAIN.format("<br>".join(rows)),
-        "font": {"size": SIZE, "color": look.neutral, "family": FONT},
+        "font": {"size": SIZE, "color": palette.neutral, "family": FONT},
         "x": 0,
         "xanchor": "left",
         "xref": "container",

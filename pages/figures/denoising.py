@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from engine.runs.rows import StepAccuracy, TrajectoryStep
-from pages.figures.charts import as_text
 from pages.figures.heat import Grid, click_cells, frame, heat_figure, outlines, shades
 from pages.figures.palette import NAME, Palette
+from pages.figures.token_label import as_text
 
 Columns = Mapping[str, NDArray[Any]]
 

@@ -33,7 +33,7 @@ class Grid:
 def heat_figure(
     grid: Grid,
     colour: str,
-    look: Palette,
+    palette: Palette,
     *,
     titles: tuple[str, str] = ("", ""),
     highest: float = 1.0,
@@ -52,12 +52,12 @@ def heat_figure(
         "y": np.arange(len(grid.rows)),
         "text": None if grid.text is None else np.array(grid.text),
         "texttemplate": "%{text}" if grid.text is not None else None,
-        "textfont": {"color": look.text, "size": 12},
+        "textfont": {"color": palette.text, "size": 12},
         "customdata": None if grid.hover is None else np.array(grid.hover),
         "hovertemplate": "%{customdata}<extra></extra>" if grid.hover is not None else None,
         "hoverinfo": None if grid.hover is not None else "skip",
         "hoverongaps": False,
-        "colorscale": shades(colour, look),
+        "colorscale": shades(colour, palette),
         "zmin": 0,
         "zmax": highest or 1.0,
         "xgap": 1,
@@ -67,20 +67,20 @@ def heat_figure(
     }
     longest = max((len(html.unescape(label)) for label in grid.columns), default=0) if upright else 0
     height = 80 + max(1, len(grid.rows)) * cell + 7 * longest
-    axes = frame(grid.rows, grid.columns, look, titles=titles, upright=upright)
+    axes = frame(grid.rows, grid.columns, palette, titles=titles, upright=upright)
     return go.Figure(data=[cells], layout={**axes, "height": height})
 
 
 def frame(
     rows: Sequence[str],
     columns: Sequence[str],
-    look: Palette,
+    palette: Palette,
     *,
     titles: tuple[str, str] = ("", ""),
     upright: bool = False,
 ) -> dict[str, Any]:
     """The layout of axes whose cells are numbered from 0, rows from the top, with (some of) their labels."""
-    font = {"color": look.text, "size": 12 if max(len(rows), len(columns)) <= 20 else 10}
+    font = {"color": palette.text, "size": 12 if max(len(rows), len(columns)) <= 20 else 10}
     common = {"showgrid": False, "zeroline": False, "tickfont": font, "fixedrange": True}
     x, y = thinned(len(columns), COLUMNS_MOST), thinned(len(rows), ROWS_MOST)
     across = {"title": titles[0], "tickvals": x, "ticktext": [columns[i] for i in x]}
@@ -98,9 +98,9 @@ def thinned(count: int, most: int) -> list[int]:
     return list(range(0, count, max(1, ceil(count / most))))
 
 
-def shades(colour: str, look: Palette, deepest: float = DEEPEST) -> list[list[Any]]:
+def shades(colour: str, palette: Palette, deepest: float = DEEPEST) -> list[list[Any]]:
     """A colour scale from the background to `deepest` of a colour."""
-    return [[0.0, look.background], [1.0, blend(look.background, colour, deepest)]]
+    return [[0.0, palette.background], [1.0, blend(palette.background, colour, deepest)]]
 
 
 def blend(first: str, second: str, share: float) -> str:

@@ -15,8 +15,9 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from engine.inspection import bins
-from pages.figures.charts import as_text, visible
+from engine.models.token_text import visible
 from pages.figures.palette import NAME, Palette
+from pages.figures.token_label import as_text
 
 POINTS_TRACE = "neurons"  # what every trace that answers clicks has in its meta
 MOST_SVG = 5000  # points; more are drawn by the graphics card

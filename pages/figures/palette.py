@@ -45,5 +45,5 @@ SYMBOL = {"input": "triangle-up", "head": "circle", "mlp": "square", "logits": "
 NAME = {"arm": "ARM", "mdm": "MDM"}
 
 
-def palette(dark: bool) -> Palette:
+def palette_for(dark: bool) -> Palette:
     return DARK if dark else LIGHT

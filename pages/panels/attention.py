@@ -30,7 +30,7 @@ def patterns(sides: Sides, node: int, example: int | None) -> None:
         return
     found = {side.model: cached_reads.attention_patterns(side.run.key, node)[kept[side.model].input] for side in sides}
     highest = max(float(pattern.max(initial=0.0)) for pattern in found.values())
-    look, name = widgets.look(), sides.graph.node_names[node]
+    look, name = widgets.palette(), sides.graph.node_names[node]
     for column, side in zip(st.columns(2), sides, strict=True):
         with column:
             one = kept[side.model]
@@ -81,7 +81,7 @@ def roles(sides: Sides, node: int) -> None:
     found = {side.model: cached_reads.rows(RoleAttention, side.run.key, node=node) for side in sides}
     names = list(dict.fromkeys(row.query for rows in found.values() for row in rows))
     names += [name for name in dict.fromkeys(r.key for rows in found.values() for r in rows) if name not in names]
-    look = widgets.look()
+    look = widgets.palette()
     for column, side in zip(st.columns(2), sides, strict=True):
         with column:
             st.caption(f"{side.title}: mean attention by what a token is in this task")
@@ -102,7 +102,7 @@ def scores(sides: Sides, node: int) -> None:
     with chart:
         st.caption(f"Standard scores of this head, among all heads of its model (ticks). {SCORES_NOTE}")
         widgets.chart(
-            drawing.score_figure(heads, node, widgets.look()), "head scores",
+            drawing.score_figure(heads, node, widgets.palette()), "head scores",
             "Previous-token, duplicate-token, induction and copying score of the head in both models",
             f"head-scores-{sides.graph.node_names[node]}",
             sides.origin(f"scores of head {sides.graph.node_names[node]}", with_k=False),

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from engine.circuits import comparison
+from engine.circuits.verdicts import differ_beyond_examples, mean_of_known, verdict
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair
+from engine.runs import lifecycle
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
+from engine.tasks import TASKS
 from engine.tasks.base import Task
-from pages.figures import charts
-from pages.shared import cached_reads, widgets
+from pages.figures.overview import TaskRow
+from pages.shared import availability, cached_reads, widgets
 from pages.shared.run_selector import listed
 from pages.shared.state import TOTAL, Question
 
-CLEARLY = 0.05  # a smaller difference of two overlaps is not called one
 FAMILIES = ("prefix-dominant", "globally constrained")
 
 
@@ -58,27 +59,32 @@ class Finding:
     mdm: Run
     at: comparison.Comparison
     control: comparison.Comparison | None  # of the ARM with its step-0 control
+    mdm_with_control: float | None  # overlap
     halves: comparison.SplitHalf | None
 
     @property
-    def row(self) -> charts.TaskRow:
-        told = tuple(
+    def row(self) -> TaskRow:
+        published = tuple(
             (row["pair"], row["overlap"]) for row in cached_reads.published()["row"] if row["task"] == self.task
         )
         control = self.control.jaccard if self.control else None
-        return charts.TaskRow(self.cell.task.title, self.at.jaccard, self.at.chance, control, self.halves, told)
+        return TaskRow(self.cell.task.title, self.at.jaccard, self.at.chance, control, self.halves, published)
 
     @property
     def task(self) -> str:
         return self.cell.task.name
 
 
-def find(cell: Cell, k: int) -> Finding:
+def finding_of(cell: Cell, k: int) -> Finding:
     if cell.arm is None or cell.mdm is None:
         raise ValueError("a finding needs both runs")
     at = cached_reads.comparison(cell.arm.key, cell.mdm.key, TOTAL, TOTAL, k)
-    control = cached_reads.comparison(cell.arm.key, cell.control.key, TOTAL, TOTAL, k) if cell.control else None
-    return Finding(cell, cell.arm, cell.mdm, at, control, cached_reads.split_half(cell.arm, cell.mdm, k))
+    control = mdm_with_control = None
+    if cell.control:
+        control = cached_reads.comparison(cell.arm.key, cell.control.key, TOTAL, TOTAL, k)
+        mdm_with_control = cached_reads.overlap(cell.mdm.key, cell.control.key, TOTAL, TOTAL, k)
+    halves = cached_reads.split_half(cell.arm, cell.mdm, k)
+    return Finding(cell, cell.arm, cell.mdm, at, control, mdm_with_control, halves)
 
 
 def sides(finding: Finding) -> list[tuple[str, Run]]:
@@ -91,10 +97,10 @@ def answers(findings: list[Finding], k: int) -> list[str]:
     groups = {family: [f for f in findings if f.cell.task.family == family] for family in FAMILIES}
     sentences = []
     if all(groups.values()):
-        local, world = (_mean([f.at.jaccard for f in group]) for group in groups.values())
+        local, world = (mean_of_known([f.at.jaccard for f in group]) for group in groups.values())
         sentences.append(
-            f"**The {k:,} strongest edges of ARM and MDM overlap by {local:.2f} on tasks that need only what came "
-            f"before, by {world:.2f} on tasks with global constraints** (mean Jaccard index; chance is "
+            f"**The circuits of ARM and MDM (their {k:,} strongest edges) overlap by {local:.2f} on tasks that need "
+            f"only what came before, by {world:.2f} on tasks with global constraints** (mean Jaccard index; chance is "
             f"{findings[0].at.chance:.2f}; {direction(local, world)})."
         )
     sentences += against_control(findings)
@@ -103,9 +109,9 @@ def answers(findings: list[Finding], k: int) -> list[str]:
     halved = [(f, f.halves) for f in findings if f.halves]
     if halved:
         sentences.append(
-            f"Circuits of half of the prompts each, compared with each other only: ARM with MDM "
-            f"{_span([h.pair for _, h in halved])}, the ARM's own two halves {_span([h.arm for _, h in halved])}, the "
-            f"MDM's own two {_span([h.mdm for _, h in halved])}. {told_apart(halved)}"
+            f"Split-half overlap (circuits of half of the prompts each, to be compared with each other only): ARM with "
+            f"MDM {_span([h.pair for _, h in halved])}, ARM {_span([h.arm for _, h in halved])}, MDM "
+            f"{_span([h.mdm for _, h in halved])}. {told_apart(halved)}"
         )
     return sentences
 
@@ -115,29 +121,26 @@ def against_control(findings: list[Finding]) -> list[str]:
     known = [(f, f.control) for f in findings if f.control]
     if not known:
         return []
-    gains = [(f, f.at.jaccard - control.jaccard) for f, control in known]
-    groups = {
-        "lower than that on": [f for f, gain in gains if gain <= -CLEARLY],
-        "about the same on": [f for f, gain in gains if abs(gain) < CLEARLY],
-        "higher on": [f for f, gain in gains if gain >= CLEARLY],
-    }
-    told = [f"{words} {_titles(group)}" for words, group in groups.items() if group]
-    said = (
-        "**With no post-training at all, the ARM's own weights read as the MDM is (the step-0 control) overlap with "
-        f"the ARM by {_span([control.jaccard for _, control in known])}.** The MDM's overlap is {'; '.join(told)}. "
-        "Where it is no lower, the overlap is no sign that post-training moved the circuit away from the ARM's."
+    words = {"lower": "lower than that on", "same": "about the same on", "higher": "higher on"}
+    groups = {name: [f for f, control in known if verdict(f.at.jaccard, control.jaccard) == name] for name in words}
+    changes = [f"{words[name]} {_titles(group)}" for name, group in groups.items() if group]
+    text = (
+        "**With no post-training at all, the circuit of the ARM's own weights, run as the MDM is (the step-0 control), "
+        f"overlaps with the ARM's by {_span([control.jaccard for _, control in known])}.** The MDM's overlap is "
+        f"{'; '.join(changes)}. Where it is no lower, the overlap is no sign that post-training moved the circuit away "
+        "from the ARM's."
     )
     unable = [f for f, _ in known if f.cell.control and not can_do(f.cell.task, f.cell.control.meta).can]
     if unable:
-        said += f" On {_titles(unable)} the control cannot do the task: there its circuit explains little."
-    return [said]
+        text += f" On {_titles(unable)} the control cannot do the task: there its circuit is not informative."
+    return [text]
 
 
 def early(findings: list[Finding]) -> str:
     """The MDM's early share on these tasks as a multiple of the ARM's, and the control's."""
-    ratio = comparison.printed(_mean([f.at.early_ratio for f in findings]), ".2f")
+    ratio = comparison.printed(mean_of_known([f.at.early_ratio for f in findings]), ".2f")
     controls = [f.control.early_ratio for f in findings if f.control]
-    control = f"; the control {comparison.printed(_mean(controls), '.2f')} times" if controls else ""
+    control = f"; the control {comparison.printed(mean_of_known(controls), '.2f')} times" if controls else ""
     return (
         f"On global tasks the MDM puts **{ratio} times** the ARM's share of importance into the first third of the "
         f"layers{control} (published: more than 2)."
@@ -146,7 +149,7 @@ def early(findings: list[Finding]) -> str:
 
 def told_apart(halved: list[tuple[Finding, comparison.SplitHalf]]) -> str:
     """On which tasks ARM and MDM differ by more than circuits of other prompts do."""
-    more = [f for f, h in halved if h.pair <= min(h.arm, h.mdm) - CLEARLY]
+    more = [f for f, h in halved if differ_beyond_examples(h)]
     if not more:
         return "So on no task shown do ARM and MDM differ clearly more than circuits of other prompts do."
     which = "every task shown" if len(more) == len(halved) > 1 else _titles(more)
@@ -155,15 +158,11 @@ def told_apart(halved: list[tuple[Finding, comparison.SplitHalf]]) -> str:
 
 def direction(local: float, world: float) -> str:
     """How two mean overlaps stand to the published finding, that those of local tasks are larger."""
-    if abs(local - world) < CLEARLY:
-        return "about the same, where the paper finds the first larger"
-    return "as published: the first is larger" if local > world else "unlike published, where the first is larger"
-
-
-def _mean(values: list[float]) -> float:
-    """Of those that are numbers; nan of none."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
+    return {
+        "same": "about the same, where the paper finds the first larger",
+        "higher": "as published: the first is larger",
+        "lower": "unlike published, where the first is larger",
+    }[verdict(local, world)]
 
 
 def _span(values: list[float]) -> str:
@@ -173,3 +172,25 @@ def _span(values: list[float]) -> str:
 
 def _titles(findings: list[Finding]) -> str:
     return widgets.plain(listed([f.cell.task.title for f in findings]))
+
+
+def cells_of(pair: Pair, runs: list[Run]) -> list[Cell]:
+    """A pair on every task: with a run's defaults, or where these cannot be computed, with what is stored."""
+    own = [run for run in runs if run.spec.pair == pair.name]
+    asked = {task: Question(pair.name, task, dtype=availability.dtype_of(pair, own)) for task in TASKS}
+    problems = {model: lifecycle.obstacle(next(iter(asked.values())).spec(model)) for model in ("arm", "mdm")}
+    cells = []
+    for name, question in asked.items():
+        cell = cell_of(question, pair, problems, own)
+        others = availability.stored_questions(pair.name, name, own) if cell.problem else []
+        cells.append(cell_of(others[0], pair, problems, own) if others else cell)
+    return cells
+
+
+def cell_of(question: Question, pair: Pair, problems: dict[str, str | None], own: list[Run]) -> Cell:
+    """The runs of a question, of `own`, the pair's; `problems` by model: why it cannot be computed here."""
+    runs = {model: cached_reads.run_of(question.spec(model)) if own else None for model in problems}
+    problem = next((problems[model] for model, run in runs.items() if run is None and problems[model]), None)
+    control = cached_reads.run_of(question.spec(CONTROL)) if own else None
+    no_control = None if control else next(filter(None, problems.values()), None)
+    return Cell(pair, TASKS[question.task], question, runs["arm"], runs["mdm"], problem, control, no_control)

@@ -1,4 +1,4 @@
-"""The pairs that were kept here: what they are, another title, away with them."""
+"""The pairs that were kept here: list, rename, remove."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ CHOSEN, TITLE, WITH_RUNS = "kept pair", "kept title ", "kept with runs "  # in t
 
 def kept_pairs() -> None:
     """Pairs that a command named by two models, or that came with a bundle; nothing where there are none."""
-    found = {one.pair.name: one for one in kept.kept()}
-    if not found:
+    by_name = {pair_kept.pair.name: pair_kept for pair_kept in kept.kept()}
+    if not by_name:
         return
     st.header("Kept pairs", divider="gray")
-    st.caption("Named by two models on the command line, or brought by a bundle.")
-    name = st.selectbox("Kept pair", list(found), format_func=lambda one: title(found.get(one), one), key=CHOSEN)
-    if name in found:
-        one(found[name])
+    st.caption("Pairs that a command named by their two models, or that came with a bundle.")
+    name = st.selectbox("Kept pair", list(by_name), format_func=lambda name: title(by_name.get(name), name), key=CHOSEN)
+    if name in by_name:
+        show_kept(by_name[name])
 
 
-def one(chosen: KeptPair) -> None:
+def show_kept(chosen: KeptPair) -> None:
     pair, name = chosen.pair, chosen.pair.name
     runs = f"{chosen.runs} run" + ("s" if chosen.runs != 1 else "")
     st.caption(plain(f"{name}, {runs} in the cache. ARM: {pair.arm}. MDM: {pair.mdm}."))
@@ -38,8 +38,8 @@ def one(chosen: KeptPair) -> None:
             st.button("Remove this pair", key="remove pair", type="primary", on_click=_remove, args=(name,))
 
 
-def title(one: KeptPair | None, name: str) -> str:
-    return name if one is None else f"{one.pair.title} ({name})"
+def title(kept_pair: KeptPair | None, name: str) -> str:
+    return name if kept_pair is None else f"{kept_pair.pair.title} ({name})"
 
 
 def _rename(name: str) -> None:

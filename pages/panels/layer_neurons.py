@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.inspection import bins
-from pages.figures.charts import visible
+from engine.models.token_text import visible
 from pages.panels import activation_data as data
 from pages.panels.activation_data import Behind
 from pages.shared import state

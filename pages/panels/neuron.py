@@ -201,7 +201,7 @@ def side_by_side(shown: Sequence[Shown], draw: Callable[[Shown], None]) -> None:
 def histograms(sides: Sides, shown: Sequence[Shown], spot: Spot) -> None:
     counts = {one.side.model: one.numbers.counts for one in shown}
     st.markdown("**How often it is how active**")
-    figure = drawing.histogram_figure(counts, widgets.look())
+    figure = drawing.histogram_figure(counts, widgets.palette())
     widgets.chart(
         figure, "neuron histogram", f"Histogram of the activations of {name_of(spot)} in both models",
         f"histogram-{name_of(spot)}", sides.origin(f"activations of neuron {name_of(spot)}", with_k=False),

@@ -10,12 +10,12 @@ import streamlit as st
 
 from engine.circuits.edges import RankedEdges
 from engine.circuits.graph import Graph
+from engine.models.token_text import visible
 from engine.runs.rows import LayerLens, ReadoutRow
-from pages.figures import charts
-from pages.figures.charts import visible
-from pages.figures.palette import NAME
+from pages.figures.lens import lens_figure, residual_figure
 from pages.panels.attention import attention_panel
-from pages.shared import address, cached_reads, state, widgets
+from pages.shared import address, cached_reads, state, token_text, widgets
+from pages.shared.glossary import meaning
 from pages.shared.sides import Sides
 from pages.shared.state import Question
 
@@ -40,8 +40,8 @@ def node_panel(sides: Sides) -> None:
     name = state.chosen_node()
     if name is None or name not in sides.graph.node_names:
         st.info(
-            "Click a node in either graph, or choose one from the list above them. Here you will see which tokens it "
-            "promotes and suppresses in both models, and its strongest edges.",
+            "Click a node in either graph, or choose one from the list above them. Then this place shows which tokens "
+            "it promotes and suppresses in both models, and its strongest edges.",
             icon=":material/ads_click:",
         )
         return
@@ -59,18 +59,16 @@ def node_panel(sides: Sides) -> None:
 
 
 def neurons_link(sides: Sides, node: int) -> None:
-    """The way down to an MLP's neurons."""
+    """A link to an MLP's neurons."""
     step = state.step_of(sides.mdm.run.spec.model)
-    told = {state.K: str(sides.k), state.LAYER: str(sides.graph.node_layer[node])}
+    choices = {state.K: str(sides.k), state.LAYER: str(sides.graph.node_layer[node])}
     if step != state.FINAL:
-        told[state.STEP] = step
+        choices[state.STEP] = step
     st.page_link(
         "pages/neurons.py",
-        label=f"Go down to the neurons of {sides.graph.node_names[node]}",
+        label=f"Open the neurons of {sides.graph.node_names[node]}",
         icon=":material/scatter_plot:",
-        query_params=Question.of(sides.arm.run.spec).address
-        | told
-        | ({} if step == state.FINAL else {state.STEP: step}),
+        query_params=Question.of(sides.arm.run.spec).address | choices,
     )
 
 
@@ -89,25 +87,30 @@ def choose_place(sides: Sides) -> dict[str, ReadoutRow] | None:
     by_model = {side.model: {_place(r): r for r in cached_reads.rows(ReadoutRow, side.run.key)} for side in sides}
     places = [place for place in by_model["arm"] if place in by_model["mdm"]]
     if not places:
-        st.info("These two runs looked through the lens at different tokens, so there is nothing to compare.")
+        st.info("The lens was computed at different tokens for these two runs, so there is nothing to compare.")
         return None
     labels = {place.label: place for place in places}
     address.check(state.READOUT, labels)
     follow_older_link(places)
     chosen = st.selectbox(
-        "Where to look: an example and the token that is predicted",
+        "Example and predicted token",
         list(labels),
         key=state.READOUT,
         bind=state.URL,
-        help="Both models looked through the lens at these tokens of a few examples. Attention is of the same example.",
+        help=f"At these tokens of a few examples the lens was computed for both models; attention is of the same "
+        f"example. {meaning('readout')} {meaning('logit_lens')}",
     )
     place = labels[chosen]
-    at = {model: found[place] for model, found in by_model.items()}
+    at = {model: places_of_model[place] for model, places_of_model in by_model.items()}
     answer, foil = widgets.plain(visible(place.answer)), widgets.plain(visible(place.foil))
-    st.markdown(f"The right token is **{answer}**; after the corrupted prompt it is **{foil}** (the foil).")
+    st.markdown(
+        f"The right token is **{answer}**; after the corrupted prompt it is **{foil}** (the foil).",
+        help=meaning("foil"),
+    )
     for side in sides:
-        st.caption(f"What the {side.title} sees (box: where its logits are read; double line: the predicted token)")
-        widgets.token_strip(at[side.model].tokens, at[side.model].position, at[side.model].target)
+        st.caption(f"Input of the {side.title} (box: where its logits are read; double underline: the predicted token)")
+        readout = at[side.model]
+        st.html(token_text.token_strip(readout.tokens, readout.position, readout.target))
     return at
 
 
@@ -128,16 +131,16 @@ def where(readout: ReadoutRow) -> str:
 
 
 def lenses(sides: Sides, node: int, at: dict[str, ReadoutRow]) -> None:
-    look = widgets.look()
+    palette = widgets.palette()
     for column, side in zip(st.columns(2), sides, strict=True):
         readout = at[side.model]
         with column:
-            st.markdown(f"**{side.title}: what this node writes**")
+            st.markdown(f"**{side.title}: what this node writes**", help=meaning("logit_lens"))
             if node == sides.graph.logits:
-                st.info("The logits write nothing: they are what the others write to.")
+                st.info("The logits write nothing: all other nodes write to them.")
             else:
                 lens = cached_reads.node_lens(side.run.key, readout.readout, node)
-                figure = charts.lens_figure(lens, readout.answer, readout.foil, look)
+                figure = lens_figure(lens, readout.answer, readout.foil, palette)
                 widgets.chart(
                     figure, f"lens {side.model}", f"Tokens the node promotes and suppresses in the {side.title}",
                     f"lens-{sides.graph.node_names[node]}",
@@ -147,10 +150,10 @@ def lenses(sides: Sides, node: int, at: dict[str, ReadoutRow]) -> None:
                     f"Towards the answer {lens.answer_logit:+.3f} logits, towards the foil {lens.foil_logit:+.3f}. "
                     f"Entropy {lens.entropy:.2f} nats, top token {lens.top_probability:.1%}."
                 )
-            st.markdown(f"**{side.title}: the residual after each layer**")
+            st.markdown(f"**{side.title}: logit lens after each layer**", help=meaning("residual_stream"))
             rows = cached_reads.rows(LayerLens, side.run.key, readout=readout.readout)
             widgets.chart(
-                charts.residual_figure(rows, side.model, look), f"residual {side.model}",
+                residual_figure(rows, side.model, palette), f"residual {side.model}",
                 f"Probability of answer and foil after each layer of the {side.title}", "residual",
                 side.origin("lens of the residual", where(readout)),
             )  # fmt: skip
@@ -168,35 +171,35 @@ def lenses(sides: Sides, node: int, at: dict[str, ReadoutRow]) -> None:
 
 def edge_tables(sides: Sides, node: int) -> None:
     for column, way in zip(st.columns(2), ("incoming", "outgoing"), strict=True):
-        found = {
+        edges = {
             side.model: cached_reads.node_edges(side.run.key, side.part, node, way == "outgoing") for side in sides
         }
         title = f"Strongest {way} edges"
         with column:
-            st.markdown(f"**{title}**")
-            if len(found["arm"].edge):
-                _edge_table(sides, found, title)
+            st.markdown(f"**{title}**", help=f"{meaning('edge')} Score: {meaning('attribution')}")
+            if len(edges["arm"].edge):
+                _edge_table(sides, edges, title)
             else:
-                st.caption("This node has none.")
+                st.caption(f"This node has no {way} edges.")
 
 
-def _edge_table(sides: Sides, found: Mapping[str, RankedEdges], title: str) -> None:
+def _edge_table(sides: Sides, edges: Mapping[str, RankedEdges], title: str) -> None:
     """The edges that rank highest in either model, with rank and score in both."""
-    best = np.minimum(found["arm"].rank, found["mdm"].rank)
-    rows = [_edge_row(sides, found, at) for at in np.argsort(best, kind="stable")[:MOST_EDGES].tolist()]
+    best = np.minimum(edges["arm"].rank, edges["mdm"].rank)
+    rows = [_edge_row(sides, edges, at) for at in np.argsort(best, kind="stable")[:MOST_EDGES].tolist()]
     number = st.column_config.NumberColumn
-    columns = {f"{name} rank": number(format="localized") for name in NAME.values()}
-    columns |= {f"{name} score": number(format="%+.4f") for name in NAME.values()}
+    columns = {f"{side.label} rank": number(format="localized", help="1 is the strongest edge.") for side in sides}
+    columns |= {f"{side.label} score": number(format="%+.4f", help=meaning("attribution")) for side in sides}
     st.dataframe(rows, height="content", hide_index=True, column_config=columns, alt=title)
 
 
-def _edge_row(sides: Sides, found: Mapping[str, RankedEdges], at: int) -> dict[str, object]:
+def _edge_row(sides: Sides, of_model: Mapping[str, RankedEdges], at: int) -> dict[str, object]:
     """Entry `at` of both models' edges, which are the same edges."""
-    ranks = {model: int(edges.rank[at]) for model, edges in found.items()}
-    row: dict[str, object] = {"Edge": sides.graph.edge_name(int(found["arm"].edge[at]))}
-    row |= {f"{NAME[model]} rank": rank + 1 for model, rank in ranks.items()}
-    row |= {f"{NAME[model]} score": float(edges.score[at]) for model, edges in found.items()}
-    inside = [NAME[model] for model, rank in ranks.items() if rank < sides.k]
+    ranks = {side.label: int(of_model[side.model].rank[at]) for side in sides}
+    row: dict[str, object] = {"Edge": sides.graph.edge_name(int(of_model["arm"].edge[at]))}
+    row |= {f"{label} rank": rank + 1 for label, rank in ranks.items()}
+    row |= {f"{side.label} score": float(of_model[side.model].score[at]) for side in sides}
+    inside = [label for label, rank in ranks.items() if rank < sides.k]
     row["In circuit of"] = {0: "neither", 1: f"{inside[0]} only" if inside else "", 2: "both"}[len(inside)]
     return row
 

@@ -1,24 +1,26 @@
-"""What a pair's overlap is read against on the circuits page: the step-0 control, and halves of the prompts."""
+"""What a pair's overlap is compared with: the step-0 control, and circuits of one half of the examples each."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.circuits import comparison
+from engine.circuits.edges import OverlapCurve
+from engine.circuits.shared_edges import mean_jaccard
 from engine.runs import read
 from engine.runs.records import Run
-from pages.figures import charts
+from pages.figures.overlap import Curve
 from pages.shared import cached_reads
+from pages.shared.glossary import meaning
 from pages.shared.sides import Sides
 from pages.shared.state import TOTAL
 
 Tile = tuple[str, str, str, str | None]  # label, value, note, help
 
-CONTROL_SAID = (
-    "Overlap of the ARM's circuit with that of the step-0 control: the ARM's own weights, read as the MDM is (masks, "
-    "both directions), without any post-training. It is what the change of attention and of input does alone."
-)
-HALVES_SAID = (
-    "Found on half of the prompts each: the ARM's with the MDM's on the other half (mean of both ways); below, each "
-    "model's own two. Compare these three with each other, not with the overlap on all prompts."
+CONTROL_HELP = f"{meaning('overlap')} {meaning('control')}"
+SPLIT_HALF_HELP = (
+    f"{meaning('split_half')} Large: the ARM's circuit on one half with the MDM's on the other (mean of both ways); "
+    "below: each model's own two. Compare these three with each other, not with the overlap on all prompts."
 )
 
 
@@ -30,14 +32,30 @@ def control_at(sides: Sides, control: Run | None) -> comparison.Comparison | Non
     return cached_reads.comparison(sides.arm.run.key, control.key, sides.arm.part, part, sides.k)
 
 
-def control_tile(at: comparison.Comparison | None, control: Run | None) -> Tile:
-    note = "not computed yet" if control is None else f"control solves {control.meta.accuracy:.0%}"
-    return (
-        "ARM with its control",
-        f"{at.jaccard:.3f}" if at else "none",
-        note if at or control is None else "has no such step",
-        CONTROL_SAID,
-    )
+def control_tile(sides: Sides, control: Run | None) -> Tile:
+    """The control's overlap with the ARM and the MDM; with the MDM alone where it stands for that one."""
+    if sides.mdm.run.spec.is_control:
+        return _control_with_mdm(sides)
+    label, at = "Overlap of ARM and control", control_at(sides, control)
+    if control is None:
+        return label, "none", "not computed yet", CONTROL_HELP
+    if at is None:
+        return label, "none", "the control has no such step", CONTROL_HELP
+    part = sides.mdm.part
+    with_mdm = cached_reads.overlap(sides.mdm.run.key, control.key, part, part, sides.k)
+    solves = f"The control solves {control.meta.accuracy:.0%} of the problems."
+    return label, f"{at.jaccard:.3f}", f"{sides.mdm.label} with control {with_mdm:.3f}", f"{CONTROL_HELP} {solves}"
+
+
+def _control_with_mdm(sides: Sides) -> Tile:
+    label, control, part = "Overlap of control and MDM", sides.mdm.run, sides.mdm.part
+    mdm = cached_reads.run_of(replace(control.spec, model="mdm"))
+    if mdm is None:
+        return label, "none", "the MDM is not computed yet", CONTROL_HELP
+    if part not in (TOTAL, *mdm.meta.parts):
+        return label, "none", "the MDM has no such step", CONTROL_HELP
+    overlap = cached_reads.overlap(control.key, mdm.key, part, part, sides.k)
+    return label, f"{overlap:.3f}", "after all post-training", CONTROL_HELP
 
 
 def halves_tile(sides: Sides) -> Tile:
@@ -45,24 +63,29 @@ def halves_tile(sides: Sides) -> Tile:
     halves = cached_reads.split_half(sides.arm.run, sides.mdm.run, sides.k)
     whole = "" if sides.arm.part == sides.mdm.part == TOTAL else " For the whole answer."
     return (
-        "ARM with MDM, on halves",
+        "Split-half overlap",
         f"{halves.pair:.3f}" if halves else "none",
-        f"ARM {halves.arm:.3f}, MDM {halves.mdm:.3f}" if halves else "needs two prompts",
-        HALVES_SAID + whole,
+        f"ARM {halves.arm:.3f}, {sides.mdm.label} {halves.mdm:.3f}" if halves else "needs two prompts or more",
+        SPLIT_HALF_HELP + whole,
     )
 
 
-def overlap_lines(sides: Sides, control: Run | None) -> list[charts.Curve]:
-    """The curves of overlap over K: the pair and the control on all prompts, then the three on halves."""
+def overlap_lines(sides: Sides, control: Run | None) -> list[Curve]:
+    """The curves of overlap over K: on all examples of the pair and of the control, then the three split-half ones."""
     arm, mdm, (a, b) = sides.arm, sides.mdm, read.HALVES
-    found = cached_reads.overlap_curve(arm.run.key, mdm.run.key, arm.part, mdm.part)
-    lines = [charts.curve("ARM with MDM", "pair", found)]
+    of_pair = cached_reads.overlap_curve(arm.run.key, mdm.run.key, arm.part, mdm.part)
+    lines = [_curve(f"ARM with {mdm.label}", "pair", of_pair)]
     if control and not mdm.run.spec.is_control and mdm.part in (TOTAL, *control.meta.parts):
         of_control = cached_reads.overlap_curve(arm.run.key, control.key, arm.part, mdm.part)
-        lines.append(charts.curve("control", "control", of_control))
+        lines.append(_curve("ARM with control", "control", of_control))
     if arm.run.has_halves and mdm.run.has_halves:
         ways = [cached_reads.overlap_curve(arm.run.key, mdm.run.key, *way) for way in ((a, b), (b, a))]
         own = [cached_reads.overlap_curve(side.run.key, side.run.key, a, b) for side in (arm, mdm)]
-        lines.append(charts.curve("halves: pair", "half-pair", *ways))
-        lines += [charts.curve("halves: ARM", "half-arm", own[0]), charts.curve("halves: MDM", "half-mdm", own[1])]
+        lines.append(_curve(f"split-half: ARM with {mdm.label}", "half-pair", *ways))
+        lines += [_curve("split-half: ARM", "half-arm", own[0]), _curve(f"split-half: {mdm.label}", "half-mdm", own[1])]
     return lines
+
+
+def _curve(name: str, style: str, *curves: OverlapCurve) -> Curve:
+    """The mean of overlaps at the same sizes, of two circuits as a rule."""
+    return Curve(name, curves[0].k, mean_jaccard(*curves), style)

@@ -84,14 +84,14 @@ def size(pair: Pair) -> str:
 
 def how_to_get(pair: Pair) -> None:
     """Show what to do for a pair's weights: where a licence is accepted first, what to type."""
-    missing = [source for source, said in obstacles(pair).items() if hub.HUB_ID.fullmatch(source)]
+    missing = [source for source, reason in obstacles(pair).items() if hub.HUB_ID.fullmatch(source)]
     if pair.licence:
         st.markdown(f"First accept the licence at <{pair.licence}> and set `HF_TOKEN`, or run `hf auth login`.")
     if missing:
         st.code("\n".join(hub.download_command(source) for source in missing), language="bash")
-    for source, said in obstacles(pair).items():
+    for source, reason in obstacles(pair).items():
         if source not in missing:
-            st.markdown(plain(said))
+            st.markdown(plain(reason))
     st.markdown("Or compute it on a machine that has them, and import the bundle on the Runs page.")
     shape = device_plan.shape_of(pair)
     if shape is not None:
@@ -101,19 +101,19 @@ def how_to_get(pair: Pair) -> None:
 
 def obstacles(pair: Pair) -> dict[str, str]:
     """The models of a pair that are not here, by folder or hub id, and a sentence about each."""
-    found = {}
+    missing = {}
     for source in (pair.folder("arm"), pair.folder("mdm")):
         try:
             weights_id(source)
         except UserError as error:
-            found[source] = str(error)
-    return found
+            missing[source] = str(error)
+    return missing
 
 
 def differences(question: Question, other: Question) -> str:
     """In which settings another question differs, as in "n = 300, seed = 1, bfloat16"."""
-    found = [f"{name} = {getattr(other, field)}" for field, name in NAMES.items() if _differ(question, other, field)]
-    return ", ".join([*found, *([other.dtype] if _differ(question, other, "dtype") else [])])
+    settings = [f"{name} = {getattr(other, field)}" for field, name in NAMES.items() if _differ(question, other, field)]
+    return ", ".join([*settings, *([other.dtype] if _differ(question, other, "dtype") else [])])
 
 
 def _differ(question: Question, other: Question, field: str) -> bool:

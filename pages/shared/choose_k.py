@@ -5,12 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import address, state
+from pages.shared.glossary import meaning
 
 SLIDER = "k slider"  # session only; K itself is what the field and the address hold
 
 
 def choose_k(n_edges: int) -> int:
-    """Any whole number from 1 to all edges. The slider goes in steps and stands at the one nearest to K."""
+    """Any whole number from 1 to all edges. The slider goes in steps and shows the one nearest to K."""
     address.check(state.K, range(1, n_edges + 1))
     before = st.session_state.get(state.K)
     if before is not None and not 1 <= before <= n_edges:
@@ -30,7 +31,7 @@ def choose_k(n_edges: int) -> int:
             st.session_state[SLIDER] = nearest
         slider.select_slider(
             "K, the strongest edges of each model", options, key=SLIDER, on_change=_slide,
-            help=f"A circuit is a model's K edges with the largest |score|, of {n_edges:,}.",
+            help=f"{meaning('circuit')} {meaning('k')} Here of {n_edges:,} edges.",
         )  # fmt: skip
     return k
 

@@ -51,14 +51,14 @@ def job_card(job: JobView) -> None:
 
 def links(job: JobView) -> None:
     """Where to look at what a job made."""
-    found = made(job)
-    if not found:
+    targets = made(job)
+    if not targets:
         return
     with st.container(horizontal=True, gap="medium"):
-        for label, chosen in found[:MOST_LINKS]:
+        for label, chosen in targets[:MOST_LINKS]:
             st.page_link("pages/circuits.py", label=plain(label), icon=":material/hub:", query_params=chosen)
-        if len(found) > MOST_LINKS:
-            st.markdown(f"and {len(found) - MOST_LINKS} more")
+        if len(targets) > MOST_LINKS:
+            st.markdown(f"and {len(targets) - MOST_LINKS} more")
 
 
 def made(job: JobView) -> list[tuple[str, dict[str, str]]]:
@@ -66,12 +66,12 @@ def made(job: JobView) -> list[tuple[str, dict[str, str]]]:
     models: dict[Question, list[str]] = {}
     for spec in job.made:
         models.setdefault(Question.of(spec), []).append(spec.model)
-    found = []
+    targets = []
     for question, made in models.items():
         steps = [model.removeprefix("step:") for model in made if model.startswith("step:")]
         step = {state.STEP: steps[-1]} if steps and "mdm" not in made else {}
-        found.append((f"{title_of_pair(question.pair)}: {title_of_task(question.task)}", question.address | step))
-    return found
+        targets.append((f"{title_of_pair(question.pair)}: {title_of_task(question.task)}", question.address | step))
+    return targets
 
 
 def headline(job: JobView) -> str:

@@ -16,7 +16,9 @@ from engine.runs.spec import RunSpec
 from engine.tasks import available, task_named, task_names
 from pages.figures.palette import NAME
 from pages.shared import address, availability, cached_reads, job_queue, state, widgets
+from pages.shared.absent import absent
 from pages.shared.choose_k import choose_k
+from pages.shared.glossary import meaning
 from pages.shared.jobs_panel import watch_jobs
 from pages.shared.sides import Side, Sides
 from pages.shared.state import FINAL, TOTAL, Question
@@ -49,7 +51,7 @@ def both_runs() -> Asked | None:
 
     Call it first on a page, inside widgets.user_errors().
     """
-    if address.absent():
+    if absent():
         return None
     question = ask()
     pair = pair_named(question.pair)
@@ -75,7 +77,9 @@ def ask() -> Question:
     known = pairs()
     columns = st.columns([3, 4, 3, 2], vertical_alignment="bottom")
     with columns[0]:
-        pair = st.selectbox("Pair", list(known), key=state.PAIR, bind=state.URL)
+        pair = st.selectbox(
+            "Pair", list(known), key=state.PAIR, bind=state.URL, help=f"{meaning('arm')} {meaning('mdm')}"
+        )
     with columns[1]:
         task = st.selectbox("Task", task_names(), key=state.TASK, bind=state.URL)
     with columns[2]:
@@ -102,13 +106,12 @@ def checkpoint(pair: Pair) -> str:
     address.check(state.STEP, states(pair))
     return str(
         st.select_slider(
-            "MDM after so many steps of post-training" if pair.steps else "In the MDM's place",
+            "MDM after this many steps of post-training" if pair.steps else "MDM, or the control instead",
             states(pair),
             FINAL,
             key=state.STEP,
             bind=state.URL,
-            help="control: the ARM's own weights, read in both directions with masks as the MDM is, without any "
-            "post-training. A stored step 0 is the same model.",
+            help=f"{meaning('checkpoint')} control: {meaning('control')[0].lower()}{meaning('control')[1:]}",
         )
     )
 
@@ -166,7 +169,7 @@ def offer_control(asked: Question, pair: Pair) -> None:
         return
     obstacle = lifecycle.obstacle(spec)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("The step-0 control, which this overlap is read against, is not computed yet.", width="content")
+        st.caption("The step-0 control, with which this overlap is compared, is not computed yet.", width="content")
         st.button(
             "Compute the control",
             icon=":material/play_arrow:",
@@ -232,8 +235,8 @@ def mark_runs(*runs: Run) -> None:
     for run in runs:
         ability, name = can_do(task_named(run.spec.task), run.meta), model_name(run.spec.model)
         if not ability.can:
-            said = f"**{name[0].upper()}{name[1:]} cannot do this task.** {widgets.plain(ability.reason)}"
-            st.warning(said, icon=":material/report:")
+            sentence = f"**{name[0].upper()}{name[1:]} cannot do this task.** {widgets.plain(ability.reason)}"
+            st.warning(sentence, icon=":material/report:")
         for remark in run.meta.remarks:
             st.warning(f"**{name.removeprefix('the ')}:** {widgets.plain(remark)}", icon=":material/report:")
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from engine.circuits.graph import Graph
+from engine.circuits.shared_edges import ClassifiedEdges, classify
 from engine.runs.records import Run
-from pages.figures.circuit import Edges, top_edges
+from pages.figures.palette import NAME
 from pages.shared import cached_reads, provenance
 from pages.shared.provenance import Origin
 from pages.shared.state import TOTAL
@@ -16,7 +17,7 @@ from pages.shared.state import TOTAL
 
 @dataclass(frozen=True)
 class Side:
-    """One model of the comparison: "arm" or "mdm" (or what stands for it), its run, and the part looked at."""
+    """One model of the comparison: "arm" or "mdm" (or what stands for it), its run, and which part of its scores."""
 
     model: str
     run: Run
@@ -25,6 +26,15 @@ class Side:
     @property
     def title(self) -> str:
         return provenance.title(self.run)
+
+    @property
+    def label(self) -> str:
+        """The title where there is little room, as in a column's: "ARM", "MDM", "control", "MDM at step 100"."""
+        spec = self.run.spec
+        if spec.is_control:
+            return "control"
+        step = spec.model.partition(":")[2]
+        return f"MDM at step {int(step):,}" if step else NAME[self.model]
 
     def origin(self, *about: str, k: int | None = None) -> Origin:
         """Of what one model alone is shown of."""
@@ -47,10 +57,10 @@ class Sides:
         return Origin(tuple((side.title, side.run) for side in self), self.k if with_k else None, (*parts, *about))
 
     @cached_property
-    def classified(self) -> list[tuple[Side, Edges]]:
+    def classified(self) -> list[tuple[Side, ClassifiedEdges]]:
         """Both models' K strongest edges, each told apart by whether the other has it too."""
         arm, mdm = (cached_reads.edges(side.run.key, side.part, self.k) for side in (self.arm, self.mdm))
         return [
-            (self.arm, top_edges(arm.edge, arm.score, mdm.edge)),
-            (self.mdm, top_edges(mdm.edge, mdm.score, arm.edge)),
+            (self.arm, classify(arm.edge, arm.score, mdm.edge)),
+            (self.mdm, classify(mdm.edge, mdm.score, arm.edge)),
         ]

@@ -45,8 +45,6 @@ PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 # What goes along from page to page.
 SHARED = (PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, STEP, K, NODE, LAYER, NEURON, PINS)
 
-_CLICKED = "last clicked in "  # session only: a chart's key -> the node last clicked in it
-
 
 @dataclass(frozen=True)
 class Question:
@@ -65,14 +63,14 @@ class Question:
     @classmethod
     def of(cls, spec: RunSpec) -> Question:
         """What a run is an answer to."""
-        return cls(**{one.name: getattr(spec, one.name) for one in fields(cls)})
+        return cls(**{field.name: getattr(spec, field.name) for field in fields(cls)})
 
     @property
     def address(self) -> dict[str, str]:
         """What has to be in an address for this question; what a run's defaults say is left out."""
         defaults = Question(self.pair, self.task)
-        told = {name: value for name, value in asdict(self).items() if value != getattr(defaults, name)}
-        return {PAIR: self.pair, TASK: self.task} | {name: str(value) for name, value in told.items()}
+        changed = {name: value for name, value in asdict(self).items() if value != getattr(defaults, name)}
+        return {PAIR: self.pair, TASK: self.task} | {name: str(value) for name, value in changed.items()}
 
     def spec(self, model: str) -> RunSpec:
         return RunSpec(
@@ -110,25 +108,10 @@ def default_k(n_edges: int) -> int:
 
 
 def chosen_node() -> str | None:
-    found = st.session_state.get(NODE)
-    return found if isinstance(found, str) else None
+    name = st.session_state.get(NODE)
+    return name if isinstance(name, str) else None
 
 
-def take_click(chart: str) -> None:
-    """The callback of a circuit's chart: choose the node that was clicked, or none when it was chosen already.
-
-    Plotly toggles: a click on the point that it still holds as selected arrives as an empty selection.
-    """
-    points = st.session_state[chart]["selection"]["points"]
-    names = [point["customdata"] for point in points if "customdata" in point]
-    clicked = _first_text(names[0]) if names else st.session_state.get(_CLICKED + chart)
-    if clicked is None:
-        return
-    st.session_state[_CLICKED + chart] = clicked
-    st.session_state[NODE] = None if clicked == chosen_node() else clicked
-
-
-def _first_text(value: object) -> str | None:
-    if isinstance(value, list | tuple):
-        value = value[0] if value else None
-    return value if isinstance(value, str) else None
+def kind_name(kind: str) -> str:
+    """What a reader, and an address, call a kind of edge (engine/circuits/filters.py, KINDS)."""
+    return {"mlp": "MLP"}.get(kind, kind)

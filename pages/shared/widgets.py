@@ -15,11 +15,10 @@ from engine.models.pair import DTYPES
 from engine.runs import lifecycle
 from engine.runs.records import Run, short_key
 from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
-from pages.figures import palette
 from pages.figures.caption import captioned
-from pages.figures.charts import visible
-from pages.figures.palette import Palette
+from pages.figures.palette import Palette, palette_for
 from pages.shared import job_queue, state
+from pages.shared.glossary import meaning
 from pages.shared.provenance import Origin
 
 METHOD_NAMES = {
@@ -35,18 +34,18 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", text)
 
 
-def look() -> Palette:
+def palette() -> Palette:
     """The colours of the reader's theme."""
-    return palette.palette(st.context.theme.type == "dark")
+    return palette_for(st.context.theme.type == "dark")
 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
     """Show what the user has to know as a sentence, and end the page there."""
     try:
-        said = lifecycle.notice()
-        if said:
-            st.warning(plain(said))
+        notice = lifecycle.notice()
+        if notice:
+            st.warning(plain(notice))
         yield
     except UserError as error:
         st.error(plain(str(error)), icon=":material/error:")
@@ -76,18 +75,23 @@ def settings_popover() -> dict[str, object]:
     """What else a run depends on; the chosen values by name of RunSpec's fields. `dtype` can be state.AUTO."""
     default = RunSpec()
     with st.popover("Settings", icon=":material/tune:", width="stretch"):
-        st.caption("Other settings are other runs: what isn't in the cache has to be computed.")
-        n = st.number_input("Examples", 1, 10_000, default.n, key=state.N, bind=state.URL)
-        seed = st.number_input("Seed", 0, 1_000_000, default.seed, key=state.SEED, bind=state.URL)
+        st.caption("Other settings are other runs: what is not in the cache has to be computed.")
+        n = st.number_input(
+            "Examples", 1, 10_000, default.n, key=state.N, bind=state.URL, help=meaning("corrupted_example")
+        )
+        seed = st.number_input("Seed", 0, 1_000_000, default.seed, key=state.SEED, bind=state.URL, help=meaning("seed"))
         points = st.number_input(
             "Integration points m", 1, 1000, default.points, key=state.POINTS, bind=state.URL,
-            help="Only EAP-IG uses them.",
+            help=meaning("integration_points"),
         )  # fmt: skip
-        metric = st.selectbox("Metric", METRICS, key=state.METRIC, bind=state.URL)
-        order = st.selectbox("Order in which the MDM reveals its answer", ORDERS, key=state.ORDER, bind=state.URL)
+        metric = st.selectbox("Metric", METRICS, key=state.METRIC, bind=state.URL, help=meaning("metric"))
+        order = st.selectbox(
+            "Order in which the MDM reveals its answer", ORDERS, key=state.ORDER, bind=state.URL,
+            help=meaning("reveal_order"),
+        )  # fmt: skip
         dtype = st.selectbox(
             "Precision", (state.AUTO, *DTYPES), key=state.DTYPE, bind=state.URL,
-            help="auto: that of the pair's stored runs, else the one that fits this machine.",
+            help=f"{meaning('precision')} auto: that of the pair's stored runs, else one that fits this machine.",
         )  # fmt: skip
     chosen = {"metric": metric, "order": order, "dtype": dtype}
     return {"n": int(n), "seed": int(seed), "points": int(points), **chosen}
@@ -101,8 +105,7 @@ def method_box() -> str:
             format_func=str,
             key=state.METHOD,
             bind=state.URL,
-            help="How edges are scored. eap-ig: gradients averaged over m points from the corrupted to the clean "
-            "prompt; eap: the gradient at the clean prompt alone.",
+            help=f"{meaning('attribution')} {meaning('method')}",
         )
     )
 
@@ -114,7 +117,7 @@ def chart(
 
     `on_click`: the callback of a click on a point.
     """
-    captioned(figure, origin.lines, look())
+    captioned(figure, origin.lines, palette())
     show_chart(figure, key, alt, origin.stem(name), on_click)
 
 
@@ -140,24 +143,11 @@ def chart_config(name: str) -> dict[str, object]:
     }
 
 
-def picture(figure: go.Figure, name: str, look: Palette) -> bytes:
+def picture(figure: go.Figure, name: str, palette: Palette) -> bytes:
     """A figure as one HTML file that works without a network, in the reader's colours; `name`: the window's title."""
-    figure.update_layout(paper_bgcolor=look.background, plot_bgcolor=look.background, font_color=look.text)
+    figure.update_layout(paper_bgcolor=palette.background, plot_bgcolor=palette.background, font_color=palette.text)
     page = str(figure.to_html(include_plotlyjs=True, full_html=True, config=chart_config(name)))
     return page.replace("<head>", f"<head><title>{html.escape(name)}</title>", 1).encode()
-
-
-def token_strip(tokens: Sequence[str], position: int, target: int) -> None:
-    """What a model sees, token by token: where the logits are read, and which token they predict."""
-    cells = []
-    for index, token in enumerate(tokens):
-        style, title = "padding:1px 5px;border-radius:4px;", "token"
-        if index == position:
-            style, title = style + "border:2px solid currentColor;font-weight:600;", "the logits are read here"
-        if index == target:
-            style, title = style + "border-bottom:3px double currentColor;", "this token is predicted"
-        cells.append(f'<span style="{style}" title="{title}">{html.escape(visible(token))}</span>')
-    st.html(f'<div style="font-size:0.85rem;line-height:2">{" ".join(cells)}</div>')
 
 
 def submit(specs: Sequence[RunSpec], title: str) -> None:
@@ -174,6 +164,6 @@ def attempt(action: Callable[..., object], *args: object) -> None:
 
 
 def submit_error() -> None:
-    said = st.session_state.pop("submit error", None)
-    if said:
-        st.error(plain(said), icon=":material/error:")
+    message = st.session_state.pop("submit error", None)
+    if message:
+        st.error(plain(message), icon=":material/error:")

@@ -32,9 +32,9 @@ STARTS_WITHIN = 120.0  # seconds
 def chromium_path() -> str:
     """The system's Chromium; a test without it has to fail, not to be skipped."""
     for name in BROWSERS:
-        found = shutil.which(name)
-        if found:
-            return found
+        program = shutil.which(name)
+        if program:
+            return program
     raise RuntimeError(f"no Chromium found (looked for {', '.join(BROWSERS)}): install it from the system's packages")
 
 

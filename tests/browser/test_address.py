@@ -36,8 +36,8 @@ def test_a_task_that_is_gone_stays_gone_on_the_next_page_until_another_is_chosen
 
 def test_texts_that_no_widget_can_take_become_sentences(page: Page, address: str) -> None:
     _open(page, address + "circuits?k=1e999&sign=&node=a99.h3&step=123&foo=1")
-    for said in ("K “1e999”", "“sign=”", "“a99.h3”", "“123”", "“foo”"):
-        expect(_notes(page)).to_contain_text(said)
+    for words in ("K “1e999”", "“sign=”", "“a99.h3”", "“123”", "“foo”"):
+        expect(_notes(page)).to_contain_text(words)
     expect(page.get_by_text("Overlap at K = 200")).to_be_visible()
     assert not any(key in page.url for key in ("k=", "sign=", "node="))
     page.go_back()

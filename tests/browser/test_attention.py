@@ -37,7 +37,7 @@ def test_a_clicked_head_shows_what_it_looks_at_in_both_models(page: Page, addres
 def test_another_example_shows_other_patterns_and_the_address_brings_them_back(page: Page, address: str) -> None:
     _open(page, address + "circuits?k=100&node=a1.h2&task=countdown")
     before = page.evaluate(WEIGHTS, "pattern-arm")
-    _choose(page, "Where to look", "example 1,")
+    _choose(page, "Example and predicted token", "example 1,")
     _until(page, lambda: page.evaluate(WEIGHTS, "pattern-arm") != before)
     expect(page.get_by_text("MDM at step-00, example 1")).to_be_visible()
     wait_until_still(page)

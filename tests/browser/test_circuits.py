@@ -162,7 +162,7 @@ def test_a_picture_to_keep_is_what_is_shown(page: Page, address: str, tmp_path: 
     alone.wait_for_selector(".gtitle")
     assert "circuit of the MDM" in (alone.locator(".gtitle").text_content() or "")
     assert alone.locator(".annotation-text").text_content() == "m2"
-    own, kept = (one.evaluate(FIGURE, [side, NODE_TRACE]) for one, side in ((page, 1), (alone, 0)))
+    own, kept = (shown.evaluate(FIGURE, [side, NODE_TRACE]) for shown, side in ((page, 1), (alone, 0)))
     assert kept == own
     alone.close()
 
@@ -185,8 +185,8 @@ def _open(page: Page, address: str) -> None:
 
 
 def _figure(page: Page, side: int) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = page.evaluate(FIGURE, [side, NODE_TRACE])
-    return found
+    drawn: dict[str, list[float]] = page.evaluate(FIGURE, [side, NODE_TRACE])
+    return drawn
 
 
 def _overlap(page: Page) -> str:
@@ -205,13 +205,13 @@ def _click(page: Page, side: int, name: str) -> None:
     x, y = page.evaluate(PLACE, [side, NODE_TRACE, GRAPH.node_names.index(name)])
     hover = page.locator(".js-plotly-plot").nth(side).locator(".hovertext", has_text=name)
 
-    def found() -> bool:
+    def is_there() -> bool:
         page.mouse.move(x + 40, y + 20)
         page.mouse.move(x, y)
         page.wait_for_timeout(200)  # Plotly looks for the point under the mouse some time after it has moved
         return hover.count() > 0
 
-    _until(page, found)
+    _until(page, is_there)
     page.mouse.click(x, y)
 
 

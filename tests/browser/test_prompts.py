@@ -90,8 +90,8 @@ def test_a_misaligned_file_is_told_put_right_in_the_table_saved_and_deleted(prom
 def test_a_file_that_is_no_csv_of_prompts_is_a_sentence(prompts: Page, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("clean;corrupted;answer;foil\na;b;c;d\n")
     prompts.locator("input[type=file]").set_input_files(tmp_path / "bad.csv")
-    said = "bad.csv: The columns are separated by semicolons. Save the file with commas."
-    expect(prompts.get_by_text(said)).to_be_visible()
+    refusal = "bad.csv: The columns are separated by semicolons. Save the file with commas."
+    expect(prompts.get_by_text(refusal)).to_be_visible()
 
 
 def test_a_hostile_token_is_text(prompts: Page, tmp_path: Path) -> None:

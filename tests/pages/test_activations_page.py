@@ -348,5 +348,5 @@ def test_numbers_that_are_none_are_called_so() -> None:
     assert "ARM none, MDM none. Ratio MDM / ARM: none." in said.replace("**", "")
     assert not re.search(r"\bnan\b", said)
     circuits = app("circuits", task="sudoku")
-    assert next(metric.value for metric in circuits.metric if metric.label == "Early share, ratio") == "none"
+    assert next(metric.value for metric in circuits.metric if metric.label == "Early ratio") == "none"
     assert not re.search(r"\bnan\b", texts(circuits) + texts(app("overview")))

@@ -78,9 +78,12 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_overview_shows_broken_pairs_as_such_and_the_others_as_ever() -> None:
     page = app()
     assert page.button(key="compute missing").label == "Compute what is missing (12 runs)"
-    shown = {one.label.replace("\\", ""): "\n".join(str(text.value) for text in one.markdown) for one in page.expander}
-    for name, (_, said) in BROKEN.items():
-        assert said in shown[f"Broken {name}"].replace("\\", ""), name
+    shown = {
+        element.label.replace("\\", ""): "\n".join(str(text.value) for text in element.markdown)
+        for element in page.expander
+    }
+    for name, (_, problem) in BROKEN.items():
+        assert problem in shown[f"Broken {name}"].replace("\\", ""), name
 
 
 @pytest.mark.usefixtures("broken", "queue_of")

@@ -78,11 +78,11 @@ def test_the_overview_shows_what_was_brought_and_computes_only_what_can_be() -> 
     assert headers[:2] == ["Fake pair", "Embedded pair"]
     table = page.dataframe[0].value
     assert list(table["Task"]) == ["Indirect object identification", "COUNTDOWN"]
-    said = texts(page)
-    assert "imported on" in said and "**COUNTDOWN: the ARM cannot do this task.**" in said
-    assert "Indirect object identification: the" not in said
+    text = texts(page)
+    assert "imported on" in text and "**COUNTDOWN: the ARM cannot do this task.**" in text
+    assert "Indirect object identification: the" not in text
     assert page.button(key="compute missing").label == "Compute what is missing (12 runs)"
-    assert "12 runs of 16 not computed yet" in said
+    assert "12 runs of 16 not computed yet" in text
 
 
 @pytest.mark.usefixtures("brought")
@@ -214,17 +214,17 @@ def test_the_runs_of_a_pair_can_be_downloaded_as_a_bundle(tmp_path: Path, monkey
 
 @pytest.mark.usefixtures("brought")
 @pytest.mark.parametrize(
-    ("found", "other", "said"),
+    ("stored", "other", "warning"),
     [
         ('method_version": \\d+', 'method_version": 1', "computed by different versions of the method"),
         ('"weights": "\\w+', '"weights": "another', "The MDM was compared with another ARM than this one"),
     ],
 )
-def test_runs_that_do_not_belong_together_are_marked(tmp_path: Path, found: str, other: str, said: str) -> None:
-    assert said not in texts(app("circuits", pair="mine", task="ioi"))
+def test_runs_that_do_not_belong_together_are_marked(tmp_path: Path, stored: str, other: str, warning: str) -> None:
+    assert warning not in texts(app("circuits", pair="mine", task="ioi"))
     arm = lifecycle.find(replace(IOI, model="arm"))
     cache_connection.close()
     with duckdb.connect(str(tmp_path / "circuits.duckdb")) as db:
         change = "UPDATE runs SET made_with = regexp_replace(made_with, ?, ?) WHERE key = ?"
-        db.execute(change, [found, other, arm.key])
-    assert said in texts(app("circuits", pair="mine", task="ioi"))
+        db.execute(change, [stored, other, arm.key])
+    assert warning in texts(app("circuits", pair="mine", task="ioi"))

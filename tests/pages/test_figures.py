@@ -9,15 +9,20 @@ from itertools import pairwise
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from engine.circuits import comparison, profiles
 from engine.circuits.edges import OverlapCurve
 from engine.circuits.filters import CLASSES, KINDS, SIGNS, Filters, choose
 from engine.circuits.graph import Graph
+from engine.circuits.shared_edges import ClassifiedEdges, classify, mean_jaccard, nodes_of
 from engine.runs.rows import LayerLens, NodeLens
-from pages.figures import charts, palette
 from pages.figures import circuit as drawing
+from pages.figures import palette
+from pages.figures.circuit_layout import layout
+from pages.figures.lens import lens_figure, residual_figure
+from pages.figures.overlap import Curve, overlap_figure
+from pages.figures.profile import profile_figure
+from pages.figures.token_label import as_text
 from pages.shared.state import k_options
 
 GRAPH = Graph(3, 2)
@@ -34,36 +39,40 @@ EVERY_FILTER = [
 LARGE = Graph(32, 32)
 
 
+def curve_of(curve: OverlapCurve) -> Curve:
+    return Curve("ARM with MDM", curve.k, mean_jaccard(curve), "pair")
+
+
 def scores(seed: int, graph: Graph = GRAPH) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(graph.n_edges).astype(np.float32)
 
 
-def both(k: int, graph: Graph = GRAPH, seed: int = 1) -> tuple[drawing.Edges, drawing.Edges]:
+def both(k: int, graph: Graph = GRAPH, seed: int = 1) -> tuple[ClassifiedEdges, ClassifiedEdges]:
     mine = scores(seed, graph)
     tables = [(comparison.order_of(s), s) for s in (mine, mine + scores(seed + 1, graph))]
     (a, of_a), (b, of_b) = tables
     return (
-        drawing.top_edges(a[:k], of_a[a[:k]], b[:k]),
-        drawing.top_edges(b[:k], of_b[b[:k]], a[:k]),
+        classify(a[:k], of_a[a[:k]], b[:k]),
+        classify(b[:k], of_b[b[:k]], a[:k]),
     )
 
 
-def figure(edges: drawing.Edges, graph: Graph = GRAPH, selected: str | None = None) -> go.Figure:
+def figure(edges: ClassifiedEdges, graph: Graph = GRAPH, selected: str | None = None) -> go.Figure:
     everywhere = np.ones(graph.n_nodes, dtype=bool)
     return drawing.circuit_figure(graph, "arm", edges, everywhere, LOOK, selected)
 
 
-def filtered(edges: drawing.Edges, filters: Filters) -> go.Figure:
+def filtered(edges: ClassifiedEdges, filters: Filters) -> go.Figure:
     kept = choose(GRAPH, edges.edge, edges.score, filters, edges.shared)
     return drawing.circuit_figure(GRAPH, "arm", edges, np.ones(GRAPH.n_nodes, dtype=bool), LOOK, keep=kept.keep)
 
 
-def named(edges: drawing.Edges) -> list[str]:
+def named(edges: ClassifiedEdges) -> list[str]:
     """The nodes at both ends of every edge."""
     return [end.partition("<")[0] for edge in edges.edge for end in GRAPH.edge_name(int(edge)).split("->")]
 
 
-def said(drawn: go.Figure) -> list[list[str]]:
+def hover_lines(drawn: go.Figure) -> list[list[str]]:
     """The lines that hovering over a node shows."""
     return [text.split("<br>") for text in trace(drawn, drawing.NODE_TRACE).text]
 
@@ -95,14 +104,14 @@ def points_of(path: str) -> np.ndarray:
 
 
 def test_no_two_nodes_stand_in_one_place() -> None:
-    place = drawing.layout(GRAPH)
+    place = layout(GRAPH)
     assert len(set(zip(place.x.tolist(), place.y.tolist(), strict=True))) == GRAPH.n_nodes
 
 
 @pytest.mark.parametrize("layers_heads", [(6, 8), (28, 28)])
 def test_the_layout_shows_a_later_node_higher(layers_heads: tuple[int, int]) -> None:
     graph = Graph(*layers_heads)
-    place, names = drawing.layout(graph), graph.node_names
+    place, names = layout(graph), graph.node_names
     order = ["input", "a0.h3", "m0", "a1.h0", "m1", "logits"]
     heights = [place.y[names.index(name)] for name in order]
     assert all(below < above for below, above in pairwise(heights))
@@ -112,8 +121,8 @@ def test_the_layout_shows_a_later_node_higher(layers_heads: tuple[int, int]) -> 
 def test_nodes_stay_where_they_are_whatever_is_drawn() -> None:
     few, many = both(5)[0], both(GRAPH.n_edges)[0]
     drawn = [figure(few), figure(many), filtered(many, Filters(("q",), "positive", "only", pruned=True))]
-    places = [trace(one, drawing.NODE_TRACE) for one in drawn]
-    frames = [one.layout for one in drawn]
+    places = [trace(figure_, drawing.NODE_TRACE) for figure_ in drawn]
+    frames = [figure_.layout for figure_ in drawn]
     assert all(np.array_equal(p.x, places[0].x) and np.array_equal(p.y, places[0].y) for p in places)
     assert len({frame.xaxis.range for frame in frames}) == len({frame.yaxis.range for frame in frames}) == 1
     assert list(places[0].customdata) == GRAPH.node_names
@@ -142,11 +151,11 @@ def test_every_edge_is_drawn_once_in_the_colour_and_dash_of_its_class() -> None:
 
 def test_an_edge_begins_at_its_source_and_ends_at_its_destination() -> None:
     edge = GRAPH.edge_named("a0.h1->a2.h0<k>")
-    one = drawing.Edges(
+    edge = ClassifiedEdges(
         np.array([edge], np.int32), np.ones(1, np.float32), np.zeros(1, np.int32), np.zeros(1, dtype=bool)
     )
-    (line,) = points_of(next(shape.path for shape in lines(figure(one), "arm") if counted([shape])))
-    place, names = drawing.layout(GRAPH), GRAPH.node_names
+    (line,) = points_of(next(shape.path for shape in lines(figure(edge), "arm") if counted([shape])))
+    place, names = layout(GRAPH), GRAPH.node_names
     source, target = names.index("a0.h1"), names.index("a2.h0")
     assert line[0] == pytest.approx((place.x[source], place.y[source]))
     assert line[-1] == pytest.approx((place.x[target], place.y[target]))
@@ -155,10 +164,10 @@ def test_an_edge_begins_at_its_source_and_ends_at_its_destination() -> None:
 @pytest.mark.parametrize(("seed", "k"), [(1, 3), (2, 12), (3, 40), (4, GRAPH.n_edges)])
 def test_nodes_and_widths_speak_of_the_whole_circuit_whatever_is_drawn(seed: int, k: int) -> None:
     whole, other = both(k, GRAPH, seed)
-    in_other, mine, theirs = drawing.nodes_in(GRAPH, other), set(named(whole)), set(named(other))
+    in_other, mine, theirs = nodes_of(GRAPH, other.edge), set(named(whole)), set(named(other))
     words = {(True, True): "in both circuits", (True, False): "in the ARM's alone"}
     before = drawing.circuit_figure(GRAPH, "arm", whole, in_other, LOOK)
-    wanted = said(before)
+    wanted = hover_lines(before)
     assert [line[1] for line in wanted] == [
         words.get((name in mine, name in theirs), "not in it") for name in GRAPH.node_names
     ]
@@ -168,7 +177,7 @@ def test_nodes_and_widths_speak_of_the_whole_circuit_whatever_is_drawn(seed: int
         assert (
             trace(after, drawing.NODE_TRACE).marker == trace(before, drawing.NODE_TRACE).marker
         )  # colour, size, symbol
-        assert [line[:3] for line in said(after)] == [line[:3] for line in wanted], filters
+        assert [line[:3] for line in hover_lines(after)] == [line[:3] for line in wanted], filters
         assert counted(lines(after)) == len(kept), filters
         assert curves_by_width(after) <= curves_by_width(before), filters
 
@@ -181,7 +190,7 @@ def test_legend_and_hover_say_how_much_is_drawn() -> None:
         for name, of in (("ARM only", ~whole.shared), ("shared", whole.shared)):
             count, shown = int(of.sum()), int((of & kept).sum())
             assert (f"{name}: {count}" if shown == count else f"{name}: {shown} of {count}") in names(drawn), filters
-        for node, line in zip(GRAPH.node_names, said(drawn), strict=True):
+        for node, line in zip(GRAPH.node_names, hover_lines(drawn), strict=True):
             ends, left = named(whole).count(node), named(whole.where(kept)).count(node)
             assert line[3:] == ([f"{left} of its {ends} edges drawn"] if ends and not kept.all() else []), filters
 
@@ -207,7 +216,7 @@ def test_the_figure_has_the_same_traces_at_every_k() -> None:
 
 def test_the_selected_node_is_ringed_and_its_edges_stand_out() -> None:
     drawn = figure(both(GRAPH.n_edges)[0], selected="a1.h0")
-    ring, place = trace(drawn, "selected"), drawing.layout(GRAPH)
+    ring, place = trace(drawn, "selected"), layout(GRAPH)
     node = GRAPH.node_names.index("a1.h0")
     assert (ring.x[0], ring.y[0]) == (place.x[node], place.y[node])
     of_node = (GRAPH.edge_source == node) | (GRAPH.destination_node[GRAPH.edge_destination] == node)
@@ -231,9 +240,9 @@ def test_kinds_of_nodes_have_symbols_of_their_own() -> None:
 
 def test_a_nodes_colour_says_in_whose_circuit_it_is() -> None:
     edges, other = both(5)
-    in_other = drawing.nodes_in(GRAPH, other)
+    in_other = nodes_of(GRAPH, other.edge)
     drawn = drawing.circuit_figure(GRAPH, "arm", edges, in_other, LOOK)
-    marker, present = trace(drawn, drawing.NODE_TRACE).marker, drawing.nodes_in(GRAPH, edges)
+    marker, present = trace(drawn, drawing.NODE_TRACE).marker, nodes_of(GRAPH, edges.edge)
 
     def colours(shown: go.scatter.Marker) -> list[str]:
         at = (np.array(shown.color) - shown.cmin) / (shown.cmax - shown.cmin)
@@ -259,19 +268,19 @@ def test_a_graph_of_a_7b_model_stays_small(k: int) -> None:
 def test_a_curve_over_a_million_edges_has_few_points() -> None:
     n = LARGE.n_edges
     sizes = comparison.curve_sizes(n)
-    curve = charts.curve("ARM with MDM", "pair", OverlapCurve(sizes, (sizes**2 / n).astype(np.int32)))
-    assert len(charts.overlap_figure([curve], n, n, 1.0, LOOK).to_json()) < 40_000
+    curve = curve_of(OverlapCurve(sizes, (sizes**2 / n).astype(np.int32)))
+    assert len(overlap_figure([curve], n, n, 1.0, LOOK).to_json()) < 40_000
 
 
 def test_the_overlap_curve_is_the_jaccard_index_at_every_k() -> None:
     a, b = comparison.order_of(scores(1)), comparison.order_of(scores(1) + scores(2))
     sizes, shared = comparison.curve_sizes(GRAPH.n_edges), comparison.shared_counts(a, b)
-    curve = charts.curve("ARM with MDM", "pair", OverlapCurve(sizes, shared[sizes - 1]))
-    drawn = charts.overlap_figure([curve], GRAPH.n_edges, 12, float(comparison.jaccard(shared)[11]), LOOK)
+    curve = curve_of(OverlapCurve(sizes, shared[sizes - 1]))
+    drawn = overlap_figure([curve], GRAPH.n_edges, 12, float(comparison.jaccard(shared)[11]), LOOK)
     line, marker, chance = trace(drawn, "ARM with MDM"), trace(drawn, "K"), trace(drawn, "chance")
     for k, value in zip(line.x, line.y, strict=True):
-        one, other = set(a[:k].tolist()), set(b[:k].tolist())
-        assert value == pytest.approx(len(one & other) / len(one | other))
+        first, other = set(a[:k].tolist()), set(b[:k].tolist())
+        assert value == pytest.approx(len(first & other) / len(first | other))
     expected = len(set(a[:12].tolist()) & set(b[:12].tolist()))
     assert (marker.x[0], marker.y[0]) == (12, pytest.approx(expected / (24 - expected)))
     assert chance.y == pytest.approx([comparison.chance(int(k), GRAPH.n_edges) for k in chance.x])
@@ -291,43 +300,12 @@ def test_the_overlap_curve_is_the_jaccard_index_at_every_k() -> None:
     ],
 )
 def test_tokens_are_shown_and_never_interpreted(token: str, shown: str) -> None:
-    assert charts.as_text(token) == shown
-
-
-@pytest.mark.parametrize(
-    ("token", "shown"),
-    [
-        ("ĠMary", "␣Mary"),
-        ("▁Mary", "␣Mary"),
-        ("▁", "␣"),
-        ("Ċ", "⏎"),
-        (":ĊĊ", ":⏎⏎"),
-        ("<0x0A>", "⏎"),
-        ("<0xE6>", "<0xE6>"),  # a part of a character
-        ("æĪĳ", "我"),
-        ("ĠcafÃ©", "␣café"),
-        ("æĪ", "æĪ"),
-        ("café", "café"),
-        ("日本", "日本"),
-        ("Ġ<b>", "␣<b>"),
-        ("Ġ\u200b", "Ġ\\u200b"),
-    ],
-)
-def test_tokens_are_read_as_their_vocabulary_means_them(token: str, shown: str) -> None:
-    assert charts.visible(token) == shown
-
-
-def test_every_byte_of_a_byte_level_vocabulary_is_known() -> None:
-    assert set(charts._byte_characters()) == set(pre_tokenizers.ByteLevel.alphabet())
-    core = Tokenizer(models.BPE({c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, []))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    for text in ("naïve", "€ 我", "ß\u00a0x", "😀"):
-        assert charts.spelled_out("".join(core.encode(text).tokens)) == text
+    assert as_text(token) == shown
 
 
 def test_a_lens_shows_every_token_beside_its_own_bar() -> None:
     lens = NodeLens(0, 1, 0.5, -0.5, 1.0, 0.9, ("<b>x</b>", "Mary"), ("Mary", "to"), (2.0, 1.0), (-3.0, -1.0))
-    drawn = charts.lens_figure(lens, "Mary", "<b>x</b>", LOOK)
+    drawn = lens_figure(lens, "Mary", "<b>x</b>", LOOK)
     labels = dict(zip(drawn.layout.yaxis.tickvals, drawn.layout.yaxis.ticktext, strict=True))
     bars = {labels[y]: x for t in drawn.data if t.name == "promoted" for x, y in zip(t.x, t.y, strict=True)}
     assert bars == {"<b>&lt;b&gt;x&lt;/b&gt; (foil)</b>": 2.0, "<b>Mary (answer)</b>": 1.0}
@@ -338,7 +316,7 @@ def test_a_lens_shows_every_token_beside_its_own_bar() -> None:
 
 def test_the_residual_lens_escapes_the_tokens_it_tells() -> None:
     rows = [LayerLens(0, layer, 0.1 * layer, 0.2, 1.0, 3, 4, ("<b>x</b>",), (0.5,)) for layer in range(3)]
-    answer = trace(charts.residual_figure(rows, "mdm", LOOK), "answer")
+    answer = trace(residual_figure(rows, "mdm", LOOK), "answer")
     assert list(answer.y) == pytest.approx([0, 0.1, 0.2])
     assert set(answer.customdata) == {"&lt;b&gt;x&lt;/b&gt;"}
 
@@ -353,15 +331,21 @@ def test_k_goes_from_ten_to_all_edges_through_round_numbers(n_edges: int) -> Non
     assert all(above / below < 1.5 for below, above in pairwise(options))
 
 
-@pytest.mark.parametrize("look", [palette.LIGHT, palette.DARK])
-def test_every_colour_can_be_seen_on_its_background(look: palette.Palette) -> None:
+@pytest.mark.parametrize("colours", [palette.LIGHT, palette.DARK])
+def test_every_colour_can_be_seen_on_its_background(colours: palette.Palette) -> None:
     def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
         return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
-    ground = luminance(look.background)
-    for colour, least in ((look.shared, 3), (look.arm, 3), (look.mdm, 3), (look.neutral, 4.5), (look.text, 7)):
+    ground = luminance(colours.background)
+    for colour, least in (
+        (colours.shared, 3),
+        (colours.arm, 3),
+        (colours.mdm, 3),
+        (colours.neutral, 4.5),
+        (colours.text, 7),
+    ):
         light, dark = sorted((luminance(colour), ground), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= least
 
@@ -369,13 +353,13 @@ def test_every_colour_can_be_seen_on_its_background(look: palette.Palette) -> No
 def drawn_at_every_k() -> dict[str, go.Figure]:
     """The figures that skip Plotly's checks."""
     sizes = comparison.curve_sizes(GRAPH.n_edges)
-    curve = charts.curve("ARM with MDM", "pair", OverlapCurve(sizes, (sizes / 2).astype(np.int32)))
+    curve = curve_of(OverlapCurve(sizes, (sizes / 2).astype(np.int32)))
     shares = np.array([0.5, 0.25, 0.25])
     return {
         "circuit": figure(both(20)[0], selected="a1.h0"),
         "no edge": figure(both(0)[0]),
-        "overlap": charts.overlap_figure([curve], GRAPH.n_edges, 12, 0.5, LOOK),
-        "layers": charts.profile_figure(shares, shares, 1, LOOK),
+        "overlap": overlap_figure([curve], GRAPH.n_edges, 12, 0.5, LOOK),
+        "layers": profile_figure(shares, shares, 1, LOOK),
     }
 
 

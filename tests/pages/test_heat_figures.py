@@ -24,12 +24,12 @@ def contrast(first: str, second: str) -> float:
     return (bright + 0.05) / (dim + 0.05)
 
 
-@pytest.mark.parametrize("look", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("colours", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
 @pytest.mark.parametrize("name", ["arm", "mdm", "shared"])
-def test_text_can_be_read_on_every_shade(look: Palette, name: str) -> None:
-    colour = getattr(look, name)
+def test_text_can_be_read_on_every_shade(colours: Palette, name: str) -> None:
+    colour = getattr(colours, name)
     for share in np.linspace(0, heat.DEEPEST, 20):
-        assert contrast(look.text, heat.blend(look.background, colour, float(share))) >= 4.5
+        assert contrast(colours.text, heat.blend(colours.background, colour, float(share))) >= 4.5
 
 
 def test_two_colours_mix_in_shares() -> None:
@@ -51,9 +51,9 @@ def test_the_first_row_is_on_top_and_every_cell_beside_its_label() -> None:
 
 @pytest.mark.parametrize(("count", "shown"), [(1, 1), (34, 34), (35, 18), (200, 34), (0, 0)])
 def test_at_most_so_many_labels_are_shown(count: int, shown: int) -> None:
-    found = heat.thinned(count, 34)
-    assert len(found) == shown
-    assert len({b - a for a, b in pairwise(found)}) <= 1
+    labels = heat.thinned(count, 34)
+    assert len(labels) == shown
+    assert len({b - a for a, b in pairwise(labels)}) <= 1
 
 
 def test_a_box_goes_around_its_cell() -> None:

@@ -110,8 +110,10 @@ def test_good_rows_show_their_tokens_and_can_be_saved() -> None:
 
 def test_a_misaligned_row_says_which_token_and_cannot_be_saved() -> None:
     page = typed(GOOD, LONGER)
-    said = "The corrupted prompt has 15 tokens, the clean prompt 14: token 11 of the corrupted prompt, 'and', has no "
-    assert [error.value.replace("\\", "") for error in page.error] == [said + "counterpart."]
+    message = (
+        "The corrupted prompt has 15 tokens, the clean prompt 14: token 11 of the corrupted prompt, 'and', has no "
+    )
+    assert [error.value.replace("\\", "") for error in page.error] == [message + "counterpart."]
     assert "1 of 2 rows cannot be computed yet" in texts(page)
     cells = shown_tokens(drawn(page)[2])
     assert cells[2::2][11] == "✕" and cells[3::2][11] == "and"
@@ -144,9 +146,9 @@ def test_a_hostile_row_is_text() -> None:
     page = typed(HOSTILE_ROW)
     assert "&lt;b&gt;x&lt;/b&gt;" in drawn(page)[0]
     assert all("<b>x" not in body for body in drawn(page))
-    said = page.error[0].value
-    assert "doesn't know '<b>x</b>' (token 1 of the clean prompt)" in said.replace("\\", "")
-    assert "<b>" not in said
+    message = page.error[0].value
+    assert "doesn't know '<b>x</b>' (token 1 of the clean prompt)" in message.replace("\\", "")
+    assert "<b>" not in message
     assert not can_save(page)
 
 
@@ -192,8 +194,8 @@ def test_a_file_fills_the_table() -> None:
 def test_a_row_that_is_there_again_is_said_and_saved_once(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("tiny_compute")
     page = typed(GOOD, YEARS, GOOD)
-    said = "It says the same as row 1 and is left out: each counts once."
-    assert [note.value for note in page.info if "row 1" in note.value] == [said]
+    message = "It says the same as row 1 and is left out: each counts once."
+    assert [note.value for note in page.info if "row 1" in note.value] == [message]
     page.button(key="save prompts").click().run()
     (kept,) = own_prompts.saved_sets()
     assert (kept.rows, kept.repeated) == ((GOOD, YEARS), 1)
@@ -303,7 +305,7 @@ def test_a_set_is_deleted_after_a_second_click() -> None:
     page = app("prompts")
     page.button(key=f"delete {gone.name}").click().run()
     assert not page.exception
-    assert [one.name for one in own_prompts.saved_sets()] == [kept.name]
+    assert [entry.name for entry in own_prompts.saved_sets()] == [kept.name]
     assert "Years" not in texts(page)
 
 
@@ -352,11 +354,11 @@ def test_the_page_needs_no_torch(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("look", [palette.LIGHT, palette.DARK])
-def test_marks_are_more_than_colours(look: palette.Palette) -> None:
+@pytest.mark.parametrize("colours", [palette.LIGHT, palette.DARK])
+def test_marks_are_more_than_colours(colours: palette.Palette) -> None:
     words = {1: " the", 2: "<b>", 3: "\n", 4: "Zebra"}
     sides = [[Token(i, words[i], known=i != 4) for i in ids] for ids in ((1, 2, 3), (1, 4, 3, 3))]
-    body = aligned(align(*sides), ("clean", "<i>corrupted</i>"), look)
+    body = aligned(align(*sides), ("clean", "<i>corrupted</i>"), colours)
     cells = re.findall(r'<span style="padding.*?</span>', body)
     assert shown_tokens(body) == [
         "clean", "<i>corrupted</i>", "␣the", "␣the", "<b>", "Zebra?", "⏎", "⏎", "✕", "⏎",

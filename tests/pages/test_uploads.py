@@ -56,8 +56,8 @@ def test_what_is_no_sound_bundle_is_told(made: Path, tmp_path: Path, what: str) 
     page.file_uploader[0].set_value(("b.duckdb", content, "application/octet-stream")).run()
     assert not page.exception and not page.success
     (error,) = page.error
-    said = error.value.replace("\\", "")
-    assert said.startswith("This file cannot be imported: ") and why in said and len(said) < 500
+    message = error.value.replace("\\", "")
+    assert message.startswith("This file cannot be imported: ") and why in message and len(message) < 500
     assert not lifecycle.list_runs() and not settings.scratch_dir().exists()
 
 
@@ -65,5 +65,5 @@ def test_what_is_no_sound_bundle_is_told(made: Path, tmp_path: Path, what: str) 
 def test_a_sound_bundle_leaves_no_temporary_file(made: Path) -> None:
     page = app("runs")
     page.file_uploader[0].set_value(("b.duckdb", made.read_bytes(), "application/octet-stream")).run()
-    assert [one.value.replace("\\", "") for one in page.success] == ["1 run of the pair mine added."]
+    assert [success.value.replace("\\", "") for success in page.success] == ["1 run of the pair mine added."]
     assert not settings.scratch_dir().exists()

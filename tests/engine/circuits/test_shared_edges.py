@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.circuits.comparison import importance, order_of
+from engine.circuits.comparison import order_of
 from engine.circuits.edges import OverlapCurve
 from engine.circuits.graph import Graph
+from engine.circuits.profiles import importance
 from engine.circuits.shared_edges import (
     classify,
     edges_at_nodes,

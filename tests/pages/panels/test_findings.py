@@ -19,7 +19,7 @@ def finding(task: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("halves", "said"),
+    ("halves", "sentence"),
     [
         ({"ioi": APART, "countdown": APART}, "do on every task shown."),
         ({"ioi": APART}, "do on Indirect object identification."),
@@ -27,5 +27,5 @@ def finding(task: str) -> Any:
         ({"ioi": ALIKE}, "So on no task shown do ARM and MDM differ"),
     ],
 )
-def test_halves_tell_models_apart_on_the_tasks_that_are_shown(halves: dict[str, SplitHalf], said: str) -> None:
-    assert said in told_apart([(finding(task), found) for task, found in halves.items()])
+def test_halves_tell_models_apart_on_the_tasks_that_are_shown(halves: dict[str, SplitHalf], sentence: str) -> None:
+    assert sentence in told_apart([(finding(task), overlaps) for task, overlaps in halves.items()])

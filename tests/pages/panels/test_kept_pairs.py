@@ -23,17 +23,17 @@ def kept_pair(pair: None, queue_of: object) -> Pair:
     fake = pair_named("embedded")
     folders = {"arm": fake.folder("arm"), "mdm": fake.folder("mdm")}
     evidence = ShiftEvidence("told", "w", -0.5, -6.0, -4.0)
-    one = keep(Pair(NAME, "arm <b>/ mdm", **folders, mask_id=3, shift_evidence=evidence, steps=()))
+    entry = keep(Pair(NAME, "arm <b>/ mdm", **folders, mask_id=3, shift_evidence=evidence, steps=()))
     for model in ("arm", "mdm"):
         lifecycle.run(RunSpec(pair=NAME, model=model), compute=tiny_compute)
-    return one
+    return entry
 
 
 @pytest.mark.parametrize("page", ["overview", "circuits", "runs"])
 def test_a_pair_that_is_read_the_wrong_way_says_so(kept_pair: Pair, page: str) -> None:
     shown = app(page, **({"pair": NAME} if page == "circuits" else {}))
     assert not shown.exception
-    assert any("BUT its answers say the opposite" in one.value.replace("\\", "") for one in shown.warning)
+    assert any("BUT its answers say the opposite" in entry.value.replace("\\", "") for entry in shown.warning)
 
 
 def test_a_pair_is_renamed(kept_pair: Pair) -> None:
@@ -64,5 +64,5 @@ def test_one_of_two_is_removed(kept_pair: Pair) -> None:
     page = app("runs")
     page.selectbox(key="kept pair").set_value("other").run()
     page.button(key="remove pair").click().run()
-    assert not page.exception and [one.pair.name for one in kept_pairs.kept()] == [NAME]
+    assert not page.exception and [entry.pair.name for entry in kept_pairs.kept()] == [NAME]
     assert page.text_input(key=f"kept title {NAME}").value == "arm <b>/ mdm"

@@ -15,26 +15,26 @@ from engine.runs import lifecycle, read
 from engine.runs.spec import RunSpec
 from engine.tasks import own_prompts
 from engine.tasks.prompt_checks import PromptRow
-from pages.shared import address, state
+from pages.shared import state
+from pages.shared.address_keys import COMPARING, KEYS, MAY_BE_EMPTY, NEEDED, cut, fault
 from pages.shared.choose_k import SLIDER
 from tests.fakes import GRAPH, fake_compute, tiny_compute
 from tests.pages.test_pages import app, overlap, texts
 
 PAGES = ("overview", "circuits", "activations", "neurons", "denoising", "prompts", "runs")
-COMPARING = address.COMPARING
 
 ODD = (
     "", " ", "1e999", "-1", "-0", "007", "2.5", "+1", "1_000", "١٢", "²", "18446744073709551616", "9" * 5000, "0x10",
     "true", "TRUE", "null", "None", "NaN", "inf", "[1]", "%", "<script>alert(1)</script>", "`x` **y** [z](w)", "a\nb",
     "\x00", "\u202eabc", "🦑" * 100, "../../etc/passwd", "'; DROP TABLE runs;--", "own-doesnotexist", "a99.h3",
 )  # fmt: skip
-LESSER = [key for key in address.KEYS if key not in address.NEEDED]
+LESSER = [key for key in KEYS if key not in NEEDED]
 FREE = (state.SEARCH, state.PINS)  # any text is one; what it names none of is said beside the field
-BY_RUN = [key for key, known in address.KEYS.items() if not known.options and not known.bounds]
+BY_RUN = [key for key, known in KEYS.items() if not known.options and not known.bounds]
 
 # A page on which a key is used, and what else the link has to say for it to be.
 HOME: dict[str, tuple[str, dict[str, str]]] = {
-    **dict.fromkeys(address.KEYS, ("circuits", {})),
+    **dict.fromkeys(KEYS, ("circuits", {})),
     **dict.fromkeys(
         (state.READOUT, state.INPUT, state.INPUT_STEP), ("circuits", {"task": "countdown", "node": "a1.h1"})
     ),
@@ -63,26 +63,26 @@ def metrics(page: AppTest) -> list[str]:
     return [metric.value for metric in page.metric]
 
 
-@pytest.mark.parametrize("key", address.KEYS)
+@pytest.mark.parametrize("key", KEYS)
 def test_a_text_that_no_run_could_have_is_named_in_a_sentence(key: str) -> None:
     for text in ODD:
-        said = address.fault(key, [text])
+        sentence = fault(key, [text])
         if text == "":
-            empty = key in address.MAY_BE_EMPTY
-            assert said is None if empty else f"“{key}=”" in str(said)
-        elif said is not None:
-            assert address.cut(text) in said or key in address.NEEDED
-            assert len(said) < 600
-    numbers = {text for text in ODD if address.fault(key, [text]) is None}
-    if address.KEYS[key].bounds:
+            empty = key in MAY_BE_EMPTY
+            assert sentence is None if empty else f"“{key}=”" in str(sentence)
+        elif sentence is not None:
+            assert cut(text) in sentence or key in NEEDED
+            assert len(sentence) < 600
+    numbers = {text for text in ODD if fault(key, [text]) is None}
+    if KEYS[key].bounds:
         assert numbers == set()
-    assert key in BY_RUN or len(numbers) <= 1 + (key in address.MAY_BE_EMPTY)
+    assert key in BY_RUN or len(numbers) <= 1 + (key in MAY_BE_EMPTY)
 
 
-@pytest.mark.parametrize("key", [key for key in address.KEYS if not address.KEYS[key].several])
+@pytest.mark.parametrize("key", [key for key in KEYS if not KEYS[key].several])
 def test_a_key_that_comes_twice_says_so(key: str) -> None:
-    assert "more than once: “1”, “2”" in str(address.fault(key, ["1", "2"]))
-    assert "more than once" not in str(address.fault(key, ["1", "1"]))
+    assert "more than once: “1”, “2”" in str(fault(key, ["1", "2"]))
+    assert "more than once" not in str(fault(key, ["1", "1"]))
 
 
 def test_every_key_of_the_state_is_in_the_table() -> None:
@@ -90,9 +90,7 @@ def test_every_key_of_the_state_is_in_the_table() -> None:
         value for name, value in vars(state).items()
         if name.isupper() and isinstance(value, str) and name not in ("FINAL", "CONTROL", "TOTAL", "AUTO", "URL")
     }  # fmt: skip
-    assert {key for key in named if not key.startswith("last ")} - {*state.VIEWS, *state.HEIGHTS_SHOWN} == set(
-        address.KEYS
-    )
+    assert {key for key in named if not key.startswith("last ")} - {*state.VIEWS, *state.HEIGHTS_SHOWN} == set(KEYS)
 
 
 @pytest.mark.parametrize("text", ["", "1e999", "-1", "2.5", "9" * 5000, "true", "inf", "[1]", "<b>`x`</b>", "\x00"])
@@ -101,10 +99,10 @@ def test_every_key_of_the_state_is_in_the_table() -> None:
 def test_no_text_under_all_keys_at_once_takes_a_page_down(page: str, text: str) -> None:
     opened = open_link(page, dict.fromkeys(LESSER, text))
     assert not opened.exception
-    said = notes(opened)
+    sentence = notes(opened)
     for key in LESSER:
-        fault = address.fault(key, [text])
-        assert fault is None or fault.replace("\\", "") in said.replace("\\", "")
+        problem = fault(key, [text])
+        assert problem is None or problem.replace("\\", "") in sentence.replace("\\", "")
     if page in COMPARING:
         assert not opened.error
 
@@ -114,7 +112,7 @@ def test_no_text_under_all_keys_at_once_takes_a_page_down(page: str, text: str) 
 def test_a_link_that_asks_for_what_is_not_here_says_so_and_shows_the_rest(key: str) -> None:
     page, more = HOME[key]
     opened = open_link(page, {**more, key: "99999999"})
-    assert f"asked for {address.KEYS[key].words} “99999999”" in notes(opened)
+    assert f"asked for {KEYS[key].words} “99999999”" in notes(opened)
     assert "from" in notes(opened) or "Possible: " in notes(opened)
     assert key not in opened.query_params or opened.query_params[key] != "99999999"
     plain = open_link(page, more)
@@ -139,7 +137,7 @@ def test_a_link_that_asks_for_what_is_not_here_says_so_and_shows_the_rest(key: s
 def test_no_circuit_is_shown_under_a_link_to_another(page: str, key: str, text: str, offered: str) -> None:
     opened = open_link(page, {key: text, "k": "50"})
     assert "something that is not here" in notes(opened)
-    assert address.cut(text) in notes(opened)
+    assert cut(text) in notes(opened)
     assert not opened.metric and not opened.get("plotly_chart") and not opened.dataframe
     assert opened.query_params[key] == text, "a copied address asks for the same again"
     opened.run()
@@ -248,8 +246,8 @@ def test_a_link_that_can_be_honoured_is_and_gives_no_word(page: str) -> None:
 
 
 def keys_of(task: str = "ioi") -> list[str]:
-    found = [lifecycle.find(RunSpec(task=task, model=model)) for model in ("arm", "mdm")]
-    return [run.key for run in found if run]
+    runs = [lifecycle.find(RunSpec(task=task, model=model)) for model in ("arm", "mdm")]
+    return [run.key for run in runs if run]
 
 
 @pytest.mark.parametrize("k", [1, 7, 123, 3627, GRAPH.n_edges])
@@ -350,7 +348,7 @@ def test_a_link_from_page_to_page_goes_before_what_was_chosen(link: dict[str, st
     opened.query_params.update(link)
     opened.run()
     assert not opened.exception
-    boxes = {one.key: one.value for one in (*opened.selectbox, *opened.number_input, *opened.select_slider)}
+    boxes = {box.key: box.value for box in (*opened.selectbox, *opened.number_input, *opened.select_slider)}
     assert {key: boxes[key] for key in shown} == shown
 
 

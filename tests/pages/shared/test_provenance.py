@@ -19,8 +19,9 @@ from engine.runs import lifecycle, read
 from engine.runs.records import Run
 from engine.runs.rows import ExampleRow
 from engine.runs.spec import RunSpec
-from pages.figures import charts, palette
+from pages.figures import palette
 from pages.figures.caption import FONT, LINE, WIDEST, captioned
+from pages.figures.profile import profile_figure
 from pages.panels import trajectories
 from pages.shared.provenance import Origin, origin
 from pages.shared.run_selector import Asked
@@ -47,12 +48,12 @@ def stored(model: str, task: str = TASK) -> Run:
 
 def shown(page: AppTest) -> list[tuple[str, str]]:
     """Of every figure what it says and what its picture is called."""
-    found = []
+    captions = []
     for element in page.get("plotly_chart"):
         config = json.loads(element.proto.config)
         figure = element.proto.spec or element.proto.figure.spec
-        found.append((caption(figure), config["toImageButtonOptions"]["filename"]))
-    return found
+        captions.append((caption(figure), config["toImageButtonOptions"]["filename"]))
+    return captions
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -60,21 +61,21 @@ def shown(page: AppTest) -> list[tuple[str, str]]:
 def test_every_figure_names_its_runs_and_settings(page: str) -> None:
     keys = [stored(model).key for model in ("arm", "mdm")]
     query = PAGES[page] | {"k": K} | ({} if page == "overview" else {"task": TASK})
-    found = shown(app(page, **query))
-    assert found
-    for said, file in found:
-        told = [key for key in keys if key[:10] in said]
-        assert told and said.startswith("embedded · ") and TASK in said, said
-        assert "eap-ig m = 5, logit_diff, n = 64, seed 0, float32" in said
+    figures_shown = shown(app(page, **query))
+    assert figures_shown
+    for text, file in figures_shown:
+        told = [key for key in keys if key[:10] in text]
+        assert told and text.startswith("embedded · ") and TASK in text, text
+        assert "eap-ig m = 5, logit_diff, n = 64, seed 0, float32" in text
         assert "embedded" in file and TASK in file
         if page != "overview":
             assert any(key[:8] in file for key in told), file
         parts = WITH_K[page].split()
         graph = file.startswith("embedded-") and f"-{K}-" in file
         if graph or parts == ["all"] or any(file.startswith(part) for part in parts):
-            assert f"K = {K}" in said, said
+            assert f"K = {K}" in text, text
             assert graph or f"k{K}" in file, file
-    assert len({file for _, file in found}) == len(found)
+    assert len({file for _, file in figures_shown}) == len(figures_shown)
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -117,22 +118,22 @@ def test_what_is_to_know_of_a_run_is_said_in_the_picture() -> None:
 def test_runs_of_several_tasks_have_a_line_each() -> None:
     runs = [stored(model, task) for task in ("ioi", "countdown") for model in ("arm", "mdm")]
     other = replace(runs[3], spec=replace(runs[3].spec, n=8))
-    said = origin([*runs[:3], other], 1000)
-    assert said.lines == [
+    text = origin([*runs[:3], other], 1000)
+    assert text.lines == [
         "embedded · ioi, countdown · K = 1,000",
         f"ioi: ARM run {runs[0].key[:10]}, MDM run {runs[1].key[:10]}",
         f"countdown: ARM run {runs[2].key[:10]}, MDM run {runs[3].key[:10]}",
         "eap-ig m = 5, logit_diff, n = 64, seed 0, float32; eap-ig m = 5, logit_diff, n = 8, seed 0, float32",
     ]
-    assert said.stem("overview") == "overview-embedded-ioi-countdown-k1000"
+    assert text.stem("overview") == "overview-embedded-ioi-countdown-k1000"
 
 
 @pytest.mark.usefixtures("seeded")
 def test_a_checkpoint_is_named_as_what_it_is() -> None:
     arm, step = stored("arm", "ioi"), stored("step:100", "ioi")
-    said = origin([arm, step])
-    assert f"MDM after 100 steps run {step.key[:10]}" in said.lines[1]
-    assert said.columns["step100_run"] == step.key
+    text = origin([arm, step])
+    assert f"MDM after 100 steps run {step.key[:10]}" in text.lines[1]
+    assert text.columns["step100_run"] == step.key
     assert Origin((("MDM", step),)).stem("lens") == f"lens-embedded-step100-ioi-{step.key[:8]}"
 
 
@@ -140,8 +141,8 @@ def test_a_checkpoint_is_named_as_what_it_is() -> None:
 def test_tables_of_one_example_say_which() -> None:
     asked = Asked(Question("embedded", TASK), pair_named("embedded"), stored("arm"), stored("mdm"), 50)
     row = next(row for row in read.rows(ExampleRow, asked.mdm.key) if row.example == 1)
-    look = trajectories.Look(asked, 1, row, 4)
-    for text in (trajectories.walks_csv(look), trajectories.lens_csv(look)):
+    examined = trajectories.Look(asked, 1, row, 4)
+    for text in (trajectories.walks_csv(examined), trajectories.lens_csv(examined)):
         assert {line["example"] for line in csv.DictReader(io.StringIO(text.decode()))} == {"1"}
 
 
@@ -164,15 +165,15 @@ def test_a_caption_is_text_below_the_plot(fixed: bool) -> None:
 
 def test_every_axis_of_a_figure_is_measured_in_a_font_that_pictures_have() -> None:
     shares = np.array([0.5, 0.25, 0.25])
-    figure = captioned(charts.profile_figure(shares, shares, 1, palette.LIGHT), ["x"], palette.LIGHT)
+    figure = captioned(profile_figure(shares, shares, 1, palette.LIGHT), ["x"], palette.LIGHT)
     assert {figure.layout.xaxis.tickfont.family, figure.layout.yaxis.tickfont.family} == {FONT}
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_control_in_the_mdms_place_is_said_on_the_page_and_in_every_picture_of_both() -> None:
     page = app("circuits", step="control", k="50")
-    assert any("“MDM” stands for the control" in one.value for one in page.caption)
+    assert any("“MDM” stands for the control" in entry.value for entry in page.caption)
     control = f"Step-0 control run {stored('control', 'ioi').key[:10]} (drawn as MDM)"
-    assert sum(control in said for said, _ in shown(page)) >= 3, "both circuits and the overlap"
+    assert sum(control in text for text, _ in shown(page)) >= 3, "both circuits and the overlap"
     beside = origin([stored(model) for model in ("arm", "mdm", "control")])
     assert not any("drawn as MDM" in line for line in beside.lines), "there it stands beside the MDM"
