@@ -7,12 +7,12 @@ the same: the number format is a part of what a run is.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import psutil
 
 from engine.attribution.footprint import BYTES, footprint
 from engine.errors import UserError
@@ -24,6 +24,7 @@ GIB = 2**30
 USABLE = 0.9  # of a device; the rest is the libraries' own and what fragments
 TOKENS = {"cuda": 128, "cpu": 1024}  # of a batch: the smallest useful one where batches shrink until they fit
 ROW = 64  # tokens of an input, about
+CGROUP = Path("/sys/fs/cgroup")  # whose limit of memory may be below what the machine has
 SLACK = 1.25  # for what a step needs in passing, and for what an allocator does not give back
 
 
@@ -98,8 +99,8 @@ def plan(shape: Shape, dtypes: tuple[str, ...]) -> Plan:
     Where none does, the plan that comes nearest: its `fits` is False.
     """
     tried = [_plan(shape, dtype, device, spread=device.count > 1) for device in devices() for dtype in dtypes]
-    fitting = next((candidate for candidate in tried if candidate.fits), None)
-    return fitting or min(tried, key=lambda candidate: candidate.needed / candidate.device.total)
+    fitting = (option for option in tried if option.fits)
+    return next(fitting, None) or min(tried, key=lambda option: option.needed / option.device.total)
 
 
 def refuse_too_large(plan: Plan, source: str) -> None:
@@ -134,35 +135,24 @@ def devices() -> list[Device]:
     places = []
     gpus = _gpus()
     if gpus:
-        first = max(gpus)
-        places.append(Device("cuda", first[0], first[1]))
+        places.append(Device("cuda", *max(gpus)))
     if len(gpus) > 1:
-        places.append(Device("cuda", sum(t for t, _ in gpus), sum(f for _, f in gpus), len(gpus)))
+        places.append(Device("cuda", sum(total for total, _ in gpus), sum(free for _, free in gpus), len(gpus)))
     return [*places, Device("cpu", *cpu_memory())]
 
 
 def cpu_memory() -> tuple[int, int]:
     """Bytes of main memory that this process may use: in all, and free."""
-    total, free = _system_memory()
-    limit = _number(Path("/sys/fs/cgroup/memory.max"))
-    if limit is not None and limit < total:
-        used = _number(Path("/sys/fs/cgroup/memory.current")) or 0
-        return limit, min(free, max(0, limit - used))
-    return total, free
+    system = psutil.virtual_memory()
+    limit = _number(CGROUP / "memory.max")
+    if limit is not None and limit < system.total:
+        used = _number(CGROUP / "memory.current") or 0
+        return limit, min(system.available, max(0, limit - used))
+    return system.total, system.available
 
 
 def _plan(shape: Shape, dtype: str, device: Device, spread: bool) -> Plan:
     return Plan(dtype, device, spread, weight_bytes(shape, dtype), work_bytes(shape, dtype, device.name))
-
-
-def _system_memory() -> tuple[int, int]:
-    file = Path("/proc/meminfo")
-    if file.is_file():
-        lines = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
-        total, free = (int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-        return total, free
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return total, total
 
 
 def _number(file: Path) -> int | None:
@@ -174,26 +164,28 @@ def _number(file: Path) -> int | None:
 
 @cache
 def _gpus() -> tuple[tuple[int, int], ...]:
-    """Bytes in all and free of every GPU that torch would see, as the driver's own tool tells them."""
+    """Bytes in all and free of every GPU that torch would see, as NVIDIA's driver tells them; none without a driver."""
     try:
         if version("torch").endswith("+cpu"):
             return ()
-    except PackageNotFoundError:
+        import pynvml
+    except (PackageNotFoundError, ImportError):
         return ()
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return ()
-    asked = [tool, "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]
     try:
-        said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout
-        found = tuple((int(total) * 2**20, int(free) * 2**20) for total, free in _cells(said))
-    except (OSError, subprocess.SubprocessError, ValueError):
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:  # no driver here
         return ()
+    try:
+        memory = [
+            pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(index))
+            for index in range(pynvml.nvmlDeviceGetCount())
+        ]
+    except pynvml.NVMLError:
+        return ()
+    finally:
+        pynvml.nvmlShutdown()
+    gpus = tuple((int(gpu.total), int(gpu.free)) for gpu in memory)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return found
-    return tuple(found[int(n)] for n in visible.split(",") if n.strip().isdecimal() and int(n) < len(found))
-
-
-def _cells(text: str) -> list[list[str]]:
-    return [line.split(",") for line in text.splitlines() if line.strip()]
+        return gpus
+    return tuple(gpus[int(n)] for n in visible.split(",") if n.strip().isdecimal() and int(n) < len(gpus))

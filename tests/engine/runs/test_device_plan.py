@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import pynvml
 import pytest
 
 from engine.errors import UserError
@@ -16,6 +19,8 @@ from engine.models.pairs import pair_named
 from engine.runs import device_plan
 from engine.runs.device_plan import GIB, Device, fitting_dtype, plan, refuse_too_large
 from tests import checkpoints, tiny
+
+MIB = 2**20
 
 
 def shape_of(name: str) -> Shape:
@@ -43,8 +48,8 @@ def test_the_weights_of_a_shape_are_those_of_the_model(tmp_path: Path, architect
 
 @pytest.mark.parametrize("name", checkpoints.FORMATS)
 def test_a_published_config_is_read_without_knowing_its_type(tmp_path: Path, name: str) -> None:
-    for config in checkpoints.FORMATS[name]:
-        (tmp_path / "config.json").write_text(json.dumps(config.config))
+    for checkpoint in checkpoints.FORMATS[name]:
+        (tmp_path / "config.json").write_text(json.dumps(checkpoint.config))
         shape, registered = shape_in(tmp_path), pair_named(name).shape
         assert registered is not None and (shape.tied, shape.gated) == (registered.tied, registered.gated)
         assert (shape.layers, shape.heads, shape.d_model) == (2, 4, 16)
@@ -102,25 +107,76 @@ def test_a_pair_of_unknown_shape_takes_its_own_preference(tmp_path: Path) -> Non
     assert (fitting_dtype(nowhere), fitting_dtype(replace(nowhere, dtype=None))) == ("bfloat16", "float32")
 
 
-def test_gpus_are_read_from_the_drivers_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text('#!/bin/sh\necho "81559, 80000"\necho "24576, 1000"\n')
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """NVIDIA's driver with two GPUs, and a torch that can use them."""
+    memory = [SimpleNamespace(total=81559 * MIB, free=80000 * MIB), SimpleNamespace(total=24576 * MIB, free=1000 * MIB)]
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(memory))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: memory[handle])
     monkeypatch.setattr(device_plan, "version", lambda name: "2.13.0")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     device_plan._gpus.cache_clear()
+    yield
+    device_plan._gpus.cache_clear()
+
+
+@pytest.mark.usefixtures("driver")
+def test_gpus_are_read_from_the_driver() -> None:
     largest, both, cpu = device_plan.devices()
-    assert largest == Device("cuda", 81559 * 2**20, 80000 * 2**20)
-    assert both == Device("cuda", 106135 * 2**20, 81000 * 2**20, 2)
+    assert largest == Device("cuda", 81559 * MIB, 80000 * MIB)
+    assert both == Device("cuda", 106135 * MIB, 81000 * MIB, 2)
     assert cpu.name == "cpu" and cpu.total >= cpu.free > 0
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    device_plan._gpus.cache_clear()
-    assert [device.total for device in device_plan.devices()[:-1]] == [24576 * 2**20]
-    monkeypatch.setattr(device_plan, "version", lambda name: "2.13.0+cpu")
-    device_plan._gpus.cache_clear()
+
+
+@pytest.mark.usefixtures("driver")
+@pytest.mark.parametrize(("visible", "totals"), [("1", [24576]), ("1,0", [81559, 106135]), ("", []), ("7", [])])
+def test_gpus_that_are_hidden_from_torch_are_not_counted(
+    monkeypatch: pytest.MonkeyPatch, visible: str, totals: list[int]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [device.total // MIB for device in device_plan.devices()[:-1]] == totals
+
+
+def no_driver() -> None:
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+
+@pytest.mark.usefixtures("driver")
+@pytest.mark.parametrize("function", ["nvmlInit", "nvmlDeviceGetCount"])
+def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    monkeypatch.setattr(pynvml, function, no_driver)
     assert [device.name for device in device_plan.devices()] == ["cpu"]
-    device_plan._gpus.cache_clear()
+
+
+@pytest.mark.usefixtures("driver")
+def test_a_torch_without_cuda_has_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_plan, "version", lambda name: "2.13.0+cpu")
+    assert [device.name for device in device_plan.devices()] == ["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "memory"),
+    [
+        (None, None, (8 * GIB, 6 * GIB)),
+        ("max", "1", (8 * GIB, 6 * GIB)),
+        (str(4 * GIB), str(GIB), (4 * GIB, 3 * GIB)),
+        (str(7 * GIB), "0", (7 * GIB, 6 * GIB)),
+        (str(4 * GIB), str(5 * GIB), (4 * GIB, 0)),
+        (str(16 * GIB), "0", (8 * GIB, 6 * GIB)),
+    ],
+)
+def test_a_container_may_use_less_than_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str | None, used: str | None, memory: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(device_plan, "CGROUP", tmp_path)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=8 * GIB, available=6 * GIB))
+    for name, value in (("memory.max", limit), ("memory.current", used)):
+        if value is not None:
+            (tmp_path / name).write_text(f"{value}\n")
+    assert device_plan.cpu_memory() == memory
 
 
 def test_planning_needs_no_torch() -> None:
@@ -128,5 +184,5 @@ def test_planning_needs_no_torch() -> None:
         "import sys\nfrom engine.runs.device_plan import fitting_dtype\nfrom engine.models.pairs import pair_named\n"
         "print(fitting_dtype(pair_named('embedded')))\nsys.exit('torch' in sys.modules)"
     )
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (process.returncode, process.stdout) == (0, "float32\n"), process.stderr
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (outcome.returncode, outcome.stdout) == (0, "float32\n"), outcome.stderr
