@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from engine.errors import UserError
+from engine.files.checked import Must
 from engine.models.model_files import CONFIG, cut, is_there, read_table
 
 ALIASES = {  # ours: as Llama, Qwen and most others write it, as GPT-2 does
@@ -19,19 +20,22 @@ ALIASES = {  # ours: as Llama, Qwen and most others write it, as GPT-2 does
 MOST = 2**24  # of anything that a config counts
 
 
+Size = Annotated[int, Must(lambda size: size >= 1, "a number from 1 up")]
+
+
 @dataclass(frozen=True)
 class Shape:
     """`heads` read with `kv_heads` keys and values of `d_head` each; `mlp` neurons a layer; `tied`: the unembedding is
     the embedding; `gated`: an MLP has a gate beside its input weights.
     """
 
-    layers: int
-    heads: int
-    kv_heads: int
-    d_head: int
-    d_model: int
-    mlp: int
-    vocabulary: int
+    layers: Size
+    heads: Size
+    kv_heads: Size
+    d_head: Size
+    d_model: Size
+    mlp: Size
+    vocabulary: Size
     tied: bool
     gated: bool = True
 

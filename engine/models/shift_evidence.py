@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
+
+from engine.files.checked import Must
 
 SOURCES = ("told", "config", "answers")
 CLEAR = 0.2  # nats a token: an MDM that was never trained is below it
@@ -37,17 +40,20 @@ class Readings:
         )
 
 
+Finite = Annotated[float | None, Must(math.isfinite, "a finite number")]
+
+
 @dataclass(frozen=True)
 class ShiftEvidence:
     """`source`: one of SOURCES; `weights`: the id of the MDM's weights that it is about; `before`, `there`, `guess`:
     as in Readings, where they were measured.
     """
 
-    source: str
+    source: Annotated[str, Must.be_one_of(SOURCES)]
     weights: str
-    before: float | None = None
-    there: float | None = None
-    guess: float | None = None
+    before: Finite = None
+    there: Finite = None
+    guess: Finite = None
 
     @property
     def readings(self) -> Readings | None:
