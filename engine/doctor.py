@@ -41,7 +41,7 @@ def machine() -> Iterator[str]:
     yield f"device      {_device()}"
     refused = yield from _cache_lines()
     for pair in pairs().values():
-        yield f"pair        {pair.name} ({pair.title}): {_found(pair)}"
+        yield f"pair        {pair.name} ({pair.title}): {_folders(pair)}"
     if refused:
         raise refused
 
@@ -49,10 +49,10 @@ def machine() -> Iterator[str]:
 def two_models(named: Pair, shifted: bool | None) -> Iterator[str]:
     """As `pair`, of two models that `run` would make a pair of: with how it would find its MDM to be read."""
     try:
-        found, said = settled(named, shifted, RunSpec.task), ""
+        taken, undecided = settled(named, shifted, RunSpec.task), ""
     except UserError as error:
-        found, said = named, str(error)
-    yield from pair(found, said)
+        taken, undecided = named, str(error)
+    yield from pair(taken, undecided)
 
 
 def pair(asked: Pair, undecided: str = "") -> Iterator[str]:
@@ -65,8 +65,8 @@ def pair(asked: Pair, undecided: str = "") -> Iterator[str]:
         yield f"            {asked.note}"
     for model in ("arm", "mdm"):
         yield f"{model:<12}{_model(asked, model)}"
-    if said := same_weights(asked):
-        yield f"            {said}"
+    if note := same_weights(asked):
+        yield f"            {note}"
     read = "undecided whether shifted" if undecided else "shifted" if asked.shifted else "not shifted"
     yield f"mask        {_mask(asked)}, {read}"
     if undecided or asked.how_read:
@@ -125,12 +125,12 @@ def _tasks(asked: Pair) -> Iterator[str]:
     for task in TASKS.values():
         try:
             put = spoken(task, asked.prompts, tokenizer)
-            found = [encode(example, tokenizer) for example in examples(put, TRIED, seed=0)]
+            encoded = [encode(example, tokenizer) for example in examples(put, TRIED, seed=0)]
         except UserError as error:
             yield f"task        {task.name} cannot be asked: {error}"
             continue
         prompts, answers = (
-            [len(ids) for ids in side] for side in zip(*((e.prompt, e.answer) for e in found), strict=True)
+            [len(ids) for ids in side] for side in zip(*((e.prompt, e.answer) for e in encoded), strict=True)
         )
         form = "in words" if put is task else "natural text"
         yield f"task        {task.name}: {form}, prompts of {_span(prompts)} tokens, answers of {_span(answers)}"
@@ -159,18 +159,18 @@ def _mask(asked: Pair) -> str:
         if asked.mask is None:
             return "what the MDM's files say"
         mask = asked.mask
-    told = "" if asked.mask is not None else ", as the MDM's files say"
+    source = "" if asked.mask is not None else ", as the MDM's files say"
     try:
         words = words_of(asked.tokenizer("mdm"))
     except UserError:
-        return f"token {mask!r}{told}"
+        return f"token {mask!r}{source}"
     if isinstance(mask, str):
         number = words.id_of(mask)
-        return f"token {mask!r}" + (" (the tokenizer does not have it)" if number is None else f" ({number})") + told
+        return f"token {mask!r}" + (" (the tokenizer does not have it)" if number is None else f" ({number})") + source
     if not words.knows(mask):
-        return f"token {mask}{told}"
+        return f"token {mask}{source}"
     ordinary = "" if words.is_special(mask) else ", an ordinary token: prompts that hold it are refused"
-    return f"token {mask} ({words.shown(mask)!r}{ordinary}){told}"
+    return f"token {mask} ({words.shown(mask)!r}{ordinary}){source}"
 
 
 def _cache_lines() -> Generator[str, None, UserError | None]:
@@ -180,14 +180,14 @@ def _cache_lines() -> Generator[str, None, UserError | None]:
     except UserError as error:
         yield f"cache       {error}"
         return error
-    yield f"cache       {path}: {len(lifecycle.list_runs())} runs, {store.size() / 2**20:.1f} MiB"
-    said = lifecycle.notice()
-    if said:
-        yield f"            {said}"
+    yield f"cache       {path}: {len(pipeline.list_runs())} runs, {store.size() / 2**20:.1f} MiB"
+    notice = pipeline.notice()
+    if notice:
+        yield f"            {notice}"
     return None
 
 
-def _found(asked: Pair) -> str:
+def _folders(asked: Pair) -> str:
     parts = []
     for model in ("arm", "mdm", *(f"step:{step}" for step in asked.steps)):
         try:
@@ -210,5 +210,5 @@ def _device() -> str:
         return f"none: torch cannot be imported ({error}); stored runs can still be explored"
     if torch.cuda.is_available():
         properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-        return "cuda: " + ", ".join(f"{one.name}, {one.total_memory / GIB:.1f} GiB" for one in properties)
+        return "cuda: " + ", ".join(f"{gpu.name}, {gpu.total_memory / GIB:.1f} GiB" for gpu in properties)
     return f"cpu, {torch.get_num_threads()} threads"

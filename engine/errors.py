@@ -8,6 +8,7 @@ from __future__ import annotations
 
 LONGEST = 800  # characters of a message
 LONGEST_VALUE = 80  # of a value within one
+LONGEST_LINE = 300  # of a library's own text within one
 
 
 class UserError(Exception):
@@ -30,6 +31,12 @@ def shortened(value: object, most: int = LONGEST_VALUE) -> str:
     except (ValueError, RecursionError):  # a whole number of thousands of digits, or a list within lists without end
         return f"(too large to show: {type(value).__name__})"
     return shown if len(shown) <= most else f"{shown[: most - 20]}...{shown[-10:]}"
+
+
+def one_line(text: object, most: int = LONGEST_LINE) -> str:
+    """A library's own text as a message quotes it: in one line, and of a long one the beginning."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[:most].rstrip()} ..."
 
 
 def cut(message: str, most: int = LONGEST) -> str:

@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 T = TypeVar("T")
-NAMES: dict[Any, str] = {
-    str: "a text",
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    tuple: "a list",
+NAMES: dict[Any, tuple[str, str]] = {  # of a type: one value, several
+    str: ("a text", "texts"),
+    bool: ("true or false", "truth values"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
 }
 MISSING_FIELD = "missing"  # as pydantic calls that error
 
@@ -61,7 +60,8 @@ def checked(kind: type[T], values: Mapping[str, Any], what: str, where: str, **o
     """
     from pydantic import ValidationError
 
-    hints = _hints(kind)
+    cls: Any = kind
+    hints = _hints(cls)
     known = [name for name in hints if name not in others]
     for name in values:
         if name not in known:
@@ -71,7 +71,7 @@ def checked(kind: type[T], values: Mapping[str, Any], what: str, where: str, **o
         for name, value in values.items()
     }
     try:
-        model = _model(kind).model_validate({**given, **others})
+        model = _model(cls).model_validate({**given, **others})
     except ValidationError as error:
         first = min(error.errors(include_url=False), key=lambda problem: problem["type"] == MISSING_FIELD)
         name = str(first["loc"][0])
@@ -114,5 +114,9 @@ def _wanted(hint: Any) -> str:
     for note in getattr(hint, "__metadata__", ()):
         if isinstance(note, Must):
             return note.wanted
-    base = _base(hint)
-    return "a table" if is_dataclass(base) else NAMES.get(base, "a table")
+    base, parts = _base(hint), get_args(hint)
+    if base is tuple:
+        return f"a list of {NAMES[parts[0]][1]}"
+    if base in NAMES:
+        return NAMES[base][0]
+    return "a table" if is_dataclass(base) else f"a table of {NAMES[parts[1]][1]}"

@@ -9,16 +9,24 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable
+from functools import partial
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from engine.errors import UserError, cut
+from engine.errors import UserError, one_line, shortened
 
-MOST_JSON = 100_000_000  # bytes of a JSON file; large vocabularies take 20 MB
+Json = dict[str, Any]
+
+MOST_JSON = 2**26  # bytes of a JSON file; large vocabularies take 20 MB
 MOST_TOML = 250_000  # bytes of a TOML file
 DEEPEST = 100  # lists and tables within each other
 MOST_DIGITS = 100  # of a whole number
 MOST_DOTS = 1000  # in a line of TOML: the parser's time grows with the square of a key's parts
+
+
+class _Refused(Exception):
+    """What a text has and should not have, as the end of a sentence."""
 
 
 def read_text(file: Path, what: str, most: int = MOST_JSON) -> str:
@@ -39,15 +47,27 @@ def read_text(file: Path, what: str, most: int = MOST_JSON) -> str:
         raise UserError(f"{what} is not UTF-8 text (byte {error.start + 1}).") from error
 
 
-def read_json(text: str, what: str) -> Any:
+def read_json(text: str, what: str, exact: bool = False) -> Any:
     """What a JSON text says, with sound nesting and numbers.
+
+    `exact`: refuse also what JSON readers take differently: a field twice, and a number that no float can hold.
 
     Raises:
         UserError: it is not JSON, or is beyond the bounds of this module.
     """
-    found = _parsed(json.loads, text, what, "JSON")
-    _refuse_half_characters(text, found, what)
-    return found
+    pairs, real = (_fields, _real) if exact else (None, None)
+    parse = partial(json.loads, parse_constant=_refuse_constant, parse_float=real, object_pairs_hook=pairs)
+    content = _parsed(parse, text, what, "JSON")
+    _refuse_half_characters(text, content, what)
+    return content
+
+
+def read_json_table(text: str, what: str, exact: bool = False) -> Json:
+    """The table of fields that a JSON text says; raises like `read_json`, and where it says anything else."""
+    content = read_json(text, what, exact)
+    if not isinstance(content, dict):
+        raise UserError(f"{what} is not a table of fields in JSON.")
+    return content
 
 
 def read_toml(text: str, what: str) -> dict[str, Any]:
@@ -61,27 +81,29 @@ def read_toml(text: str, what: str) -> dict[str, Any]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") > MOST_DOTS:
             raise UserError(f"{what} has more than {MOST_DOTS} dots in line {number}, which is no key or value.")
-    found: dict[str, Any] = _parsed(tomllib.loads, text, what, "TOML")
-    return found
+    content: dict[str, Any] = _parsed(tomllib.loads, text, what, "TOML")
+    return content
 
 
 def _parsed(parse: Callable[[str], Any], text: str, what: str, language: str) -> Any:
     """What a parser makes of a text, within the bounds of this module; whatever it raises, as a sentence."""
     try:
-        found = parse(text)
+        content = parse(text)
+    except _Refused as error:
+        raise UserError(f"{what} has {error}.") from error
     except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{what} is not valid {language}: {cut(str(error), 200)}.") from error
+        raise UserError(f"{what} is not valid {language}: {one_line(error, 200)}.") from error
     except RecursionError as error:
         raise UserError(_too_deep(what)) from error
     except ValueError as error:
         raise UserError(_too_long(what)) from error
-    _refuse_unbounded(found, what)
-    return found
+    _refuse_unbounded(content, what)
+    return content
 
 
-def _refuse_unbounded(found: Any, what: str) -> None:
+def _refuse_unbounded(content: Any, what: str) -> None:
     """Level by level, as a function that calls itself would exhaust the stack that the bound protects."""
-    level = [found]
+    level = [content]
     for _ in range(DEEPEST + 1):
         if any(type(value) is int and abs(value) >= 10**MOST_DIGITS for value in level):
             raise UserError(_too_long(what))
@@ -92,12 +114,12 @@ def _refuse_unbounded(found: Any, what: str) -> None:
     raise UserError(_too_deep(what))
 
 
-def _refuse_half_characters(text: str, found: Any, what: str) -> None:
+def _refuse_half_characters(text: str, content: Any, what: str) -> None:
     r"""An escape such as \ud800 makes a text that no file and no page can hold."""
     if "\\ud" not in text.lower():
         return
     try:
-        json.dumps(found, ensure_ascii=False).encode()
+        json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise UserError(f"{what} has half a character (an escape from \\ud800 to \\udfff by itself).") from error
 
@@ -110,4 +132,21 @@ def _too_long(what: str) -> str:
     return f"{what} has a number of more than {MOST_DIGITS} digits."
 
 
-Json = dict[str, Any]
+def _refuse_constant(name: str) -> NoReturn:
+    raise _Refused(f"{name}, which is no number")
+
+
+def _real(digits: str) -> float:
+    number = float(digits)
+    if not isfinite(number):
+        raise _Refused(f"the number {one_line(digits, 40)}, which is beyond all bounds")
+    return number
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> Json:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _Refused(f"the field {shortened(twice, 40)} twice")
+    return fields

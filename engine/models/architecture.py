@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from engine.errors import UserError
+from engine.errors import UserError, shortened
 from engine.files.checked import Must
-from engine.models.model_files import CONFIG, cut, is_there, read_table
+from engine.models.model_files import CONFIG, is_there, read_table
 
 ALIASES = {  # ours: as Llama, Qwen and most others write it, as GPT-2 does
     "layers": ("num_hidden_layers", "n_layer"),
@@ -55,18 +55,18 @@ def shape_in(folder: Path) -> Shape:
         UserError: there is no config.json, or it lacks one of the numbers.
     """
     config, file = read_config(folder), folder / CONFIG
-    found = {}
+    sizes = {}
     for ours, theirs in ALIASES.items():
         value = next((size for name in theirs if (size := _size(file, config, name))), None)
         if value is None:
             raise UserError(f"{file} lacks {' or '.join(theirs)}, a whole number from 1 up.")
-        found[ours] = value
+        sizes[ours] = value
     is_gpt2 = "n_embd" in config
     return Shape(
-        **found,
-        kv_heads=_size(file, config, "num_key_value_heads") or found["heads"],
-        d_head=_size(file, config, "head_dim") or found["d_model"] // found["heads"],
-        mlp=_size(file, config, "intermediate_size") or _size(file, config, "n_inner") or 4 * found["d_model"],
+        **sizes,
+        kv_heads=_size(file, config, "num_key_value_heads") or sizes["heads"],
+        d_head=_size(file, config, "head_dim") or sizes["d_model"] // sizes["heads"],
+        mlp=_size(file, config, "intermediate_size") or _size(file, config, "n_inner") or 4 * sizes["d_model"],
         tied=bool(config.get("tie_word_embeddings", is_gpt2)),
         gated=not is_gpt2,
     )
@@ -78,7 +78,7 @@ def _size(file: Path, config: dict[str, Any], name: str) -> int | None:
     if value is None:
         return None
     if type(value) is not int or not 0 < value <= MOST:
-        raise UserError(f"{file} says {name} = {cut(repr(value), 80)}. It must be a whole number from 1 to {MOST}.")
+        raise UserError(f"{file} says {name} = {shortened(value)}. It must be a whole number from 1 to {MOST}.")
     return value
 
 

@@ -67,10 +67,10 @@ def _rows_beyond(folder: Path, names: tuple[str, ...], start: int, width: int) -
                     )
                 if rows <= start:
                     return None
-                found: Tensor = stored[start:]
-                if not torch.isfinite(found).all():
+                beyond: Tensor = stored[start:]
+                if not torch.isfinite(beyond).all():
                     raise UserError(f"{key} of the MDM in {folder} holds numbers that are not finite.")
-                return found
+                return beyond
     return None
 
 

@@ -33,10 +33,10 @@ def snapshot(source: str) -> Path:
             f"There is no model at {source}. Give a folder with config.json and *.safetensors, or the id of a hub "
             "model that was downloaded before."
         )
-    found = _cached(match["id"], match["revision"] or "main")
-    if found is None:
+    cached = _cached(match["id"], match["revision"] or "main")
+    if cached is None:
         raise UserError(_advice(source, match["id"], match["revision"]))
-    return found
+    return cached
 
 
 def weights_id(source: str) -> str | None:
@@ -47,9 +47,9 @@ def weights_id(source: str) -> str | None:
     """
     if is_folder(Path(source)):
         return None
-    found = snapshot(source)
-    weight_files(found)
-    return f"{source.partition('@')[0]}@{found.name}"
+    folder = snapshot(source)
+    weight_files(folder)
+    return f"{source.partition('@')[0]}@{folder.name}"
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -84,10 +84,10 @@ def _cached(name: str, revision: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        found = try_to_load_from_cache(name, "config.json", revision=revision)
+        file = try_to_load_from_cache(name, "config.json", revision=revision)
     except ValueError:  # no name that a hub model can have
         return None
-    return Path(found).parent if isinstance(found, str) else None
+    return Path(file).parent if isinstance(file, str) else None
 
 
 def _advice(source: str, name: str, revision: str | None) -> str:
@@ -106,8 +106,8 @@ def _advice(source: str, name: str, revision: str | None) -> str:
 
 def _shards(index: Path) -> list[Path]:
     try:
-        told = read_table(index)
-        names = set(told["weight_map"].values())
+        content = read_table(index)
+        names = set(content["weight_map"].values())
     except (KeyError, AttributeError, TypeError) as error:
         raise UserError(f"{index} is not an index of safetensors files: it needs a weight_map.") from error
     foreign = sorted(str(name) for name in names if not re.fullmatch(r"[\w.-]+\.safetensors", str(name)))
@@ -118,6 +118,6 @@ def _shards(index: Path) -> list[Path]:
         raise UserError(
             f"{index} names {', '.join(missing) or 'no file'}: the weights are not complete. Download again."
         )
-    if not isinstance(told.get("metadata"), dict):
+    if not isinstance(content.get("metadata"), dict):
         raise UserError(f'{index} has no metadata, which transformers wants there. Add "metadata": {{}} to it.')
     return [index.parent / name for name in sorted(names)]

@@ -13,10 +13,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import UserError
+from engine.errors import UserError, one_line
 from engine.models.encoding import prompt_places, puts_space
 from engine.models.hub import snapshot
-from engine.models.model_files import CONFIG, cut, read_table
+from engine.models.model_files import CONFIG, read_table
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -72,9 +72,9 @@ class Words:
     def _answer_read(self, text: str) -> tuple[Token, ...]:
         if text[:1] == " " and self.puts_space:
             text = text[1:]
-        found = self._core.encode(text, add_special_tokens=False)
-        spans = zip(found.ids, found.offsets, strict=True)
-        return tuple(self._token(one, text[start:end]) for one, (start, end) in spans)
+        encoding = self._core.encode(text, add_special_tokens=False)
+        spans = zip(encoding.ids, encoding.offsets, strict=True)
+        return tuple(self._token(number, text[start:end]) for number, (start, end) in spans)
 
     def prompt_tokens(self, text: str) -> list[Token]:
         """The tokens of a prompt with what the tokenizer puts before it: all that a model gets before its answer."""
@@ -87,8 +87,8 @@ class Words:
 
     def _prompt_read(self, text: str) -> tuple[tuple[Token, ...], bool]:
         """A prompt's tokens, and whether one was left out that stood at its beginning twice."""
-        found = self._core.encode(text)
-        ids, added, spans = found.ids, found.special_tokens_mask, found.offsets
+        encoding = self._core.encode(text)
+        ids, added, spans = encoding.ids, encoding.special_tokens_mask, encoding.offsets
         places = prompt_places(ids, added)
         tokens = (
             Token(ids[i], self.shown(ids[i]), added=True) if added[i] else self._token(ids[i], text[slice(*spans[i])])
@@ -181,15 +181,15 @@ def _read(folder: Path, stats: tuple[tuple[int, int], ...]) -> Words:
         core.no_padding()
         _add_tokens(core, config)
     except Exception as error:  # the library raises nothing narrower
-        raise UserError(f"{file} cannot be read as a tokenizer: {cut(error)}.") from error
+        raise UserError(f"{file} cannot be read as a tokenizer: {one_line(error)}.") from error
     positions = next((model[name] for name in POSITIONS if isinstance(model.get(name), int)), None)
     return Words(core, _unknown(config), positions)
 
 
 def _content(token: Any) -> str | None:
     """A token's text: files write it as such or as a table."""
-    found = token.get("content") if isinstance(token, dict) else token
-    return found if isinstance(found, str) else None
+    content = token.get("content") if isinstance(token, dict) else token
+    return content if isinstance(content, str) else None
 
 
 def _unknown(config: dict[str, Any]) -> str | None:

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from engine.errors import UserError
+from engine.errors import UserError, one_line
 from engine.models.architecture import read_config
 from engine.models.config_fields import computed
 from engine.models.hub import weight_files
-from engine.models.model_files import EMBEDDINGS, cut, header_of
+from engine.models.model_files import EMBEDDINGS, header_of
 from engine.models.supported import check
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def load_weights(
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever the library raises on files that it can't read
-            raise UserError(f"The model in {folder} could not be loaded: {cut(error)}") from error
+            raise UserError(f"The model in {folder} could not be loaded: {one_line(error)}") from error
     _refuse_faults(folder, info, bool(keys))
     refuse_unusable(model, whose or f"the model in {folder}", dtype)
     return model.eval().requires_grad_(False)
@@ -104,18 +104,18 @@ def refuse_unusable(model: nn.Module, whose: str, dtype: str) -> None:
 
 def _embedding_rows(files: list[Path]) -> int:
     """Rows of the embedding as it is stored: models get tokens that their config does not count. 0: not found."""
-    found = [one.shape[0] for key, one in header_of(files).items() if key.endswith(EMBEDDINGS) and one.shape]
-    return max(found, default=0)
+    rows = [tensor.shape[0] for key, tensor in header_of(files).items() if key.endswith(EMBEDDINGS) and tensor.shape]
+    return max(rows, default=0)
 
 
 def _refuse_faults(folder: Path, info: Mapping[str, Any], renamed: bool) -> None:
-    found = []
+    faults = []
     for kind, title in FAULTS.items():
         keys = sorted(_shown(key) for key in info.get(kind) or ())
         if keys:
             more = f" and {len(keys) - MOST_KEYS} more" if len(keys) > MOST_KEYS else ""
-            found.append(f"{title}: {', '.join(keys[:MOST_KEYS])}{more}")
-    if not found:
+            faults.append(f"{title}: {', '.join(keys[:MOST_KEYS])}{more}")
+    if not faults:
         return
     both = info.get("missing_keys") and info.get("unexpected_keys")
     advice = (
@@ -124,7 +124,7 @@ def _refuse_faults(folder: Path, info: Mapping[str, Any], renamed: bool) -> None
         if both and not renamed
         else ""
     )
-    raise UserError(f"The weights in {folder} do not fit the model: {'; '.join(found)}.{advice}")
+    raise UserError(f"The weights in {folder} do not fit the model: {'; '.join(faults)}.{advice}")
 
 
 def _shown(key: Any) -> str:

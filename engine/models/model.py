@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from engine.circuits.graph import Graph
-from engine.errors import UserError
+from engine.errors import UserError, one_line
 from engine.models.batching import release
 from engine.models.control import add_missing_rows
 from engine.models.fast_model import blocks_of, copy_sharing_weights
 from engine.models.hub import snapshot
 from engine.models.light_tokenizer import MASK
 from engine.models.loading import load_weights
-from engine.models.model_files import cut, read_table, refuse_irregular_in
+from engine.models.model_files import read_table, refuse_irregular_in
 from engine.models.pair import CONTROL, TOKENIZER, Pair
 from engine.models.scorable import architecture_of, keys_of, mask_of, reader_of, refuse_mask_beyond, refuse_unscorable
 from engine.models.sliding_windows import narrow, refuse_beyond, windows_of
@@ -200,7 +200,7 @@ def _tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer = named.from_pretrained(str(folder), local_files_only=True)
         tokenizer("")  # odd values of its config come out only when it is used
     except Exception as error:  # whatever the library raises on files that it can't read
-        raise UserError(f"The tokenizer in {folder} could not be loaded: {cut(error)}") from error
+        raise UserError(f"The tokenizer in {folder} could not be loaded: {one_line(error)}") from error
     return tokenizer
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
 
-from engine.errors import UserError
+from engine.errors import UserError, one_line
+from engine.files.reading import Json, read_json_table, read_text
 
 CONFIG = "config.json"
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight")  # how the key of the embedding ends
-MOST_JSON = 2**26  # bytes of a table; the longest index of published weights has a few MiB
-MOST_HEADER = 2**27  # bytes of a safetensors header
 # What transformers and we read of a folder.
 READ = (
     "*.safetensors",
@@ -39,7 +36,7 @@ class Stored:
     shape: tuple[int, ...]
 
 
-def read_table(file: Path) -> dict[str, Any]:
+def read_table(file: Path) -> Json:
     """The table in a JSON file; empty where there is no file.
 
     Raises:
@@ -48,19 +45,7 @@ def read_table(file: Path) -> dict[str, Any]:
     if not is_there(file):
         return {}
     refuse_irregular(file)
-    try:
-        if file.stat().st_size > MOST_JSON:
-            raise UserError(f"{file} has more than {MOST_JSON // 2**20} MiB, which no such table has.")
-        found = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}.") from error
-    except RecursionError as error:
-        raise UserError(f"{file} is not valid JSON: its tables are nested too deeply.") from error
-    except ValueError as error:  # what JSON can't say, other encodings, and numbers of thousands of digits
-        raise UserError(f"{file} is not valid JSON: {cut(error)}.") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{file} is not a table in JSON, as it should be.")
-    return found
+    return read_json_table(read_text(file, str(file)), str(file))
 
 
 def is_there(file: Path) -> bool:
@@ -72,7 +57,7 @@ def is_there(file: Path) -> bool:
     try:
         return file.is_symlink() or file.exists()
     except OSError as error:
-        raise UserError(f"{cut(file)} cannot be read: {error.strerror}.") from error
+        raise UserError(f"{one_line(file)} cannot be read: {error.strerror}.") from error
 
 
 def is_folder(place: Path) -> bool:
@@ -80,7 +65,7 @@ def is_folder(place: Path) -> bool:
     try:
         return place.is_dir()
     except OSError as error:
-        raise UserError(f"{cut(place)} cannot be read: {error.strerror}.") from error
+        raise UserError(f"{one_line(place)} cannot be read: {error.strerror}.") from error
 
 
 def refuse_irregular(file: Path) -> None:
@@ -113,42 +98,24 @@ def header_of(files: Sequence[Path]) -> dict[str, Stored]:
     Raises:
         UserError: a file that is none.
     """
-    found: dict[str, Stored] = {}
+    tensors: dict[str, Stored] = {}
     for file in files:
         refuse_irregular(file)
         info = file.stat()
-        found |= _header(file, info.st_size, info.st_mtime_ns)
-    return found
+        tensors |= _header(file, info.st_size, info.st_mtime_ns)
+    return tensors
 
 
 @lru_cache(maxsize=64)
 def _header(file: Path, size: int, modified: int) -> dict[str, Stored]:
     """A file's tensors, read again only when its size or time of change is another."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        return _tensors(file, size)
+        with safe_open(file, framework="numpy") as weights:
+            slices = {name: weights.get_slice(name) for name in weights.keys()}  # noqa: SIM118 - no mapping
+            return {name: Stored(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
     except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{file} cannot be read as safetensors: {cut(error)}. Download it again.") from error
-
-
-def _tensors(file: Path, size: int) -> dict[str, Stored]:
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 2 <= length <= min(MOST_HEADER, size - 8):
-            raise ValueError("its header has an impossible length")
-        told = json.loads(stream.read(length))
-    tensors = {name: one for name, one in told.items() if name != "__metadata__"}
-    if max((one["data_offsets"][1] for one in tensors.values()), default=0) > size - 8 - length:
-        raise ValueError("it ends before its last tensor")
-    return {name: Stored(str(one["dtype"]), tuple(map(int, one["shape"]))) for name, one in tensors.items()}
-
-
-def cut(error: object, most: int = 300) -> str:
-    """The first line's worth of a library's own text."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= most else text[:most].rstrip() + " ..."
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+        raise UserError(f"{file} cannot be read: {error.strerror or one_line(error)}.") from error
+    except SafetensorError as error:
+        raise UserError(f"{file} cannot be read as safetensors: {one_line(error)}. Download it again.") from error

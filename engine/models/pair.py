@@ -59,7 +59,7 @@ class Pair:
     mask_id: Annotated[int | None, Must(lambda number: number >= 0, "a token's number, from 0 up")] = None
     shifted: bool = False
     shift_evidence: ShiftEvidence | None = None
-    mdm_keys: Annotated[Mapping[str, str], Must(lambda keys: True, "a table of texts")] = field(default_factory=dict)
+    mdm_keys: Mapping[str, str] = field(default_factory=dict)
     prompts: Annotated[str | None, Must.be_one_of(PROMPTS)] = None
     dtype: Annotated[str | None, Must.be_one_of(DTYPES)] = None
     shape: Shape | None = None

@@ -37,11 +37,11 @@ def pairs() -> dict[str, Pair]:
 
 def kept_pairs() -> dict[str, Pair]:
     """Pairs that were kept; a damaged file does not hide the others."""
-    found: dict[str, Pair] = {}
+    kept: dict[str, Pair] = {}
     for file in sorted(settings.kept_pairs_dir().glob("*.toml")):
         with suppress(UserError):
-            found |= _read(file, file.parent)
-    return found
+            kept |= _read(file, file.parent)
+    return kept
 
 
 def file_of(name: str) -> Path:

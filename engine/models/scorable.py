@@ -35,7 +35,7 @@ def refuse_unscorable(pair: Pair, model: str) -> None:
         if tokenizer.is_file():  # else only transformers can read it
             mask = _mask_in(tokenizer, mask, _stats_beside(tokenizer))
         stored = header_of(weight_files(reader))
-        rows = [one.shape[0] for key, one in stored.items() if key.endswith(EMBEDDINGS) and one.shape]
+        rows = [tensor.shape[0] for key, tensor in stored.items() if key.endswith(EMBEDDINGS) and tensor.shape]
         if isinstance(mask, int) and rows:
             refuse_mask_beyond(mask, max(rows))
     except UserError as error:
@@ -70,11 +70,11 @@ def mask_of(pair: Pair, folder: Path) -> str | int:
         return pair.mask
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         named = read_table(folder / name).get("mask_token")
-        found = named.get("content") if isinstance(named, dict) else named
-        if found is not None:
-            if not isinstance(found, str) or not found:
-                raise UserError(f'{folder / name} says mask_token = {found!r}. It must be a token, as in "<mask>".')
-            return found
+        mask = named.get("content") if isinstance(named, dict) else named
+        if mask is not None:
+            if not isinstance(mask, str) or not mask:
+                raise UserError(f'{folder / name} says mask_token = {mask!r}. It must be a token, as in "<mask>".')
+            return mask
     number = read_config(folder).get("mask_token_id")
     if number is None:
         raise UserError(

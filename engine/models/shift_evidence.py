@@ -75,10 +75,10 @@ class ShiftEvidence:
         if self.readings is None:
             return f"The MDM is read as {taken}, as was told."
         if self.contradicts(shifted):
-            said, flag = (
+            agreement, flag = (
                 f"BUT its answers say the opposite: {self.readings}",
                 "--not-shifted" if shifted else "--shifted",
             )
-            return f"The MDM is read as {taken}, as was told, {said}. Say {flag}."
-        said = "which agrees" if self.readings.shifted is shifted else "which does not decide it"
-        return f"The MDM is read as {taken}, as was told: {self.readings}, {said}."
+            return f"The MDM is read as {taken}, as was told, {agreement}. Say {flag}."
+        agreement = "which agrees" if self.readings.shifted is shifted else "which does not decide it"
+        return f"The MDM is read as {taken}, as was told: {self.readings}, {agreement}."

@@ -1,7 +1,7 @@
 """Which models can be scored: one list and one answer for every command and page. No torch.
 
 1. `class_of`: the transformers class of a model, one of SCORED.
-2. `check`: its config (engine/models/config_fields.py), and types and sizes of its weights against it, from their
+2. `check`: its config (engine/models/config_checks.py), and types and sizes of its weights against it, from their
    headers, before anything is built.
 """
 
@@ -15,9 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engine.errors import UserError
-from engine.models.config_fields import BY_TYPE, SCORED, check_config, family_of, head_width, value_of
-from engine.models.model_files import CONFIG, Stored, cut, header_of, is_there, read_table, refuse_irregular_in
+from engine.errors import UserError, one_line
+from engine.models.config_checks import check_config
+from engine.models.config_fields import BY_TYPE, SCORED, family_of, head_width, value_of
+from engine.models.model_files import CONFIG, Stored, header_of, is_there, read_table, refuse_irregular_in
 
 A_CLASS = re.compile(r"\w+(ForCausalLM|LMHeadModel)")
 IN_BLOCKS = re.compile(r"bd3lm|sdar|fast[-_]?dllm|block[-_]?diffusion", re.IGNORECASE)
@@ -40,19 +41,19 @@ def class_of(folder: Path, config: Mapping[str, Any], architecture: str | None =
     Raises:
         UserError: it is another, or the config says two things.
     """
-    file, told, kind = folder / CONFIG, config.get("architectures"), config.get("model_type")
-    first = told[0] if isinstance(told, list) and told else None
-    for said in (kind, first):
-        if isinstance(said, str) and IN_BLOCKS.search(said):
+    file, architectures, kind = folder / CONFIG, config.get("architectures"), config.get("model_type")
+    first = architectures[0] if isinstance(architectures, list) and architectures else None
+    for name in (kind, first):
+        if isinstance(name, str) and IN_BLOCKS.search(name):
             raise UserError(
-                f"The model in {folder} ({cut(said, 80)}) denoises in blocks: it attends causally from block to block "
-                "and in both directions within one. That attention isn't known here, so the model can't be scored."
+                f"The model in {folder} ({one_line(name, 80)}) denoises in blocks: it attends causally from block to "
+                "block and in both directions within one. That attention is unknown here, so the model can't be scored."
             )
     by_type = BY_TYPE.get(kind) if isinstance(kind, str) else None
     named = architecture or (first if isinstance(first, str) and A_CLASS.fullmatch(first) else by_type)
     if named not in SCORED:
         raise UserError(
-            f"The model in {folder} is a {cut(named or first or kind, 80)}, which can't be scored: only "
+            f"The model in {folder} is a {one_line(named or first or kind, 80)}, which can't be scored: only "
             f"{', '.join(SCORED)} are known, and code that comes with a model is never run. Where it is one of these "
             'under another name, say so in a pairs file, as in architecture = "Qwen2ForCausalLM".'
         )
@@ -73,10 +74,10 @@ def _is_known(kind: str) -> bool:
 @cache
 def _known_types() -> frozenset[str]:
     """Every kind of model that transformers has code for: a folder of its own each. transformers isn't imported."""
-    found = find_spec("transformers")
-    if found is None or found.origin is None:
+    package = find_spec("transformers")
+    if package is None or package.origin is None:
         return frozenset(BY_TYPE)
-    return frozenset(place.name for place in (Path(found.origin).parent / "models").iterdir())
+    return frozenset(place.name for place in (Path(package.origin).parent / "models").iterdir())
 
 
 def check(
@@ -117,7 +118,7 @@ def _checked(
 def _check_weights(folder: Path, name: str, config: Mapping[str, Any], tensors: Mapping[str, Stored]) -> None:
     """Types and sizes of the weights, against the config, from their headers."""
     integers = [
-        key for key, one in tensors.items() if one.dtype not in FLOATS and key.endswith((".weight", ".bias"))
+        key for key, tensor in tensors.items() if tensor.dtype not in FLOATS and key.endswith((".weight", ".bias"))
         and not key.endswith((".attn.bias", ".masked_bias"))
     ]  # fmt: skip
     if integers:
@@ -126,9 +127,9 @@ def _check_weights(folder: Path, name: str, config: Mapping[str, Any], tensors: 
             "Gradients need fp32, bf16 or fp16."
         )
     field = "n_layer" if family_of(name) == "gpt2" else "num_hidden_layers"
-    told, there = value_of(config, field), {int(m[1]) for m in map(LAYER.search, tensors) if m}
-    if there and told != max(there) + 1:
-        raise UserError(f"{folder / CONFIG} says {field} {told}, but the weights have {max(there) + 1} layers.")
+    stated, there = value_of(config, field), {int(m[1]) for m in map(LAYER.search, tensors) if m}
+    if there and stated != max(there) + 1:
+        raise UserError(f"{folder / CONFIG} says {field} {stated}, but the weights have {max(there) + 1} layers.")
     wrong = [
         f"{key} ({list(tensors[key].shape)} in the file, {list(wanted)} in the model)"
         for key, wanted in _sizes(name, config, tensors)
@@ -148,13 +149,13 @@ def _sizes(
     gpt2, vocabulary = family_of(name) == "gpt2", config["vocab_size"]
     width = value_of(config, "hidden_size")
     sizes = _gpt2_sizes(config, width) if gpt2 else _llama_sizes(name, config, width)
-    for key, one in tensors.items():
+    for key, tensor in tensors.items():
         match = LAYER.search(key)
         if match:
             if match[2] in sizes:
                 yield key, sizes[match[2]]
         elif key.endswith(("embed_tokens.weight", "wte.weight", "lm_head.weight")):
-            rows = one.shape[0] if one.shape else 0
+            rows = tensor.shape[0] if tensor.shape else 0
             yield key, (max(rows, vocabulary), width)  # more tokens than the config counts are no fault
         elif key.endswith("wpe.weight"):
             yield key, (value_of(config, "n_positions") or 1024, width)
@@ -167,17 +168,17 @@ def _llama_sizes(name: str, config: Mapping[str, Any], width: int) -> dict[str, 
     head = head_width(name, config)
     keys = config.get("num_key_value_heads", 0)  # left out: as the class has it; null: one for every head
     keys = heads if keys is None else keys
-    found: dict[str, tuple[int, ...]] = {
+    sizes: dict[str, tuple[int, ...]] = {
         "mlp.gate_proj.weight": (mlp, width),
         "mlp.up_proj.weight": (mlp, width),
         "mlp.down_proj.weight": (width, mlp),
         "input_layernorm.weight": (width,),
         "post_attention_layernorm.weight": (width,),
     }
-    found |= {"self_attn.q_proj.weight": (heads * head, width), "self_attn.o_proj.weight": (width, heads * head)}
+    sizes |= {"self_attn.q_proj.weight": (heads * head, width), "self_attn.o_proj.weight": (width, heads * head)}
     if keys:
-        found |= {f"self_attn.{part}_proj.weight": (keys * head, width) for part in "kv"}
-    return found
+        sizes |= {f"self_attn.{part}_proj.weight": (keys * head, width) for part in "kv"}
+    return sizes
 
 
 def _gpt2_sizes(config: Mapping[str, Any], width: int) -> dict[str, tuple[int, ...]]:
@@ -193,8 +194,8 @@ def _gpt2_sizes(config: Mapping[str, Any], width: int) -> dict[str, tuple[int, .
 
 
 def _renamed(tensors: Mapping[str, Stored], keys: Sequence[tuple[str, str]]) -> dict[str, Stored]:
-    found = {}
-    for key, one in tensors.items():
+    renamed = {}
+    for key, tensor in tensors.items():
         old, new = next(((old, new) for old, new in keys if key.startswith(old)), ("", ""))
-        found[new + key.removeprefix(old)] = one
-    return found
+        renamed[new + key.removeprefix(old)] = tensor
+    return renamed

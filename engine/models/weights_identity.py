@@ -34,30 +34,30 @@ def digest_of(file: Path) -> str:
         raise UserError(f"{file} cannot be read: {error.strerror}.") from error
 
 
-def same_content(one: Path, other: Path) -> bool:
+def same_content(first: Path, second: Path) -> bool:
     """Whether two files hold the same bytes; looks at a few of them before it reads all.
 
     Raises:
         UserError: one cannot be read.
     """
     try:
-        stats = [file.stat() for file in (one, other)]
+        stats = [file.stat() for file in (first, second)]
         if stats[0].st_size != stats[1].st_size:
             return False
-        places = ((file.resolve(), stat.st_mtime_ns) for file, stat in zip((one, other), stats, strict=True))
+        places = ((file.resolve(), stat.st_mtime_ns) for file, stat in zip((first, second), stats, strict=True))
         if not _alike(*places, size=stats[0].st_size):
             return False
     except OSError as error:
-        raise UserError(f"{one} and {other} cannot be compared: {error.strerror}.") from error
-    return digest_of(one) == digest_of(other)
+        raise UserError(f"{first} and {second} cannot be compared: {error.strerror}.") from error
+    return digest_of(first) == digest_of(second)
 
 
 @lru_cache(maxsize=256)
-def _alike(one: tuple[Path, int], other: tuple[Path, int], size: int) -> bool:
+def _alike(first: tuple[Path, int], second: tuple[Path, int], size: int) -> bool:
     """Whether the beginning, the middle and the end of two files of one size are the same; names carry their times."""
-    if one[0] == other[0]:
+    if first[0] == second[0]:
         return True
-    with one[0].open("rb") as a, other[0].open("rb") as b:
+    with first[0].open("rb") as a, second[0].open("rb") as b:
         for place in (0, size // 2, max(0, size - SAMPLE)):
             a.seek(place)
             b.seek(place)
@@ -72,19 +72,19 @@ def _digest(file: Path, size: int, modified: int) -> str:
     if isinstance(noted, list) and noted[:2] == [size, modified] and len(str(noted[-1])) == DIGEST_LENGTH:
         return str(noted[-1])
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if size >= WORTH_NOTING:
-        _note(str(file), [size, modified, found])
-    return found
+        _note(str(file), [size, modified, digest])
+    return digest
 
 
 def _notes() -> dict[str, Any]:
     """What was noted by file; nothing where that cannot be read."""
     try:
-        found = json.loads(settings.digests_path().read_text(encoding="utf-8"))
+        notes = json.loads(settings.digests_path().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return notes if isinstance(notes, dict) else {}
 
 
 def _note(file: str, entry: list[Any]) -> None:

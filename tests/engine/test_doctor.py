@@ -23,22 +23,22 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("machine")
 def test_doctor_tells_what_a_pair_takes_and_how_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--pair", "diffullama"]) == 0
-    said = capsys.readouterr().out
-    assert "hf download meta-llama/Llama-2-7b-hf --revision 01c7f73" in said
-    assert "hf download diffusionfamily/diffullama." in said
-    assert "licence     accepted at https://huggingface.co/meta-llama/Llama-2-7b-hf" in said
-    assert "mask        token 811, shifted" in said
-    assert "LlamaForCausalLM, 32 layers of 32 heads, 6,738 million parameters, 1,592,881 edges" in said
-    assert "bfloat16    weights 12.6 GiB, work about" in said and "does not fit on this machine's cpu" in said
-    assert "here        bfloat16 on cpu, needs about" in said and "(24.0 GiB there, 20.0 GiB free)" in said
-    assert "as a bundle" in said
+    output = capsys.readouterr().out
+    assert "hf download meta-llama/Llama-2-7b-hf --revision 01c7f73" in output
+    assert "hf download diffusionfamily/diffullama." in output
+    assert "licence     accepted at https://huggingface.co/meta-llama/Llama-2-7b-hf" in output
+    assert "mask        token 811, shifted" in output
+    assert "LlamaForCausalLM, 32 layers of 32 heads, 6,738 million parameters, 1,592,881 edges" in output
+    assert "bfloat16    weights 12.6 GiB, work about" in output and "does not fit on this machine's cpu" in output
+    assert "here        bfloat16 on cpu, needs about" in output and "(24.0 GiB there, 20.0 GiB free)" in output
+    assert "as a bundle" in output
 
 
 @pytest.mark.usefixtures("machine")
 def test_doctor_tells_what_fits(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--pair", "qwen3-mdlm"]) == 0
-    said = capsys.readouterr().out
-    assert "here        float32 on cpu" in said and "as a bundle" not in said
+    output = capsys.readouterr().out
+    assert "here        float32 on cpu" in output and "as a bundle" not in output
     assert main(["doctor", "--pair", "nobody"]) == 2
 
 

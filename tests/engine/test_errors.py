@@ -33,12 +33,12 @@ def test_a_short_value_is_quoted_whole(value: object, shown: str) -> None:
 
 
 def test_a_long_message_keeps_what_was_wrong_and_what_to_do() -> None:
-    said = str(UserError(f"k is {'9' * 100_000}. Choose a number of edges from 1 to 200."))
-    assert len(said) < LONGEST + 60
-    assert said.startswith("k is 999") and said.endswith("Choose a number of edges from 1 to 200.")
-    assert "characters left out" in said
+    message = str(UserError(f"k is {'9' * 100_000}. Choose a number of edges from 1 to 200."))
+    assert len(message) < LONGEST + 60
+    assert message.startswith("k is 999") and message.endswith("Choose a number of edges from 1 to 200.")
+    assert "characters left out" in message
 
 
 def test_a_message_of_ordinary_length_is_untouched() -> None:
-    said = "There is no task called 'x'. Choose one of: " + ", ".join(f"own-{n:012x}" for n in range(30)) + "."
-    assert str(UserError(said)) == said == cut(said)
+    message = "There is no task called 'x'. Choose one of: " + ", ".join(f"own-{n:012x}" for n in range(30)) + "."
+    assert str(UserError(message)) == message == cut(message)

@@ -65,5 +65,5 @@ def test_nothing_missing_becomes_a_text() -> None:
 def test_every_csv_file_is_written_by_this_module() -> None:
     writers = re.compile(r"csv\.writer|DictWriter|pyarrow\.csv|\.to_csv\(")
     files = [file for folder in ("engine", "pages", "cache") for file in (ROOT / folder).rglob("*.py")]
-    found = {file.relative_to(ROOT).as_posix() for file in files if writers.search(file.read_text())}
-    assert found == {"engine/files/csv_text.py"}
+    writing = {file.relative_to(ROOT).as_posix() for file in files if writers.search(file.read_text())}
+    assert writing == {"engine/files/csv_text.py"}

@@ -15,7 +15,7 @@ DEEP, DIGITS, DOTS = "lists or tables more than 100 deep", "more than 100 digits
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[" * 100_000, DEEP),
         ("[" * 100_000 + "]" * 100_000, DEEP),
@@ -34,14 +34,14 @@ DEEP, DIGITS, DOTS = "lists or tables more than 100 deep", "more than 100 digits
     ],
     ids=count(),
 )
-def test_json_beyond_its_bounds_is_a_sentence(text: str, said: str) -> None:
-    with pytest.raises(UserError, match=said) as refused:
+def test_json_beyond_its_bounds_is_a_sentence(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as refused:
         read_json(text, "The file x.json")
     assert str(refused.value).startswith("The file x.json ") and len(str(refused.value)) < 300
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a = " + "[" * 100_000 + "]" * 100_000, DEEP),
         ("a = " + "{b = " * 40_000 + "1" + "}" * 40_000, DEEP),
@@ -59,8 +59,8 @@ def test_json_beyond_its_bounds_is_a_sentence(text: str, said: str) -> None:
     ],
     ids=count(),
 )
-def test_toml_beyond_its_bounds_is_a_sentence(text: str, said: str) -> None:
-    with pytest.raises(UserError, match=said) as refused:
+def test_toml_beyond_its_bounds_is_a_sentence(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as refused:
         read_toml(text, "The file x.toml")
     assert str(refused.value).startswith("The file x.toml ") and len(str(refused.value)) < 300
 
@@ -80,7 +80,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "long").write_bytes(b"x" * 11)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "marked").write_bytes(b"\xef\xbb\xbfa")
-    for name, said in (
+    for name, message in (
         ("pipe", "it is no file"),
         ("bytes", r"not UTF-8 text \(byte 3\)"),
         ("long", "11 bytes. 10 are the most"),
@@ -89,6 +89,6 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         (".", "it is no file"),
         ("x" * 300, "cannot be read"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             read_text(tmp_path / name, "The file", most=10)
     assert read_text(tmp_path / "marked", "The file") == "a"

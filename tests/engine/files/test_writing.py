@@ -17,7 +17,7 @@ def test_a_new_file_is_written_whole_and_the_same_again_is_no_matter(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("place", "said"),
+    ("place", "message"),
     [
         ("file", "is there already"),
         ("folder", "is there already"),
@@ -28,13 +28,13 @@ def test_a_new_file_is_written_whole_and_the_same_again_is_no_matter(tmp_path: P
         (".", "is there already"),
     ],
 )
-def test_what_is_there_stays_and_odd_places_are_refused(tmp_path: Path, place: str, said: str) -> None:
+def test_what_is_there_stays_and_odd_places_are_refused(tmp_path: Path, place: str, message: str) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder").mkdir()
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     before = sorted(tmp_path.iterdir())
     for refused in (lambda: write_new(tmp_path / place, b"content"), lambda: refuse_existing(tmp_path / place)):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             refused()
     assert sorted(tmp_path.iterdir()) == before and (tmp_path / "file").read_text() == "mine"
 
@@ -56,6 +56,6 @@ def test_a_file_is_put_back_as_it_was(tmp_path: Path) -> None:
     old.write_text("after")
     new.parent.mkdir()
     new.write_text("after")
-    for one in undo:
-        one()
+    for put_file_back in undo:
+        put_file_back()
     assert old.read_text() == "before" and list(tmp_path.iterdir()) == [old]
