@@ -12,7 +12,6 @@ from engine.training.loss_chart import loss_svg
 
 Role = Literal["arm", "mdm"]
 
-
 NAMES = {"arm": "ARM: the autoregressive half of the embedded pair", "mdm": "MDM: the masked diffusion half"}
 
 HOW = {
@@ -49,10 +48,10 @@ def write_model_card(folder: Path, role: Role, record: Json) -> None:
 
 
 def card(folder: Path, role: Role, record: Json) -> str:
-    """The text of the card: YAML front matter for the hub, then Markdown."""
+    """The text of the card: metadata for the hub in YAML, then Markdown."""
     spec, stage = record["spec"], record[role]
     return f"""---
-{_front_matter(role, stage)}
+{_metadata(role, stage)}
 ---
 
 # {NAMES[role]}
@@ -105,32 +104,27 @@ def command(spec: Json) -> str:
     return " ".join(["python -m engine train --out DIR", *flags, *(["--compile"] if spec["compile"] else [])])
 
 
-def _front_matter(role: Role, stage: Json) -> str:
+def _metadata(role: Role, stage: Json) -> str:
+    """What the hub reads of a card, in YAML: library, task, tags and the measured accuracies."""
+    from huggingface_hub import EvalResult, ModelCardData
+
     results = [
-        f"""  - task:
-      type: text-generation
-    dataset:
-      name: {task.title} (held out)
-      type: {name}
-    metrics:
-    - type: accuracy
-      value: {stage["accuracy"][name]:.4f}"""
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=name,
+            dataset_name=f"{task.title} (held out)",
+            metric_type="accuracy",
+            metric_value=round(stage["accuracy"][name], 4),
+        )
         for name, task in TASKS.items()
     ]
-    return "\n".join(
-        [
-            "library_name: transformers",
-            f"pipeline_tag: {'text-generation' if role == 'arm' else 'fill-mask'}",
-            "tags:",
-            "- mechanistic-interpretability",
-            "- circuits",
-            f"- {'autoregressive' if role == 'arm' else 'masked-diffusion'}",
-            "model-index:",
-            f"- name: embedded-{role}",
-            "  results:",
-            *results,
-        ]
-    )
+    return ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation" if role == "arm" else "fill-mask",
+        tags=["mechanistic-interpretability", "circuits", "autoregressive" if role == "arm" else "masked-diffusion"],
+        model_name=f"embedded-{role}",
+        eval_results=results,
+    ).to_yaml()
 
 
 def _accuracy_table(stage: Json) -> str:

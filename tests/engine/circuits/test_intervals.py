@@ -208,3 +208,12 @@ def test_a_difference_of_means_is_one_of_the_same_examples() -> None:
 def test_it_needs_no_torch() -> None:
     code = "import engine.circuits.intervals, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.845, 200), (0.5, 10), (1.0, 300), (0.0, 10)])
+def test_wilson_bounds_are_the_shares_that_the_measured_one_is_1_96_deviations_from(share: float, n: int) -> None:
+    low, high = intervals.wilson(share, n)
+    assert 0 <= low <= share <= high <= 1
+    for bound in {low, high} - {0.0, 1.0}:
+        assert abs(share - bound) == pytest.approx(1.96 * (bound * (1 - bound) / n) ** 0.5, rel=1e-3)
+    assert (low == 0, high == 1) == (share == 0, share == 1)

@@ -1,7 +1,8 @@
+"""The card of a trained model: what the hub reads of it, and that its numbers are those of the record."""
+
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-from itertools import pairwise
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,11 @@ import pytest
 from huggingface_hub import ModelCard
 from safetensors.numpy import save_file
 
+from engine import settings
 from engine.__main__ import parser
-from engine.circuits.intervals import wilson
 from engine.tasks import TASKS
-from engine.training.loss_chart import loss_svg
-from engine.training.model_card import command, write_model_card
+from engine.training.model_card import card, command, write_model_card
 
-SVG = "{http://www.w3.org/2000/svg}"
 SPEC = {
     "seed": 3, "arm_steps": 500, "mdm_steps": 1600, "batch": 192, "arm_lr": 2e-3, "mdm_lr": 1.5e-3, "warmup": 150,
     "pool": 100_000, "layers": 6, "d_model": 128, "d_mlp": 512, "heads": 8, "kv_heads": 4,
@@ -75,33 +74,8 @@ def test_the_command_is_one_that_the_command_line_takes() -> None:
     }
 
 
-@pytest.mark.parametrize(("share", "n"), [(0.845, 200), (0.5, 10), (1.0, 300), (0.0, 10)])
-def test_wilson_bounds_are_the_shares_that_the_measured_one_is_1_96_deviations_from(share: float, n: int) -> None:
-    low, high = wilson(share, n)
-    assert 0 <= low <= share <= high <= 1
-    for bound in {low, high} - {0.0, 1.0}:
-        assert abs(share - bound) == pytest.approx(1.96 * (bound * (1 - bound) / n) ** 0.5, rel=1e-3)
-    assert (low == 0, high == 1) == (share == 0, share == 1)
-
-
-def points(svg: str) -> list[list[tuple[float, float]]]:
-    lines = ET.fromstring(svg).findall(f"{SVG}polyline")  # noqa: S314 - our own text
-    return [[tuple(map(float, pair.split(","))) for pair in line.attrib["points"].split()] for line in lines]
-
-
-def test_the_chart_has_a_line_per_task_on_a_log_axis() -> None:
-    svg = loss_svg({"IOI": [(100, 10.0), (200, 1.0), (300, 0.1)], "<b>": [(100, 0.0), (300, 5.0)]}, "Loss & more")
-    falling, hostile = points(svg)
-    drops = [b[1] - a[1] for a, b in pairwise(falling)]
-    assert drops[0] == pytest.approx(drops[1], abs=0.2)
-    assert drops[0] > 10
-    assert hostile[0][1] > falling[-1][1]  # a loss of 0 is drawn at the bottom
-    texts = [node.text for node in ET.fromstring(svg).iter(f"{SVG}text")]  # noqa: S314 - our own text
-    assert {"IOI", "<b>", "Loss & more", "10", "1", "0.1", "300"} <= set(texts)
-
-
-def test_every_line_stays_inside_the_plot(folder: Path) -> None:
-    write_model_card(folder, "mdm", RECORD)
-    drawn = points((folder / "loss.svg").read_text())
-    assert len(drawn) == len(TASKS)
-    assert all(0 < x < 760 and 40 < y < 330 for line in drawn for x, y in line)
+@pytest.mark.parametrize("role", ["arm", "mdm"])
+def test_the_cards_that_are_shipped_are_those_of_the_record(role: Any) -> None:
+    record = json.loads((settings.MODELS / "embedded" / "training.json").read_text())
+    folder = settings.MODELS / "embedded" / role
+    assert card(folder, role, record) == (folder / "README.md").read_text()
