@@ -1,7 +1,7 @@
 """Errors written for the person who reads them: what was wrong, with which value, what to do.
 
-A sentence that quotes a value of any size stays readable: its message is cut in the middle, as what is wrong stands
-at its beginning and what to do at its end.
+A sentence that quotes a value of any size stays readable: its message loses its middle, as what is wrong is at
+its beginning and what to do at its end.
 """
 
 from __future__ import annotations

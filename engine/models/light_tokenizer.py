@@ -2,8 +2,8 @@
 
 `Words` reads tokenizer.json with the `tokenizers` library and then does what transformers' TokenizersBackend does to
 it: no truncation, no padding, and the tokens that tokenizer_config.json adds.
-tests/engine/test_prompts.py proves that both give the same ids, and that a prompt and its answer are read as
-engine/models/encoding.py reads own prompts.
+tests/engine/models/test_light_tokenizer.py and tests/engine/tasks/test_prompt_checks.py compare both: the same ids, and a
+prompt and its answer are read as engine/models/encoding.py reads own prompts.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from engine.models.hub import snapshot
 from engine.models.light_tokenizer import MASK
 from engine.models.loading import load_weights
 from engine.models.model_files import read_table, refuse_irregular_in
-from engine.models.pair import CONTROL, TOKENIZER, Pair
+from engine.models.pair import CONTROL, TOKENIZER, Pair, model_title
 from engine.models.scorable import architecture_of, keys_of, mask_of, reader_of, refuse_mask_beyond, refuse_unscorable
 from engine.models.sliding_windows import narrow, refuse_beyond, windows_of
 
@@ -111,7 +111,7 @@ def load(pair: Pair, model: str, dtype: str = "float32", device: str | None = No
     release()
     folder, causal = snapshot(pair.folder(model)), model == "arm"
     refuse_unscorable(pair, model)
-    whose, keys = f"{pair.name}, {model} ({folder})", keys_of(pair, model)
+    whose, keys = f"the {model_title(model)} of the pair {pair.name} ({folder})", keys_of(pair, model)
     hf_model = load_weights(folder, architecture_of(pair), keys, dtype, _place(device), whose)
     hf_model.config.is_causal = causal
     reader = reader_of(pair, model)

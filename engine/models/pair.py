@@ -36,12 +36,12 @@ class Pair:
     `arm`, `mdm`: a hub id or a folder; relative folders start at `base`.
     `arm_revision`, `mdm_revision`: the commit of a hub model.
     `architecture`: the transformers class that loads both; None: what the ARM's config says.
-    `mask_token` or `mask_id`: what stands for an unknown token; neither: what the MDM's files say.
+    `mask_token` or `mask_id`: the token that masks what is not known yet; neither: the one that the MDM's files name.
     `shifted`: the MDM predicts a masked position from the one to its left.
     `shift_evidence`: how that is known, of a pair of two folders; None: this table says it.
     `mdm_keys`: what the names of its weights begin with, and what to put there instead.
-    `prompts`: how tasks speak to it, one of PROMPTS; None: in words where its tokenizer knows whole words only, else in
-    natural text.
+    `prompts`: in which form tasks are put to it, one of PROMPTS; None: in words where its tokenizer knows whole words
+    only, else in natural text.
     `dtype`: preferred where it fits.
     `shape`: the numbers of the architecture, for when no config.json is here.
     `licence`: where it is accepted, when a model is gated.
@@ -138,6 +138,13 @@ class Pair:
 
     def _folder(self, source: str) -> Path:
         return self.base / Path(source).expanduser()
+
+
+def model_title(model: str) -> str:
+    """What a sentence calls "arm", "mdm", "control" or "step:N" of a pair."""
+    if model.startswith("step:"):
+        return f"MDM after {int(model.removeprefix('step:')):,} steps"
+    return {"arm": "ARM", CONTROL: "step-0 control"}.get(model, "MDM")
 
 
 def pair_of(name: str, table: Any, base: Path, file: Path) -> Pair:

@@ -13,7 +13,7 @@ from engine.models.architecture import read_config, shape_in
 from engine.models.hub import snapshot, weight_files
 from engine.models.light_tokenizer import words_of
 from engine.models.model_files import EMBEDDINGS, header_of, read_table
-from engine.models.pair import CONTROL, TOKENIZER, Pair
+from engine.models.pair import CONTROL, TOKENIZER, Pair, model_title
 from engine.models.supported import check, class_of
 
 
@@ -39,7 +39,7 @@ def refuse_unscorable(pair: Pair, model: str) -> None:
         if isinstance(mask, int) and rows:
             refuse_mask_beyond(mask, max(rows))
     except UserError as error:
-        raise UserError(f"{pair.name}, {model}: {error}") from error
+        raise UserError(f"The {model_title(model)} of the pair {pair.name}: {error}") from error
 
 
 def architecture_of(pair: Pair) -> str:

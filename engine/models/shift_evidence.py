@@ -1,7 +1,7 @@
-"""How it is known whether an MDM predicts a masked token where it stands or from the position before ("shifted").
+"""How it is known whether an MDM predicts a masked token at its own position or from the one before ("shifted").
 
-Said by the user, by the MDM's config, or by its answers under both readings (engine/runs/detect_shift.py measures
-them). Kept with a pair of two folders, and shown wherever its runs are.
+The user says it, or the MDM's config, or its answers under both readings (engine/runs/detect_shift.py measures them).
+Kept with a pair of two folders, and shown wherever its runs are.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Readings:
     def __str__(self) -> str:
         return (
             f"its right answers have {self.before:.2f} nats a token read from the position before and {self.there:.2f} "
-            "read where they stand"
+            "read at their own positions"
         )
 
 
@@ -79,6 +79,6 @@ class ShiftEvidence:
                 f"BUT its answers say the opposite: {self.readings}",
                 "--not-shifted" if shifted else "--shifted",
             )
-            return f"The MDM is read as {taken}, as was told, {agreement}. Say {flag}."
+            return f"The MDM is read as {taken}, as was told, {agreement}. Use {flag}."
         agreement = "which agrees" if self.readings.shifted is shifted else "which does not decide it"
         return f"The MDM is read as {taken}, as was told: {self.readings}, {agreement}."

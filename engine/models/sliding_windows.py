@@ -1,8 +1,8 @@
 """Sliding windows of attention: a layer that has one sees only so many tokens before each token, itself among them.
 
 Models get their attention mask from outside (engine/models/model.py), so a window is put into it on its way into the
-attention of each layer that has one, in the bridge and in the plain model alike. `tests/engine/test_windows.py` holds
-logits against transformers' own.
+attention of each layer that has one, in the bridge and in the plain model alike.
+tests/engine/models/test_sliding_windows.py compares logits with transformers' own.
 """
 
 from __future__ import annotations

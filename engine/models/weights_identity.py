@@ -35,7 +35,7 @@ def digest_of(file: Path) -> str:
 
 
 def same_content(first: Path, second: Path) -> bool:
-    """Whether two files hold the same bytes; looks at a few of them before it reads all.
+    """Whether two files hold the same bytes; compares a few of them before it reads all.
 
     Raises:
         UserError: one cannot be read.

@@ -10,6 +10,7 @@ import torch
 from engine.attribution.soundness import Unsound, kinds_of_unsound
 from engine.errors import UserError
 from engine.models.model import Model
+from engine.models.pair import model_title
 from engine.runs.spec import RunSpec
 
 
@@ -25,9 +26,7 @@ def blamed(spec: RunSpec, model: Model) -> Iterator[None]:
 
 def titled(spec: RunSpec) -> str:
     """A spec's model, as the beginning of a sentence."""
-    side = "ARM" if spec.is_arm else "step-0 control" if spec.is_control else "MDM"
-    after = f" after {int(spec.model[5:]):,} steps" if spec.model.startswith("step:") else ""
-    return f"The {side} of the pair {spec.pair}{after}"
+    return f"The {model_title(spec.model)} of the pair {spec.pair}"
 
 
 def _cause(model: Model) -> str:

@@ -96,9 +96,9 @@ def refused(
     monkeypatch.setenv(variable, path.format(folder=folder))
     before = tree(folder)
     assert main(COMMANDS[command]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and said.count("\n") == 1 and len(said) < 900, said
-    assert ("CIRCUITS_DB" in said) if variable == "CIRCUITS_DB" else ("pairs file" in said or variable in said)
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and message.count("\n") == 1 and len(message) < 900, message
+    assert ("CIRCUITS_DB" in message) if variable == "CIRCUITS_DB" else ("pairs file" in message or variable in message)
     assert tree(folder) == before
     monkeypatch.delenv(variable)
     cache_connection.close()
@@ -109,9 +109,9 @@ def test_what_the_cache_cannot_be_is_told_by_doctor_with_all_the_rest(
 ) -> None:
     monkeypatch.setenv("CIRCUITS_DB", str(named / "text"))
     assert main(["doctor"]) == 2
-    found = capsys.readouterr()
-    assert f"cache       The file {named}/text is no cache" in found.out and "pair        embedded" in found.out
-    assert "is no cache" in found.err
+    output = capsys.readouterr()
+    assert f"cache       The file {named}/text is no cache" in output.out and "pair        embedded" in output.out
+    assert "is no cache" in output.err
 
 
 @pytest.mark.parametrize("name", ["with a space", "é 漢字"])

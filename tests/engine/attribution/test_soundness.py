@@ -47,7 +47,7 @@ steps_dir = "pair/steps"
 """
 SPEC = RunSpec(pair="small", task="ioi", n=2)
 TITLES = {"arm": "The ARM of the pair small", "mdm": "The MDM of the pair small"}
-TITLES["step:0"] = "The MDM of the pair small after 0 steps"
+TITLES["step:0"] = "The MDM after 0 steps of the pair small"
 TITLES["control"] = "The step-0 control of the pair small"
 
 WEIGHTS = (

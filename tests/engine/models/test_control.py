@@ -52,7 +52,7 @@ def test_the_control_of_a_published_pair_is_its_arm_in_both_directions(cache: Pa
     arm, mdm = checkpoints.write_pair(cache, name)
     pair = pair_named(name)
     model, ids = load(pair, "control", device="cpu"), (*TOKENS[:-1], pair.mask_id or 0)
-    own, there = (one.get_input_embeddings().weight for one in (arm, mdm))
+    own, there = (plain.get_input_embeddings().weight for plain in (arm, mdm))
     torch.testing.assert_close(
         model.logits(torch.tensor([TOKENS]))[0][:, : len(own)], bidirectional(arm, TOKENS), rtol=1e-4, atol=1e-4
     )
@@ -89,8 +89,8 @@ def test_a_mask_that_the_arm_has_no_row_for_is_the_mdms(
     plain = model.plain
     assert (plain.get_input_embeddings().weight is plain.get_output_embeddings().weight) == arm_tied
     own = bidirectional(checkpoints.random_model(Format(qwen2(KNOWN, arm_tied), {}), 1), TOKENS)
-    found = model.logits(torch.tensor([TOKENS]))[0]
-    torch.testing.assert_close(found[:, :KNOWN], own, rtol=1e-4, atol=1e-4)
+    logits = model.logits(torch.tensor([TOKENS]))[0]
+    torch.testing.assert_close(logits[:, :KNOWN], own, rtol=1e-4, atol=1e-4)
     assert len(arm.get_input_embeddings().weight) == KNOWN  # the ARM itself stays as it is
 
 

@@ -1,4 +1,4 @@
-"""Every published pair in its own format on disk loads as the plain class; every kind of breakage says what it is."""
+"""Every published pair in its own format on disk loads as the plain class; every kind of breakage is named."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def plain_logits(model: PreTrainedModel, ids: tuple[int, ...], causal: bool) -> torch.Tensor:
     """[pos, vocab] of the plain class, with the mask of the attention written out."""
-    seen = torch.ones(len(ids), len(ids)).tril() if causal else torch.ones(len(ids), len(ids))
-    bias = torch.zeros(1, 1, len(ids), len(ids)).masked_fill(seen == 0, torch.finfo(torch.float32).min)
+    visible = torch.ones(len(ids), len(ids)).tril() if causal else torch.ones(len(ids), len(ids))
+    bias = torch.zeros(1, 1, len(ids), len(ids)).masked_fill(visible == 0, torch.finfo(torch.float32).min)
     model.config.is_causal = causal
     return model(torch.tensor([ids]), attention_mask=bias).logits[0]
 
@@ -53,10 +53,10 @@ def test_a_published_pair_loads_from_its_own_format(cache: Path, name: str) -> N
     for which, plain in (("arm", arm), ("mdm", mdm)):
         model, causal = load(pair, which, device="cpu"), which == "arm"
         assert model.architecture == pair.architecture == type(plain).__name__
-        found = [model.logits(torch.tensor([ids]))[0] for ids in (TOKENS, CHANGED)]
-        for ids, logits in zip((TOKENS, CHANGED), found, strict=True):
+        outputs = [model.logits(torch.tensor([ids]))[0] for ids in (TOKENS, CHANGED)]
+        for ids, logits in zip((TOKENS, CHANGED), outputs, strict=True):
             torch.testing.assert_close(logits, plain_logits(plain, ids, causal), rtol=1e-4, atol=1e-4)
-        assert torch.equal(found[0][:-1], found[1][:-1]) == causal  # only an MDM sees the last token from before
+        assert torch.equal(outputs[0][:-1], outputs[1][:-1]) == causal  # only an MDM sees the last token from before
         assert model.mask_id == (None if causal else pair.mask_id)
         assert model.read_position(4) == (4 if not causal and name.endswith("mdlm") else 3)
     masked = model.logits(torch.tensor([[*TOKENS[:-1], pair.mask_id]]))
@@ -70,7 +70,7 @@ def test_a_published_pair_loads_from_its_own_format(cache: Path, name: str) -> N
 def test_neurons_are_compared_in_every_format(cache: Path, name: str) -> None:
     arm, mdm = checkpoints.write_pair(cache, name)
     pair = pair_named(name)
-    found = neuron_cosines(pair.folder("mdm"), pair.folder("arm"))
+    cosines = neuron_cosines(pair.folder("mdm"), pair.folder("arm"))
     layers = [(m.transformer.h if hasattr(m, "transformer") else m.model.layers) for m in (mdm, arm)]
     for layer in range(checkpoints.LAYERS):
         ours, theirs = (blocks[layer].mlp for blocks in layers)
@@ -78,7 +78,7 @@ def test_neurons_are_compared_in_every_format(cache: Path, name: str) -> None:
             sides = [(ours.c_fc.weight.T, theirs.c_fc.weight.T), (ours.c_proj.weight, theirs.c_proj.weight)]
         else:
             sides = [(ours.up_proj.weight, theirs.up_proj.weight), (ours.down_proj.weight.T, theirs.down_proj.weight.T)]
-        for values, (a, b) in zip((found.into[layer], found.out[layer]), sides, strict=True):
+        for values, (a, b) in zip((cosines.into[layer], cosines.out[layer]), sides, strict=True):
             np.testing.assert_allclose(values, torch.cosine_similarity(a, b, dim=1).numpy(), atol=1e-5)
 
 
@@ -109,7 +109,7 @@ def test_an_unknown_class_of_an_mdm_is_its_arms(tmp_path: Path) -> None:
 
 
 def test_a_model_whose_layers_are_placed_one_by_one_is_the_same_model(tmp_path: Path) -> None:
-    """accelerate's hooks around every module, as over several GPUs: they survive the bridge and its twin."""
+    """accelerate's hooks around every module, as over several GPUs: they survive the bridge and the plain copy."""
     plain = checkpoints.write(tmp_path, checkpoints.SMALL_CODER)
     for placed in (load_weights(tmp_path, device="auto"), load_weights(tmp_path)):
         dispatch_model(placed, {"": "cpu"}, force_hooks=True)
@@ -209,35 +209,35 @@ BREAKAGES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("kind", BREAKAGES)
 def test_a_broken_checkpoint_says_what_is_wrong(tmp_path: Path, kind: str) -> None:
-    breakage, said = BREAKAGES[kind]
+    breakage, message = BREAKAGES[kind]
     checkpoints.write(tmp_path, checkpoints.SMALL_CODER)
     load_weights(tmp_path)
     breakage(tmp_path)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         load_weights(tmp_path)
 
 
-def test_a_wrapper_without_a_mapping_lists_keys_and_says_what_to_write(tmp_path: Path) -> None:
+def test_a_wrapper_without_a_mapping_lists_keys_and_what_to_write(tmp_path: Path) -> None:
     """Loaded the plain way, this checkpoint is silently random."""
     checkpoints.write(tmp_path, checkpoints.diffugpt(50257))
     with pytest.raises(UserError) as caught:
         load_weights(tmp_path, "GPT2LMHeadModel")
-    said = str(caught.value)
-    assert "missing keys: lm_head.weight, transformer.h.0.attn.c_attn.bias" in said and " and 21 more; " in said
-    assert "unexpected keys: denoise_model.h.0.attn.c_attn.weight" in said and " and 18 more. " in said
-    assert 'mdm_keys = { "denoise_model." = "transformer." }' in said
+    message = str(caught.value)
+    assert "missing keys: lm_head.weight, transformer.h.0.attn.c_attn.bias" in message and " and 21 more; " in message
+    assert "unexpected keys: denoise_model.h.0.attn.c_attn.weight" in message and " and 18 more. " in message
+    assert 'mdm_keys = { "denoise_model." = "transformer." }' in message
 
 
 @pytest.mark.parametrize(
-    ("mask", "said"),
+    ("mask", "message"),
     [
         ({"mask_id": 151936}, "mask is token 151936, but the model has embeddings for tokens 0 to 151935"),
         ({"mask_token": "<nope>"}, "no mask token '<nope>'"),
     ],
 )
-def test_a_mask_that_is_none_is_refused(tmp_path: Path, mask: dict[str, object], said: str) -> None:
+def test_a_mask_that_is_none_is_refused(tmp_path: Path, mask: dict[str, object], message: str) -> None:
     checkpoints.write(tmp_path, checkpoints.SMALL_CODER)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         load(Pair("mine", "Mine", str(tmp_path), str(tmp_path), **mask), "mdm", device="cpu")
 
 
@@ -252,8 +252,8 @@ def test_a_mask_is_found_in_the_models_own_files(tmp_path: Path) -> None:
     checkpoints.write(tmp_path, checkpoints.SMALL_CODER)
     pair = Pair("mine", "Mine", str(tmp_path), str(tmp_path))
     assert load(pair, "mdm", device="cpu").mask_id == 3  # the tokenizer's <mask>
-    told = json.loads((tmp_path / "tokenizer_config.json").read_text())
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({k: v for k, v in told.items() if k != "mask_token"}))
+    content = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({k: v for k, v in content.items() if k != "mask_token"}))
     with pytest.raises(UserError, match=r"Nothing says which token masks.*mask_token or mask_id.*--mask-token"):
         load(pair, "mdm", device="cpu")
     config_with(mask_token_id=77)(tmp_path)
@@ -264,10 +264,12 @@ def test_what_was_not_downloaded_says_how_to_get_it(cache: Path, monkeypatch: py
     pair = pair_named("diffullama")
     with pytest.raises(UserError) as caught:
         load(pair, "arm")
-    said = str(caught.value)
-    assert f"hf download meta-llama/Llama-2-7b-hf --revision {pair.arm_revision}" in said
-    assert "https://huggingface.co/meta-llama/Llama-2-7b-hf" in said and "set HF_TOKEN or run hf auth login" in said
-    assert "HF_HUB_OFFLINE is set" in said and "HF_HOME" in said and str(cache) in said
+    message = str(caught.value)
+    assert f"hf download meta-llama/Llama-2-7b-hf --revision {pair.arm_revision}" in message
+    assert (
+        "https://huggingface.co/meta-llama/Llama-2-7b-hf" in message and "set HF_TOKEN or run hf auth login" in message
+    )
+    assert "HF_HUB_OFFLINE is set" in message and "HF_HOME" in message and str(cache) in message
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(UserError) as caught:

@@ -32,7 +32,10 @@ def test_doctor_run_and_pages_give_one_answer(models: Path, tmp_path: Path, monk
     (tmp_path / "pairs.toml").write_text(table)
     monkeypatch.setenv("CIRCUITS_PAIRS", str(tmp_path / "pairs.toml"))
     output = "\n".join(doctor.pair(pair_named("mine")))
-    assert "refused     mine, arm: The model in" in output and "GemmaForCausalLM, which can't be scored" in output
+    assert (
+        "refused     The ARM of the pair mine: The model in" in output
+        and "GemmaForCausalLM, which can't be scored" in output
+    )
     assert "fits" not in output
     assert any("mine (Mine): arm refused, mdm refused" in line for line in doctor.machine())
     for model in ("arm", "mdm"):

@@ -1,4 +1,4 @@
-"""What two readings of an MDM decide, and how that is said."""
+"""What two readings of an MDM decide, and the sentence about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_only_a_clear_difference_decides(before: float, there: float, guess: flo
 
 
 @pytest.mark.parametrize(
-    ("evidence", "shifted", "misread", "said"),
+    ("evidence", "shifted", "misread", "text"),
     [
         (ShiftEvidence("config", "w"), True, False, "read as shifted: its config names a family"),
         (ShiftEvidence("answers", "w", -0.5, -3.0, -5.0), True, False, "shifted: its right answers have -0.50 nats"),
@@ -39,6 +39,6 @@ def test_only_a_clear_difference_decides(before: float, there: float, guess: flo
         (ShiftEvidence("told", "w", -9.0, -9.1, -5.0), False, False, "which does not decide it"),
     ],
 )
-def test_how_it_is_known_is_said(evidence: ShiftEvidence, shifted: bool, misread: bool, said: str) -> None:
-    assert said in evidence.text(shifted)
+def test_how_it_is_known_is_a_sentence(evidence: ShiftEvidence, shifted: bool, misread: bool, text: str) -> None:
+    assert text in evidence.text(shifted)
     assert evidence.contradicts(shifted) is misread

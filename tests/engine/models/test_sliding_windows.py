@@ -76,8 +76,8 @@ def test_logits_are_transformers_own(kind: str, length: int) -> None:
     bias = model.attention_bias(torch.ones_like(ids, dtype=torch.bool))
     plain = output_logits(model.plain, hidden(model.plain, embed(model.plain, ids), bias))
     longer, real = padded(model, [tuple(ids[0].tolist()), tuple(random_ids(length + 5)[0].tolist())])
-    for found in (model.logits(ids), plain, model.logits(longer, real)[:1, :length]):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    for logits in (model.logits(ids), plain, model.logits(longer, real)[:1, :length]):
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_window_matters() -> None:

@@ -46,7 +46,10 @@ def test_no_other_model_of_transformers_is_taken_for_one_that_is_scored() -> Non
 
 NUMBERS: dict[str, tuple[Change, str]] = {
     **{
-        f"{key} {value}": (value_at(key, value), f"mine, arm .*: {key} holds NaN or infinity, read as float32")
+        f"{key} {value}": (
+            value_at(key, value),
+            f"the ARM of the pair mine .*: {key} holds NaN or infinity, read as float32",
+        )
         for key in (Q, UP, LN, NORM, EMBED, HEAD)
         for value in (float("nan"), float("inf"))
     },
@@ -87,28 +90,28 @@ def test_nothing_is_stored_of_weights_that_are_no_numbers(
         f'[mine]\ntitle = "Mine"\narm = "{models / "llama"}"\nmdm = "model"\nmask_token = "<mask>"\n'
     )
     monkeypatch.setenv("CIRCUITS_PAIRS", str(tmp_path / "pairs.toml"))
-    with pytest.raises(UserError, match=f"mine, mdm .*{EMBED} holds NaN"):
-        lifecycle.run(RunSpec("mine", model="mdm", n=2))
-    assert lifecycle.list_runs() == []
+    with pytest.raises(UserError, match=f"the MDM of the pair mine .*{EMBED} holds NaN"):
+        pipeline.run(RunSpec("mine", model="mdm", n=2))
+    assert pipeline.list_runs() == []
 
 
-def test_a_checkpoint_is_looked_at_as_well(models: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_is_checked_as_well(models: Path, tmp_path: Path) -> None:
     step = copied(models, tmp_path / "steps" / "000007")
     value_at(Q, float("nan"))(step)
     pair = replace(pair_in(models / "llama"), steps=(7,), steps_dir=str(tmp_path / "steps"), mask_token="<mask>")  # noqa: S106
-    with pytest.raises(UserError, match=f"mine, step:7 .*: {Q} holds NaN"):
+    with pytest.raises(UserError, match=f"the MDM after 7 steps of the pair mine .*: {Q} holds NaN"):
         load(pair, "step:7", device="cpu")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_compared_only_are_looked_at_as_well(models: Path, tmp_path: Path, value: float) -> None:
+def test_weights_that_are_compared_only_are_checked_as_well(models: Path, tmp_path: Path, value: float) -> None:
     folder = copied(models, tmp_path / "model")
     value_at(UP, value)(folder)
     with pytest.raises(UserError, match=f"{UP} of .* hold NaN"):
         neuron_cosines(str(models / "llama"), str(folder))
 
 
-def test_models_of_equal_weights_are_told_as_such(models: Path, tmp_path: Path) -> None:
+def test_models_of_equal_weights_are_recognised(models: Path, tmp_path: Path) -> None:
     """The same folder, or a copy with another config; one changed weight, and they are two."""
     assert "the same weights" in str(same_weights(pair_in(models / "llama")))
     assert same_weights(pair_named("embedded")) is None

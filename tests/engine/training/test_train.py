@@ -116,19 +116,19 @@ def test_mdm_loss_is_the_one_over_t_weighted_masked_cross_entropy() -> None:
 
 def test_mdm_masks_answers_only_and_anneals_attention_from_causal_to_full() -> None:
     pool, rows = train.encode_pool("sudoku", 32, seed=0), torch.arange(32)
-    seen: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    calls: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     def watch(ids: torch.Tensor, bias: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
-        seen.append((ids, bias[0, 0] == 0, read))
+        calls.append((ids, bias[0, 0] == 0, read))
         return torch.zeros(*read.shape, len(vocabulary()))
 
     for share in (0.0, 0.5, 1.0):
         train.mdm_loss(watch, pool, rows, share)
     width = pool.ids.shape[1]
     future = torch.ones(width, width).triu(1).bool()
-    opened = [float(allowed[future].float().mean()) for _, allowed, _ in seen]
+    opened = [float(allowed[future].float().mean()) for _, allowed, _ in calls]
     assert opened[0] == 0.0 and opened[2] == 1.0 and 0.4 < opened[1] < 0.6
-    for ids, allowed, read in seen:
+    for ids, allowed, read in calls:
         assert allowed[~future].all()
         changed = ids != pool.ids[rows]
         assert (ids[changed] == vocabulary()[MASK]).all() and changed.any()
