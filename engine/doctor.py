@@ -180,8 +180,8 @@ def _cache_lines() -> Generator[str, None, UserError | None]:
     except UserError as error:
         yield f"cache       {error}"
         return error
-    yield f"cache       {path}: {len(pipeline.list_runs())} runs, {store.size() / 2**20:.1f} MiB"
-    notice = pipeline.notice()
+    yield f"cache       {path}: {len(lifecycle.list_runs())} runs, {store.size() / 2**20:.1f} MiB"
+    notice = lifecycle.notice()
     if notice:
         yield f"            {notice}"
     return None

@@ -91,7 +91,7 @@ def refuse_other_parts(of: RunSpec, about: RunMeta) -> None:
 
 
 def provenance(text: str | None, key: str, of: RunSpec) -> Json:
-    """What a run of a spec was made with. Whether its hash is the key is for the pipeline to say."""
+    """What a run of a spec was made with. Whether its hash is the key: provenance.is_key_of."""
     made_with = json_of(text or "", "made_with")
     _refuse(not KEY.fullmatch(key), f"a run's key is {key[:40]!r}")
     _refuse(made_with.get("spec") != of.as_dict(), f"the run {key} was made with another spec than it says")

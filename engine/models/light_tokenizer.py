@@ -1,8 +1,8 @@
 """A model's tokenizer without transformers: what a page needs to show tokens while somebody types.
 
 `Words` reads tokenizer.json with the `tokenizers` library and then does what transformers' TokenizersBackend does to
-it: no truncation, no padding, and the tokens that tokenizer_config.json adds.
-tests/engine/models/test_light_tokenizer.py and tests/engine/tasks/test_prompt_checks.py compare both: the same ids, and a
+it: no truncation, no padding, and the tokens that tokenizer_config.json adds. Tests compare both
+(tests/engine/models/test_light_tokenizer.py, tests/engine/tasks/test_prompt_checks.py): they give the same ids, and a
 prompt and its answer are read as engine/models/encoding.py reads own prompts.
 """
 
