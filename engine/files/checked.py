@@ -39,9 +39,9 @@ class Must:
         return cls(lambda value: value in choices, f"one of: {', '.join(choices)}")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
-        from pydantic_core import core_schema
+        from pydantic import AfterValidator
 
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
+        return AfterValidator(self._check).__get_pydantic_core_schema__(source, handler)
 
     def _check(self, value: Any) -> Any:
         if value is not None and not self.allows(value):

@@ -34,7 +34,7 @@ def test_only_a_clear_difference_decides(before: float, there: float, guess: flo
         (ShiftEvidence("answers", "w", -0.5, -3.0, -5.0), True, False, "shifted: its right answers have -0.50 nats"),
         (ShiftEvidence("told", "w"), False, False, "The MDM is read as not shifted, as was told."),
         (ShiftEvidence("told", "w", -0.5, -3.0, -5.0), False, True, "BUT its answers say the opposite"),
-        (ShiftEvidence("told", "w", -3.0, -0.5, -5.0), True, True, "Say --not-shifted."),
+        (ShiftEvidence("told", "w", -3.0, -0.5, -5.0), True, True, "Use --not-shifted."),
         (ShiftEvidence("told", "w", -0.5, -3.0, -5.0), True, False, "which agrees"),
         (ShiftEvidence("told", "w", -9.0, -9.1, -5.0), False, False, "which does not decide it"),
     ],
