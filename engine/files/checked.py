@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin,
 from engine.errors import UserError, shortened
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, GetCoreSchemaHandler
 
 T = TypeVar("T")
 NAMES: dict[Any, tuple[str, str]] = {  # of a type: one value, several
@@ -38,7 +38,7 @@ class Must:
     def be_one_of(cls, choices: Sequence[str]) -> Must:
         return cls(lambda value: value in choices, f"one of: {', '.join(choices)}")
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         from pydantic import AfterValidator
 
         return AfterValidator(self._check).__get_pydantic_core_schema__(source, handler)
