@@ -15,6 +15,7 @@ from engine.circuits.intervals import BandContrast, Contrast, Estimate
 from engine.inspection import bins
 from engine.runs.records import Run
 from engine.runs.rows import LayerHistogram
+from engine.schema.vocabulary import BLOCKS
 from pages.figures import activations as drawing
 from pages.figures.caption import captioned
 from pages.figures.palette import Palette
@@ -356,7 +357,7 @@ def clicked_number(chart: str) -> int | None:
 def intervals_note(asked: Asked) -> str:
     """What the intervals come from, or why there are none."""
     n, known = asked.arm.spec.n, len(cached_reads.edge_blocks(asked.arm.key).edge)
-    if min(n, intervals.BLOCKS) < intervals.FEWEST:
+    if min(n, BLOCKS) < intervals.FEWEST:
         return f"No intervals from {n} examples: choose {intervals.FEWEST} or more in Settings."
     said = (
         f"Intervals: 95 %, from {intervals.RESAMPLES:,} resamples of the {n} examples, the same for both models, "

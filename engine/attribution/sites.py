@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from engine.models.decoding import Order
 from engine.models.encoding import Encoded, Ids
 from engine.models.model import Model
+from engine.schema.vocabulary import site_part, step_part
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def arm_inputs(model: Model, examples: Sequence[Encoded]) -> list[AttributionInp
     return [
         AttributionInput(
             example=i,
-            part=f"site-{t:02d}",
+            part=site_part(t),
             clean=e.prompt + e.answer,
             corrupt=e.corrupt_prompt + e.corrupt_answer,
             sites=(_site(model, e, t),),
@@ -67,7 +68,7 @@ def mdm_inputs(model: Model, examples: Sequence[Encoded], orders: Sequence[Order
             if sites:
                 clean = e.prompt + masked_answer(model, e.answer, visible)
                 corrupt = e.corrupt_prompt + masked_answer(model, e.corrupt_answer, visible)
-                rows.append(AttributionInput(i, f"step-{step:02d}", clean, corrupt, sites, 1 / len(e.contrasts)))
+                rows.append(AttributionInput(i, step_part(step), clean, corrupt, sites, 1 / len(e.contrasts)))
             visible |= set(revealed)
     return rows
 

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from engine.circuits import profiles
 from engine.circuits.edges import EdgeBlocks, Floats
 from engine.circuits.graph import Graph
+from engine.schema.vocabulary import BLOCKS
 
 RESAMPLES = 1000
 LEVEL = 0.95
 Z95 = 1.959964  # the normal distribution's two-sided 95 %
-BLOCKS = 32  # at most; example i belongs to block i % BLOCKS; even, so that blocks split into even and odd examples
 FEWEST = 8  # blocks; a bootstrap of fewer is too rough
 
 

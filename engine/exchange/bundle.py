@@ -29,8 +29,9 @@ from engine.exchange.column_checks import Sizes, refuse_rows
 from engine.files.temporary import scratch_folder
 from engine.models import pairs
 from engine.runs import cache_connection, lifecycle, provenance, read
-from engine.runs.records import TABLES, Run, RunMeta
+from engine.runs.records import Run, RunMeta
 from engine.runs.spec import RunSpec
+from engine.schema.tables import TABLES
 from engine.tasks import TASKS, OwnPrompts, own_prompts, task_named
 from engine.tasks.countdown import problem_file
 

@@ -18,12 +18,13 @@ from engine.files.checked import checked
 from engine.files.reading import Json, read_json_table
 from engine.runs.records import RunMeta
 from engine.runs.spec import RunSpec
-from engine.schema.tables import HALVES, LARGEST, LONGEST_TEXT, MOST_COUNT
+from engine.schema.columns import LARGEST, LONGEST_TEXT, MOST_COUNT
+from engine.schema.vocabulary import COMMON_PARTS, SITE, STEP
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PART = re.compile(r"(site|step)-\d{2,4}")
+PART = re.compile(rf"({SITE}|{STEP})\d{{2,4}}")
 KEY = re.compile(r"[0-9a-f]{20}")
 MOST_LAYERS = MOST_HEADS = 512
 MOST_EDGES = 10_000_000
@@ -85,7 +86,7 @@ def meta(text: str) -> RunMeta:
 
 def refuse_other_parts(of: RunSpec, about: RunMeta) -> None:
     """An ARM's run has sites, an MDM's denoising steps."""
-    kind = "site-" if of.is_arm else "step-"
+    kind = SITE if of.is_arm else STEP
     other = next((name for name in about.parts if not name.startswith(kind)), None)
     _refuse(other is not None, f"meta has a part {other!r}, which a run of {of.model} has not")
 
@@ -138,7 +139,9 @@ def seconds(value: float) -> float:
 
 def part(name: str, of: RunMeta) -> str:
     """The name of a part that a run has."""
-    _refuse(name not in (*HALVES, *of.parts), f"an overlap curve is of the part {name[:40]!r}, which the run has not")
+    _refuse(
+        name not in (*COMMON_PARTS, *of.parts), f"an overlap curve is of the part {name[:40]!r}, which the run has not"
+    )
     return name
 
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from engine.circuits.graph import Graph
 from engine.errors import UserError
-from engine.schema.tables import HALVES, LONGEST_TEXT, TABLES, Column, Size, Table
+from engine.schema.columns import LONGEST_TEXT, Column, Size, Table
+from engine.schema.tables import TABLES
+from engine.schema.vocabulary import COMMON_PARTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +43,7 @@ class Sizes:
             "n_heads": self.graph.n_heads,
             "n_sources": self.graph.n_sources,
             "n_edges": self.graph.n_edges,
-            "n_parts": len(HALVES) + len(self.parts),
+            "n_parts": len(COMMON_PARTS) + len(self.parts),
             "n_neurons": self.n_neurons,
             "n_sites": self.n_sites,
             "n_readouts": self.n_readouts,
@@ -76,7 +78,7 @@ def _check_column(name: str, column: Column, values: Any, of: Sizes) -> None:
     where = f"the column {column.name} of {name}"
     refuse(values.null_count > 0 and not column.nullable, f"{where} lacks values")
     refuse(
-        _kind(values.type) != ("text" if column.type == "part" else column.type, column.items is not None),
+        _kind(values.type) != (column.kind, column.items is not None),
         f"{where} is of another type",
     )
     if column.items:

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from engine.exchange.column_checks import Sizes, check_columns, lengths_of, numbers_of, refuse, refuse_rows
 from engine.runs.records import RunMeta
 from engine.runs.spec import RunSpec
-from engine.schema.tables import HALVES, REGIONS, SAMPLERS, TABLES
+from engine.schema.tables import TABLES
+from engine.schema.vocabulary import BLOCKS, COMMON_PARTS, REGIONS, SAMPLERS, TOTAL
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-BLOCKS = 32  # of examples, for intervals (engine/attribution/edge_scores.py)
 
 
 def sizes(spec: RunSpec, meta: RunMeta, readouts: pa.Table | None = None, inputs: pa.Table | None = None) -> Sizes:
@@ -70,7 +69,7 @@ def _edges(found: pa.Table, of: Sizes, seen: Seen) -> None:
     """Every part ranks every edge once, by |score|."""
     import pyarrow.compute as pc
 
-    expected, n_edges = (*HALVES, *of.parts), of.graph.n_edges
+    expected, n_edges = (*COMMON_PARTS, *of.parts), of.graph.n_edges
     counted = {row["values"]: row["counts"] for row in pc.value_counts(found["part"]).to_pylist()}
     whole = dict.fromkeys(expected, n_edges)
     refuse(counted != whole, f"the table edges does not hold {n_edges:,} edges of each of {len(expected)} parts")
@@ -83,7 +82,7 @@ def _edges(found: pa.Table, of: Sizes, seen: Seen) -> None:
         refuse(not once, f"the table edges has an edge of {part} twice or lacks one")
         sizes = np.abs(scores)
         refuse((sizes[1:] > sizes[:-1]).any(), f"the column score of edges has scores of {part} that are not in order")
-        if part == HALVES[0]:
+        if part == TOTAL:
             seen.strongest = edges
 
 

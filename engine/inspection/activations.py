@@ -21,8 +21,8 @@ from engine.inspection.observers import Batch, Input
 from engine.models.activation_cache import ActivationCache
 from engine.models.model import Model
 from engine.schema.list_columns import lists
+from engine.schema.vocabulary import REGIONS
 
-REGIONS = ("prompt", "answer", "readout")
 VARIES = 1e-7  # variance by mean square, from which kurtosis is exact to a few per cent in double precision
 POWERS = 4  # of raw moments: mean, variance, skewness and kurtosis need no more
 

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SMALLEST, DECADES, PER_DECADE = 0.01, 5, 4
-SIDE = SMALLEST * 10.0 ** (np.arange(DECADES * PER_DECADE + 1) / PER_DECADE)  # [21] from 0.01 to 1000
+from engine.schema import vocabulary
+
+BINS = vocabulary.BINS  # 41; the middle one is around zero
+SMALLEST, PER_DECADE = 0.01, 4
+SIDE = SMALLEST * 10.0 ** (np.arange(BINS // 2 + 1) / PER_DECADE)  # [21] from 0.01 to 1000
 EDGES: NDArray[np.float64] = np.concatenate([[-np.inf], -SIDE[:-1][::-1], SIDE[:-1], [np.inf]])  # [42]
-BINS = len(EDGES) - 1  # 41; the middle one is around zero
 
 
 def counts(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.attribution.soundness import refuse_unsound
-from engine.inspection.activations import REGIONS, regions
+from engine.inspection.activations import regions
+from engine.schema.vocabulary import REGIONS
 from engine.inspection.observers import Batch, Input
 from engine.models import activation_cache
 from engine.models.activation_cache import ActivationCache, recording

@@ -18,8 +18,8 @@ from engine.models import activation_cache
 from engine.models.activation_cache import recording
 from engine.models.batching import padded
 from engine.models.model import Model
+from engine.schema.vocabulary import LENS_TOKENS
 
-TOP = 10  # tokens kept at either end
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def readouts_of(rows: Sequence[AttributionInput], examples: int) -> list[LensSit
 
 @dataclass(frozen=True)
 class TopTokens:
-    """The largest and smallest of some logits, with their tokens: [row, TOP] each."""
+    """The largest and smallest of some logits, with their tokens: [row, LENS_TOKENS] each."""
 
     promoted: Tensor
     promoted_logits: Tensor
@@ -120,7 +120,7 @@ class TopTokens:
     suppressed_logits: Tensor
 
 
-def top_tokens(logits: Tensor, most: int = TOP) -> TopTokens:
+def top_tokens(logits: Tensor, most: int = LENS_TOKENS) -> TopTokens:
     """Both ends of logits [row, vocab]."""
     top, bottom = logits.topk(most), (-logits).topk(most)
     return TopTokens(top.indices, top.values, bottom.indices, -bottom.values)

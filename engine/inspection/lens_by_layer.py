@@ -25,8 +25,8 @@ from engine.models.batching import TOKENS, padded
 from engine.models.decoding import Order
 from engine.models.encoding import Encoded, Ids
 from engine.models.model import Model
+from engine.schema.vocabulary import SHOWN_EXAMPLES
 
-POSITION_EXAMPLES = 6
 LOGITS_BUDGET = 2**25  # logits computed at once
 MEASURES = ("residual_entropy", "residual_top", "node_entropy", "node_top")
 
@@ -113,7 +113,7 @@ def position_lens(model: Model, encoded: Sequence[Encoded], orders: Sequence[Ord
     An MDM is read at every masked answer position at every step of the run's own `orders`, in which the right tokens
     are revealed; an ARM, which has no orders, at every answer position of one teacher-forced pass.
     """
-    places = list(_open_positions(model, encoded[:POSITION_EXAMPLES], orders))
+    places = list(_open_positions(model, encoded[:SHOWN_EXAMPLES], orders))
     layers = model.graph.n_layers + 1
     inputs = list(dict.fromkeys(place.ids for place in places))
     residuals = _residuals(model, inputs, places)  # [place, layer, d_model]

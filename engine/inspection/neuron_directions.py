@@ -16,14 +16,14 @@ from torch.nn.functional import normalize
 from engine.inspection.lens import TopTokens, top_tokens, unembed
 from engine.models import activation_cache
 from engine.models.model import Model
+from engine.schema.vocabulary import NEURON_TOKENS
 
-SHOWN = 5  # tokens a direction is described by
 VALUES_AT_ONCE = 2**26  # neurons x tokens
 
 
 @torch.no_grad()
 def output_tokens(model: Model, layer: int) -> TopTokens:
-    """The tokens that every neuron of a layer promotes and suppresses most: [neuron, SHOWN] each."""
+    """The tokens that every neuron of a layer promotes and suppresses most: [neuron, NEURON_TOKENS] each."""
     norm, weights = (
         activation_cache.final_norm(model),
         activation_cache.neuron_weights(model, layer, "W_out"),
@@ -32,14 +32,14 @@ def output_tokens(model: Model, layer: int) -> TopTokens:
     chunks = []
     for chunk in weights.split(max(1, VALUES_AT_ONCE // vocab)):
         direction = norm.weight * norm.centre(chunk.float())
-        chunks.append(top_tokens(unembed(model, direction), min(SHOWN, vocab)))
+        chunks.append(top_tokens(unembed(model, direction), min(NEURON_TOKENS, vocab)))
     columns = ("promoted", "promoted_logits", "suppressed", "suppressed_logits")
     return TopTokens(*(torch.cat([getattr(part, column) for part in chunks]) for column in columns))
 
 
 @dataclass(frozen=True)
 class NearestTokens:
-    """The token embeddings nearest to some directions by cosine, the nearest first: [direction, SHOWN] each."""
+    """The token embeddings nearest to some directions by cosine, the nearest first: [direction, NEURON_TOKENS] each."""
 
     tokens: Tensor
     cosines: Tensor
@@ -69,6 +69,6 @@ def input_tokens(model: Model, layer: int, neurons: Tensor) -> InputTokens:
 def _nearest(directions: Tensor, embeddings: Tensor) -> NearestTokens:
     """By cosine, from [k, d_model] and [vocab, d_model]."""
     directions, embeddings = normalize(directions, dim=-1), normalize(embeddings, dim=-1)
-    most = min(SHOWN, len(embeddings))
+    most = min(NEURON_TOKENS, len(embeddings))
     tops = [(chunk @ embeddings.T).topk(most) for chunk in directions.split(max(1, VALUES_AT_ONCE // len(embeddings)))]
     return NearestTokens(torch.cat([top.indices for top in tops]), torch.cat([top.values for top in tops]))

@@ -32,16 +32,14 @@ from engine.inspection.observers import Batch, Input
 from engine.models.activation_cache import ActivationCache, has_hook
 from engine.models.model import Model
 from engine.schema.list_columns import lists, ragged, word_lists
+from engine.schema.vocabulary import DETAILED_NEURONS, DETAILED_OF_LAYER, NEURON_EXAMPLES
 
-STRONGEST = 4096  # neurons of a model whose detail is kept, shared equally by the layers ...
-STRONGEST_OF_LAYER = 64  # ... but at least so many of each
-EXAMPLES = 5  # on which a neuron is most active
 
 
 def strongest_neurons(attribution: Attribution) -> Tensor:
     """[layer, k]: the neurons of each layer with the largest |attribution|, in ascending order."""
     scores = attribution.neurons.sum(0)  # [layer, neuron]
-    k = min(scores.shape[1], max(STRONGEST_OF_LAYER, STRONGEST // len(scores)))
+    k = min(scores.shape[1], max(DETAILED_OF_LAYER, DETAILED_NEURONS // len(scores)))
     order = scores.abs().sort(dim=1, descending=True, stable=True).indices  # of equals the first, on every device
     return order[:, :k].sort(1).values
 
@@ -90,14 +88,14 @@ class Activity:
 class Strongest:
     """The examples on which every detailed neuron is most active, each once, and where in them.
 
-    `values`, `numbers` and `positions` are [layer, k, EXAMPLES], the strongest first; -inf where there is none.
+    `values`, `numbers` and `positions` are [layer, k, NEURON_EXAMPLES], the strongest first; -inf where there is none.
     """
 
     def __init__(self, model: Model, inputs: Sequence[Input], neurons: Tensor) -> None:
         self.inputs, self.neurons = inputs, neurons
         self.hooks = [f"blocks.{layer}.mlp.hook_post" for layer in range(len(neurons))]
         self.example_of = torch.tensor([item.example for item in inputs], device=model.device)
-        shape = (*neurons.shape, EXAMPLES)
+        shape = (*neurons.shape, NEURON_EXAMPLES)
         self.values = torch.full(shape, -torch.inf, device=model.device)
         self.numbers = torch.zeros(shape, dtype=torch.int64, device=model.device)  # places in `inputs`
         self.positions = torch.zeros(shape, dtype=torch.int64, device=model.device)
@@ -119,13 +117,13 @@ class Strongest:
         examples = self.example_of[numbers]  # [k, candidate]
         repeated = (examples[:, :, None] == examples[:, None, :]).tril(-1).any(-1)  # of an example further up
         values = values.masked_fill(repeated, -torch.inf)
-        best = values.argsort(dim=1, descending=True, stable=True)[:, :EXAMPLES]
+        best = values.argsort(dim=1, descending=True, stable=True)[:, :NEURON_EXAMPLES]
         self.values[layer], self.numbers[layer] = values.gather(1, best), numbers.gather(1, best)
         self.positions[layer] = positions.gather(1, best)
 
     def columns(self) -> dict[str, pa.Array]:
         """List columns, a list a detailed neuron."""
-        there = min(EXAMPLES, len({item.example for item in self.inputs}))
+        there = min(NEURON_EXAMPLES, len({item.example for item in self.inputs}))
         values, numbers, positions = (
             kept[..., :there].flatten(0, 1).cpu().numpy() for kept in (self.values, self.numbers, self.positions)
         )

@@ -20,8 +20,8 @@ from engine.models.activation_cache import ActivationCache, recording
 from engine.models.batching import TOKENS, Capacity, in_batches, padded
 from engine.models.encoding import Encoded, Ids
 from engine.models.model import Model
+from engine.schema.vocabulary import SHOWN_EXAMPLES
 
-KEPT_EXAMPLES = 6  # of which one input is kept each, where there is one
 KEPT_OF_STEPS = 3  # examples of which three steps are kept: the first, the middle and the last
 
 
@@ -73,7 +73,7 @@ def detailed_inputs(inputs: Sequence[Input]) -> list[int]:
         by_example.setdefault(item.example, []).append(number)
     chosen: list[int] = []
     stepped = any(len(numbers) > 1 for numbers in by_example.values())
-    for numbers in list(by_example.values())[: KEPT_OF_STEPS if stepped else KEPT_EXAMPLES]:
+    for numbers in list(by_example.values())[: KEPT_OF_STEPS if stepped else SHOWN_EXAMPLES]:
         chosen += sorted({numbers[0], numbers[len(numbers) // 2], numbers[-1]})
     return chosen
 

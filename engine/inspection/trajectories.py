@@ -14,8 +14,8 @@ from engine.models.model import Model
 from engine.models.samplers import SAMPLERS, denoise, example_generator
 from engine.tasks import Example, Task
 from engine.tasks.accuracy import solves, tokens_of
+from engine.schema.vocabulary import SHOWN_EXAMPLES
 
-TRAJECTORY_EXAMPLES = 6
 
 
 def trajectory_table(
@@ -30,7 +30,7 @@ def trajectory_table(
 
     `on_samplers` is called before every sampler with how many are done, and of how many.
     """
-    few = [] if model.causal else encoded[:TRAJECTORY_EXAMPLES]
+    few = [] if model.causal else encoded[:SHOWN_EXAMPLES]
     records: list[Json] = []
     for done, sampler in enumerate(SAMPLERS):
         on_samplers(done, len(SAMPLERS))

@@ -44,15 +44,14 @@ from engine.runs.remarks import refuse_unranked, remarks
 from engine.runs.spec import RunSpec
 from engine.runs.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
 from engine.schema.list_columns import lists
+from engine.schema.vocabulary import BLOCK_EDGES, HALVES, SHOWN_EXAMPLES, SITE, STEP, TOTAL
 from engine.tasks import Example, Task, available, examples, spoken
 from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of
 
 ACCURACY_EXAMPLES = 300
 ACCURACY_SEED = 0
 STEPS_EXAMPLES = 200  # for accuracy against the number of denoising steps
-LENS_EXAMPLES = 6
 LENS_BATCH = 64
-BLOCK_EDGES = 4096  # the strongest edges whose scores are kept by block of examples
 
 Report = Callable[[Progress], None]
 
@@ -118,8 +117,8 @@ def _tables(resolved: Resolved, model: Model, on_progress: Report) -> RunTables:
         on_rows=lambda done: on_progress(Progress("edge scores", done, len(rows))),
     )
     parts = _part_scores(attribution, study.n)
-    refuse_unranked(spec, model, rows, parts["total"])
-    readouts = sorted(readouts_of(rows, LENS_EXAMPLES), key=lambda r: (r.row.example, r.row.part, r.site.target))
+    refuse_unranked(spec, model, rows, parts[TOTAL])
+    readouts = sorted(readouts_of(rows, SHOWN_EXAMPLES), key=lambda r: (r.row.example, r.row.part, r.site.target))
     read_lenses = _lenses(model, readouts, on_progress)
 
     tables = {
@@ -137,7 +136,7 @@ def _tables(resolved: Resolved, model: Model, on_progress: Report) -> RunTables:
         n_layers=model.graph.n_layers,
         n_heads=model.graph.n_heads,
         n_sites=sum(len(row.sites) for row in rows),
-        parts=tuple(name for name in parts if name.startswith(("site-", "step-"))),
+        parts=tuple(name for name in parts if name.startswith((SITE, STEP))),
         accuracy=accuracy,
         accuracy_n=solved_of,
         metric_clean=float(attribution.metric_clean.mean()),
@@ -191,9 +190,9 @@ def _part_scores(attribution: Attribution, n: int) -> dict[str, torch.Tensor]:
     """Mean scores [source, destination] by part: the total, both halves, then every site or step."""
     even, odd = attribution.halves
     return {
-        "total": attribution.total / n,
-        "half-a": even / ((n + 1) // 2),
-        "half-b": odd / max(1, n // 2),  # zeros where there is one example only
+        TOTAL: attribution.total / n,
+        HALVES[0]: even / ((n + 1) // 2),
+        HALVES[1]: odd / max(1, n // 2),  # zeros where there is one example only
         **{part: scores / n for part, scores in sorted(attribution.scores.items())},
     }
 

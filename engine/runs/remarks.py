@@ -17,10 +17,10 @@ from engine.errors import UserError
 from engine.models.model import Model
 from engine.runs.refusals import titled
 from engine.runs.spec import RunSpec
+from engine.schema.vocabulary import HALVES, TOTAL
 
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # in which metrics and sums are computed, whatever the model's precision
 CLOSE = 0.05  # of the metric's spread: less apart, clean and corrupted metric are taken for the same
-SECOND_HALF = "half-b"
 
 
 def rounding_level(attribution: Attribution) -> float:
@@ -53,7 +53,7 @@ def remarks(attribution: Attribution, parts: Mapping[str, Tensor], rows: Sequenc
         _one_example(attribution),
         _same_inputs(rows),
         _close_metrics(attribution),
-        _small_scores(attribution, parts["total"]),
+        _small_scores(attribution, parts[TOTAL]),
         _cancelled_scores(attribution),
         _unranked_parts(attribution, parts),
     ]
@@ -113,9 +113,9 @@ def _cancelled_scores(attribution: Attribution) -> str | None:
 
 def _unranked_parts(attribution: Attribution, parts: Mapping[str, Tensor]) -> str | None:
     level = rounding_level(attribution)
-    left_out = {"total"} | ({SECOND_HALF} if len(attribution.metric_clean) == 1 else set())
+    left_out = {TOTAL} | ({HALVES[1]} if len(attribution.metric_clean) == 1 else set())
     unranked = [name for name, scores in parts.items() if name not in left_out and float(scores.abs().max()) <= level]
-    if not unranked or float(parts["total"].abs().max()) <= level:
+    if not unranked or float(parts[TOTAL].abs().max()) <= level:
         return None
     named = ", ".join(unranked[:5]) + (f" and {len(unranked) - 5} more" if len(unranked) > 5 else "")
     return (

@@ -1,4 +1,4 @@
-"""Rows of a run's tables as frozen records, for whoever reads them (columns: engine/runs/records.py)."""
+"""Rows of a run's tables as frozen records, for whoever reads them (what their fields hold: docs/tables.md)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ExampleRow:
 
 @dataclass(frozen=True)
 class ReadoutRow:
-    """A place where a run looked through the lens."""
+    """A place at which logits are read and decomposed."""
 
     readout: int
     example: int
@@ -54,7 +54,7 @@ class NodeLens:
 
 @dataclass(frozen=True)
 class LayerLens:
-    """What the residual after `layer` layers would say at a readout (0: the embedding)."""
+    """The logit lens on the residual stream after `layer` layers at a readout (0: the embedding)."""
 
     readout: int
     layer: int
@@ -81,7 +81,7 @@ class KeptInput:
 
 @dataclass(frozen=True)
 class Neuron:
-    """One neuron of an MLP: what it adds to the metric, how active it is, what it writes (engine/runs/records.py)."""
+    """One neuron of an MLP: what it adds to the metric, how active it is, what it writes."""
 
     layer: int
     neuron: int
@@ -133,7 +133,7 @@ class NeuronTokens:
 
 @dataclass(frozen=True)
 class LayerHistogram:
-    """Activations of a layer's neurons at the tokens of a region; counts [engine.bins.BINS]."""
+    """Activations of a layer's neurons at the tokens of a region; counts [bin]."""
 
     layer: int
     region: str

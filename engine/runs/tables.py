@@ -15,10 +15,9 @@ from engine.circuits.graph import Graph
 from engine.inspection.lens import Lens, LensSite, entropy, ranks, top_tokens
 from engine.models.encoding import Encoded
 from engine.models.model import Model
+from engine.schema.vocabulary import LAYER_TOKENS
 from engine.tasks import Example, Task
 from engine.tasks.accuracy import solves, tokens_of
-
-SHOWN_TOKENS = 5  # of a residual lens
 
 Columns = dict[str, Any]
 
@@ -109,7 +108,7 @@ def residual_lens_table(
 ) -> pa.Table:
     def columns(lens: Lens, answer: int, foil: int) -> Columns:
         probabilities = lens.residuals.softmax(-1)  # [layer + 1, vocab]
-        top = probabilities.topk(SHOWN_TOKENS)
+        top = probabilities.topk(LAYER_TOKENS)
         return {
             "layer": np.arange(len(probabilities), dtype=np.int32),
             "answer_probability": probabilities[:, answer].cpu().numpy(),

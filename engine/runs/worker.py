@@ -29,8 +29,9 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import Cancelled, UserError
-from engine.runs.records import TABLES, Progress, RunMeta, RunTables
+from engine.runs.records import Progress, RunMeta, RunTables
 from engine.runs.spec import RunSpec
+from engine.schema.tables import TABLES
 from engine.settings import ROOT
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engine.files.csv_text import csv_of
 from engine.runs.records import Run
 from engine.runs.rows import ExampleRow, StepAccuracy, TrajectoryStep
+from engine.schema.vocabulary import SHOWN_EXAMPLES
 from pages.figures import denoising as drawing
 from pages.figures.denoising import LensAt
 from pages.shared import cached_reads
@@ -28,7 +29,6 @@ SAMPLERS = {  # those of engine/models/samplers.py, which needs torch
     "dream-origin": "Dream's schedule as a chance: each masked position is revealed or not, however sure the MDM is.",
     "diffullama": "DiffuLLaMA's rule: each masked position by chance, 1 in as many as steps are left.",
 }
-EXAMPLES_MOST = 6  # of which trajectories are kept
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def kept_examples(key: str) -> list[int]:
     """The examples of which trajectories are kept: the first few."""
     return [
         e
-        for e in range(EXAMPLES_MOST)
+        for e in range(SHOWN_EXAMPLES)
         if any(cached_reads.rows(TrajectoryStep, key, sampler=sampler, example=e) for sampler in SAMPLERS)
     ]
 

@@ -13,6 +13,7 @@ import streamlit as st
 
 from engine.models.pair import CONTROL
 from engine.runs.spec import RunSpec
+from engine.schema import vocabulary
 
 PAIR, TASK, METHOD = "pair", "task", "method"
 N, SEED, POINTS, ORDER, METRIC, DTYPE = "n", "seed", "points", "order", "metric", "dtype"
@@ -30,11 +31,11 @@ QUANTITY = "quantity"  # of a neuron at every token: its activation, gate or up
 EXAMPLE, SAMPLER, AT, POSITION = "example", "sampler", "at", "position"  # of denoising; AT is a step
 
 FINAL = "final"
-TOTAL = "total"
+TOTAL = vocabulary.TOTAL
 AUTO = "auto"  # a precision: that in which the pair is stored, else its own
 URL: Literal["query-params"] = "query-params"  # what `bind` of a widget wants
 DEFAULT_K = 200
-REGIONS = ("prompt", "answer", "readout")
+REGIONS = vocabulary.REGIONS
 VIEWS = MIRRORED, GROUPED = "mirrored", "grouped"
 HEIGHTS_SHOWN = COUNTS, SHARES = "counts", "shares"
 MEASURES = ("Residual: entropy", "Residual: top-1", "Components: entropy", "Components: top-1")

@@ -16,6 +16,7 @@ from engine.attribution.sites import AttributionInput
 from engine.circuits.intervals import BLOCKS
 from engine.models.activation_cache import recording
 from engine.models.model import Model
+from engine.schema.vocabulary import BLOCKS
 from tests import oracle, tiny
 
 METHODS = ("eap", "eap-ig", "eap-ig-midpoint", "clean-corrupted")

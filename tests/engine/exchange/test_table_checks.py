@@ -11,23 +11,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cache.bundle import layout
 from engine.errors import UserError
-from engine.exchange.table_checks import BLOCKS, check_tables
-from engine.models.samplers import SAMPLERS
+from engine.exchange.table_checks import check_tables
 from engine.runs.compute import compute
-from engine.runs.records import TABLES as NAMES
 from engine.runs.records import RunTables
 from engine.runs.spec import RunSpec
-from engine.schema.tables import SAMPLERS as DESCRIBED_SAMPLERS
-from engine.schema.tables import TABLES, Column
+from engine.schema.columns import Column
+from engine.schema.tables import TABLES
 from engine.tasks import TASKS
 from tests.fakes import fake_compute, tiny_compute
 
 MODELS = ("arm", "mdm")
 SPEC = RunSpec(task="countdown", n=4)
 HUGE = 1e13  # beyond every bound
-OTHER_TYPES = {"bool": pa.string(), "int": pa.float32(), "float": pa.string(), "text": pa.int32(), "part": pa.int32()}
+OTHER_TYPES = {"bool": pa.string(), "int": pa.float32(), "float": pa.string(), "text": pa.int32()}
 
 
 @cache
@@ -58,23 +55,6 @@ def test_what_the_embedded_pair_makes_is_sound(model: str) -> None:
     check_tables(spec, run.meta, run.tables)
 
 
-def test_the_description_is_that_of_the_cache() -> None:
-    kinds = {"bool": {"BOOLEAN"}, "int": {"INTEGER", "BIGINT", "UTINYINT"}, "float": {"FLOAT"}}
-    cached = {(table, column): kind for table, column, kind in layout() if table in NAMES and column != "run"}
-    described = {(table.name, column.name): column for table in TABLES.values() for column in table.columns}
-    assert tuple(TABLES) == NAMES and cached.keys() == described.keys()
-    for place, column in described.items():
-        assert cached[place].endswith("[]") == (column.items is not None), place
-        assert cached[place].removesuffix("[]") in kinds.get(column.type, {"VARCHAR"}), place
-    assert tuple(SAMPLERS) == DESCRIBED_SAMPLERS
-
-
-def test_constants_are_those_of_who_makes_the_tables() -> None:
-    from engine.attribution import edge_scores as attribution
-
-    assert BLOCKS == attribution.BLOCKS
-
-
 def wrong_values(column: Column) -> Iterator[tuple[str, Callable[[Any], Any]]]:
     """Every way in which a value of a column can be wrong by itself."""
     if not column.nullable:
@@ -92,15 +72,15 @@ def wrong_values(column: Column) -> Iterator[tuple[str, Callable[[Any], Any]]]:
 def wrong_entries(column: Column) -> Iterator[tuple[str, object]]:
     if column.items:
         yield "null in a list", None
-    if column.type == "float":
+    if column.kind == "float":
         yield from ((str(bad), bad) for bad in (math.nan, math.inf, -math.inf, HUGE, -HUGE))
-    if column.type in ("float", "int"):
-        yield "below", int(column.low) - 1 if column.type == "int" else column.low * 1.1 - 0.1
+    if column.kind in ("float", "int"):
+        yield "below", int(column.low) - 1 if column.kind == "int" else column.low * 1.1 - 0.1
         if isinstance(column.high, str):
             yield "above", 2_000_000_000
         elif column.high < 2**31:
-            yield "above", int(column.high) + 1 if column.type == "int" else column.high * 1.1
-    if column.type in ("text", "part"):
+            yield "above", int(column.high) + 1 if column.kind == "int" else column.high * 1.1
+    if column.kind == "text":
         yield "long text", "x" * 1001
     if column.one_of or column.type == "part":
         yield "unknown text", "<b>"
@@ -131,21 +111,21 @@ def test_one_wrong_value_is_refused(name: str, column: str, what: str) -> None:
     refused("mdm", {name: changed}, name, column)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TABLES)
 def test_a_table_of_other_columns_is_refused(name: str) -> None:
     table = made("mdm").tables[name]
     for column in TABLES[name].columns:
         if name in ("readouts", "inputs") and column.name == "tokens":
             continue  # without which sizes are not known
         refused("mdm", {name: table.drop_columns([column.name])}, name, column.name)
-        other = OTHER_TYPES[column.type]
+        other = OTHER_TYPES[column.kind]
         place = table.schema.get_field_index(column.name)
         nothing = pa.nulls(len(table), pa.list_(other) if column.items is None else other)
         refused("mdm", {name: table.set_column(place, column.name, nothing)}, name, column.name)
     refused("mdm", {name: table.append_column("extra", table[0])}, name, "extra")
 
 
-@pytest.mark.parametrize(("model", "name"), [(model, name) for model in MODELS for name in NAMES])
+@pytest.mark.parametrize(("model", "name"), [(model, name) for model in MODELS for name in TABLES])
 @pytest.mark.parametrize("rows", ["none", "without the first", "without the last", "the first twice", "all twice"])
 def test_missing_and_doubled_rows_are_refused(model: str, name: str, rows: str) -> None:
     table = made(model).tables[name]

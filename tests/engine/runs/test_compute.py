@@ -20,8 +20,9 @@ from engine.exchange.table_checks import check_tables
 from engine.models.encoding import encode
 from engine.models.model import load_model
 from engine.runs.compute import compute
-from engine.runs.records import TABLES, Progress, RunTables
+from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
+from engine.schema.tables import TABLES
 from engine.tasks import TASKS, examples
 from engine.training import train
 from engine.training.train import TrainSpec

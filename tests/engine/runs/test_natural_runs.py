@@ -70,7 +70,7 @@ def few(pairs_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIRCUITS_PAIRS", str(pairs_file))
     monkeypatch.setattr("engine.runs.compute.ACCURACY_EXAMPLES", 4)
     monkeypatch.setattr("engine.runs.compute.STEPS_EXAMPLES", 2)
-    monkeypatch.setattr("engine.runs.compute.LENS_EXAMPLES", 1)
+    monkeypatch.setattr("engine.runs.compute.SHOWN_EXAMPLES", 1)
 
 
 def run(kind: str, model: str, task: str, n: int = 2) -> RunTables:

@@ -1,0 +1,49 @@
+"""Arrow tables by the schema: the columns in their order, each of its type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from engine.schema.columns import Column
+from engine.schema.tables import TABLES
+
+ARROW_TYPES = {
+    "bool": pa.bool_(),
+    "uint8": pa.uint8(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float32": pa.float32(),
+    "text": pa.string(),
+    "part": pa.string(),
+}
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """The type of a column's values."""
+    value = ARROW_TYPES[column.type]
+    return value if column.items is None else pa.list_(value)
+
+
+def arrow_schema(name: str) -> pa.Schema:
+    """The columns of a table."""
+    return pa.schema([(column.name, arrow_type(column)) for column in TABLES[name].columns])
+
+
+def table(name: str, columns: Mapping[str, Any]) -> pa.Table:
+    """The table `name` from its columns [row] in any order: NumPy or Arrow arrays, or lists.
+
+    Raises:
+        ValueError: it has other columns.
+    """
+    schema = arrow_schema(name)
+    if columns.keys() != set(schema.names):
+        raise ValueError(f"{name} differs in its columns {sorted(columns.keys() ^ set(schema.names))}")
+    return pa.table({column: columns[column] for column in schema.names}, schema=schema)
+
+
+def table_of_rows(name: str, rows: list[Any]) -> pa.Table:
+    """The table `name` from a dictionary for each row."""
+    return pa.Table.from_pylist(rows, schema=arrow_schema(name))
