@@ -44,6 +44,7 @@ from engine.runs.remarks import refuse_unranked, remarks
 from engine.runs.spec import RunSpec
 from engine.runs.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
 from engine.schema.list_columns import lists
+from engine.schema.arrow import table
 from engine.schema.vocabulary import BLOCK_EDGES, HALVES, SHOWN_EXAMPLES, SITE, STEP, TOTAL
 from engine.tasks import Example, Task, available, examples, spoken
 from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of
@@ -203,7 +204,7 @@ def _edge_blocks(study: _Study, attribution: Attribution) -> pa.Table:
     blocks = (attribution.blocks / study.n).cpu().numpy()[:, graph.edge_source, graph.edge_destination]  # [block, edge]
     total = (attribution.total / study.n).cpu().numpy()[graph.edge_source, graph.edge_destination]
     strongest = order_of(total)[:BLOCK_EDGES]
-    return pa.table({"edge": strongest.astype(np.int32), "scores": lists(blocks[:, strongest].T)})
+    return table("edge_blocks", {"edge": strongest.astype(np.int32), "scores": lists(blocks[:, strongest].T)})
 
 
 def _survey_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Table]:

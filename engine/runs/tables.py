@@ -1,4 +1,4 @@
-"""The tables of a run (engine/runs/records.py) from what was computed for it."""
+"""Tables of a run from what was computed for it: edges, examples, lenses (columns: docs/tables.md)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from engine.circuits.graph import Graph
 from engine.inspection.lens import Lens, LensSite, entropy, ranks, top_tokens
 from engine.models.encoding import Encoded
 from engine.models.model import Model
+from engine.schema.arrow import table
 from engine.schema.vocabulary import LAYER_TOKENS
 from engine.tasks import Example, Task
 from engine.tasks.accuracy import solves, tokens_of
@@ -29,8 +30,8 @@ def edge_table(graph: Graph, parts: Mapping[str, torch.Tensor]) -> pa.Table:
         flat = scores.cpu().numpy()[graph.edge_source, graph.edge_destination].astype(np.float32)
         order = order_of(flat).astype(np.int32)
         columns = {"rank": np.arange(len(order), dtype=np.int32), "edge": order, "score": flat[order]}
-        part_column = pa.array([part], pa.string()).take(pa.array(np.zeros(len(order), np.int32)))
-        tables.append(pa.table({"part": part_column, **columns}))
+        repeated = pa.array([part], pa.string()).take(pa.array(np.zeros(len(order), np.int32)))
+        tables.append(table("edges", {"part": repeated, **columns}))
     return pa.concat_tables(tables)
 
 
@@ -47,15 +48,16 @@ def example_table(
 
     names = ("prompt", "answer", "corrupt_prompt", "corrupt_answer")
     tokenizer = model.tokenizer
-    return pa.table(
+    return table(
+        "examples",
         {
-            "example": pa.array(range(len(drawn)), pa.int32()),
+            "example": range(len(drawn)),
             **{name: tokens(name) for name in names},
             "predicted": [list(answer) for answer in answers],
             "correct": [solves(task, e, a, tokenizer) for e, a in zip(drawn, answers, strict=True)],
-            "metric_clean": pa.array(attribution.metric_clean.numpy(), pa.float32()),
-            "metric_corrupt": pa.array(attribution.metric_corrupt.numpy(), pa.float32()),
-        }
+            "metric_clean": attribution.metric_clean.numpy(),
+            "metric_corrupt": attribution.metric_corrupt.numpy(),
+        },
     )
 
 
@@ -68,22 +70,23 @@ def _contrast(encoded: Sequence[Encoded], readout: LensSite) -> tuple[int, int]:
 
 def readout_table(model: Model, readouts: Sequence[LensSite], encoded: Sequence[Encoded]) -> pa.Table:
     contrasts = [_contrast(encoded, r) for r in readouts]
-    return pa.table(
+    return table(
+        "readouts",
         {
-            "readout": pa.array(range(len(readouts)), pa.int32()),
-            "example": pa.array([r.row.example for r in readouts], pa.int32()),
+            "readout": range(len(readouts)),
+            "example": [r.row.example for r in readouts],
             "part": [r.row.part for r in readouts],
-            "position": pa.array([r.site.read for r in readouts], pa.int32()),
-            "target": pa.array([r.site.target for r in readouts], pa.int32()),
+            "position": [r.site.read for r in readouts],
+            "target": [r.site.target for r in readouts],
             "tokens": [model.words(r.row.clean) for r in readouts],
             "answer": model.words([answer for answer, _ in contrasts]),
             "foil": model.words([foil for _, foil in contrasts]),
-        }
+        },
     )
 
 
 def node_lens_table(
-    model: Model, readouts: Sequence[LensSite], found: Sequence[Lens], encoded: Sequence[Encoded]
+    model: Model, readouts: Sequence[LensSite], lenses: Sequence[Lens], encoded: Sequence[Encoded]
 ) -> pa.Table:
     def columns(lens: Lens, answer: int, foil: int) -> Columns:
         sides = top_tokens(lens.components)
@@ -94,17 +97,19 @@ def node_lens_table(
             "entropy": entropy(lens.components).cpu().numpy(),
             "top_probability": lens.components.softmax(-1).amax(-1).cpu().numpy(),
             "promoted": [model.words(row) for row in sides.promoted.tolist()],
-            "promoted_logit": _lists(sides.promoted_logits),
+            "promoted_logit": sides.promoted_logits.tolist(),
             "suppressed": [model.words(row) for row in sides.suppressed.tolist()],
-            "suppressed_logit": _lists(sides.suppressed_logits),
+            "suppressed_logit": sides.suppressed_logits.tolist(),
         }
 
     contrasts = [_contrast(encoded, readout) for readout in readouts]
-    return _by_readout([columns(lens, *contrast) for lens, contrast in zip(found, contrasts, strict=True)])
+    return _by_readout(
+        "node_lens", [columns(lens, *contrast) for lens, contrast in zip(lenses, contrasts, strict=True)]
+    )
 
 
 def residual_lens_table(
-    model: Model, readouts: Sequence[LensSite], found: Sequence[Lens], encoded: Sequence[Encoded]
+    model: Model, readouts: Sequence[LensSite], lenses: Sequence[Lens], encoded: Sequence[Encoded]
 ) -> pa.Table:
     def columns(lens: Lens, answer: int, foil: int) -> Columns:
         probabilities = lens.residuals.softmax(-1)  # [layer + 1, vocab]
@@ -117,21 +122,19 @@ def residual_lens_table(
             "answer_rank": ranks(lens.residuals, answer).int().cpu().numpy(),
             "foil_rank": ranks(lens.residuals, foil).int().cpu().numpy(),
             "tokens": [model.words(row) for row in top.indices.tolist()],
-            "probabilities": _lists(top.values),
+            "probabilities": top.values.tolist(),
         }
 
     contrasts = [_contrast(encoded, readout) for readout in readouts]
-    return _by_readout([columns(lens, *contrast) for lens, contrast in zip(found, contrasts, strict=True)])
+    return _by_readout(
+        "residual_lens", [columns(lens, *contrast) for lens, contrast in zip(lenses, contrasts, strict=True)]
+    )
 
 
-def _by_readout(parts: Sequence[Columns]) -> pa.Table:
-    """One table of every readout's columns, numbered by readout."""
+def _by_readout(name: str, parts: Sequence[Columns]) -> pa.Table:
+    """The table `name` of every readout's columns, numbered by readout."""
     tables = []
     for number, columns in enumerate(parts):
         rows = len(columns["entropy"])
-        tables.append(pa.table({"readout": np.full(rows, number, np.int32), **columns}))
+        tables.append(table(name, {"readout": np.full(rows, number, np.int32), **columns}))
     return pa.concat_tables(tables)
-
-
-def _lists(values: torch.Tensor) -> pa.Array:
-    return pa.array(values.tolist(), pa.list_(pa.float32()))

@@ -23,6 +23,7 @@ from engine.models.decoding import (
 )
 from engine.models.encoding import Encoded, encode
 from engine.models.model import Model
+from engine.schema.arrow import table_of_rows
 from engine.tasks import Example, OwnPrompts, Task, examples
 
 if TYPE_CHECKING:
@@ -137,7 +138,6 @@ def _denoised(
 
 
 def accuracy_table(counts: Sequence[tuple[int, int, int]]) -> pa.Table:
-    """`accuracy_steps` of engine/runs/records.py, from `accuracy_by_steps`; nothing for an ARM."""
-    columns = zip(*counts, strict=True) if counts else ((), (), ())
+    """The table accuracy_steps, from `accuracy_by_steps`; nothing for an ARM."""
     names = ("steps", "correct", "total")
-    return pa.table({name: pa.array(column, pa.int32()) for name, column in zip(names, columns, strict=True)})
+    return table_of_rows("accuracy_steps", [dict(zip(names, row, strict=True)) for row in counts])
