@@ -32,6 +32,7 @@ from engine.runs import cache_connection, lifecycle, provenance, read
 from engine.runs.records import Run, RunMeta
 from engine.runs.spec import RunSpec
 from engine.schema.tables import TABLES
+from engine.schema.vocabulary import HALVES
 from engine.tasks import TASKS, OwnPrompts, own_prompts, task_named
 from engine.tasks.countdown import problem_file
 
@@ -198,7 +199,7 @@ def _is_there(task: str) -> bool:
 
 def _work_out_curves(runs: Sequence[Run]) -> None:
     """Keep the curves that pages ask for first: each run's two halves, the ARM with each MDM of the same settings."""
-    a, b = read.HALVES
+    a, b = HALVES
     for run in runs:
         if run.has_halves:
             read.overlap_curve(run.key, run.key, a, b)

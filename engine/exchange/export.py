@@ -26,6 +26,7 @@ from engine.models.hub import snapshot
 from engine.models.pairs import pair_named
 from engine.runs import lifecycle, read
 from engine.runs.records import Run, short_key
+from engine.schema.vocabulary import TOTAL
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +41,7 @@ class Other:
     """The circuit of the other model with which edges are shared, or not: a part of a stored run."""
 
     key: str
-    part: str = "total"
+    part: str = TOTAL
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,7 @@ class Circuit:
         }
 
 
-def circuit(
-    key: str, k: int, part: str = "total", filters: Filters = NO_FILTERS, other: Other | None = None
-) -> Circuit:
+def circuit(key: str, k: int, part: str = TOTAL, filters: Filters = NO_FILTERS, other: Other | None = None) -> Circuit:
     """What `filters` leave of the top `k` edges of a part of a stored run, compared with those of `other`.
 
     Raises:
@@ -98,7 +97,7 @@ def circuit(
 
 
 def export(
-    key: str, k: int, format: str, part: str = "total", filters: Filters = NO_FILTERS, other: Other | None = None
+    key: str, k: int, format: str, part: str = TOTAL, filters: Filters = NO_FILTERS, other: Other | None = None
 ) -> bytes:
     """The file's content: what `filters` leave of the circuit of `k` edges, in one of FORMATS."""
     if format not in FORMATS:
@@ -106,12 +105,12 @@ def export(
     return FORMATS[format](circuit(key, k, part, filters, other))
 
 
-def file_name(run: Run, k: int, format: str, part: str = "total", filters: Filters = NO_FILTERS) -> str:
+def file_name(run: Run, k: int, format: str, part: str = TOTAL, filters: Filters = NO_FILTERS) -> str:
     """What to call the file, as in `embedded-arm-ioi-total-200-positive-pruned-1a2b3c4d5e.json`."""
     return f"{file_stem(run, k, part, filters)}.{format}"
 
 
-def file_stem(run: Run, k: int, part: str = "total", filters: Filters = NO_FILTERS) -> str:
+def file_stem(run: Run, k: int, part: str = TOTAL, filters: Filters = NO_FILTERS) -> str:
     """A file's name without its ending."""
     model = run.spec.model.replace(":", "")
     chosen = f"-{filters.stem}" if filters.active else ""

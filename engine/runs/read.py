@@ -34,15 +34,14 @@ from engine.runs.rows import (
     TrajectoryStep,
     read_rows,
 )
-from engine.schema.tables import DESCRIBED
+from engine.schema.tables import TABLES
+from engine.schema.vocabulary import COMMON_PARTS, HALVES, TOTAL
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.circuits.comparison import SplitHalf
 
-HALVES = ("half-a", "half-b")  # parts of a run: its even and its odd examples
-SCHEMA = {described.name: described for described in DESCRIBED}
 TABLE_OF: dict[type[Any], str] = {
     ExampleRow: "examples",
     ReadoutRow: "readouts",
@@ -62,7 +61,7 @@ TABLE_OF: dict[type[Any], str] = {
 Value = int | str | None
 
 
-def edge_table(key: str, part: str = "total", limit: int | None = None) -> EdgeTable:
+def edge_table(key: str, part: str = TOTAL, limit: int | None = None) -> EdgeTable:
     """The `limit` strongest edges of a part (all: None), strongest first. Reads a prefix of a sorted table.
 
     Raises:
@@ -83,7 +82,7 @@ def edges_among(key: str, part: str, edges: NDArray[np.int32]) -> RankedEdges:
     return RankedEdges(*(_array(content, name) for name in ("edge", "rank", "score")))
 
 
-def overlap_curve(key_a: str, key_b: str, part_a: str = "total", part_b: str = "total") -> OverlapCurve:
+def overlap_curve(key_a: str, key_b: str, part_a: str = TOTAL, part_b: str = TOTAL) -> OverlapCurve:
     """How much the top K of both have in common at every K of circuit.curve_sizes; computed once, then kept.
 
     Raises like `edge_table`.
@@ -102,7 +101,7 @@ def overlap_curve(key_a: str, key_b: str, part_a: str = "total", part_b: str = "
     return OverlapCurve(_array(kept, "k"), _array(kept, "shared"))
 
 
-def overlap(key_a: str, key_b: str, k: int, part_a: str = "total", part_b: str = "total") -> float:
+def overlap(key_a: str, key_b: str, k: int, part_a: str = TOTAL, part_b: str = TOTAL) -> float:
     """The Jaccard index of two circuits of `k` edges. Reads the `k` strongest edges of both, whatever else is kept."""
     from engine.circuits.comparison import overlap_of
 
@@ -127,9 +126,9 @@ def table(key: str, name: str, columns: Sequence[str] = (), /, **where: Value) -
     Raises:
         UserError: no such run, table or column, or a column of lists is asked for a value.
     """
-    described = SCHEMA.get(name)
+    described = TABLES.get(name)
     if described is None:
-        raise UserError(f"There is no table {name!r}. Choose one of: {', '.join(SCHEMA)}.")
+        raise UserError(f"There is no table {name!r}. Choose one of: {', '.join(TABLES)}.")
     known = {column.name: column for column in described.columns}
     unknown = sorted({*columns, *where} - set(known))
     if unknown:
@@ -202,12 +201,12 @@ def _array(content: pa.Table, column: str) -> Any:
 
 def _refuse_no_half(key: str, part: str) -> None:
     """What is stored as the second half of one example is zeros."""
-    if part == "half-b" and not get(key).has_halves:
+    if part == HALVES[1] and not get(key).has_halves:
         raise UserError(f"The run {short_key(key)} is of one example, so that it has no second half to compare with.")
 
 
 def _no_part(key: str, part: str) -> UserError:
-    parts = ("total", "half-a", "half-b", *get(key).meta.parts)
+    parts = (*COMMON_PARTS, *get(key).meta.parts)
     return UserError(f"The run {short_key(key)} has no part {part!r}. Choose one of: {', '.join(parts)}.")
 
 

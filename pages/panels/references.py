@@ -9,6 +9,7 @@ from engine.circuits.edges import OverlapCurve
 from engine.circuits.shared_edges import mean_jaccard
 from engine.runs import read
 from engine.runs.records import Run
+from engine.schema.vocabulary import HALVES
 from pages.figures.overlap import Curve
 from pages.shared import cached_reads
 from pages.shared.glossary import meaning
@@ -72,7 +73,7 @@ def halves_tile(sides: Sides) -> Tile:
 
 def overlap_lines(sides: Sides, control: Run | None) -> list[Curve]:
     """The curves of overlap over K: on all examples of the pair and of the control, then the three split-half ones."""
-    arm, mdm, (a, b) = sides.arm, sides.mdm, read.HALVES
+    arm, mdm, (a, b) = sides.arm, sides.mdm, HALVES
     of_pair = cached_reads.overlap_curve(arm.run.key, mdm.run.key, arm.part, mdm.part)
     lines = [_curve(f"ARM with {mdm.label}", "pair", of_pair)]
     if control and not mdm.run.spec.is_control and mdm.part in (TOTAL, *control.meta.parts):

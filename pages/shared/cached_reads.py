@@ -27,6 +27,7 @@ from engine.runs.rows import (
     Row,
 )
 from engine.runs.spec import RunSpec
+from engine.schema.vocabulary import HALVES
 
 PREFIXES = (5_000, 50_000, 2**31 - 1)  # edges read at once: the smallest that holds the circuit asked for
 PUBLISHED = settings.ROOT / "assets" / "published.toml"
@@ -86,7 +87,7 @@ def split_half(arm: Run, mdm: Run, k: int) -> circuit.SplitHalf | None:
 
 @st.cache_data(show_spinner=False, max_entries=1024)
 def _split_half(arm: str, mdm: str, k: int) -> circuit.SplitHalf:
-    of_arm, of_mdm = ([edges(key, part, k).edge for part in read.HALVES] for key in (arm, mdm))
+    of_arm, of_mdm = ([edges(key, part, k).edge for part in HALVES] for key in (arm, mdm))
     return circuit.split_half((of_arm[0], of_arm[1]), (of_mdm[0], of_mdm[1]))
 
 

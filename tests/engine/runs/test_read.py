@@ -13,6 +13,7 @@ from engine.errors import UserError
 from engine.runs import cache_connection, lifecycle, provenance, read
 from engine.runs.rows import ExampleRow, LayerLens, Neuron, NodeLens, ReadoutRow
 from engine.runs.spec import RunSpec
+from engine.schema.tables import TABLES
 from tests.fakes import HOSTILE, tiny_compute
 
 SPEC = RunSpec(n=4)
@@ -176,5 +177,5 @@ def test_a_run_that_is_not_there_is_named() -> None:
 
 def test_every_row_class_has_the_columns_of_its_table() -> None:
     for kind, name in read.TABLE_OF.items():
-        columns = {column.name for column in read.SCHEMA[name].columns}
+        columns = {column.name for column in TABLES[name].columns}
         assert {field.name for field in fields(kind)} <= columns, name

@@ -8,26 +8,12 @@ from typing import get_type_hints
 import pytest
 
 from engine.runs import rows
+from engine.runs.read import TABLE_OF
 from engine.runs.rows import ExampleRow, Head, StepAccuracy, read_rows
 from engine.schema.arrow import table_of_rows
 from engine.schema.columns import Column
 from engine.schema.tables import TABLES
 
-TABLE_OF = {
-    rows.ExampleRow: "examples",
-    rows.ReadoutRow: "readouts",
-    rows.NodeLens: "node_lens",
-    rows.LayerLens: "residual_lens",
-    rows.KeptInput: "inputs",
-    rows.Neuron: "neurons",
-    rows.NeuronDetail: "neuron_detail",
-    rows.NeuronTokens: "neuron_tokens",
-    rows.LayerHistogram: "activation_histograms",
-    rows.Head: "heads",
-    rows.RoleAttention: "attention_roles",
-    rows.TrajectoryStep: "trajectories",
-    rows.StepAccuracy: "accuracy_steps",
-}
 PYTHON = {"bool": bool, "int": int, "float": float, "text": str}
 
 
