@@ -28,7 +28,7 @@ from pages.figures.activations import TARGETS  # noqa: E402
 from pages.figures.circuit import NODE_TRACE  # noqa: E402
 from pages.figures.heat import SELECT_TRACE  # noqa: E402
 from pages.figures.neurons import POINTS_TRACE  # noqa: E402
-from tests.browser.app import FLAGS, chromium_path, running_app, wait_until_still  # noqa: E402
+from tools.browser import FLAGS, chromium_path, running_app, wait_until_still  # noqa: E402
 
 PLACES = """([index, name]) => {
     const wanted = one => one.name === name || one.meta === name;

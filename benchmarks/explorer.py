@@ -26,7 +26,7 @@ from benchmarks.session import Session, session
 from benchmarks.table import Figure
 from engine.circuits.graph import Graph
 from pages.shared.state import k_options
-from tests.browser.app import FLAGS, ROOT, chromium_path, running_app, wait_until_still
+from tools.browser import FLAGS, ROOT, chromium_path, running_app, wait_until_still
 
 TASK = "ioi"
 MOST = 5_000  # edges, of a circuit that has to be quick

@@ -2,8 +2,8 @@
 
     CIRCUITS_DB=FILE CIRCUITS_PAIRS=FOLDER/pairs.toml python -m benchmarks.large llama FOLDER ioi countdown
 
-Everything that tests/fakes.py makes, on a graph of 28 x 28 or 32 x 32 heads, with as many neurons as the real MLPs
-have and tokens from a vocabulary of 30,000. The same spec gives the same run.
+Everything that tools/synthetic_runs.py makes, on a graph of 28 x 28 or 32 x 32 heads, with as many neurons as the real
+MLPs have and tokens from a vocabulary of 30,000. The same spec gives the same run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from engine.inspection.bins import BINS
 from engine.runs import lifecycle
 from engine.runs.records import Progress, Run, RunTables
 from engine.runs.spec import RunSpec
-from tests.fakes import fake_compute, register_fake_pair
+from tools.synthetic_runs import fake_compute, register_fake_pair
 
 PAIRS = {"qwen": SHAPES[0], "llama": SHAPES[1]}  # by the name of the pair
 FLOAT, INT = pa.float32(), pa.int32()

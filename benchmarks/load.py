@@ -23,7 +23,7 @@ from benchmarks.session import session
 from benchmarks.table import Figure
 from engine.circuits.graph import Graph
 from pages.shared.state import k_options
-from tests.browser.app import running_app
+from tools.browser import running_app
 
 PAIR = "qwen"
 READERS, SLIDES = 32, 16  # SLIDES by each reader

@@ -1,98 +1,21 @@
-"""A compute that needs no model: small, random, valid runs, the same for the same spec."""
+"""Stand-ins for a real compute in tests: small runs, slow ones, refused ones (tables: tools/synthetic_runs.py)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
 from engine.circuits.graph import Graph
 from engine.errors import UserError
-from engine.runs.records import Progress, RunMeta, RunTables
+from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
-from engine.tasks import Example, examples, task_named
-from tests.fake_components import HOSTILE, N_NEURONS, component_tables
+from tools.synthetic_components import HOSTILE
+from tools.synthetic_runs import GRAPH, LLAMA, fake_compute, fake_model, register_fake_pair
 
-GRAPH = Graph(6, 8)
-LLAMA = {  # a config.json
-    "model_type": "llama", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 6,
-    "num_attention_heads": 8,
-}  # fmt: skip
-VOCABULARY = np.array([HOSTILE, "Mary", "John", "the", "store", "to", "24", "17", "=", "*", "`x`", " ", "\n", "é", "_"])
-TOP = 10  # tokens per lens row
-LENS_EXAMPLES = 2
-FLOAT, INT, STRING = pa.float32(), pa.int32(), pa.string()
-FLOATS, STRINGS = pa.list_(FLOAT), pa.list_(STRING)
-
-
-def fake_compute(spec: RunSpec, on_progress: Callable[[Progress], None], graph: Graph = GRAPH) -> RunTables:
-    """A complete run of `spec` on `graph`: parts sum to the total, halves average to it, ranks are right."""
-    drawn = examples(task_named(spec.task), spec.n, spec.seed)
-    sites = sorted({t for example in drawn for t in _sites(example)})
-    parts = [f"{'site' if spec.is_arm else 'step'}-{t:02d}" for t in sites]
-    on_progress(Progress("Loading the model", 0, 0))
-    edges = _edges(spec, graph, parts)
-    for batch in range(4):
-        on_progress(Progress("Scoring edges", batch + 1, 4))
-    readouts = _readouts(spec, drawn)
-    on_progress(Progress("Looking through the lens", 1, 1))
-    meta = RunMeta(
-        n_layers=graph.n_layers,
-        n_heads=graph.n_heads,
-        n_sites=sum(len(_sites(example)) for example in drawn),
-        parts=tuple(parts),
-        accuracy=round(0.9 + 0.1 * _rng(spec, "accuracy").random(), 3),
-        accuracy_n=200,
-        metric_clean=4.5,
-        metric_corrupt=-4.25,
-        device="cpu",
-        architecture="Fake",
-        versions={"numpy": np.__version__},
-        n_neurons=N_NEURONS,
-    )
-    tables = {
-        "edges": edges,
-        "examples": _examples(spec, drawn),
-        "readouts": readouts,
-        "node_lens": _node_lens(spec, graph, readouts.num_rows),
-        "residual_lens": _residual_lens(spec, graph, readouts.num_rows),
-        **component_tables(spec, graph, drawn, edges, parts),
-    }
-    return RunTables(meta, tables)
-
-
-def register_fake_pair(folder: Path, name: str = "embedded", steps: tuple[int, ...] = (0, 100)) -> Path:
-    """Write a pair whose models are only names for a key, and the pairs file for CIRCUITS_PAIRS, which is returned."""
-    for model in ("arm", "mdm", *(f"steps/{step:06d}" for step in steps)):
-        fake_model(folder / model, model)
-    file = folder / "pairs.toml"
-    file.write_text(f"""
-[{name}]
-title = "Fake pair"
-arm = "arm"
-mdm = "mdm"
-mask_token = "<mask>"
-shifted = true
-steps = {list(steps)}
-steps_dir = "steps"
-""")
-    return file
-
-
-def fake_model(folder: Path, mark: str, **config: object) -> None:
-    """A folder that looks like a small Llama without a single weight; another `mark`, another key."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(LLAMA | config))
-    header = json.dumps({"__metadata__": {"mark": mark}}).encode()
-    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+__all__ = ["GRAPH", "HOSTILE", "LLAMA", "fake_compute", "fake_model", "register_fake_pair"]
 
 
 def tiny_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
@@ -140,118 +63,3 @@ def logging_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> R
     with Path(os.environ["FAKE_LOG"]).open("a") as log:
         log.write(f"{spec.seed}\n")
     return tiny_compute(spec, on_progress)
-
-
-def _rng(spec: RunSpec, *salt: object) -> np.random.Generator:
-    digest = hashlib.sha256(repr((spec, salt)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
-
-
-def _sites(example: Example) -> list[int]:
-    pairs = zip(example.answer.split(), example.corrupt_answer.split(), strict=True)
-    return [t for t, (answer, foil) in enumerate(pairs) if answer != foil]
-
-
-def _edges(spec: RunSpec, graph: Graph, parts: list[str]) -> pa.Table:
-    base = _heavy(np.random.default_rng(len(spec.task)), graph.n_edges)
-    own = _heavy(_rng(spec, "edges"), graph.n_edges)
-    shared = 0.8 if task_named(spec.task).family == "prefix-dominant" else 0.3
-    scores = shared * base + (1 - shared) * own
-    if not spec.is_arm:
-        scores *= np.linspace(1.5, 0.5, graph.n_edges)
-    wobble = 0.3 * np.abs(scores) * _rng(spec, "halves").standard_normal(graph.n_edges)
-    share = _rng(spec, "parts").dirichlet(np.ones(len(parts)), graph.n_edges)  # [edge, part]
-    columns = {"total": scores, "half-a": scores + wobble, "half-b": scores - wobble}
-    columns |= {part: scores * share[:, i] for i, part in enumerate(parts)}
-    return pa.concat_tables([_ranked(part, column.astype(np.float32)) for part, column in columns.items()])
-
-
-def _heavy(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-    return np.exp(1.5 * rng.standard_normal(n)) * rng.choice([-1.0, 1.0], n) / 50
-
-
-def _ranked(part: str, scores: NDArray[np.float32]) -> pa.Table:
-    order = np.argsort(-np.abs(scores), kind="stable").astype(np.int32)
-    ranks = np.arange(len(order), dtype=np.int32)
-    return pa.table({"part": [part] * len(order), "rank": ranks, "edge": order, "score": scores[order]})
-
-
-def _examples(spec: RunSpec, drawn: list[Example]) -> pa.Table:
-    rng = _rng(spec, "examples")
-    correct = [bool(right) for right in rng.random(len(drawn)) < 0.9]
-    prompts = [example.prompt.split() for example in drawn]
-    prompts[0] = [HOSTILE, *prompts[0][1:]]
-    answers = [example.answer.split() for example in drawn]
-    foils = [example.corrupt_answer.split() for example in drawn]
-    columns = {
-        "example": pa.array(range(len(drawn)), INT),
-        "prompt": pa.array(prompts, STRINGS),
-        "answer": pa.array(answers, STRINGS),
-        "corrupt_prompt": pa.array([example.corrupt_prompt.split() for example in drawn], STRINGS),
-        "corrupt_answer": pa.array(foils, STRINGS),
-        "predicted": pa.array([a if c else f for a, f, c in zip(answers, foils, correct, strict=True)], STRINGS),
-        "correct": pa.array(correct, pa.bool_()),
-        "metric_clean": pa.array(rng.normal(4.5, 1, len(drawn)), FLOAT),
-        "metric_corrupt": pa.array(rng.normal(-4.25, 1, len(drawn)), FLOAT),
-    }
-    return pa.table(columns)
-
-
-def _readouts(spec: RunSpec, drawn: list[Example]) -> pa.Table:
-    rows: list[dict[str, object]] = []
-    for index, example in enumerate(drawn[:LENS_EXAMPLES]):
-        prompt, answer, foil = (text.split() for text in (example.prompt, example.answer, example.corrupt_answer))
-        for t in _sites(example):
-            seen = answer if spec.is_arm else answer[:t] + ["<mask>"] * (len(answer) - t)
-            part = f"{'site' if spec.is_arm else 'step'}-{t:02d}"
-            target = len(prompt) + t
-            row = {"readout": len(rows), "example": index, "part": part, "position": target - 1, "target": target}
-            rows.append({**row, "tokens": prompt + seen, "answer": answer[t], "foil": foil[t]})
-    types = (INT, INT, STRING, INT, INT, STRINGS, STRING, STRING)
-    names = ("readout", "example", "part", "position", "target", "tokens", "answer", "foil")
-    return pa.Table.from_pylist(rows, schema=pa.schema(list(zip(names, types, strict=True))))
-
-
-def _words(rng: np.random.Generator, rows: int) -> pa.Array:
-    words = [rng.permutation(VOCABULARY)[:TOP].tolist() for _ in range(rows)]
-    words[0][0] = HOSTILE
-    return pa.array(words, STRINGS)
-
-
-def _descending(values: NDArray[np.float64]) -> pa.Array:
-    return pa.array((-np.sort(-values, axis=1)).tolist(), FLOATS)
-
-
-def _node_lens(spec: RunSpec, graph: Graph, n_readouts: int) -> pa.Table:
-    rng, rows = _rng(spec, "node lens"), n_readouts * graph.n_sources
-    columns = {
-        "readout": pa.array(np.repeat(np.arange(n_readouts), graph.n_sources), INT),
-        "node": pa.array(np.tile(np.arange(graph.n_sources), n_readouts), INT),
-        "answer_logit": pa.array(rng.normal(0.2, 1, rows), FLOAT),
-        "foil_logit": pa.array(rng.normal(-0.2, 1, rows), FLOAT),
-        "entropy": pa.array(rng.uniform(0.5, 5, rows), FLOAT),
-        "top_probability": pa.array(rng.uniform(0, 1, rows), FLOAT),
-        "promoted": _words(rng, rows),
-        "suppressed": _words(rng, rows),
-        "promoted_logit": _descending(rng.uniform(0, 3, (rows, TOP))),
-        "suppressed_logit": pa.array(np.sort(rng.uniform(-3, 0, (rows, TOP)), axis=1).tolist(), FLOATS),
-    }
-    return pa.table(columns)
-
-
-def _residual_lens(spec: RunSpec, graph: Graph, n_readouts: int) -> pa.Table:
-    rng, layers = _rng(spec, "residual lens"), graph.n_layers + 1
-    rows = n_readouts * layers
-    grows = np.tile(np.linspace(0.05, 0.95, layers), n_readouts)
-    columns = {
-        "readout": pa.array(np.repeat(np.arange(n_readouts), layers), INT),
-        "layer": pa.array(np.tile(np.arange(layers), n_readouts), INT),
-        "answer_probability": pa.array(grows * rng.uniform(0.9, 1, rows), FLOAT),
-        "foil_probability": pa.array((1 - grows) * rng.uniform(0, 0.5, rows), FLOAT),
-        "entropy": pa.array(5 * (1 - grows), FLOAT),
-        "answer_rank": pa.array(rng.integers(0, 5, rows), INT),
-        "foil_rank": pa.array(rng.integers(1, 50, rows), INT),
-        "tokens": _words(rng, rows),
-        "probabilities": _descending(rng.dirichlet(np.ones(TOP), rows)),
-    }
-    return pa.table(columns)

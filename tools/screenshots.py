@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.browser.app import FLAGS, chromium_path, running_app, wait_until_still  # noqa: E402
+from tools.browser import FLAGS, chromium_path, running_app, wait_until_still  # noqa: E402
 
 PAGES = {
     "overview": "",

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.app import FLAGS, ROOT, chromium_path, running_app
 from tests.fakes import register_fake_pair
+from tools.browser import FLAGS, ROOT, chromium_path, running_app
 
 TIMEOUT = 30_000  # ms; a machine that does other things too is slow, not wrong
 

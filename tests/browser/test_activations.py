@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from engine.inspection import bins
 from pages.figures.activations import TARGETS
-from tests.browser.app import wait_until_still
+from tools.browser import wait_until_still
 
 PROFILE, HISTOGRAM = 0, 1  # figures of the page, in order
 PLACE = """([index, name, value]) => {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.app import wait_until_still
+from tools.browser import wait_until_still
 
 
 def test_a_link_to_a_pair_that_is_not_here_says_so_and_goes_on_with_one_that_is(page: Page, address: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.app import wait_until_still
 from tests.browser.test_circuits import _click, _open, _until
 from tests.fakes import HOSTILE
+from tools.browser import wait_until_still
 
 WEIGHTS = """chart => {
     const figure = document.querySelector(`.st-key-${chart} .js-plotly-plot`);

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.app import ROOT, running_app, wait_until_still
 from tests.fakes import register_fake_pair
+from tools.browser import ROOT, running_app, wait_until_still
 
 ELSEWHERE = """
 import sys

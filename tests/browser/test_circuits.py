@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from engine.circuits.graph import Graph
 from pages.figures.circuit import NODE_TRACE
-from tests.browser.app import wait_until_still
 from tests.fakes import HOSTILE
+from tools.browser import wait_until_still
 
 GRAPH = Graph(6, 8)
 FIGURE = """([index, name]) => {

@@ -9,9 +9,9 @@ from playwright.sync_api import Page, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from pages.figures.heat import SELECT_TRACE
-from tests.browser.app import wait_until_still
 from tests.browser.test_circuits import _open, _until
 from tests.fakes import HOSTILE
+from tools.browser import wait_until_still
 
 PAGE = "denoising?task=countdown"
 PLACE = """([chart, name, at]) => {

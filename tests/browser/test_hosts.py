@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from benchmarks.session import session
-from tests.browser.app import running_app
+from tools.browser import running_app
 
 PATHS = ("/", "/circuits", "/_stcore/health", "/media/0123.csv", "/_stcore/upload_file/a/b")
 UPGRADE = {

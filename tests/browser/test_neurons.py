@@ -8,8 +8,8 @@ from collections.abc import Callable
 from playwright.sync_api import Locator, Page, expect
 
 from pages.figures.neurons import POINTS_TRACE
-from tests.browser.app import wait_until_still
 from tests.fakes import HOSTILE
+from tools.browser import wait_until_still
 
 PLACE = """([meta, neuron]) => {
     const figure = document.querySelector('.js-plotly-plot');

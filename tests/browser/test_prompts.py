@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from engine.exchange.prompts_csv import write_csv
 from engine.tasks.own_prompts import PromptRow
-from tests.browser.app import running_app, wait_until_still
 from tests.fakes import HOSTILE
+from tools.browser import running_app, wait_until_still
 
 CLEAN = "When Mary and John went to the store , John gave a drink to"
 CORRUPTED = "When Mary and John went to the store , Mary gave a drink to"

@@ -17,10 +17,10 @@ from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, Run, RunTables
 from engine.runs.rows import ExampleRow, TrajectoryStep
 from engine.runs.spec import RunSpec
+from engine.schema.vocabulary import SAMPLERS as FAKE_SAMPLERS
 from pages.panels import trajectories
 from pages.shared import state
 from pages.shared.run_selector import Asked
-from tests.fake_components import SAMPLERS as FAKE_SAMPLERS
 from tests.fakes import fake_compute
 from tests.pages.test_pages import app, figures, texts, until
 

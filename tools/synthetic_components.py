@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,23 +13,15 @@ from numpy.typing import NDArray
 from engine.circuits.graph import Graph
 from engine.inspection.bins import BINS
 from engine.runs.spec import RunSpec
+from engine.schema.arrow import table, table_of_rows
+from engine.schema.tables import TABLES
+from engine.schema.vocabulary import BLOCKS, REGIONS, SAMPLERS
 from engine.tasks import Example, task_named
 
 N_NEURONS = 24
 HOSTILE = "<b>x</b>"  # a token string that a page must show as text
 WORDS = np.array([HOSTILE, "Mary", "John", "the", "store", "to", "24", "17", "=", "*", "`x`", " ", "\n", "é", "_"])
 EXAMPLES, INPUTS_OF_STEPS = 2, 3
-SAMPLERS = (
-    "confidence",
-    "left-to-right",
-    "random",
-    "dream-maskgit",
-    "dream-margin",
-    "dream-entropy",
-    "dream-origin",
-    "diffullama",
-)
-BLOCKS = 32
 FLOAT, INT, STRING = pa.float32(), pa.int32(), pa.string()
 FLOATS, INTS, STRINGS, BOOLS = pa.list_(FLOAT), pa.list_(INT), pa.list_(STRING), pa.list_(pa.bool_())
 
@@ -36,7 +29,7 @@ FLOATS, INTS, STRINGS, BOOLS = pa.list_(FLOAT), pa.list_(INT), pa.list_(STRING),
 def component_tables(
     spec: RunSpec, graph: Graph, drawn: list[Example], edges: pa.Table, parts: list[str]
 ) -> dict[str, pa.Table]:
-    """Every table of records.py that says what components do; the examples' sizes are those of `drawn`."""
+    """Every table that says what components do; the examples' sizes are those of `drawn`."""
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(repr(spec).encode()).digest()[:8], "big"))
     inputs = _inputs(spec, drawn, parts)
     return {
@@ -79,8 +72,7 @@ def _inputs(spec: RunSpec, drawn: list[Example], parts: list[str]) -> pa.Table:
         for part, tokens in seen.items():
             row = {"input": len(rows), "example": index, "part": part, "tokens": [HOSTILE, *tokens[1:]]}
             rows.append({**row, "roles": roles, "start": len(prompt)})
-    types = {"input": INT, "example": INT, "part": STRING, "tokens": STRINGS, "roles": STRINGS, "start": INT}
-    return pa.Table.from_pylist(rows, schema=pa.schema(list(types.items())))
+    return table_of_rows("inputs", rows)
 
 
 def _edge_blocks(rng: np.random.Generator, spec: RunSpec, edges: pa.Table) -> pa.Table:
@@ -89,7 +81,7 @@ def _edge_blocks(rng: np.random.Generator, spec: RunSpec, edges: pa.Table) -> pa
     blocks = min(BLOCKS, spec.n)
     shares = rng.normal(1, 0.5, (len(scores), blocks))
     shares *= scores[:, None] / shares.sum(1, keepdims=True)
-    return pa.table({"edge": total["edge"], "scores": pa.array(shares.tolist(), FLOATS)})
+    return table("edge_blocks", {"edge": total["edge"], "scores": pa.array(shares.tolist(), FLOATS)})
 
 
 def _words(rng: np.random.Generator, rows: int, most: int = 5) -> pa.Array:
@@ -131,7 +123,7 @@ def _neurons(rng: np.random.Generator, spec: RunSpec, graph: Graph) -> pa.Table:
         "suppressed": _words(rng, rows),
         "suppressed_logit": _descending(rng, rows, sign=-1),
     }
-    return pa.table({**columns, "cos_in": cosines[0], "cos_gate": cosines[1], "cos_out": cosines[2]})
+    return table("neurons", {**columns, "cos_in": cosines[0], "cos_gate": cosines[1], "cos_out": cosines[2]})
 
 
 def _neuron_detail(rng: np.random.Generator, graph: Graph, n: int, part: str) -> pa.Table:
@@ -147,7 +139,7 @@ def _neuron_detail(rng: np.random.Generator, graph: Graph, n: int, part: str) ->
         "up_tokens": _words(rng, rows),
         "up_cosine": _descending(rng, rows, high=1),
     }
-    return pa.table(columns)
+    return table("neuron_detail", columns)
 
 
 def _neuron_tokens(rng: np.random.Generator, graph: Graph, inputs: pa.Table) -> pa.Table:
@@ -157,21 +149,19 @@ def _neuron_tokens(rng: np.random.Generator, graph: Graph, inputs: pa.Table) -> 
         gates, ups = rng.normal(0, 1, (2, rows, len(tokens)))
         values = {"activations": gates / (1 + np.exp(-gates)) * ups, "gates": gates, "ups": ups}
         lists = {name: pa.array(value.tolist(), FLOATS) for name, value in values.items()}
-        tables.append(pa.table({"input": pa.array([number] * rows, INT), **_each_neuron(graph), **lists}))
+        tables.append(table("neuron_tokens", {"input": pa.array([number] * rows, INT), **_each_neuron(graph), **lists}))
     return pa.concat_tables(tables)
 
 
 def _histograms(rng: np.random.Generator, graph: Graph) -> pa.Table:
     rows = []
     for layer in range(graph.n_layers):
-        for region in ("prompt", "answer", "readout"):
+        for region in REGIONS:
             counts = rng.poisson(1000 * np.exp(-(np.linspace(-3, 3, BINS) ** 2)))
             row = {"layer": layer, "region": region, "counts": counts.tolist(), "n": int(counts.sum())}
             numbers = dict(zip(("mean", "std", "kurtosis", "active"), rng.uniform(0, 1, 4).tolist(), strict=True))
             rows.append({**row, **numbers})
-    types = {"layer": INT, "region": STRING, "counts": pa.list_(pa.int64()), "n": pa.int64(), "mean": FLOAT}
-    types |= {"std": FLOAT, "kurtosis": FLOAT, "active": FLOAT}
-    return pa.Table.from_pylist(rows, schema=pa.schema(list(types.items())))
+    return table_of_rows("activation_histograms", rows)
 
 
 def _residual_norms(rng: np.random.Generator, graph: Graph, drawn: list[Example]) -> pa.Table:
@@ -181,14 +171,14 @@ def _residual_norms(rng: np.random.Generator, graph: Graph, drawn: list[Example]
     columns = {"layer": pa.array(layers.ravel(), INT), "offset": pa.array(places.ravel(), INT)}
     columns |= {"mean": _floats(layers.ravel() + rng.uniform(1, 2, layers.size))}
     columns |= {"std": _floats(rng.uniform(0.1, 0.3, layers.size)), "n": pa.array([len(drawn)] * layers.size, INT)}
-    return pa.table(columns)
+    return table("residual_norms", columns)
 
 
 def _heads(rng: np.random.Generator, graph: Graph) -> pa.Table:
     nodes = [graph.head(layer, head) for layer in range(graph.n_layers) for head in range(graph.n_heads)]
     names = ("norm_prompt", "norm_answer", "norm_readout", "previous_token", "duplicate_token", "induction")
     numbers = {name: _floats(rng.uniform(0, 1, len(nodes))) for name in names}
-    return pa.table({"node": pa.array(nodes, INT), **numbers, "copying": _floats(rng.uniform(-1, 1, len(nodes)))})
+    return table("heads", {"node": pa.array(nodes, INT), **numbers, "copying": _floats(rng.uniform(-1, 1, len(nodes)))})
 
 
 def _attention_roles(rng: np.random.Generator, graph: Graph, inputs: pa.Table) -> pa.Table:
@@ -201,8 +191,7 @@ def _attention_roles(rng: np.random.Generator, graph: Graph, inputs: pa.Table) -
                 for key, weight in zip(roles, weights.tolist(), strict=True):
                     place = {"node": graph.head(layer, head), "query": query, "key": key}
                     rows.append({**place, "weight": weight, "queries": 10})
-    types = {"node": INT, "query": STRING, "key": STRING, "weight": FLOAT, "queries": INT}
-    return pa.Table.from_pylist(rows, schema=pa.schema(list(types.items())))
+    return table_of_rows("attention_roles", rows)
 
 
 def _attention_patterns(rng: np.random.Generator, spec: RunSpec, graph: Graph, inputs: pa.Table) -> pa.Table:
@@ -215,8 +204,7 @@ def _attention_patterns(rng: np.random.Generator, spec: RunSpec, graph: Graph, i
                 pattern /= pattern.sum(1, keepdims=True)
                 flat = np.round(255 * pattern).astype(np.uint8).ravel()
                 rows.append({"input": number, "node": graph.head(layer, head), "pattern": flat.tolist()})
-    types = {"input": INT, "node": INT, "pattern": pa.list_(pa.uint8())}
-    return pa.Table.from_pylist(rows, schema=pa.schema(list(types.items())))
+    return table_of_rows("attention_patterns", rows)
 
 
 def _lens_layers(rng: np.random.Generator, graph: Graph, n: int) -> pa.Table:
@@ -224,13 +212,13 @@ def _lens_layers(rng: np.random.Generator, graph: Graph, n: int) -> pa.Table:
     columns = {"example": pa.array(examples, INT), "layer": pa.array(layers, INT)}
     for name, most in (("residual_entropy", 5), ("residual_top", 1), ("node_entropy", 5), ("node_top", 1)):
         columns[name] = _floats(rng.uniform(0, most, len(layers)))
-    return pa.table(columns)
+    return table("lens_layers", columns)
 
 
 def _denoising(rng: np.random.Generator, spec: RunSpec, graph: Graph, drawn: list[Example]) -> dict[str, pa.Table]:
     lens: list[dict[str, object]] = []
     reveals: list[dict[str, int]] = []
-    walked: list[dict[str, object]] = []
+    steps_taken: list[dict[str, object]] = []
     for index, example in enumerate(drawn):
         answer, start, steps = example.answer.split(), len(example.prompt.split()), _steps(spec, example)
         reveals += [{"example": index, "step": t if steps > 1 else 0, "index": t} for t in range(len(answer))]
@@ -241,23 +229,19 @@ def _denoising(rng: np.random.Generator, spec: RunSpec, graph: Graph, drawn: lis
                 place = {"example": index, "step": step, "target": start + t}
                 lens += [{**place, "layer": layer, **_reading(rng, layer)} for layer in range(graph.n_layers + 1)]
         for sampler in SAMPLERS:
-            walked += _walk(rng, sampler, index, answer, len(answer))
-    steps = sorted({1, 2, 4, len(drawn[0].answer.split())} & set(range(1, len(drawn[0].answer.split()) + 1)))
-    solved = [{"steps": step, "correct": int(200 * step / steps[-1]), "total": 200} for step in steps]
-    schemas = {
-        "position_lens": {"example": INT, "step": INT, "target": INT, "layer": INT, "token": STRING}
-        | {"probability": FLOAT, "answer_probability": FLOAT, "answer_rank": INT},
-        "reveals": {"example": INT, "step": INT, "index": INT},
-        "trajectories": {"sampler": STRING, "example": INT, "step": INT, "tokens": STRINGS, "confidences": FLOATS}
-        | {"revealed": BOOLS, "visible": BOOLS, "correct": pa.bool_()},
-        "accuracy_steps": {"steps": INT, "correct": INT, "total": INT},
+            steps_taken += _trajectory(rng, sampler, index, answer, len(answer))
+    length = len(drawn[0].answer.split())
+    solved = [
+        {"steps": s, "correct": int(200 * s / length), "total": 200} for s in sorted({1, 2, 4, length}) if s <= length
+    ]
+    rows: dict[str, Sequence[Mapping[str, object]]] = {
+        "position_lens": lens,
+        "reveals": reveals,
+        "trajectories": steps_taken,
+        "accuracy_steps": solved,
     }
-    rows = {"position_lens": lens, "reveals": reveals, "trajectories": walked, "accuracy_steps": solved}
     return {
-        name: pa.Table.from_pylist(
-            [] if spec.is_arm and name != "position_lens" else list(rows[name]), schema=pa.schema(list(schema.items()))
-        )
-        for name, schema in schemas.items()
+        name: table_of_rows(name, [] if spec.is_arm and TABLES[name].mdm_only else list(rows[name])) for name in rows
     }
 
 
@@ -267,8 +251,10 @@ def _reading(rng: np.random.Generator, layer: int) -> dict[str, object]:
     return {"token": str(rng.choice(WORDS)), "probability": probability, **right}
 
 
-def _walk(rng: np.random.Generator, sampler: str, example: int, answer: list[str], steps: int) -> list[dict[str, Any]]:
-    """A walk that reveals one position a step, from left to right or in a random order."""
+def _trajectory(
+    rng: np.random.Generator, sampler: str, example: int, answer: list[str], steps: int
+) -> list[dict[str, Any]]:
+    """A trajectory that reveals one position a step, from left to right or in a random order."""
     order = list(range(len(answer))) if sampler == "left-to-right" else rng.permutation(len(answer)).tolist()
     return [
         {
