@@ -32,10 +32,10 @@ from engine.attribution.metrics import at_sites, row_metrics
 from engine.attribution.path_gradients import ActivationDifference, Path
 from engine.attribution.sites import AttributionInput
 from engine.attribution.soundness import refuse_unsound
-from engine.schema.vocabulary import BLOCKS
 from engine.models.batching import Capacity, in_batches, padded, token_capacity
 from engine.models.fast_model import Sink, blocks_of, embed, hidden, hooked, output_logits
 from engine.models.model import Model
+from engine.schema.vocabulary import BLOCKS
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ from torch import Tensor
 
 from engine.attribution.soundness import refuse_unsound
 from engine.inspection.activations import regions
-from engine.schema.vocabulary import REGIONS
 from engine.inspection.observers import Batch, Input
 from engine.models import activation_cache
 from engine.models.activation_cache import ActivationCache, recording
 from engine.models.encoding import Encoded, Span, spell
 from engine.models.model import Model
 from engine.schema.list_columns import ragged
+from engine.schema.vocabulary import REGIONS
 from engine.tasks import Example, Task
 from engine.tasks.base import OTHER
 

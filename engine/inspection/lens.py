@@ -21,7 +21,6 @@ from engine.models.model import Model
 from engine.schema.vocabulary import LENS_TOKENS
 
 
-
 @dataclass(frozen=True)
 class Lens:
     """The lens of one readout's position; rows of `components` follow the graph's sources."""

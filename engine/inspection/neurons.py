@@ -35,7 +35,6 @@ from engine.schema.list_columns import lists, ragged, word_lists
 from engine.schema.vocabulary import DETAILED_NEURONS, DETAILED_OF_LAYER, NEURON_EXAMPLES
 
 
-
 def strongest_neurons(attribution: Attribution) -> Tensor:
     """[layer, k]: the neurons of each layer with the largest |attribution|, in ascending order."""
     scores = attribution.neurons.sum(0)  # [layer, neuron]

@@ -12,10 +12,9 @@ from engine.models.decoding import Order, grouped
 from engine.models.encoding import Encoded
 from engine.models.model import Model
 from engine.models.samplers import SAMPLERS, denoise, example_generator
+from engine.schema.vocabulary import SHOWN_EXAMPLES
 from engine.tasks import Example, Task
 from engine.tasks.accuracy import solves, tokens_of
-from engine.schema.vocabulary import SHOWN_EXAMPLES
-
 
 
 def trajectory_table(

@@ -43,8 +43,8 @@ from engine.runs.refusals import blamed
 from engine.runs.remarks import refuse_unranked, remarks
 from engine.runs.spec import RunSpec
 from engine.runs.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
-from engine.schema.list_columns import lists
 from engine.schema.arrow import table
+from engine.schema.list_columns import lists
 from engine.schema.vocabulary import BLOCK_EDGES, HALVES, SHOWN_EXAMPLES, SITE, STEP, TOTAL
 from engine.tasks import Example, Task, available, examples, spoken
 from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of

@@ -13,7 +13,6 @@ from engine.attribution.edge_scores import attribute, integration_points
 from engine.attribution.footprint import BUFFER, token_bytes
 from engine.attribution.metrics import at_sites, row_metrics
 from engine.attribution.sites import AttributionInput
-from engine.circuits.intervals import BLOCKS
 from engine.models.activation_cache import recording
 from engine.models.model import Model
 from engine.schema.vocabulary import BLOCKS

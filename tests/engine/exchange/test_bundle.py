@@ -18,8 +18,6 @@ from engine.exchange import bundle
 from engine.models import pairs
 from engine.runs import cache_connection, lifecycle, provenance, read
 from engine.runs.rows import ExampleRow
-from engine.runs.spec import RunSpec
-from engine.schema.tables import TABLES
 from engine.tasks import own_prompts, task_named
 from engine.tasks.countdown import problem_file
 from engine.tasks.countdown.text import PublishedProblem
