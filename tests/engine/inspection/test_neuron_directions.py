@@ -7,7 +7,8 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from engine.inspection import neuron_directions
-from engine.inspection.neuron_directions import SHOWN, input_tokens, output_tokens
+from engine.inspection.neuron_directions import input_tokens, output_tokens
+from engine.schema.vocabulary import NEURON_TOKENS
 from tests import tiny
 
 NEURONS = torch.tensor([0, 5, 17, 40])
@@ -28,13 +29,13 @@ def test_output_tokens_are_the_ends_of_the_output_direction(architecture: str, l
     weight = model.bridge.ln_final.original_component.weight
     ends = output_tokens(model, layer)
     w_out = model.bridge.blocks[layer].mlp.W_out
-    assert ends.promoted.shape == ends.suppressed.shape == (len(w_out), SHOWN)
+    assert ends.promoted.shape == ends.suppressed.shape == (len(w_out), NEURON_TOKENS)
     for neuron, direction in enumerate(w_out):
         centred = direction - direction.mean() if architecture == "gpt2" else direction
         logits = (centred * weight) @ model.bridge.W_U
         order = logits.argsort(descending=True)
-        assert torch.equal(ends.promoted[neuron], order[:SHOWN])
-        assert torch.equal(ends.suppressed[neuron], order.flip(0)[:SHOWN])
+        assert torch.equal(ends.promoted[neuron], order[:NEURON_TOKENS])
+        assert torch.equal(ends.suppressed[neuron], order.flip(0)[:NEURON_TOKENS])
         for tokens, values in (
             (ends.promoted, ends.promoted_logits),
             (ends.suppressed, ends.suppressed_logits),
@@ -52,14 +53,14 @@ def test_input_tokens_are_the_nearest_embeddings(architecture: str, layer: int) 
     assert (inputs.up is not None) == gated
     sides = [(inputs.gate, block.mlp.W_gate), (inputs.up, block.mlp.W_in)] if gated else [(inputs.gate, block.mlp.W_in)]
     for nearest, weights in sides:
-        assert nearest is not None and nearest.tokens.shape == (len(NEURONS), SHOWN)
+        assert nearest is not None and nearest.tokens.shape == (len(NEURONS), NEURON_TOKENS)
         for i, neuron in enumerate(NEURONS):
             direction = weights[:, neuron] * block.ln2.original_component.weight
             if not gated:
                 direction = direction - direction.mean()
                 embeddings = model.bridge.W_E - model.bridge.W_E.mean(1, keepdim=True)
             cosines = cosine_similarity(direction[None], embeddings)
-            assert torch.equal(nearest.tokens[i], cosines.argsort(descending=True)[:SHOWN])
+            assert torch.equal(nearest.tokens[i], cosines.argsort(descending=True)[:NEURON_TOKENS])
             torch.testing.assert_close(nearest.cosines[i], cosines[nearest.tokens[i]], rtol=1e-4, atol=1e-5)
 
 

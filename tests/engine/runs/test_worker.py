@@ -15,9 +15,10 @@ import pytest
 
 from engine.errors import Cancelled, UserError
 from engine.runs.lifecycle import ignore
-from engine.runs.records import TABLES, Progress
+from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
 from engine.runs.worker import Worker, function_named
+from engine.schema.tables import TABLES
 from tests.fakes import REMARK, tiny_compute
 
 ROOT = Path(__file__).resolve().parents[3]
