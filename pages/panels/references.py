@@ -7,7 +7,6 @@ from dataclasses import replace
 from engine.circuits import comparison
 from engine.circuits.edges import OverlapCurve
 from engine.circuits.shared_edges import mean_jaccard
-from engine.runs import read
 from engine.runs.records import Run
 from engine.schema.vocabulary import HALVES
 from pages.figures.overlap import Curve

@@ -11,6 +11,7 @@ from engine.exchange.export import FORMATS, file_name
 from engine.runs import cache_connection, lifecycle
 from engine.runs.records import Run, short_key
 from engine.runs.solvable import can_do
+from engine.schema.vocabulary import HALVES, TOTAL
 from engine.tasks import task_named
 from pages.panels.bundles import bundle_download
 from pages.shared import cached_reads
@@ -97,8 +98,8 @@ def download(run: Run) -> None:
     n_edges = run.meta.graph.n_edges
     with st.container(horizontal=True, vertical_alignment="bottom"):
         k = int(st.number_input("Edges in the circuit", 1, n_edges, min(200, n_edges), key="export k", width=180))
-        halves = ("half-a", "half-b") if run.has_halves else ()
-        part = str(st.selectbox("Part", ["total", *halves, *run.meta.parts], key="export part", width=180))
+        halves = HALVES if run.has_halves else ()
+        part = str(st.selectbox("Part", [TOTAL, *halves, *run.meta.parts], key="export part", width=180))
         for kind in FORMATS:
             file_button(kind, _exporter(run, k, kind, part), file_name(run, k, kind, part), key=f"export {kind}")
 
