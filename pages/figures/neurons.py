@@ -1,4 +1,4 @@
-"""Single neurons: the two models' attributions against each other, activations as bins and as coloured text.
+"""Draw single neurons: the two models' attributions against each other, activations as bins and as coloured text.
 
 What is text becomes HTML here, with every token escaped; charts are Plotly figures.
 """
@@ -40,7 +40,7 @@ class Points:
 
     layer: int
     attribution: dict[str, NDArray[np.float32]]  # [neuron]
-    said: NDArray[np.str_]  # [neuron]: what its hover says of the tokens it promotes (`promoted_said`)
+    hover: NDArray[np.str_]  # [neuron]: the tokens it promotes, as `hover_of_promoted` writes them
     strongest: dict[str, NDArray[np.bool_]]
 
     @property
@@ -50,28 +50,30 @@ class Points:
         return {"neither": ~arm & ~mdm, "arm": arm & ~mdm, "mdm": mdm & ~arm, "shared": arm & mdm}
 
 
-def scatter_figure(points: Points, look: Palette, chosen: int | None = None, pinned: Sequence[int] = ()) -> go.Figure:
+def scatter_figure(
+    points: Points, palette: Palette, chosen: int | None = None, pinned: Sequence[int] = ()
+) -> go.Figure:
     """ARM attribution (x) against MDM attribution (y) of every neuron; on the diagonal both are the same."""
     low, high = _reach(points)
     figure = go.Figure()
-    diagonal = {"color": look.neutral, "width": 1, "dash": "dash"}
+    diagonal = {"color": palette.neutral, "width": 1, "dash": "dash"}
     figure.add_trace(
         go.Scatter(x=[low, high], y=[low, high], mode="lines", line=diagonal, hoverinfo="skip", name="same in both")
     )
     kind = go.Scattergl if len(points.attribution["arm"]) > MOST_SVG else go.Scatter
     styles = {
-        "neither": ("other", look.neutral, "circle", 6, 0.45),
-        "arm": ("strongest in the ARM only", look.arm, "square", 9, 0.9),
-        "mdm": ("strongest in the MDM only", look.mdm, "diamond", 10, 0.9),
-        "shared": ("strongest in both", look.shared, "circle", 10, 0.95),
+        "neither": ("other", palette.neutral, "circle", 6, 0.45),
+        "arm": ("strongest in the ARM only", palette.arm, "square", 9, 0.9),
+        "mdm": ("strongest in the MDM only", palette.mdm, "diamond", 10, 0.9),
+        "shared": ("strongest in both", palette.shared, "circle", 10, 0.95),
     }
     for group, members in points.groups.items():
         figure.add_trace(_group(kind, points, np.flatnonzero(members), styles[group]))
-    figure.add_trace(_rings(kind, points, [j for j in pinned if j != chosen], "star-open", 14, "pinned", look))
-    figure.add_trace(_rings(kind, points, [] if chosen is None else [chosen], "circle-open", 22, "chosen", look))
+    figure.add_trace(_rings(kind, points, [j for j in pinned if j != chosen], "star-open", 14, "pinned", palette))
+    figure.add_trace(_rings(kind, points, [] if chosen is None else [chosen], "circle-open", 22, "chosen", palette))
     if chosen is not None:
-        _name_chosen(figure, points, chosen, look)
-    axis = {"range": [low, high], "zerolinecolor": look.faint, "tickformat": "~g"}
+        _name_chosen(figure, points, chosen, palette)
+    axis = {"range": [low, high], "zerolinecolor": palette.faint, "tickformat": "~g"}
     figure.update_xaxes(title="attribution in the ARM", **axis)
     figure.update_yaxes(title="attribution in the MDM", **axis)
     return figure.update_layout(
@@ -85,7 +87,7 @@ def scatter_figure(points: Points, look: Palette, chosen: int | None = None, pin
     )
 
 
-def promoted_said(promoted: Mapping[str, Sequence[Sequence[str]]]) -> NDArray[np.str_]:
+def hover_of_promoted(promoted: Mapping[str, Sequence[Sequence[str]]]) -> NDArray[np.str_]:
     """[neuron]: two lines for a hover, what each neuron promotes in each model."""
     lines = [
         [f"{NAME[model]} promotes {', '.join(map(as_text, tokens[:HOVER_TOKENS]))}" for tokens in promoted[model]]
@@ -94,8 +96,8 @@ def promoted_said(promoted: Mapping[str, Sequence[Sequence[str]]]) -> NDArray[np
     return np.array(["<br>".join(both) for both in zip(*lines, strict=True)])
 
 
-def histogram_figure(counts: Mapping[str, Sequence[int]], look: Palette) -> go.Figure:
-    """How often a neuron has which activation, by model: bins of engine/inspection/bins.py, counts on a log axis."""
+def histogram_figure(counts: Mapping[str, Sequence[int]], palette: Palette) -> go.Figure:
+    """The histogram of a neuron's activations, by model: bins of engine/inspection/bins.py, counts on a log axis."""
     figure = go.Figure()
     labels = [bins.label(index) for index in range(bins.BINS)]
     dash = {"arm": "solid", "mdm": "dot"}
@@ -105,7 +107,7 @@ def histogram_figure(counts: Mapping[str, Sequence[int]], look: Palette) -> go.F
                 x=list(range(bins.BINS)),
                 y=[max(value, _FLOOR / 10) for value in values],
                 mode="lines",
-                line={"shape": "hvh", "color": look.of(model), "width": 2.5, "dash": dash[model]},
+                line={"shape": "hvh", "color": palette.of(model), "width": 2.5, "dash": dash[model]},
                 name=NAME[model],
                 customdata=list(zip(labels, values, strict=True)),
                 hovertemplate=f"%{{customdata[0]}}: %{{customdata[1]:,}} tokens<extra>{NAME[model]}</extra>",
@@ -139,13 +141,13 @@ def coloured_tokens(tokens: Sequence[str], values: Sequence[float], most: float,
     """
     cells = []
     for position, (token, value) in enumerate(zip(tokens, values, strict=True)):
-        said = f"{value:+.4g} at position {position}"
+        hover = f"{value:+.4g} at position {position}"
         style = "padding:1px 4px;border-radius:4px;" + shade(value, most)
         if position in reads:
-            style, said = style + "outline:2px solid currentColor;", said + ", where the logits are read"
+            style, hover = style + "outline:2px solid currentColor;", hover + ", where the logits are read"
         if position == start:
             cells.append(_START)
-        cells.append(f'<span style="{style}" title="{html.escape(said)}">{html.escape(visible(token))}</span>')
+        cells.append(f'<span style="{style}" title="{html.escape(hover)}">{html.escape(visible(token))}</span>')
     return f'<div style="font-size:0.9rem;line-height:2.1">{" ".join(cells)}</div>'
 
 
@@ -214,7 +216,7 @@ def _group(kind: type[Any], points: Points, members: NDArray[np.int_], style: tu
         selected={"marker": {"opacity": opacity}},
         unselected={"marker": {"opacity": opacity}},
         customdata=members.tolist(),
-        text=points.said[members],
+        text=points.hover[members],
         hovertemplate=f"<b>m{points.layer}.%{{customdata}}</b><br>ARM %{{x:+.4g}}, MDM %{{y:+.4g}}<br>%{{text}}"
         "<extra></extra>",
         name=f"{name} ({len(members):,})",
@@ -223,13 +225,13 @@ def _group(kind: type[Any], points: Points, members: NDArray[np.int_], style: tu
 
 
 def _rings(
-    kind: type[Any], points: Points, members: list[int], symbol: str, size: int, name: str, look: Palette
+    kind: type[Any], points: Points, members: list[int], symbol: str, size: int, name: str, palette: Palette
 ) -> Any:
     return kind(
         x=points.attribution["arm"][members],
         y=points.attribution["mdm"][members],
         mode="markers",
-        marker={"symbol": symbol, "size": size, "color": look.text, "line": {"width": 2.2, "color": look.text}},
+        marker={"symbol": symbol, "size": size, "color": palette.text, "line": {"width": 2.2, "color": palette.text}},
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
         hoverinfo="skip",
@@ -238,16 +240,16 @@ def _rings(
     )
 
 
-def _name_chosen(figure: go.Figure, points: Points, chosen: int, look: Palette) -> None:
+def _name_chosen(figure: go.Figure, points: Points, chosen: int, palette: Palette) -> None:
     figure.add_annotation(
         x=float(points.attribution["arm"][chosen]),
         y=float(points.attribution["mdm"][chosen]),
         text=f"m{points.layer}.{chosen}",
         yshift=24,
         showarrow=False,
-        bgcolor=look.background,
+        bgcolor=palette.background,
         opacity=0.9,
-        font={"color": look.text, "size": 13},
+        font={"color": palette.text, "size": 13},
     )
 
 

@@ -1,28 +1,27 @@
-"""What the activations page reads and works out from the cache, by run key."""
+"""Read and keep, by run key, what the activations page shows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from engine.circuits import intervals, profiles
+from engine.circuits import intervals, neuron_ranking
 from engine.circuits.intervals import BandContrast, Scored, SpecialisationIntervals
-from engine.runs import lifecycle, read
-from engine.runs.rows import Head
-from pages.figures.activations import Norms
+from engine.circuits.neuron_ranking import Spread
+from engine.runs import layer_tables, lifecycle, read
+from engine.runs.rows import Head, LayerHistogram
+from pages.figures.activation_maps import Norms
 from pages.shared import cached_reads
 from pages.shared.state import TOTAL
 
-LENS = ("residual_entropy", "residual_top", "node_entropy", "node_top")
 NUMBERS = ("neuron", "attribution", "mean", "high", "active", "counts", "promoted")
 
 
 @dataclass(frozen=True)
-class Behind:
+class ListedNeuron:
     """A neuron of a layer; `in_bin`: its activations in the bin asked for, over all tokens."""
 
     neuron: int
@@ -34,14 +33,6 @@ class Behind:
     in_bin: int | None
 
 
-@dataclass(frozen=True)
-class NeuronSpread:
-    """How |attribution| is spread over all neurons: over all examples, over the even and over the odd ones."""
-
-    effective_number: tuple[float, float, float]
-    gini: tuple[float, float, float]
-
-
 @st.cache_data(show_spinner=False, max_entries=256)
 def specialisation(arm: str, mdm: str, k: int, boundary: int) -> SpecialisationIntervals:
     """How the two circuits of K edges are spread, with intervals over examples."""
@@ -51,33 +42,27 @@ def specialisation(arm: str, mdm: str, k: int, boundary: int) -> SpecialisationI
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def lens_bands(arm: str, mdm: str) -> dict[str, tuple[BandContrast, BandContrast]]:
-    """By measure of LENS: means over examples by layer, and means over examples and layers, with intervals."""
-    tables = [cached_reads.columns(key, "lens_layers") for key in (arm, mdm)]
-    return {name: _lens_band(*(_by_example(table, name) for table in tables)) for name in LENS}
+    """By measure of LENS_MEASURES: means over examples by layer, and over examples and layers, with intervals."""
+    return layer_tables.lens_bands(*(cached_reads.columns(key, "lens_layers") for key in (arm, mdm)))
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def neuron_spread(key: str) -> NeuronSpread:
+def neuron_spread(key: str) -> Spread:
     table = cached_reads.columns(key, "neurons", ("attribution", "half_a", "half_b"))
-    shares = [np.abs(table[name].astype(np.float64)) for name in ("attribution", "half_a", "half_b")]
-    numbers = tuple(profiles.effective_number(share) for share in shares)
-    ginis = tuple(profiles.gini(share) for share in shares)
-    return NeuronSpread(numbers, ginis)  # type: ignore[arg-type]
+    return neuron_ranking.spread(table["attribution"], (table["half_a"], table["half_b"]))
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
-def neurons_behind(key: str, layer: int, bin_index: int | None, most: int) -> list[Behind]:
+def listed_neurons(key: str, layer: int, bin_index: int | None, most: int) -> list[ListedNeuron]:
     """A layer's neurons with the largest |attribution|, or those with the most activations in a bin."""
     table = read.table(key, "neurons", NUMBERS, layer=layer)
-    height = np.abs(table["attribution"].to_numpy())
     counts = None
     if bin_index is not None:
         flat = table["counts"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        counts = height = flat.reshape(table.num_rows, -1)[:, bin_index]
-    order = np.argsort(-height, kind="stable")[:most]
-    order = order[height[order] > 0]
+        counts = flat.reshape(table.num_rows, -1)[:, bin_index]
+    order = neuron_ranking.largest(np.abs(table["attribution"].to_numpy()) if counts is None else counts, most)
     return [
-        Behind(
+        ListedNeuron(
             neuron=row["neuron"],
             attribution=row["attribution"],
             mean=row["mean"],
@@ -93,40 +78,25 @@ def neurons_behind(key: str, layer: int, bin_index: int | None, most: int) -> li
 @st.cache_data(show_spinner=False, max_entries=64)
 def residual_norms(arm: str, mdm: str) -> tuple[Norms, Norms, NDArray[np.int_]]:
     """Norms of both models on the offsets that either has, [0 = embedding .. n_layers, offset]; and the offsets."""
-    tables = [cached_reads.columns(key, "residual_norms") for key in (arm, mdm)]
-    offsets = np.unique(np.concatenate([table["offset"] for table in tables]))
-    layers = 1 + max(int(table["layer"].max(initial=0)) for table in tables)
-    made = []
-    for model, table in zip(("arm", "mdm"), tables, strict=True):
-        mean = np.full((layers, len(offsets)), np.nan)
-        mean[table["layer"], np.searchsorted(offsets, table["offset"])] = table["mean"]
-        made.append(Norms(model, mean))
-    return made[0], made[1], offsets
+    of_arm, of_mdm, offsets = layer_tables.residual_norms(
+        *(cached_reads.columns(key, "residual_norms") for key in (arm, mdm))
+    )
+    return Norms("arm", of_arm), Norms("mdm", of_mdm), offsets
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def head_norms(key: str, model: str, region: str) -> Norms:
     """Norms of what every head writes at the tokens of a region, [layer, head]."""
     graph = lifecycle.get(key).meta.graph
-    mean = np.full((graph.n_layers, graph.n_heads), np.nan)
-    for head in cached_reads.rows(Head, key):
-        layer, number = divmod(head.node - 1, graph.n_heads + 1)
-        mean[layer, number] = getattr(head, f"norm_{region}")
-    return Norms(model, mean)
+    return Norms(model, layer_tables.head_norms(graph, cached_reads.rows(Head, key), region))
+
+
+def histograms(key: str, region: str) -> list[LayerHistogram]:
+    """Of the tokens of a region, by layer."""
+    rows = [row for row in cached_reads.rows(LayerHistogram, key) if row.region == region]
+    return sorted(rows, key=lambda row: row.layer)
 
 
 def _scored(key: str, k: int) -> Scored:
     table = cached_reads.edges(key, TOTAL, k)
     return Scored(table.edge, table.score, cached_reads.edge_blocks(key))
-
-
-def _by_example(table: dict[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
-    """[example, layer] of a column of lens_layers."""
-    found = np.zeros((int(table["example"].max()) + 1, int(table["layer"].max()) + 1))
-    found[table["example"], table["layer"]] = table[name]
-    return found
-
-
-def _lens_band(arm: NDArray[np.float64], mdm: NDArray[np.float64]) -> tuple[BandContrast, BandContrast]:
-    whole = intervals.mean_contrast(arm.mean(1), mdm.mean(1))
-    return intervals.mean_contrast(arm, mdm), whole

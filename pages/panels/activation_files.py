@@ -1,27 +1,44 @@
-"""What the activations page shows, as rows to download."""
+"""Offer what the activations page shows as CSV files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
+import streamlit as st
 
-from engine.files.csv_text import csv_of
 from engine.inspection import bins
 from engine.runs.rows import LayerHistogram
 from pages.panels import activation_data as data
+from pages.panels.specialisation import spread_rows
 from pages.shared import cached_reads
+from pages.shared.downloads import table_button
+from pages.shared.provenance import Origin
 from pages.shared.run_selector import Asked
 from pages.shared.state import TOTAL
 
 Row = dict[str, object]
 
 
-def as_csv(rows: Sequence[Mapping[str, object]]) -> bytes:
-    """Rows of the same columns as a CSV file."""
-    names = list(rows[0]) if rows else []
-    return csv_of(names, [[row[name] for name in names] for row in rows])
+def downloads(asked: Asked, region: str) -> None:
+    st.caption("The camera on every figure saves it as an SVG picture; a table's own button saves it as CSV.")
+    with_k, without = asked.sides.origin(), asked.sides.origin(with_k=False)
+    of_region = asked.sides.origin(f"{region} tokens", with_k=False)
+    offered: dict[str, tuple[Origin, Callable[[], list[Row]]]] = {
+        "Importance by layer": (with_k, lambda: profile_rows(asked)),
+        "Histograms": (without, lambda: histogram_rows(asked)),
+        "Residual norms": (without, lambda: norm_rows(asked)),
+        f"Head norms ({region})": (of_region, lambda: head_rows(asked, region)),
+        "Specialisation": (with_k, lambda: [dict(row) for row in spread_rows(asked)]),
+        "Lens by layer": (without, lambda: lens_rows(asked)),
+    }
+    with st.container(horizontal=True):
+        for label, (source, rows) in offered.items():
+            name = label.partition(" (")[0].lower().replace(" ", "-")
+            file = f"{name}-{region}" if source is of_region else name
+            about = {"about": ", ".join(source.about)} if source.about else {}
+            table_button(label, rows, source, file, about=about, key=f"download {name}")
 
 
 def profile_rows(asked: Asked) -> list[Row]:
@@ -35,8 +52,8 @@ def histogram_rows(asked: Asked) -> list[Row]:
     rows: list[Row] = []
     for side in asked.sides:
         for row in cached_reads.rows(LayerHistogram, side.run.key):
-            told = {name: value for name, value in asdict(row).items() if name != "counts"}
-            rows.append({"model": side.model, **told, **dict(zip(names, row.counts, strict=True))})
+            numbers = {name: value for name, value in asdict(row).items() if name != "counts"}
+            rows.append({"model": side.model, **numbers, **dict(zip(names, row.counts, strict=True))})
     return rows
 
 
@@ -52,9 +69,9 @@ def norm_rows(asked: Asked) -> list[Row]:
 
 
 def head_rows(asked: Asked, region: str) -> list[Row]:
-    found = [data.head_norms(side.run.key, side.model, region).mean for side in asked.sides]
-    places = np.ndindex(*found[0].shape)
-    return [{"head": f"a{at[0]}.h{at[1]}", "arm": float(found[0][at]), "mdm": float(found[1][at])} for at in places]
+    arm, mdm = (data.head_norms(side.run.key, side.model, region).mean for side in asked.sides)
+    places = np.ndindex(*arm.shape)
+    return [{"head": f"a{at[0]}.h{at[1]}", "arm": float(arm[at]), "mdm": float(mdm[at])} for at in places]
 
 
 def lens_rows(asked: Asked) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What a head attends to in both models: on one input, by role, and the scores by which heads are recognised."""
+"""Show what a head attends to in both models: on one input, by role, and the scores by which heads are recognised."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import streamlit as st
 from engine.runs.rows import Head, KeptInput, RoleAttention
 from pages.figures import attention as drawing
 from pages.shared import address, cached_reads, state, widgets
+from pages.shared.glossary import meaning
 from pages.shared.sides import Side, Sides
 
-ROLES_NOTE = "Each row sums to 1: how a token of that role spreads its attention, averaged over every input."
+ROLES_NOTE = "Each row sums to 1: how a query token of that role spreads its attention, averaged over every input."
 
-SCORES_NOTE = "Attention scores are measured on random tokens that come twice; at 1 a head looks at nothing else."
+SCORES_NOTE = "Attention scores are measured on random tokens that come twice; at 1 a head attends to nothing else."
 
 
 def attention_panel(sides: Sides, node: int, example: int | None) -> None:
     """Patterns, roles and scores of the head that is node `node`; patterns on an example, None: the first kept."""
-    st.markdown("**What this head looks at**")
+    st.markdown("**What this head attends to**", help=meaning("query_key"))
     patterns(sides, node, example)
     roles(sides, node)
     scores(sides, node)
@@ -25,24 +26,26 @@ def attention_panel(sides: Sides, node: int, example: int | None) -> None:
 @st.fragment
 def patterns(sides: Sides, node: int, example: int | None) -> None:
     """Attention on an example at a step of the reader's choice; another step draws nothing else anew."""
-    kept = choose_inputs(sides, node, example)
-    if kept is None:
+    inputs = choose_inputs(sides, node, example)
+    if inputs is None:
         return
-    found = {side.model: cached_reads.attention_patterns(side.run.key, node)[kept[side.model].input] for side in sides}
-    highest = max(float(pattern.max(initial=0.0)) for pattern in found.values())
-    look, name = widgets.palette(), sides.graph.node_names[node]
+    weights = {
+        side.model: cached_reads.attention_patterns(side.run.key, node)[inputs[side.model].input] for side in sides
+    }
+    highest = max(float(pattern.max(initial=0.0)) for pattern in weights.values())
+    palette, name = widgets.palette(), sides.graph.node_names[node]
     for column, side in zip(st.columns(2), sides, strict=True):
         with column:
-            one = kept[side.model]
+            kept = inputs[side.model]
             st.caption(
-                f"{side.title}{_when(side, one)}, example {one.example}: every row is a token that looks, every column "
-                "one looked at"
+                f"{side.title}{_when(side, kept)}, example {kept.example}: each row is a query token, each column a "
+                "key token that it attends to"
             )
-            figure = drawing.pattern_figure(one, found[side.model], side.model, highest, look)
+            figure = drawing.pattern_figure(kept, weights[side.model], side.model, highest, palette)
             widgets.chart(
-                figure, f"pattern {side.model}", f"Attention pattern in the {side.title} on example {one.example}",
-                f"attention-{name}-example{one.example}",
-                side.origin(f"attention of {name}", f"example {one.example}, {one.part}"),
+                figure, f"pattern {side.model}", f"Attention pattern in the {side.title} on example {kept.example}",
+                f"attention-{name}-example{kept.example}",
+                side.origin(f"attention of {name}", f"example {kept.example}, {kept.part}"),
             )  # fmt: skip
 
 
@@ -72,30 +75,29 @@ def choose_inputs(sides: Sides, node: int, example: int | None) -> dict[str, Kep
         return {"arm": arm, "mdm": next(iter(steps.values()))}
     step = st.selectbox(
         "Attention of the MDM at denoising step", list(steps), key=state.INPUT_STEP, bind=state.URL,
-        help="How much of the answer stands already: nothing at step-00, and more at every step.",
+        help="How much of the answer is already revealed: nothing at step-00, and more at every step.",
     )  # fmt: skip
     return {"arm": arm, "mdm": steps[str(step)]}
 
 
 def roles(sides: Sides, node: int) -> None:
-    found = {side.model: cached_reads.rows(RoleAttention, side.run.key, node=node) for side in sides}
-    names = list(dict.fromkeys(row.query for rows in found.values() for row in rows))
-    names += [name for name in dict.fromkeys(r.key for rows in found.values() for r in rows) if name not in names]
-    look = widgets.palette()
+    by_model = {side.model: cached_reads.rows(RoleAttention, side.run.key, node=node) for side in sides}
+    rows = [row for of_model in by_model.values() for row in of_model]
+    names = list(dict.fromkeys([*(row.query for row in rows), *(row.key for row in rows)]))
+    head = sides.graph.node_names[node]
     for column, side in zip(st.columns(2), sides, strict=True):
         with column:
             st.caption(f"{side.title}: mean attention by what a token is in this task")
-            figure = drawing.role_figure(found[side.model], names, side.model, look)
+            figure = drawing.role_figure(by_model[side.model], names, side.model, widgets.palette())
             widgets.chart(
                 figure, f"roles {side.model}", f"Mean attention by role in the {side.title}",
-                f"attention-roles-{sides.graph.node_names[node]}",
-                side.origin(f"attention of {sides.graph.node_names[node]} by role"),
+                f"attention-roles-{head}", side.origin(f"attention of {head} by role"),
             )  # fmt: skip
     st.caption(ROLES_NOTE)
 
 
 def scores(sides: Sides, node: int) -> None:
-    """The standard scores among those of all heads, what they say, and the norms of what the head writes."""
+    """The standard scores among those of all heads, what they mean, and the norms of the head's output."""
     heads = {side.model: cached_reads.rows(Head, side.run.key) for side in sides}
     own = {model: next(head for head in rows if head.node == node) for model, rows in heads.items()}
     chart, words = st.columns(2)
@@ -109,15 +111,15 @@ def scores(sides: Sides, node: int) -> None:
         )  # fmt: skip
     with words:
         for side in sides:
-            st.markdown(f"**{side.title}**: {_said(own[side.model])}")
-        st.caption("  \n".join(f"{name}: {what}." for name, what in drawing.SCORES.values()))
+            st.markdown(f"**{side.title}**: {_description(own[side.model])}")
+        st.caption("  \n".join(f"{name}: {explanation}." for name, explanation in drawing.SCORES.values()))
 
 
-def _said(head: Head) -> str:
+def _description(head: Head) -> str:
     kind = drawing.verdict(head)
-    looks = f"attends like {kind}" if kind else "attends like none of the standard kinds"
+    attends = f"attends like {kind}" if kind else "attends like none of the standard kinds"
     return (
-        f"{looks}; {_copies(head)}. Mean norm of what it writes: {head.norm_prompt:.2f} over the prompt, "
+        f"{attends}; {_copies(head)}. Mean norm of its output: {head.norm_prompt:.2f} over the prompt, "
         f"{head.norm_answer:.2f} over the answer, {head.norm_readout:.2f} where the logits are read."
     )
 

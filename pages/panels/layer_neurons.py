@@ -1,4 +1,4 @@
-"""The neurons behind a layer, or behind a bin of its histogram, in both models."""
+"""List the neurons of a layer, or of a bin of its histogram, in both models, with links to their pages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import streamlit as st
 from engine.inspection import bins
 from engine.models.token_text import visible
 from pages.panels import activation_data as data
-from pages.panels.activation_data import Behind
+from pages.panels.activation_data import ListedNeuron
 from pages.shared import state
+from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 
 MOST = 10  # neurons a table
@@ -18,8 +19,11 @@ def neuron_panel(asked: Asked, layer: int, bin_index: int | None) -> None:
     """The neurons behind the chosen bin, or else behind the layer, in both models."""
     with st.container(border=True):
         if bin_index is None:
-            st.subheader(f"Layer {layer}: the neurons that matter most")
-            st.caption("Largest |attribution|: what a neuron adds to the metric that the circuit explains, on average.")
+            st.subheader(f"Layer {layer}: the neurons that matter most", help=meaning("neuron"))
+            st.caption(
+                "Largest |attribution|: how much a neuron adds to the metric that the circuit explains, on average.",
+                help=meaning("metric"),
+            )
         else:
             st.subheader(f"Layer {layer}: the neurons with activations of {bins.label(bin_index)}")
             st.caption(
@@ -29,17 +33,17 @@ def neuron_panel(asked: Asked, layer: int, bin_index: int | None) -> None:
         for column, side in zip(st.columns(2), asked.sides, strict=True):
             with column:
                 st.markdown(f"**{side.title}**")
-                found = data.neurons_behind(side.run.key, layer, bin_index, MOST)
-                if found:
-                    neuron_table(found, f"{side.title}: neurons of layer {layer}", f"neurons {side.model}")
-                    neuron_links(asked, layer, found)
+                neurons = data.listed_neurons(side.run.key, layer, bin_index, MOST)
+                if neurons:
+                    neuron_table(neurons, f"{side.title}: neurons of layer {layer}", f"neurons {side.model}")
+                    neuron_links(asked, layer, neurons)
                 else:
-                    st.info("No neuron of this model was ever in this bin. Click another one.")
+                    st.info("No neuron of this model has an activation in this bin. Choose another bin.")
 
 
-def neuron_table(found: list[Behind], said: str, key: str) -> None:
+def neuron_table(neurons: list[ListedNeuron], alt: str, key: str) -> None:
     rows = []
-    for row in found:
+    for row in neurons:
         cells: dict[str, object] = {"Neuron": row.neuron}
         cells |= {} if row.in_bin is None else {"In bin": row.in_bin}
         cells |= {"Attribution": row.attribution, "Promotes": "  ".join(visible(token) for token in row.promoted)}
@@ -48,26 +52,26 @@ def neuron_table(found: list[Behind], said: str, key: str) -> None:
     columns = {
         "Neuron": numbers(format="%d"),
         "In bin": numbers(format="localized", help="activations in the bin, over all tokens"),
-        "Attribution": numbers(format="%+.4f", help="what it adds to the score, mean over examples"),
+        "Attribution": numbers(format="%+.4f", help="what it adds to the metric, mean over examples"),
         "Mean": numbers(format="%.3f", help="mean activation over all tokens"),
         "Max": numbers(format="%.2f", help="largest activation over all tokens"),
         "Active": numbers(format="%.0f %%", help="share of tokens at which it is active"),
         "Promotes": st.column_config.TextColumn(help="tokens that its output direction promotes most"),
     }
-    st.dataframe(rows, height="content", hide_index=True, column_config=columns, key=key, alt=said)
+    st.dataframe(rows, height="content", hide_index=True, column_config=columns, key=key, alt=alt)
 
 
-def neuron_links(asked: Asked, layer: int, found: list[Behind]) -> None:
+def neuron_links(asked: Asked, layer: int, neurons: list[ListedNeuron]) -> None:
     """A link to every listed neuron's own page."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown("Open neuron")
-        for row in found:
+        for row in neurons:
             chosen = neuron_address(asked, layer, row.neuron)
             st.page_link("pages/neurons.py", label=str(row.neuron), query_params=chosen)
 
 
 def neuron_address(asked: Asked, layer: int, neuron: int) -> dict[str, str]:
     """What the address of a neuron's page says: the neuron, and all that was chosen here."""
-    told = {**asked.question.address, state.K: str(asked.k), state.LAYER: str(layer), state.NEURON: str(neuron)}
+    chosen = {**asked.question.address, state.K: str(asked.k), state.LAYER: str(layer), state.NEURON: str(neuron)}
     step = state.step_of(asked.mdm.spec.model)
-    return told | ({} if step == state.FINAL else {state.STEP: step})
+    return chosen | ({} if step == state.FINAL else {state.STEP: step})

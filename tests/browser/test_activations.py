@@ -47,8 +47,8 @@ def test_a_clicked_bin_shows_who_is_in_it_until_it_is_clicked_again(page: Page, 
     of_layer = _links(page)
     for bin_index in (22, 18):
         _click(page, HISTOGRAM, bin_index)
-        said = f"Layer 3: the neurons with activations of {bins.label(bin_index)}"
-        expect(page.get_by_role("heading", name=said, exact=True)).to_be_visible()
+        title = f"Layer 3: the neurons with activations of {bins.label(bin_index)}"
+        expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
         wait_until_still(page)
         assert _links(page) != of_layer
     assert "bin=" in page.url
@@ -132,13 +132,13 @@ def _aim(page: Page, figure: int, value: int) -> None:
     hover = page.locator(".js-plotly-plot").nth(figure).locator(".hovertext")
     wanted = f"layer {value}:" if figure == PROFILE else bins.label(value)
 
-    def found() -> bool:
+    def is_under_mouse() -> bool:
         page.mouse.move(x - 30, y + 3)
         page.mouse.move(x, y)
         page.wait_for_timeout(200)  # Plotly looks for what is under the mouse some time after it has moved
         return hover.count() > 0 and wanted in (hover.first.text_content() or "")
 
-    _until(page, found)
+    _until(page, is_under_mouse)
 
 
 def _click(page: Page, figure: int, value: int) -> None:

@@ -16,11 +16,11 @@ LABELS = """([chart, axis]) => [...document.querySelectorAll(`.st-key-${chart} .
     .map(text => text.textContent)"""
 
 
-def test_a_clicked_head_shows_what_it_looks_at_in_both_models(page: Page, address: str) -> None:
+def test_a_clicked_head_shows_what_it_attends_to_in_both_models(page: Page, address: str) -> None:
     _open(page, address + "circuits?k=100")
-    expect(page.get_by_text("What this head looks at")).to_have_count(0)
+    expect(page.get_by_text("What this head attends to")).to_have_count(0)
     _click(page, 0, "a2.h3")
-    expect(page.get_by_text("What this head looks at")).to_be_visible()
+    expect(page.get_by_text("What this head attends to")).to_be_visible()
     wait_until_still(page)
     first = [page.evaluate(WEIGHTS, f"pattern-{model}") for model in ("arm", "mdm")]
     assert all(weight == 0 for q, row in enumerate(first[0]) for weight in row[q + 1 :])
@@ -31,7 +31,7 @@ def test_a_clicked_head_shows_what_it_looks_at_in_both_models(page: Page, addres
         assert page.evaluate(LABELS, [f"roles-{model}", "x"]) == page.evaluate(LABELS, [f"roles-{model}", "y"])
     assert "<mask>" in page.evaluate(LABELS, ["pattern-mdm", "y"])
     _click(page, 1, "m4")
-    expect(page.get_by_text("What this head looks at")).to_have_count(0)
+    expect(page.get_by_text("What this head attends to")).to_have_count(0)
 
 
 def test_another_example_shows_other_patterns_and_the_address_brings_them_back(page: Page, address: str) -> None:

@@ -130,9 +130,9 @@ def test_trajectories_can_be_downloaded(page: Page, address: str) -> None:
 
 
 def _click(page: Page, chart: str, position: int) -> None:
-    found = page.evaluate(POSITIONS, [chart, SELECT_TRACE])
+    positions = page.evaluate(POSITIONS, [chart, SELECT_TRACE])
     hover = page.locator(f".st-key-{chart} .hovertext", has_text=f"position {position}")
-    place = [chart, SELECT_TRACE, found.index(str(position))]
+    place = [chart, SELECT_TRACE, positions.index(str(position))]
 
     def over() -> bool:
         x, y = page.evaluate(PLACE, place)

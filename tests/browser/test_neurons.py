@@ -153,12 +153,12 @@ def _heading(page: Page, layer: int, neuron: int) -> Locator:
 
 def _alone(page: Page) -> list[int]:
     """The neurons whose points lie farthest from any other, so that a click on one is a click on it."""
-    found = page.evaluate(POSITIONS, POINTS_TRACE)
+    points = page.evaluate(POSITIONS, POINTS_TRACE)
 
-    def gap(one: list[float]) -> float:
-        return min((one[1] - x) ** 2 + (one[2] - y) ** 2 for neuron, x, y in found if neuron != one[0])
+    def gap(point: list[float]) -> float:
+        return min((point[1] - x) ** 2 + (point[2] - y) ** 2 for neuron, x, y in points if neuron != point[0])
 
-    return [int(one[0]) for one in sorted(found, key=gap, reverse=True)]
+    return [int(point[0]) for point in sorted(points, key=gap, reverse=True)]
 
 
 def _hovered(page: Page, neuron: int) -> tuple[float, float]:
@@ -166,13 +166,13 @@ def _hovered(page: Page, neuron: int) -> tuple[float, float]:
     x, y = page.evaluate(PLACE, [POINTS_TRACE, neuron])
     hover = page.locator(".js-plotly-plot").first.locator(".hovertext", has_text=f".{neuron}")
 
-    def found() -> bool:
+    def is_under_mouse() -> bool:
         page.mouse.move(x + 40, y + 20)
         page.mouse.move(x, y)
         page.wait_for_timeout(200)  # Plotly looks for the point under the mouse some time after it has moved
         return hover.count() > 0
 
-    _until(page, found)
+    _until(page, is_under_mouse)
     return x, y
 
 

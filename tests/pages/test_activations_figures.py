@@ -9,10 +9,11 @@ import pytest
 from engine.circuits.intervals import BandContrast, Bands, mean_contrast
 from engine.inspection import bins
 from engine.runs.rows import LayerHistogram
+from pages.figures import activation_maps as maps
 from pages.figures import activations as drawing
 from pages.figures import palette
 
-LOOK = palette.LIGHT
+PALETTE = palette.LIGHT
 ARM, MDM = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.3, 0.6])
 
 
@@ -22,19 +23,19 @@ def histogram(layer: int, values: np.ndarray, region: str = "prompt") -> LayerHi
 
 
 def trace(figure: go.Figure, name: str) -> go.Bar:
-    return next(found for found in figure.data if found.name == name)
+    return next(drawn_trace for drawn_trace in figure.data if drawn_trace.name == name)
 
 
 def drawn(shares: bool = False, chosen: int | None = None) -> tuple[go.Figure, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     arm, mdm = rng.normal(0, 1, 500), rng.normal(0, 3, 1500)
     rows = histogram(0, arm), histogram(0, mdm)
-    figure = drawing.histogram_figure(*rows, drawing.shown_bins(rows), chosen, shares, LOOK)
+    figure = drawing.histogram_figure(*rows, drawing.shown_bins(rows), chosen, shares, PALETTE)
     return figure, arm, mdm
 
 
 def test_a_mirrored_profile_has_the_arm_on_the_left_and_the_mdm_on_the_right() -> None:
-    figure = drawing.profile_figure(ARM, MDM, 1, 2, True, LOOK)
+    figure = drawing.profile_figure(ARM, MDM, 1, 2, True, PALETTE)
     assert trace(figure, "ARM").x.tolist() == (-ARM).tolist()
     assert trace(figure, "MDM").x.tolist() == MDM.tolist()
     low, high = figure.layout.xaxis.range
@@ -43,7 +44,7 @@ def test_a_mirrored_profile_has_the_arm_on_the_left_and_the_mdm_on_the_right() -
 
 
 def test_a_grouped_profile_has_both_on_one_axis_and_none_over_the_other() -> None:
-    figure = drawing.profile_figure(ARM, MDM, 1, 2, False, LOOK)
+    figure = drawing.profile_figure(ARM, MDM, 1, 2, False, PALETTE)
     arm, mdm = trace(figure, "ARM"), trace(figure, "MDM")
     assert arm.x.tolist() == ARM.tolist()
     assert figure.layout.xaxis.range[0] == 0
@@ -52,19 +53,19 @@ def test_a_grouped_profile_has_both_on_one_axis_and_none_over_the_other() -> Non
 
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_every_layer_can_be_clicked_over_the_whole_width_and_tells_both_shares(mirrored: bool) -> None:
-    figure = drawing.profile_figure(ARM, MDM, 1, 2, mirrored, LOOK)
+    figure = drawing.profile_figure(ARM, MDM, 1, 2, mirrored, PALETTE)
     target = trace(figure, drawing.TARGETS)
     low, high = figure.layout.xaxis.range
     assert list(target.customdata) == [0, 1, 2]
     assert target.base == low
     assert target.x[0] == pytest.approx(high - low)
     assert target.text[1] == "layer 1: ARM 30.0%, MDM 30.0%"
-    assert [found.name for found in figure.data if found.hoverinfo != "skip"] == [drawing.TARGETS]
+    assert [shown.name for shown in figure.data if shown.hoverinfo != "skip"] == [drawing.TARGETS]
 
 
 @pytest.mark.parametrize("early", [1, 3])
 def test_the_early_layers_and_the_chosen_one_are_marked(early: int) -> None:
-    shapes = drawing.profile_figure(ARM, MDM, early, 2, True, LOOK).layout.shapes
+    shapes = drawing.profile_figure(ARM, MDM, early, 2, True, PALETTE).layout.shapes
     spans = [(shape.y0, shape.y1) for shape in shapes if shape.type == "rect"]
     assert spans == [(-0.5, early - 0.5), (1.5, 2.5)]
 
@@ -102,64 +103,62 @@ def test_every_bin_can_be_clicked_and_tells_its_range_and_counts() -> None:
 
 def test_ticks_stand_at_the_edges_of_bins() -> None:
     axis = drawn()[0].layout.xaxis
-    for place, said in zip(axis.tickvals, axis.ticktext, strict=True):
-        if said != "0":
-            assert bins.EDGES[round(place + 0.5)] == pytest.approx(float(said))
+    for place, label in zip(axis.tickvals, axis.ticktext, strict=True):
+        if label != "0":
+            assert bins.EDGES[round(place + 0.5)] == pytest.approx(float(label))
 
 
 def test_empty_histograms_are_drawn_too() -> None:
     nothing = LayerHistogram(0, "answer", (0,) * bins.BINS, 0, 0.0, 0.0, 0.0, 0.0)
     assert drawing.shown_bins([nothing]) == (0, bins.BINS - 1)
-    drawing.histogram_figure(nothing, nothing, (0, bins.BINS - 1), None, True, LOOK)
+    drawing.histogram_figure(nothing, nothing, (0, bins.BINS - 1), None, True, PALETTE)
 
 
 def test_statistics_show_four_numbers_of_both_models() -> None:
     rows = [histogram(layer, np.random.default_rng(layer).normal(layer, 1, 99)) for layer in range(3)]
-    figure = drawing.statistics_figure(rows, rows[::-1], LOOK)
+    figure = maps.statistics_figure(rows, rows[::-1], PALETTE)
     assert len(figure.data) == 8
-    means = [found for found in figure.data if found.xaxis == "x3"]
-    assert [list(found.x) for found in means] == [[0, 1, 2], [2, 1, 0]]
+    means = [shown for shown in figure.data if shown.xaxis == "x3"]
+    assert [list(shown.x) for shown in means] == [[0, 1, 2], [2, 1, 0]]
     assert list(means[0].y) == [row.mean for row in rows]
 
 
 @pytest.mark.parametrize("kind", ["residual", "heads"])
 def test_both_models_norms_share_one_colour_scale(kind: str) -> None:
-    arm, mdm = (
-        drawing.Norms(m, np.random.default_rng(i).uniform(1, 900, (4, 5))) for i, m in enumerate(("arm", "mdm"))
-    )
+    arm, mdm = (maps.Norms(m, np.random.default_rng(i).uniform(1, 900, (4, 5))) for i, m in enumerate(("arm", "mdm")))
     if kind == "residual":
-        figure = drawing.residual_figure(arm, mdm, np.arange(-3, 2), LOOK)
+        figure = maps.residual_figure(arm, mdm, np.arange(-3, 2), PALETTE)
         expected = np.log10(mdm.mean)
     else:
-        figure, expected = drawing.heads_figure(arm, mdm), mdm.mean
-    assert [found.coloraxis for found in figure.data] == ["coloraxis", "coloraxis"]
+        figure, expected = maps.heads_figure(arm, mdm), mdm.mean
+    assert [shown.coloraxis for shown in figure.data] == ["coloraxis", "coloraxis"]
     assert np.allclose(figure.data[1].z, expected)
     assert np.allclose(figure.data[1].customdata, mdm.mean)
     assert [title.text for title in figure.layout.annotations] == ["ARM", "MDM"]
 
 
 def test_missing_and_zero_norms_are_gaps() -> None:
-    some = drawing.Norms("arm", np.array([[np.nan, 0.0, 10.0]]))
-    figure = drawing.residual_figure(some, some, np.arange(3), LOOK)
+    some = maps.Norms("arm", np.array([[np.nan, 0.0, 10.0]]))
+    figure = maps.residual_figure(some, some, np.arange(3), PALETTE)
     assert np.isnan(figure.data[0].z).tolist() == [[True, True, False]]
-    none = drawing.Norms("arm", np.full((1, 3), np.nan))
-    drawing.residual_figure(none, none, np.arange(3), LOOK)
+    none = maps.Norms("arm", np.full((1, 3), np.nan))
+    maps.residual_figure(none, none, np.arange(3), PALETTE)
 
 
 def test_a_band_runs_between_the_ends_of_the_interval() -> None:
     rng = np.random.default_rng(0)
-    found = mean_contrast(rng.normal(2, 1, (64, 3)), rng.normal(1, 1, (64, 3)))
-    figure = drawing.lens_figure(found, "entropy", False, LOOK)
+    contrast = mean_contrast(rng.normal(2, 1, (64, 3)), rng.normal(1, 1, (64, 3)))
+    figure = maps.lens_figure(contrast, "entropy", False, PALETTE)
     band = trace(figure, "ARM - MDM, 95 % interval")
     line = trace(figure, "ARM - MDM")
-    assert list(band.y) == [*found.difference.high, *found.difference.low[::-1]]
-    assert list(line.y) == list(found.difference.value)
-    assert line.customdata[0] == f"{found.difference.low[0]:.3f} to {found.difference.high[0]:.3f}"
+    assert list(band.y) == [*contrast.difference.high, *contrast.difference.low[::-1]]
+    assert list(line.y) == list(contrast.difference.value)
+    assert line.customdata[0] == f"{contrast.difference.low[0]:.3f} to {contrast.difference.high[0]:.3f}"
     assert band.xaxis == line.xaxis == "x2"
 
 
 def test_without_an_interval_there_is_no_band() -> None:
     bands = Bands(np.arange(3.0), None, None)
-    figure = drawing.lens_figure(BandContrast(bands, bands, bands), "entropy", True, LOOK)
+    figure = maps.lens_figure(BandContrast(bands, bands, bands), "entropy", True, PALETTE)
     assert len(figure.data) == 3
-    assert not any(found.fill for found in figure.data)
+    assert not any(shown.fill for shown in figure.data)

@@ -28,7 +28,7 @@ from engine.runs.rows import Head, LayerHistogram
 from engine.runs.spec import RunSpec
 from pages.figures.activations import TARGETS
 from pages.panels import activation_files as files
-from pages.shared import state
+from pages.shared import downloads, state
 from pages.shared.run_selector import Asked
 from pages.shared.state import Question
 from tests.fakes import HOSTILE, fake_compute
@@ -38,9 +38,9 @@ K = 100
 
 
 def runs(task: str = "ioi", mdm: str = "mdm") -> tuple[Run, Run]:
-    found = [lifecycle.find(RunSpec(task=task, model=model)) for model in ("arm", mdm)]
-    assert found[0] and found[1]
-    return found[0], found[1]
+    arm, other = (lifecycle.find(RunSpec(task=task, model=model)) for model in ("arm", mdm))
+    assert arm and other
+    return arm, other
 
 
 def tables(page: AppTest) -> list[list[int]]:
@@ -49,8 +49,8 @@ def tables(page: AppTest) -> list[list[int]]:
 
 
 def spread(page: AppTest) -> dict[str, dict[str, str]]:
-    (frame,) = (frame.value for frame in page.dataframe if "What" in frame.value)
-    return {row["What"]: row for row in frame.to_dict("records")}
+    (frame,) = (frame.value for frame in page.dataframe if "Measure" in frame.value)
+    return {row["Measure"]: row for row in frame.to_dict("records")}
 
 
 def drawn(page: AppTest) -> list[dict[str, object]]:
@@ -105,8 +105,8 @@ def test_early_shares_and_their_ratio_are_the_engines(boundary: int) -> None:
     at = comparison.compare(arm.meta.graph, *(read.edge_table(run.key, limit=K) for run in (arm, mdm)), K, boundary)
     ratio = intervals.specialisation(arm.meta.graph, sides[0], sides[1], 64, boundary).early_ratio
     assert ratio.value == pytest.approx(at.early_ratio, rel=1e-5)
-    said = f"Ratio MDM / ARM: {at.early_ratio:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
-    assert said in texts(page)
+    ratio_text = f"Ratio MDM / ARM: {at.early_ratio:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+    assert ratio_text in texts(page)
     assert f"(first {boundary} of 6 layers): ARM {at.arm.early_share:.1%} (" in texts(page)
     assert page.slider(key=state.EARLY).value == boundary
 
@@ -158,7 +158,7 @@ def test_every_listed_neuron_links_to_its_page_with_what_was_chosen() -> None:
 def test_the_histogram_is_that_of_layer_and_region(region: str) -> None:
     page = app("activations", layer="2", region=region)
     target = next(trace for trace in drawn(page)[1]["data"] if trace["name"] == TARGETS)
-    middle = next(said for said in target["text"] if said.startswith(bins.label(20)))
+    middle = next(hover for hover in target["text"] if hover.startswith(bins.label(20)))
     for run, name in zip(runs(), ("ARM", "MDM"), strict=True):
         (row,) = [r for r in read.rows(LayerHistogram, run.key) if (r.layer, r.region) == (2, region)]
         assert f"{name} {row.n:,}" in texts(page)
@@ -181,9 +181,9 @@ def test_norms_of_heads_are_those_of_the_region() -> None:
 def test_norms_of_the_residual_stand_at_their_position() -> None:
     table = read.table(runs()[1].key, "residual_norms").to_pylist()
     heat = drawn(app("activations"))[3]["data"][1]
-    seen, offsets = _numbers(heat["customdata"]), list(_numbers(heat["x"]))
+    norms, offsets = _numbers(heat["customdata"]), list(_numbers(heat["x"]))
     for row in table:
-        assert seen[row["layer"], offsets.index(row["offset"])] == pytest.approx(row["mean"])
+        assert norms[row["layer"], offsets.index(row["offset"])] == pytest.approx(row["mean"])
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -296,13 +296,23 @@ def test_every_download_has_its_rows() -> None:
     norms = sum(read.table(run.key, "residual_norms").num_rows for run in runs())
     assert [len(rows) for rows in made.values()] == [6, 2 * 6 * 3, norms, 6 * 8, 4 * 3 * 6]
     for rows in made.values():
-        written = list(csv.DictReader(io.StringIO(files.as_csv(rows).decode())))
-        assert [list(row.values()) for row in written] == [
-            ["" if value is None else str(value) for value in row.values()] for row in rows
-        ]
+        lines = list(csv.DictReader(io.StringIO(downloads.table_csv(rows, asked.sides.origin()).decode())))
+        for written, row in zip(lines, rows, strict=True):
+            assert [_value(written[name]) for name in row] == list(row.values())
+            assert written["pair"] == "embedded" and written["k"] == str(K)
     (row,) = [row for row in read.rows(LayerHistogram, runs()[1].key) if (row.layer, row.region) == (2, "answer")]
-    (found,) = [r for r in made["histograms"] if (r["model"], r["layer"], r["region"]) == ("mdm", 2, "answer")]
-    assert tuple(found[f"from {edge:.6g}"] for edge in bins.EDGES[:-1]) == row.counts
+    (counted,) = [r for r in made["histograms"] if (r["model"], r["layer"], r["region"]) == ("mdm", 2, "answer")]
+    assert tuple(counted[f"from {edge:.6g}"] for edge in bins.EDGES[:-1]) == row.counts
+
+
+def _value(cell: str) -> object:
+    """A cell of a CSV file as the number, text or nothing that it is."""
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return cell or None
 
 
 def _numbers(stored: object) -> np.ndarray:
@@ -325,8 +335,8 @@ def test_numbers_that_are_none_are_called_so() -> None:
     """Activations that do not vary have no kurtosis, scores of zero no shares and no intervals."""
 
     def empty(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        found = fake_compute(spec, on_progress)
-        tables = found.tables
+        made = fake_compute(spec, on_progress)
+        tables = made.tables
         zeros = {
             "edges": ("score", pa.array(np.zeros(tables["edges"].num_rows, np.float32))),
             "activation_histograms": ("kurtosis", pa.nulls(tables["activation_histograms"].num_rows, pa.float32())),
@@ -338,15 +348,15 @@ def test_numbers_that_are_none_are_called_so() -> None:
         for name, (column, values) in zeros.items():
             place = tables[name].schema.get_field_index(column)
             tables[name] = tables[name].set_column(place, column, values)
-        return found
+        return made
 
     for model in ("arm", "mdm"):
         lifecycle.run(RunSpec(model=model, task="sudoku"), compute=empty)  # a key that nothing else is stored under
     page = app("activations", task="sudoku")
-    said = texts(page)
-    assert "Excess kurtosis: ARM none, as nothing varies, MDM none, as nothing varies." in said.replace("**", "")
-    assert "ARM none, MDM none. Ratio MDM / ARM: none." in said.replace("**", "")
-    assert not re.search(r"\bnan\b", said)
+    text = texts(page)
+    assert "Excess kurtosis: ARM none, as nothing varies, MDM none, as nothing varies." in text.replace("**", "")
+    assert "ARM none, MDM none. Ratio MDM / ARM: none." in text.replace("**", "")
+    assert not re.search(r"\bnan\b", text)
     circuits = app("circuits", task="sudoku")
     assert next(metric.value for metric in circuits.metric if metric.label == "Early ratio") == "none"
     assert not re.search(r"\bnan\b", texts(circuits) + texts(app("overview")))

@@ -11,7 +11,7 @@ from engine.runs.rows import Head, KeptInput, RoleAttention
 from pages.figures import attention as drawing
 from pages.figures import palette
 
-LOOK = palette.LIGHT
+PALETTE = palette.LIGHT
 HOSTILE = "<b>x</b>"
 
 
@@ -27,44 +27,44 @@ def head(node: int, **scores: float) -> Head:
 def test_a_weight_stands_at_its_query_and_key_and_tells_both() -> None:
     pattern = np.zeros((4, 4))
     pattern[3, 0], pattern[1, 2] = 0.75, 0.25
-    drawn = drawing.pattern_figure(kept(), pattern, "mdm", 0.75, LOOK)
+    drawn = drawing.pattern_figure(kept(), pattern, "mdm", 0.75, PALETTE)
     cells = drawn.data[0]
     assert cells.z[3][0] == 0.75 and cells.z[1][2] == 0.25
     assert cells.zmax == 0.75
-    assert cells.customdata[3][0] == "&lt;mask&gt; (3) looks at &lt;b&gt;x&lt;/b&gt; (0): 0.75"
-    assert cells.customdata[1][2] == "w1 (1) looks at w2 (2): 0.25"
-    assert drawn.layout.yaxis.title.text == "looking (query)"
+    assert cells.customdata[3][0] == "&lt;mask&gt; (3) attends to &lt;b&gt;x&lt;/b&gt; (0): 0.75"
+    assert cells.customdata[1][2] == "w1 (1) attends to w2 (2): 0.25"
+    assert drawn.layout.yaxis.title.text == "query token"
     assert list(drawn.layout.yaxis.ticktext) == ["&lt;b&gt;x&lt;/b&gt;", "w1", "w2", "&lt;mask&gt;"]
 
 
 def test_lines_mark_where_the_answer_begins() -> None:
-    shapes = drawing.pattern_figure(kept(5, 3), np.eye(5), "arm", 1.0, LOOK).layout.shapes
+    shapes = drawing.pattern_figure(kept(5, 3), np.eye(5), "arm", 1.0, PALETTE).layout.shapes
     assert {(shape.x0, shape.x1) for shape in shapes if shape.yref == "y domain"} == {(2.5, 2.5)}
     assert {(shape.y0, shape.y1) for shape in shapes if shape.xref == "x domain"} == {(2.5, 2.5)}
 
 
 def test_long_inputs_get_fewer_labels_and_short_hovers() -> None:
-    drawn = drawing.pattern_figure(kept(80), np.eye(80), "arm", 1.0, LOOK)
+    drawn = drawing.pattern_figure(kept(80), np.eye(80), "arm", 1.0, PALETTE)
     assert (len(drawn.layout.xaxis.ticktext), len(drawn.layout.yaxis.ticktext)) == (20, 27)
-    assert drawn.data[0].customdata[79][2] == "token 79 looks at token 2: 0.00"
+    assert drawn.data[0].customdata[79][2] == "token 79 attends to token 2: 0.00"
 
 
 def test_a_pattern_of_a_long_input_fits_on_a_screen() -> None:
-    heights = [drawing.pattern_figure(kept(n), np.eye(n), "arm", 1.0, LOOK).layout.height for n in (10, 20, 40, 300)]
+    heights = [drawing.pattern_figure(kept(n), np.eye(n), "arm", 1.0, PALETTE).layout.height for n in (10, 20, 40, 300)]
     assert heights[1] - heights[0] == 10 * 15
     assert max(heights) <= 900
 
 
-def test_roles_stand_in_rows_that_look_and_columns_looked_at() -> None:
+def test_roles_stand_in_rows_of_queries_and_columns_of_keys() -> None:
     rows = [RoleAttention(5, "end", "second subject", 0.9, 64), RoleAttention(5, "second subject", "end", 0.125, 32)]
-    drawn = drawing.role_figure(rows, ["second subject", "end"], "arm", LOOK)
+    drawn = drawing.role_figure(rows, ["second subject", "end"], "arm", PALETTE)
     cells = drawn.data[0]
     assert cells.z[1][0] == 0.9 and cells.z[0][1] == 0.125
     assert np.isnan(cells.z[0][0])
     assert [list(row) for row in cells.text] == [["", ".12"], [".90", ""]]
-    assert cells.customdata[1][0] == "end looks at second subject: 0.900<br>mean of 64 queries"
+    assert cells.customdata[1][0] == "end attends to second subject: 0.900<br>mean of 64 queries"
     assert list(drawn.layout.yaxis.ticktext) == ["second subject", "end"]
-    assert drawn.layout.yaxis.title.text == "looking" and drawn.layout.xaxis.title.text == "looked at"
+    assert drawn.layout.yaxis.title.text == "query token" and drawn.layout.xaxis.title.text == "key token"
 
 
 def test_a_head_stands_among_all_heads_of_its_model() -> None:
@@ -72,7 +72,7 @@ def test_a_head_stands_among_all_heads_of_its_model() -> None:
         "arm": [head(1, previous_token=0.9), head(2, previous_token=0.4), head(3, previous_token=0.6)],
         "mdm": [head(1, copying=-0.5), head(2, copying=0.5), head(3)],
     }
-    drawn = drawing.score_figure(heads, 2, LOOK)
+    drawn = drawing.score_figure(heads, 2, PALETTE)
     own = {trace.name: trace for trace in drawn.data if "this head" in trace.name}
     assert list(own["ARM, this head"].x) == [0.4, 0, 0, 0]
     assert list(own["MDM, this head"].x) == [0, 0, 0, 0.5]
@@ -88,16 +88,16 @@ def test_a_head_without_a_copying_score_has_no_mark_and_no_rank() -> None:
         "arm": [replace(head(1), copying=None), head(2, copying=0.5), head(3, copying=0.7)],
         "mdm": [head(1), head(2), replace(head(3), copying=None)],
     }
-    for node, said in ((1, "no such score"), (2, "rank 2 of 2 heads")):
-        drawn = drawing.score_figure(heads, node, LOOK)
+    for node, rank in ((1, "no such score"), (2, "rank 2 of 2 heads")):
+        drawn = drawing.score_figure(heads, node, PALETTE)
         own = next(trace for trace in drawn.data if trace.name == "ARM, this head")
-        assert own.customdata[3] == said and (own.x[3] is None) == (node == 1)
+        assert own.customdata[3] == rank and (own.x[3] is None) == (node == 1)
         every = next(trace for trace in drawn.data if trace.name == "ARM, every head")
         assert np.isnan(every.x).sum() == 1
 
 
 @pytest.mark.parametrize(
-    ("scores", "said"),
+    ("scores", "kind"),
     [
         ({"previous_token": 0.8, "induction": 0.6}, "a previous-token head"),
         ({"duplicate_token": 0.51}, "a duplicate-token head"),
@@ -106,5 +106,5 @@ def test_a_head_without_a_copying_score_has_no_mark_and_no_rank() -> None:
         ({"copying": 0.99, "induction": 0.3}, None),
     ],
 )
-def test_only_a_clear_score_names_a_head(scores: dict[str, float], said: str | None) -> None:
-    assert drawing.verdict(head(0, **scores)) == said
+def test_only_a_clear_score_names_a_head(scores: dict[str, float], kind: str | None) -> None:
+    assert drawing.verdict(head(0, **scores)) == kind

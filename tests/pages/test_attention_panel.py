@@ -48,7 +48,11 @@ def key(model: str, task: str = "countdown") -> str:
 
 
 def patterns(page: AppTest) -> list[np.ndarray]:
-    shown = [json.loads(figure) for figure in figures(page) if "looking (query)" in figure]
+    shown = [
+        json.loads(figure)
+        for figure in figures(page)
+        if "query token" in figure and "attends to" in figure and "mean of" not in figure
+    ]
     return [matrix(figure["data"][0]["z"]) for figure in shown]
 
 
@@ -75,8 +79,8 @@ def test_both_models_patterns_are_those_of_the_first_kept_input(task: str) -> No
 def test_another_step_of_the_mdm_shows_its_pattern_and_leaves_the_arms() -> None:
     page = opened()
     before = patterns(page)
-    kept = [one for one in read.rows(KeptInput, key("mdm")) if one.example == 0]
-    assert page.selectbox(key=state.INPUT_STEP).options == [one.part for one in kept]
+    kept = [entry for entry in read.rows(KeptInput, key("mdm")) if entry.example == 0]
+    assert page.selectbox(key=state.INPUT_STEP).options == [entry.part for entry in kept]
     page.selectbox(key=state.INPUT_STEP).set_value(kept[-1].part).run()
     after = patterns(page)
     assert np.array_equal(before[0], after[0])
@@ -87,7 +91,7 @@ def test_another_step_of_the_mdm_shows_its_pattern_and_leaves_the_arms() -> None
 @pytest.mark.usefixtures("seeded")
 def test_another_example_shows_other_patterns() -> None:
     page = opened(example=1)
-    kept = next(one for one in read.rows(KeptInput, key("arm")) if one.example == 1)
+    kept = next(entry for entry in read.rows(KeptInput, key("arm")) if entry.example == 1)
     assert patterns(page)[0] == pytest.approx(read.attention_patterns(key("arm"), NODE)[kept.input])
 
 
@@ -117,7 +121,7 @@ def test_one_picker_chooses_the_example_of_lens_and_attention(link: str) -> None
     label = next(option for option in options if option.startswith(f"example {wanted},"))
     page = app("circuits", node="a2.h3", **{"readout": {"readout": label}, "input": {"input": "1"}, "none": {}}[link])
     assert page.selectbox(key=state.READOUT).value == label
-    kept = next(one for one in read.rows(KeptInput, key("arm", "ioi")) if one.example == wanted)
+    kept = next(entry for entry in read.rows(KeptInput, key("arm", "ioi")) if entry.example == wanted)
     assert patterns(page)[0] == pytest.approx(read.attention_patterns(key("arm", "ioi"), NODE)[kept.input])
     assert state.INPUT not in [box.key for box in page.selectbox]
 
@@ -134,31 +138,31 @@ def test_the_roles_are_those_of_the_task_with_their_numbers() -> None:
         rows = {(row.query, row.key): row.weight for row in read.rows(RoleAttention, key(model, "ioi"), node=NODE)}
         labels = figure["layout"]["yaxis"]["ticktext"]
         assert set(labels) == {query for query, _ in rows}
-        found = matrix(figure["data"][0]["z"])
+        weights = matrix(figure["data"][0]["z"])
         for i, query in enumerate(labels):
             for j, at in enumerate(labels):
-                assert found[i, j] == pytest.approx(rows[query, at], rel=1e-5)
+                assert weights[i, j] == pytest.approx(rows[query, at], rel=1e-5)
 
 
 @pytest.mark.usefixtures("seeded")
 @pytest.mark.parametrize("node", [GRAPH.head(0, 0), NODE, GRAPH.head(5, 7)])
 def test_it_says_what_each_models_head_looks_like(node: int) -> None:
-    said = texts(opened(node=node))
+    text = texts(opened(node=node))
     for model, name in (("arm", "ARM"), ("mdm", "MDM")):
         head = next(head for head in read.rows(Head, key(model)) if head.node == node)
         kind = verdict(head)
-        assert f"**{name}**: attends like {kind or 'none of the standard kinds'}; " in said
+        assert f"**{name}**: attends like {kind or 'none of the standard kinds'}; " in text
         does = "copies" if head.copying > CLEAR else "suppresses" if head.copying < -CLEAR else "neither copied"
-        assert re.search(rf"{does}[^.]*\({re.escape(f'{head.copying:+.2f}')}\)", said)
-        assert f"{head.norm_prompt:.2f} over the prompt" in said
+        assert re.search(rf"{does}[^.]*\({re.escape(f'{head.copying:+.2f}')}\)", text)
+        assert f"{head.norm_prompt:.2f} over the prompt" in text
 
 
 @pytest.mark.usefixtures("pair")
 def test_runs_whose_inputs_were_too_long_say_so_and_keep_roles_and_scores() -> None:
     def bare(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        found = tiny_compute(spec, on_progress)
-        found.tables["attention_patterns"] = found.tables["attention_patterns"].slice(0, 0)
-        return found
+        made = tiny_compute(spec, on_progress)
+        made.tables["attention_patterns"] = made.tables["attention_patterns"].slice(0, 0)
+        return made
 
     for model in ("arm", "mdm"):
         lifecycle.run(RunSpec(task="countdown", model=model, n=8), compute=bare)
@@ -170,11 +174,11 @@ def test_runs_whose_inputs_were_too_long_say_so_and_keep_roles_and_scores() -> N
 @pytest.mark.usefixtures("pair")
 def test_a_head_that_writes_nothing_is_said_to() -> None:
     def without(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        found = tiny_compute(spec, on_progress)
-        heads = found.tables["heads"]
+        made = tiny_compute(spec, on_progress)
+        heads = made.tables["heads"]
         place = heads.schema.get_field_index("copying")
-        found.tables["heads"] = heads.set_column(place, "copying", pa.nulls(heads.num_rows, pa.float32()))
-        return found
+        made.tables["heads"] = heads.set_column(place, "copying", pa.nulls(heads.num_rows, pa.float32()))
+        return made
 
     for model in ("arm", "mdm"):
         lifecycle.run(RunSpec(task="countdown", model=model, n=9), compute=without)

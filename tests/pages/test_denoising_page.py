@@ -18,8 +18,9 @@ from engine.runs.records import Progress, Run, RunTables
 from engine.runs.rows import ExampleRow, TrajectoryStep
 from engine.runs.spec import RunSpec
 from engine.schema.vocabulary import SAMPLERS as FAKE_SAMPLERS
-from pages.panels import trajectories
+from pages.panels import denoising_data, denoising_files
 from pages.shared import state
+from pages.shared.downloads import table_csv
 from pages.shared.run_selector import Asked
 from tests.fakes import fake_compute
 from tests.pages.test_pages import app, figures, texts, until
@@ -69,9 +70,9 @@ def test_a_failed_job_says_why(queue_of: Callable[[str], JobQueue]) -> None:
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_a_run_without_trajectories_says_so() -> None:
     def bare(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        found = fake_compute(spec, on_progress)
-        found.tables["trajectories"] = found.tables["trajectories"].slice(0, 0)
-        return found
+        made = fake_compute(spec, on_progress)
+        made.tables["trajectories"] = made.tables["trajectories"].slice(0, 0)
+        return made
 
     for model in ("arm", "mdm"):
         lifecycle.run(RunSpec(task="countdown", model=model, n=8), compute=bare)
@@ -83,11 +84,11 @@ def test_every_sampler_is_offered_and_draws_its_own_trajectory() -> None:
     _, mdm = runs()
     page = app("denoising", task="countdown")
     box = page.selectbox(key=state.SAMPLER)
-    assert box.options == list(FAKE_SAMPLERS) == list(trajectories.SAMPLERS)
+    assert box.options == list(FAKE_SAMPLERS) == list(denoising_data.SAMPLERS)
     for sampler in FAKE_SAMPLERS:
         page.selectbox(key=state.SAMPLER).set_value(sampler).run()
         assert not page.exception
-        assert trajectories.SAMPLERS[sampler] in texts(page)
+        assert denoising_data.SAMPLERS[sampler] in texts(page)
         (shown,) = drawn(page, '"confidence"')
         revealed = next(trace for trace in shown["data"] if trace["name"] == "revealed")
         steps = read.rows(TrajectoryStep, mdm.key, sampler=sampler, example=0)
@@ -131,9 +132,9 @@ def test_a_steps_overlaps_are_those_of_the_engine(step: int) -> None:
 
     assert metrics(page) == pytest.approx(
         {
-            f"With {before}": at_100(mdm.key, before),
-            "With the MDM's whole run": at_100(mdm.key, "total"),
-            f"With the ARM's site-{step:02d}": at_100(arm.key, f"site-{step:02d}"),  # fakes reveal from left to right
+            f"Overlap with {before}": at_100(mdm.key, before),
+            "Overlap with the MDM's whole run": at_100(mdm.key, "total"),
+            f"Overlap with the ARM's site-{step:02d}": at_100(arm.key, f"site-{step:02d}"),
         },
         abs=5e-4,
     )
@@ -176,27 +177,27 @@ def test_the_lens_is_that_of_the_step_and_the_position() -> None:
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
-def test_a_token_that_stands_already_shows_its_last_lens() -> None:
+def test_a_revealed_token_shows_its_last_lens() -> None:
     page = app("denoising", task="countdown", at="8", position="3")
-    assert "At step 8 this token stands already: the MDM's lens is that of step 3." in texts(page)
+    assert "At step 8 this token is already revealed: the MDM's lens is that of step 3." in texts(page)
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_one_token_answers_need_no_step() -> None:
     page = app("denoising")
-    said = texts(page)
-    assert "Here the answer is one token, revealed at once" in said
-    assert "The whole answer is revealed at one step" in said
-    assert "The answer takes one step. Held-out problems solved: ARM" in said
+    text = texts(page)
+    assert "Here the answer is one token, revealed at once" in text
+    assert "The whole answer is revealed at one step" in text
+    assert "The answer takes one step. Held-out problems solved: ARM" in text
     assert state.AT not in [slider.key for slider in page.select_slider]
     assert "play steps" not in [button.key for button in page.button]
     assert drawn(page, "probability of the answer")
     table = page.dataframe[0].value
-    walked = [
+    steps = [
         read.rows(TrajectoryStep, runs("ioi")[1].key, sampler="confidence", example=e)[0] for e in table["Example"]
     ]
-    assert list(table["The MDM says"]) == [step.tokens[0] for step in walked]
-    assert list(table["Confidence"]) == pytest.approx([step.confidences[0] for step in walked])
+    assert list(table["Answer of the MDM"]) == [step.tokens[0] for step in steps]
+    assert list(table["Confidence"]) == pytest.approx([step.confidences[0] for step in steps])
     assert state.SAMPLER not in [box.key for box in page.selectbox]
 
 
@@ -232,10 +233,10 @@ def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
     run = lifecycle.find(RunSpec(model="step:100"))
     assert run
     assert f"MDM after 100 steps: run {run.key[:10]}" in texts(page)
-    said = [
+    answers = [
         row.tokens[0] for e in (0, 1) for row in read.rows(TrajectoryStep, run.key, sampler="confidence", example=e)
     ]
-    assert list(page.dataframe[0].value["The MDM says"]) == said
+    assert list(page.dataframe[0].value["Answer of the MDM"]) == answers
     assert drawn(page, "probability of the answer") != drawn(final, "probability of the answer")
 
 
@@ -243,19 +244,23 @@ def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
 def test_the_downloads_hold_what_the_run_holds() -> None:
     arm, mdm = runs()
     row = read.rows(ExampleRow, mdm.key)[1]
-    look = trajectories.Look(Asked(None, None, arm, mdm, 50), 1, row, 11)  # type: ignore[arg-type]
-    walked = list(csv.DictReader(io.StringIO(trajectories.walks_csv(look).decode())))
-    assert len(walked) == len(FAKE_SAMPLERS) * 11 * 11
-    assert sum(cell["state"] == "revealed" for cell in walked) == len(FAKE_SAMPLERS) * 11
-    lens = list(csv.DictReader(io.StringIO(trajectories.lens_csv(look).decode())))
+    examined = denoising_data.Examined(Asked(None, None, arm, mdm, 50), 1, row, 11)  # type: ignore[arg-type]
+
+    def parsed(rows: denoising_files.Rows) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(table_csv(rows, examined.asked.sides.origin()).decode())))
+
+    cells = parsed(denoising_files.trajectory_rows(examined))
+    assert len(cells) == len(FAKE_SAMPLERS) * 11 * 11
+    assert sum(cell["state"] == "revealed" for cell in cells) == len(FAKE_SAMPLERS) * 11
+    lens = parsed(denoising_files.lens_rows(examined))
     assert len(lens) == sum(read.table(run.key, "position_lens", example=1).num_rows for run in (arm, mdm))
     assert {cell["answer"] for cell in lens if cell["position"] == "1"} == {row.answer[1]}
-    steps = list(csv.DictReader(io.StringIO(trajectories.steps_csv(look.asked).decode())))
+    steps = parsed(denoising_files.overlap_rows(examined.asked))
     assert len(steps) == len(mdm.meta.parts) * (len(mdm.meta.parts) + len(arm.meta.parts))
     expected = read.overlap(mdm.key, arm.key, 50, "step-01", "site-04")
-    found = next(r for r in steps if (r["step"], r["model"], r["part"]) == ("step-01", "arm", "site-04"))
-    assert float(found["jaccard"]) == pytest.approx(expected)
-    solved = list(csv.DictReader(io.StringIO(trajectories.accuracy_csv(mdm).decode())))
+    overlap = next(r for r in steps if (r["step"], r["model"], r["part"]) == ("step-01", "arm", "site-04"))
+    assert float(overlap["jaccard"]) == pytest.approx(expected)
+    solved = parsed(denoising_files.accuracy_rows(mdm))
     assert [int(r["steps"]) for r in solved] == [1, 2, 4, 11]
     assert all(float(r["low"]) - 1e-9 <= int(r["correct"]) / 200 <= float(r["high"]) + 1e-9 for r in solved)
 

@@ -20,7 +20,7 @@ def points(n: int = 40) -> Points:
     attribution = {model: rng.normal(0, 1, n).astype(np.float32) for model in ("arm", "mdm")}
     strongest = {model: np.abs(values) > 1 for model, values in attribution.items()}
     promoted = dict.fromkeys(("arm", "mdm"), [(HOSTILE, " Mary", "\n", "fourth")] * n)
-    return Points(4, attribution, neurons.promoted_said(promoted), strongest)
+    return Points(4, attribution, neurons.hover_of_promoted(promoted), strongest)
 
 
 def clickable(figure: go.Figure) -> list[go.Scatter]:
@@ -91,7 +91,7 @@ def test_many_points_are_drawn_by_the_graphics_card() -> None:
 def test_a_layer_that_does_nothing_is_drawn() -> None:
     given = points()
     zero = {model: np.zeros(40, np.float32) for model in ("arm", "mdm")}
-    low, high = neurons.scatter_figure(Points(0, zero, given.said, given.strongest), LIGHT).layout.xaxis.range
+    low, high = neurons.scatter_figure(Points(0, zero, given.hover, given.strongest), LIGHT).layout.xaxis.range
     assert low < 0 < high
 
 
@@ -126,8 +126,8 @@ def test_coloured_tokens_carry_value_and_shade() -> None:
     assert HOSTILE not in body
     assert "&lt;b&gt;x&lt;/b&gt;" in body and "␣a" in body
     cells = re.findall(r'<span style="([^"]*)" title="([^"]*)">', body)
-    (first, said), (second, where), (third, _) = [cell for cell in cells if "position" in cell[1]]
-    assert f"rgba(0,158,115,{neurons.STRONGEST_SHADE / 2:.3f})" in first and said == "+2 at position 0"
+    (first, hover), (second, where), (third, _) = [cell for cell in cells if "position" in cell[1]]
+    assert f"rgba(0,158,115,{neurons.STRONGEST_SHADE / 2:.3f})" in first and hover == "+2 at position 0"
     assert f"rgba(204,121,167,{neurons.STRONGEST_SHADE / 4:.3f})" in second and "dotted" in second
     assert "outline" in second and where == "-1 at position 1, where the logits are read"
     assert "0.000)" in third and "outline" not in third + first

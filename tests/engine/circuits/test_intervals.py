@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from math import comb
 
 import numpy as np
 import pytest
@@ -217,3 +218,25 @@ def test_wilson_bounds_are_the_shares_that_the_measured_one_is_1_96_deviations_f
     for bound in {low, high} - {0.0, 1.0}:
         assert abs(share - bound) == pytest.approx(1.96 * (bound * (1 - bound) / n) ** 0.5, rel=1e-3)
     assert (low == 0, high == 1) == (share == 0, share == 1)
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [(8, 10, 0.4902, 0.9433), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (50, 100, 0.4038, 0.5962)],
+)
+def test_wilson_intervals_have_known_ends(correct: int, total: int, low: float, high: float) -> None:
+    assert intervals.wilson(correct / total, total) == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize(("correct", "total"), [(1, 7), (100, 200), (195, 200), (3, 2000)])
+def test_wilson_intervals_end_where_the_share_is_as_far_away_as_the_quantile(correct: int, total: int) -> None:
+    share = correct / total
+    for end in intervals.wilson(correct / total, total):
+        assert abs(share - end) == pytest.approx(1.959964 * (end * (1 - end) / total) ** 0.5)
+
+
+def test_wilson_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+    n = 40
+    for truth in (0.2, 0.5, 0.8):
+        inside = [k for k in range(n + 1) if intervals.wilson(k / n, n)[0] <= truth <= intervals.wilson(k / n, n)[1]]
+        assert 0.92 < sum(comb(n, k) * truth**k * (1 - truth) ** (n - k) for k in inside) < 0.98

@@ -14,18 +14,13 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from engine.models.pairs import pair_named
-from engine.runs import lifecycle, read
+from engine.runs import lifecycle
 from engine.runs.records import Run
-from engine.runs.rows import ExampleRow
 from engine.runs.spec import RunSpec
 from pages.figures import palette
 from pages.figures.caption import FONT, LINE, WIDEST, captioned
 from pages.figures.profile import profile_figure
-from pages.panels import trajectories
 from pages.shared.provenance import Origin, origin
-from pages.shared.run_selector import Asked
-from pages.shared.state import Question
 from tests.pages.test_pages import app, caption
 
 TASK, K = "countdown", "50"
@@ -138,12 +133,13 @@ def test_a_checkpoint_is_named_as_what_it_is() -> None:
 
 
 @pytest.mark.usefixtures("seeded")
-def test_tables_of_one_example_say_which() -> None:
-    asked = Asked(Question("embedded", TASK), pair_named("embedded"), stored("arm"), stored("mdm"), 50)
-    row = next(row for row in read.rows(ExampleRow, asked.mdm.key) if row.example == 1)
-    examined = trajectories.Look(asked, 1, row, 4)
-    for text in (trajectories.walks_csv(examined), trajectories.lens_csv(examined)):
-        assert {line["example"] for line in csv.DictReader(io.StringIO(text.decode()))} == {"1"}
+def test_tables_of_one_example_say_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    files: dict[str, Callable[[], bytes]] = {}
+    monkeypatch.setattr(st, "download_button", lambda label, data, key, **_: files.update({key: data}))
+    app("denoising", task=TASK, example="1")
+    for name in ("trajectories", "lens"):
+        text = files[f"download {name}-example1"]().decode()
+        assert {line["example"] for line in csv.DictReader(io.StringIO(text))} == {"1"}
 
 
 @pytest.mark.parametrize("fixed", [False, True])

@@ -1,0 +1,149 @@
+"""Show importance by layer and a layer's histogram of activations; a click shows the neurons behind either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from engine.circuits import profiles
+from engine.inspection import bins
+from engine.runs.rows import LayerHistogram
+from pages.figures import activations as drawing
+from pages.panels import activation_data as data
+from pages.panels.layer_neurons import neuron_panel
+from pages.panels.specialisation import estimate, intervals_note, percent
+from pages.shared import address, cached_reads, clicks, state, widgets
+from pages.shared.glossary import meaning
+from pages.shared.run_selector import Asked
+from pages.shared.state import COUNTS, GROUPED, MIRRORED, SHARES, TOTAL
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the reader chose: a layer, a bin of its histogram, the early boundary, and how to draw."""
+
+    layer: int
+    bin_index: int | None
+    early: int
+    mirrored: bool
+    shares: bool
+
+
+def choose_region() -> str:
+    return str(
+        st.segmented_control(
+            "Tokens included",
+            state.REGIONS,
+            default=state.REGIONS[0],
+            required=True,
+            key=state.REGION,
+            bind=state.URL,
+            help="prompt: the tokens of the problem. answer: the tokens of the answer, which the ARM reads and the MDM "
+            "sees as masks until it reveals them. readout: the positions at which the predictions that the metric "
+            "compares are read. It applies to histograms, their statistics and the norms of heads.",
+        )
+    )
+
+
+@st.fragment
+def layers(asked: Asked, region: str) -> None:
+    """Profile and histogram, and below them the neurons behind what was clicked; only this reruns on a click."""
+    chosen = choose(asked)
+    left, right = st.columns(2)
+    neuron_panel(asked, chosen.layer, chosen.bin_index)
+    with left:
+        profile(asked, chosen)
+    with right:
+        histogram(asked, region, chosen)
+
+
+def choose(asked: Asked) -> Chosen:
+    """Layer, bin, early boundary and how to draw; the first two follow clicks too."""
+    n_layers = asked.graph.n_layers
+    for key, options in ((state.LAYER, range(n_layers)), (state.EARLY, range(1, n_layers + 1))):
+        address.check(key, options)
+        if st.session_state.get(key) not in options:
+            st.session_state.pop(key, None)
+    early = profiles.early_boundary(n_layers)
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        layer = st.selectbox(
+            "Layer", range(n_layers), format_func=str, key=state.LAYER, bind=state.URL, on_change=_forget_bin,
+            help="Or click a layer's bar.", width=120,
+        )  # fmt: skip
+        bin_index = st.selectbox(
+            "Bin of the histogram", range(bins.BINS), index=None, format_func=bins.label, placeholder="all activations",
+            key=state.BIN, bind=state.URL, help="Or click a bin; a second click deselects it.", width=220,
+        )  # fmt: skip
+        if n_layers > 1:
+            early = st.slider(
+                "Early layers", 1, n_layers, early, key=state.EARLY, bind=state.URL, width=230,
+                help=meaning("early_boundary"),
+            )  # fmt: skip
+        view = st.segmented_control(
+            "Importance", (MIRRORED, GROUPED), default=MIRRORED, required=True, key=state.VIEW, bind=state.URL
+        )
+        heights = st.segmented_control(
+            "Histogram", (COUNTS, SHARES), default=COUNTS, required=True, key=state.HEIGHTS, bind=state.URL,
+            help="The MDM is run once for every denoising step, so it has more activations to count; shares compare.",
+        )  # fmt: skip
+    return Chosen(int(layer), bin_index, int(early), view == MIRRORED, heights == SHARES)
+
+
+def profile(asked: Asked, chosen: Chosen) -> None:
+    early = chosen.early
+    shares = [cached_reads.layer_shares(side.run.key, TOTAL, asked.k) for side in asked.sides]
+    st.subheader("Importance by layer", help=f"{meaning('importance')} {meaning('early_share')}")
+    figure = drawing.profile_figure(shares[0], shares[1], early, chosen.layer, chosen.mirrored, widgets.palette())
+    widgets.chart(
+        figure, "layer profile", f"Share of importance by layer at K = {asked.k}, ARM and MDM", "layer-profile",
+        asked.sides.origin(f"first {early} layers early"), _take_layer,
+    )  # fmt: skip
+    spread = data.specialisation(asked.arm.key, asked.mdm.key, asked.k, early)
+    st.markdown(
+        f"**Early share** (first {early} of {asked.graph.n_layers} layers): ARM {percent(spread.early.arm)}, MDM "
+        f"{percent(spread.early.mdm)}. **Ratio MDM / ARM: {estimate(spread.early_ratio, 2)}**."
+    )
+    st.caption(
+        f"How the importance (sum of |score| over a component's edges) of the {asked.k:,} strongest edges is spread "
+        "over layers of heads and MLPs. Click a layer to see its neurons. " + intervals_note(asked)
+    )
+
+
+def histogram(asked: Asked, region: str, chosen: Chosen) -> None:
+    layer = chosen.layer
+    st.subheader(f"MLP activations, layer {layer}", help=meaning("neuron"))
+    rows = [data.histograms(side.run.key, region) for side in asked.sides]
+    if any(row.n == 0 for both in rows for row in both):
+        st.info(f"These runs have no tokens of the kind “{region}”. Choose other tokens above.")
+        return
+    arm, mdm = (of_model[layer] for of_model in rows)
+    shown = drawing.shown_bins([row for side in asked.sides for row in cached_reads.rows(LayerHistogram, side.run.key)])
+    figure = drawing.histogram_figure(arm, mdm, shown, chosen.bin_index, chosen.shares, widgets.palette())
+    widgets.chart(
+        figure, "activation histogram", f"Histogram of the MLP activations of layer {layer}, ARM and MDM",
+        f"activations-layer{layer}-{region}", asked.sides.origin(f"layer {layer}, {region} tokens", with_k=False),
+        lambda: clicks.take("activation histogram", state.BIN, int),
+    )  # fmt: skip
+    st.markdown(
+        f"**Active**: ARM {arm.active:.1%}, MDM {mdm.active:.1%}. **Excess kurtosis**: ARM {_kurtosis(arm)}, MDM "
+        f"{_kurtosis(mdm)}."
+    )
+    st.caption(
+        f"Every neuron of the layer at every {region} token of the clean inputs: ARM {arm.n:,}, MDM {mdm.n:,} values, "
+        "in the same bins, on a logarithmic axis. Active: the non-linearity's input is above 0. Excess kurtosis: 0 for "
+        "a normal distribution, large where few values are far from the rest. Click a bin to see which neurons are in "
+        "it."
+    )
+
+
+def _take_layer() -> None:
+    clicks.take("layer profile", state.LAYER, int, toggles=False, also={state.BIN: None})
+
+
+def _kurtosis(row: LayerHistogram) -> str:
+    return "none, as nothing varies" if row.kurtosis is None else f"{row.kurtosis:.1f}"
+
+
+def _forget_bin() -> None:
+    st.session_state[state.BIN] = None
