@@ -16,7 +16,8 @@ from pages.shared.jobs_panel import job_card, watch_jobs
 
 def page() -> None:
     st.title("Runs")
-    st.markdown(f"{meaning('run')} Jobs go on when you close the tab.")
+    sentence = meaning("run")
+    st.markdown(f"A run is {sentence[0].lower()}{sentence[1:]} Jobs go on when you close the tab.")
     with widgets.user_errors():
         start_form()
         import_bundle()

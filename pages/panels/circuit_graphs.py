@@ -76,7 +76,7 @@ def picture(sides: Sides, model: str, filters: Filters, palette: Palette, node: 
     (own, edges), (_, others) = sorted(sides.classified, key=lambda entry: entry[0].model != model)
     chosen = chosen_of(sides, edges, filters)
     in_other = nodes_of(sides.graph, others.edge)
-    figure = drawing.circuit_figure(sides.graph, model, edges, in_other, palette, node, chosen.keep)
+    figure = drawing.circuit_figure(sides.graph, model, edges, in_other, palette, node, chosen.keep, own.label)
     about = [f"circuit of the {own.title}"]
     drawn = min(len(chosen), drawing.DRAWN_MOST)
     if drawn < len(edges):
