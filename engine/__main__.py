@@ -28,7 +28,7 @@ from engine.runs import folder_pair, lifecycle
 from engine.runs.device_plan import fitting_dtype
 from engine.runs.spec import LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks import TASKS, Listed, OwnPrompts, Task, available, task_named
-from engine.tasks.countdown.text import COUNTS
+from engine.tasks.countdown.problems import COUNTS
 
 DEFAULTS = RunSpec()
 WHOLE = re.compile(r"[0-9]{1,18}")

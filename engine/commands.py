@@ -28,7 +28,7 @@ from engine.runs.records import Progress, Run, short_key
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
 from engine.tasks import OwnPrompts, ProblemFile, measured_on, own_prompts, task_named
-from engine.tasks.countdown import problem_file
+from engine.tasks.countdown import problem_file, published_format
 from engine.tasks.own_prompts import LONGEST_TITLE
 
 TITLES = (
@@ -123,7 +123,7 @@ def save_problems(file: str, undo: ExitStack) -> ProblemFile:
     Raises:
         UserError: the file cannot be read, or what is wrong in which line.
     """
-    rows = problem_file.read(_content(file, problem_file.MOST_BYTES), Path(file).name)
+    rows = published_format.read(_content(file, published_format.MOST_BYTES), Path(file).name)
     found = problem_file.paired(rows, Path(file).stem)
     _put_back(undo, problem_file.file_of(found.name), "task", found.name)
     return problem_file.keep(found)
@@ -143,7 +143,7 @@ def _put_back(undo: ExitStack, file: Path, field: str, name: str) -> None:
 def write_problems(file: str, operands: int, n: int, seed: int) -> Iterator[str]:
     """Write COUNTDOWN problems in the published format."""
     path = Path(file)
-    content = problem_file.written(problem_file.drawn(operands, n, seed))
+    content = published_format.written(published_format.drawn(operands, n, seed))
     write_new(path, content.encode())
     yield f"{path}: {n} problems with {operands} operands"
 

@@ -20,7 +20,7 @@ from engine.models.scorable import mask_of, refuse_unscorable
 from engine.runs import cache_connection, device_plan, lifecycle, provenance
 from engine.runs.folder_pair import settled
 from engine.runs.spec import RunSpec
-from engine.tasks import TASKS, examples, spoken
+from engine.tasks import TASKS, examples, variant_for
 
 GIB = 2**30
 TRIED = 16  # examples of a task
@@ -124,7 +124,7 @@ def _tasks(asked: Pair) -> Iterator[str]:
         return
     for task in TASKS.values():
         try:
-            put = spoken(task, asked.prompts, tokenizer)
+            put = variant_for(task, asked.prompts, tokenizer)
             encoded = [encode(example, tokenizer) for example in examples(put, TRIED, seed=0)]
         except UserError as error:
             yield f"task        {task.name} cannot be asked: {error}"

@@ -21,7 +21,7 @@ from engine.models.hub import HUB_ID
 from engine.models.pair import Pair, pair_of, toml_of
 from engine.runs.provenance import LIBRARIES, library_version
 from engine.tasks import OwnPrompts, ProblemFile, own_prompts
-from engine.tasks.countdown import problem_file
+from engine.tasks.countdown import problem_file, published_format
 from engine.tasks.own_prompts import PromptRow
 
 FIELDS = ("made", "program", "pair", "problems", "prompts")
@@ -137,17 +137,17 @@ def _prompts(content: Any, pair: str) -> OwnPrompts:
 
 def _problems_table(task: str) -> dict[str, Any]:
     kept = problem_file.load(task)
-    return {"title": kept.title, "saved": kept.saved, "lines": problem_file.written(kept.rows)}
+    return {"title": kept.title, "saved": kept.saved, "lines": published_format.written(kept.rows)}
 
 
 def _problems(content: Any) -> ProblemFile:
     """COUNTDOWN problems of a file; they name themselves as own prompts do."""
     if not isinstance(content, dict) or set(content) != {"title", "saved", "lines"}:
         raise UserError("its problems are not as they should be")
-    lines = checks.text(content["lines"], "a file of problems", problem_file.MOST_BYTES)
+    lines = checks.text(content["lines"], "a file of problems", published_format.MOST_BYTES)
     title = checks.text(content["title"], "the title of problems")
     saved = checks.when(checks.text(content["saved"], "saved"))
-    return ProblemFile(problem_file.read(lines.encode(errors="replace"), "its file of problems"), title, saved)
+    return ProblemFile(published_format.read(lines.encode(errors="replace"), "its file of problems"), title, saved)
 
 
 def _prompt(row: Any) -> PromptRow:

@@ -46,7 +46,7 @@ from engine.runs.tables import edge_table, example_table, node_lens_table, reado
 from engine.schema.arrow import table
 from engine.schema.list_columns import lists
 from engine.schema.vocabulary import BLOCK_EDGES, HALVES, SHOWN_EXAMPLES, SITE, STEP, TOTAL
-from engine.tasks import Example, Task, available, examples, spoken
+from engine.tasks import Example, Task, available, examples, variant_for
 from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of
 
 ACCURACY_EXAMPLES = 300
@@ -93,7 +93,7 @@ def compute(spec: RunSpec, on_progress: Report) -> RunTables:
 
 
 def _tables(resolved: Resolved, model: Model, on_progress: Report) -> RunTables:
-    spec, task = resolved.spec, spoken(resolved.task, resolved.pair.prompts, model.tokenizer)
+    spec, task = resolved.spec, variant_for(resolved.task, resolved.pair.prompts, model.tokenizer)
     drawn = examples(task, spec.n, spec.seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]
     _refuse_masked(model, drawn, encoded)

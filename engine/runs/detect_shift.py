@@ -23,7 +23,7 @@ from engine.runs.compute import loaded
 from engine.runs.lifecycle import ignore
 from engine.runs.refusals import blamed
 from engine.runs.spec import RunSpec
-from engine.tasks import available, examples, spoken, task_named
+from engine.tasks import available, examples, task_named, variant_for
 
 PROBLEMS = 32
 
@@ -35,7 +35,7 @@ def readings(pair: Pair, task: str, dtype: str) -> Readings:
         UserError: it does not load, its tokenizer cannot write the task, or its logits are no numbers.
     """
     model = loaded(pair, "mdm", dtype, ignore)
-    asked = spoken(task_named(task), pair.prompts, model.tokenizer)
+    asked = variant_for(task_named(task), pair.prompts, model.tokenizer)
     drawn = examples(asked, available(asked, PROBLEMS), RunSpec.seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]
     with blamed(RunSpec(pair=pair.name, model="mdm", task=task), model):

@@ -11,7 +11,7 @@ from engine.tasks.countdown.embedded import Countdown
 from engine.tasks.countdown.problem_file import ProblemFile
 from engine.tasks.greater_than import GreaterThan
 from engine.tasks.ioi import IOI
-from engine.tasks.natural import spoken
+from engine.tasks.natural import variant_for
 from engine.tasks.own_prompts import OwnPrompts
 from engine.tasks.sudoku import Sudoku
 
@@ -26,9 +26,9 @@ __all__ = [
     "available",
     "examples",
     "measured_on",
-    "spoken",
     "task_named",
     "task_names",
+    "variant_for",
 ]
 
 TASKS: dict[str, WordTask] = {task.name: task for task in (IOI(), GreaterThan(), Countdown(), Sudoku())}
@@ -48,7 +48,7 @@ def task_named(name: str) -> Task:
 def task_names() -> list[str]:
     """The tasks there are, then the own prompts and the files of problems that were kept, newest last."""
     kept = (*own_prompts.saved_sets(), *problem_file.saved_files())
-    return [*TASKS, *(found.name for found in kept)]
+    return [*TASKS, *(task.name for task in kept)]
 
 
 def measured_on(name: str) -> str:

@@ -58,7 +58,7 @@ def solves(task: Task, example: Example, answer: Sequence[str], tokenizer: PreTr
     """
     if isinstance(task, OwnPrompts):
         measured = encode(example, tokenizer)
-        right = [[one] for one in measured.right] or [list(measured.answer)]
+        right = [[token] for token in measured.right] or [list(measured.answer)]
         return any(tokenizer.convert_ids_to_tokens(ids) == list(answer) for ids in right)
     return task.check(example.prompt, tokenizer.convert_tokens_to_string(list(answer)).strip())
 
@@ -129,11 +129,13 @@ def _denoised(
     if plans == done.keys():
         return done
     before_pass()
-    seen = predict(model, ids, ids.shape[1] - length)
+    predicted = predict(model, ids, ids.shape[1] - length)
     for size in {plan[0] for plan in plans if plan}:
         rest = {plan[1:] for plan in plans if plan[:1] == (size,)}
-        further = _denoised(model, reveal(ids, most_confident(seen, size), seen.best), length, rest, before_pass)
-        done |= {(size, *plan): found for plan, found in further.items()}
+        further = _denoised(
+            model, reveal(ids, most_confident(predicted, size), predicted.best), length, rest, before_pass
+        )
+        done |= {(size, *plan): revealed for plan, revealed in further.items()}
     return done
 
 

@@ -1,7 +1,7 @@
-"""What a task owes: examples with token-aligned corrupted twins, a checker, and a held-out split.
+"""What a task has to provide: examples with token-aligned corrupted examples, a checker, and a held-out split.
 
-A task speaks in words separated by single spaces, for tokenizers that keep those words whole, and is natural text
-to all others (engine/tasks/natural.py). The split is a hash of an example's *content* (what makes it
+A task is written in words separated by single spaces for tokenizers that keep those words whole, and as natural text
+for all others (engine/tasks/natural.py). The split is a hash of an example's *content* (what makes it
 the problem it is), so training code can never see a held-out problem, whichever seed it uses.
 """
 
@@ -122,17 +122,17 @@ def examples(task: Task, n: int, seed: int, split: Split = "heldout") -> list[Ex
 
 
 def _distinct(task: Task, n: int, rng: random.Random, split: Split) -> Iterator[Example]:
-    seen: set[str] = set()
+    prompts: set[str] = set()
     misses = 0
-    while len(seen) < n:
+    while len(prompts) < n:
         example = task.sample(rng, split)
-        if example.prompt in seen:
+        if example.prompt in prompts:
             misses += 1
             if misses > 100 * n + 1000:
                 raise UserError(
                     f"{task.title} has too few different {split} problems: asked for {n}, "
-                    f"found {len(seen)}. Ask for fewer examples."
+                    f"found {len(prompts)}. Ask for fewer examples."
                 )
             continue
-        seen.add(example.prompt)
+        prompts.add(example.prompt)
         yield example

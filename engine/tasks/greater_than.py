@@ -1,11 +1,11 @@
 """Greater-than (Hanna et al. 2023): a war that began in 17 32 ended in 17 33 or later.
 
 Every two-digit number above the start year is right, so the metric is the log-odds of the right
-against the wrong numbers. The twin's start year ends in 01, after which nearly everything is right.
+against the wrong numbers. The corrupted start year ends in 01, after which nearly everything is right.
 
 As natural text years are written "1732". A tokenizer that keeps both halves together leaves no place to ask for the
 second one, so such years are not used. Where a tokenizer cuts every digit, a candidate stands for its first digit, and
-the twin's answer ends in the same digit: after 1732 the digits 4 to 9 are right, 0 to 2 wrong, and 3, which begins
+the corrupted answer ends in the same digit: after 1732 the digits 4 to 9 are right, 0 to 2 wrong, and 3, which begins
 later and earlier years, counts as neither.
 """
 
@@ -32,7 +32,7 @@ CENTURIES = [str(century) for century in range(11, 20)]
 YEARS = [f"{year:02d}" for year in range(100)]
 TEMPLATE = "The {noun} lasted from the year {century} {start} to the year {century}"
 NATURAL = "The {noun} lasted from the year {century}{start} to the year {century}"
-TWIN_START = "01"
+CORRUPT_START = "01"
 FEWEST_YEARS = 30  # of a century that natural text uses
 FEWEST_IN_ALL = 300  # of all those centuries: enough held-out problems to measure accuracy on
 
@@ -56,7 +56,7 @@ class GreaterThan:
         return Example(
             prompt=TEMPLATE.format(start=YEARS[start], **slots),
             answer=YEARS[rng.randrange(start + 1, 100)],
-            corrupt_prompt=TEMPLATE.format(start=TWIN_START, **slots),
+            corrupt_prompt=TEMPLATE.format(start=CORRUPT_START, **slots),
             corrupt_answer=YEARS[rng.randrange(2, start + 1)],
             content=content,
             right=tuple(YEARS[start + 1 :]),
@@ -84,21 +84,23 @@ class NaturalGreaterThan(Natural, GreaterThan):
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__(tokenizer)
-        found = {century: _years(century, tokenizer) for century in CENTURIES}
-        self.years = {c: years for c, years in found.items() if len(years) >= FEWEST_YEARS and TWIN_START in years}
+        all_years = {century: _years(century, tokenizer) for century in CENTURIES}
+        self.years = {
+            c: years for c, years in all_years.items() if len(years) >= FEWEST_YEARS and CORRUPT_START in years
+        }
         if sum(map(len, self.years.values())) < FEWEST_IN_ALL:
-            counts = ", ".join(f"{century} {len(years)}" for century, years in found.items())
+            counts = ", ".join(f"{century} {len(years)}" for century, years in all_years.items())
             raise UserError(
                 f"{self.title}: this tokenizer cuts too few years into a century and a rest that follows it (by "
                 f"century: {counts}). {FEWEST_IN_ALL} are needed, in centuries with {FEWEST_YEARS} or more and "
-                f"{TWIN_START} among them."
+                f"{CORRUPT_START} among them."
             )
 
     def draw(self, rng: random.Random, split: Split) -> Example:
         while True:
             noun, century = rng.choice(NOUNS), rng.choice(list(self.years))
             tokens = self.years[century]
-            start = rng.choice([year for year in tokens if year > TWIN_START])
+            start = rng.choice([year for year in tokens if year > CORRUPT_START])
             content = content_of(noun, century, int(start))
             later, earlier = _answers(tokens, start)
             if split_of(content) == split and later:
@@ -108,7 +110,7 @@ class NaturalGreaterThan(Natural, GreaterThan):
         return Example(
             prompt=NATURAL.format(start=start, **slots),
             answer=answer,
-            corrupt_prompt=NATURAL.format(start=TWIN_START, **slots),
+            corrupt_prompt=NATURAL.format(start=CORRUPT_START, **slots),
             corrupt_answer=rng.choice([year for year in earlier if tokens[year][1:] == tokens[answer][1:]]),
             content=content,
             right=tuple(year for year in tokens if year > start),
@@ -120,8 +122,8 @@ class NaturalGreaterThan(Natural, GreaterThan):
         prompt = self.piece.findall(example.prompt)
         years = [i for i, piece in enumerate(prompt) if piece.isdecimal()]  # four digits, then two
         named = dict(zip(years[:4], ["start century"] * 2 + ["start year"] * 2, strict=True))
-        found = [named.get(i, "noun" if piece in NOUNS else OTHER) for i, piece in enumerate(prompt)]
-        return [*found[:-2], END, END], ["answer"] * 2
+        roles = [named.get(i, "noun" if piece in NOUNS else OTHER) for i, piece in enumerate(prompt)]
+        return [*roles[:-2], END, END], ["answer"] * 2
 
 
 def content_of(noun: str, century: str, start: int) -> str:
@@ -130,21 +132,21 @@ def content_of(noun: str, century: str, start: int) -> str:
 
 def _years(century: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, Ids]:
     """Two-digit number -> its tokens after a century, for those that do not run together with it."""
-    found: dict[str, Ids] = {}
+    tokens: dict[str, Ids] = {}
     for year in YEARS:
         prompt = NATURAL.format(noun=NOUNS[0], century=century, start=year)
         try:
-            found[year] = spell(prompt, year, "", tokenizer).answer
+            tokens[year] = spell(prompt, year, "", tokenizer).answer
         except UserError:
             continue
-    return found
+    return tokens
 
 
 def _answers(tokens: dict[str, Ids], start: str) -> tuple[list[str], list[str]]:
-    """Later and earlier numbers whose first token tells which they are, and that have each other for a twin."""
+    """Later and earlier numbers: the first token tells which they are, the tokens after it are on both sides."""
     sides = [[y for y in tokens if y > start], [y for y in tokens if y <= start]]
     later, earlier = ({tokens[y][0] for y in side} for side in sides)
     right = [y for y in sides[0] if tokens[y][0] not in earlier]
-    wrong = [y for y in sides[1] if tokens[y][0] not in later and y > TWIN_START]
+    wrong = [y for y in sides[1] if tokens[y][0] not in later and y > CORRUPT_START]
     ends = {tokens[y][1:] for y in right} & {tokens[y][1:] for y in wrong}
     return [y for y in right if tokens[y][1:] in ends], [y for y in wrong if tokens[y][1:] in ends]

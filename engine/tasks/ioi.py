@@ -1,6 +1,6 @@
 """Indirect object identification (Wang et al. 2022): who receives, when one of two people acts?
 
-"When Mary and John went to the store , John gave a drink to" -> "Mary". The twin lets the other
+"When Mary and John went to the store , John gave a drink to" -> "Mary". The corrupted prompt lets the other
 person act, so that the answer changes and everything else stays. As natural text punctuation follows words at once, and
 names, places and objects are those that are single tokens.
 """
@@ -85,15 +85,15 @@ class IOI:
     def roles(self, example: Example) -> tuple[list[str], list[str]]:
         prompt = self.piece.findall(example.prompt)
         names = [word for word in prompt if word in NAMES]
-        found: list[str] = []
+        roles: list[str] = []
         for i, word in enumerate(prompt):
             if word in NAMES and names.count(word) == 1:
-                found.append("indirect object")
+                roles.append("indirect object")
             elif word in NAMES:
-                found.append("second subject" if word in prompt[:i] else "subject")
+                roles.append("second subject" if word in prompt[:i] else "subject")
             else:
-                found.append("place" if word in PLACES else "object" if word in OBJECTS else OTHER)
-        return [*found[:-1], END], ["answer"]
+                roles.append("place" if word in PLACES else "object" if word in OBJECTS else OTHER)
+        return [*roles[:-1], END], ["answer"]
 
     def words(self) -> list[str]:
         slots = {"a": "", "b": "", "s": "", "place": "", "object": ""}

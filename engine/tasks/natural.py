@@ -1,6 +1,6 @@
-"""Tasks as plain text: drawn until an example aligns with its twin, in the tokens of one tokenizer.
+"""Tasks as plain text: drawn until an example aligns with its corrupted example, in the tokens of one tokenizer.
 
-A task's `natural` form has the same problems, checker and roles, but speaks as published prompts do and takes only
+A task's `natural` form has the same problems, checker and roles, but is written as published prompts are and takes only
 words that this tokenizer cuts alike. Its roles belong to pieces that are finer than words (`PIECE`), so that a token
 that is a digit has one as well.
 """
@@ -43,7 +43,7 @@ class Natural:
         return self.aligned(lambda: self.draw(rng, split))
 
     def aligned(self, draw: Callable[[], Example]) -> Example:
-        """The first drawn example that aligns with its twin.
+        """The first drawn example that aligns with its corrupted example.
 
         Raises:
             UserError: none of TRIES does; it names what the last one lacks.
@@ -57,14 +57,16 @@ class Natural:
                 problem = str(error)
             else:
                 return example
-        raise UserError(f"{self.title}: none of {TRIES} examples aligns with its twin in this tokenizer. {problem}")
+        raise UserError(
+            f"{self.title}: none of {TRIES} examples aligns with its corrupted example in this tokenizer. {problem}"
+        )
 
     def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
         return cast(Task, self)
 
 
-def spoken(task: Task, prompts: str | None, tokenizer: PreTrainedTokenizerBase) -> Task:
-    """A task as a pair wants it (`Pair.prompts`): in words or as natural text.
+def variant_for(task: Task, prompts: str | None, tokenizer: PreTrainedTokenizerBase) -> Task:
+    """The variant of a task that a pair reads (`Pair.prompts`): in words, or as natural text for this tokenizer.
 
     Raises:
         UserError: the tokenizer cuts what the task needs to keep whole.
@@ -90,13 +92,13 @@ def cut_alike(words: Sequence[str], what: str, least: int, tokenizer: PreTrained
         by_length.setdefault(tokens_after_space(word, tokenizer), []).append(word)
     by_length.pop(0, None)
     single = by_length.get(1, [])
-    found = single if len(single) >= least else max(by_length.values(), key=len, default=[])
-    if len(found) < least:
+    kept = single if len(single) >= least else max(by_length.values(), key=len, default=[])
+    if len(kept) < least:
         raise UserError(
-            f"Of {len(words)} {what} this tokenizer cuts only {len(found)} into the same number of tokens "
-            f"({_list(found)}); {least} are needed."
+            f"Of {len(words)} {what} this tokenizer cuts only {len(kept)} into the same number of tokens "
+            f"({_list(kept)}); {least} are needed."
         )
-    return found
+    return kept
 
 
 def tokens_after_space(word: str, tokenizer: PreTrainedTokenizerBase) -> int:

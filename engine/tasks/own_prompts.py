@@ -1,8 +1,8 @@
 """A reader's own prompts as a task: rows of a clean and a corrupted prompt with answer and foil, kept in a file.
 
 A set is `<digest>.json` in settings.prompts_dir(). The digest is of the rows alone, so the task's name
-"own-<digest>" stands for the numbers that come of it, whatever the set is called. A row that is there twice counts
-once; rows that contradict each other are no task (engine/tasks/row_conflicts.py).
+"own-<digest>" stands for the numbers that come of it, whatever the set is called (engine/tasks/saved.py). A row that is
+there twice counts once; rows that contradict each other are no task (engine/tasks/row_conflicts.py).
 """
 
 from __future__ import annotations
@@ -10,27 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from engine import settings
 from engine.errors import UserError
-from engine.files.reading import read_json, read_text
-from engine.files.writing import write_whole
 from engine.models.example import Example
 from engine.tasks.base import END, OTHER, WORD, Family, Listed, Split
 from engine.tasks.row_conflicts import contradictions, repeats
+from engine.tasks.saved import SavedTasks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PREFIX = "own-"
-NAME = re.compile(r"own-[0-9a-f]{12}")
 LONGEST_TITLE = 60  # characters
 
 
@@ -87,8 +82,7 @@ class OwnPrompts(Listed):
         return repeats_told(self.repeated, "row")
 
     def first(self, n: int) -> list[Example]:
-        found = contradictions(self.rows[:n])
-        for row, (other, why) in found.items():
+        for row, (other, why) in contradictions(self.rows[:n]).items():
             raise UserError(
                 f"Rows {other + 1} and {row + 1} of {self.title} contradict each other: {why}. Remove one of them."
             )
@@ -112,10 +106,10 @@ class OwnPrompts(Listed):
     def roles(self, example: Example) -> tuple[list[str], list[str]]:
         clean, corrupted = example.prompt.split(), example.corrupt_prompt.split()
         if len(clean) == len(corrupted):
-            found = ["changed" if a != b else OTHER for a, b in zip(clean, corrupted, strict=True)]
+            roles = ["changed" if a != b else OTHER for a, b in zip(clean, corrupted, strict=True)]
         else:
-            found = [OTHER] * len(clean)
-        return [*found[:-1], END], ["answer"] * len(example.answer.split())
+            roles = [OTHER] * len(clean)
+        return [*roles[:-1], END], ["answer"] * len(example.answer.split())
 
     def natural(self, tokenizer: PreTrainedTokenizerBase) -> OwnPrompts:
         """Itself: a reader writes what a model is to read."""
@@ -152,47 +146,16 @@ def save(rows: Sequence[PromptRow], title: str, pair: str, repeated: int = 0) ->
     shown = " ".join(title.split())[:LONGEST_TITLE] or "Own prompts"
     once = _distinct(rows)
     repeated += len(rows) - len(once)
-    found = OwnPrompts(once, shown, pair, datetime.now(UTC).isoformat(timespec="seconds"), repeated)
-    told = {"title": shown, "pair": pair, "saved": found.saved, "repeated": repeated}
-    content = {**told, "rows": [asdict(row) for row in once]}
-    file = file_of(found.name)
-    try:
-        write_whole(file, json.dumps(content, ensure_ascii=False, indent=1))
-    except OSError as error:
-        raise UserError(f"The prompts cannot be saved in {file.parent}: {error.strerror}.") from error
-    return found
-
-
-def load(name: str) -> OwnPrompts:
-    """The saved set of that name.
-
-    Raises:
-        UserError: it is gone, or its file is not what was saved.
-    """
-    file = file_of(name)
-    try:
-        stat = file.stat()
-    except OSError as error:
-        raise UserError(f"The own prompts {name} are gone: there is no {file}. Save the same prompts again.") from error
-    return _read(file, stat.st_size, stat.st_mtime_ns)
-
-
-def delete(name: str) -> None:
-    """Remove a set; what was computed for it stays in the cache."""
-    file_of(name).unlink(missing_ok=True)
-
-
-def saved_sets() -> list[OwnPrompts]:
-    """Every set that can be read, newest last."""
-    found = []
-    for file in settings.prompts_dir().glob("*.json"):
-        name = PREFIX + file.stem
-        if NAME.fullmatch(name):
-            try:
-                found.append(load(name))
-            except UserError:
-                continue  # a damaged file does not hide the others; asked for by name, it says what it is
-    return sorted(found, key=lambda one: (one.saved, one.name))
+    task = OwnPrompts(once, shown, pair, datetime.now(UTC).isoformat(timespec="seconds"), repeated)
+    content = {
+        "title": shown,
+        "pair": pair,
+        "saved": task.saved,
+        "repeated": repeated,
+        "rows": [asdict(row) for row in once],
+    }
+    _SAVED.write(task.name, json.dumps(content, ensure_ascii=False, indent=1))
+    return task
 
 
 def repeats_told(repeated: int, unit: str) -> tuple[str, ...]:
@@ -203,29 +166,15 @@ def repeats_told(repeated: int, unit: str) -> tuple[str, ...]:
     return (f"{repeated} more {rows} said the same as {others}: each counts once.",)
 
 
-def is_own(name: str) -> bool:
-    return NAME.fullmatch(name) is not None
+def _task_of(content: Any, file: Path) -> OwnPrompts:
+    """The set that a file's JSON describes."""
+    rows = [
+        PromptRow(str(r["clean"]), str(r["corrupted"]), tuple(map(str, r["answers"])), tuple(map(str, r["foils"])))
+        for r in content["rows"]
+    ]
+    title, pair, saved = (str(content[name]) for name in ("title", "pair", "saved"))
+    return OwnPrompts(rows, title, pair, saved, int(content.get("repeated", 0)))
 
 
-def file_of(name: str) -> Path:
-    if not is_own(name):
-        raise UserError(f"{name!r} is not the name of own prompts, which looks like own-0123456789ab.")
-    return settings.prompts_dir() / f"{name.removeprefix(PREFIX)}.json"
-
-
-@lru_cache(maxsize=64)
-def _read(file: Path, size: int, modified: int) -> OwnPrompts:
-    """A set's file, read again only when its size or time of change is another."""
-    try:
-        content = read_json(read_text(file, str(file)), str(file))
-        rows = [
-            PromptRow(str(r["clean"]), str(r["corrupted"]), tuple(map(str, r["answers"])), tuple(map(str, r["foils"])))
-            for r in content["rows"]
-        ]
-        title, pair, saved = (str(content[name]) for name in ("title", "pair", "saved"))
-        found = OwnPrompts(rows, title, pair, saved, int(content.get("repeated", 0)))
-    except (UserError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"The own prompts in {file} cannot be read. Delete the file and save them again.") from error
-    if file_of(found.name) != file or not rows:
-        raise UserError(f"The own prompts in {file} were changed. Delete the file and save them again.")
-    return found
+_SAVED = SavedTasks(PREFIX, "", "own prompts", "Save the same prompts again", _task_of)
+is_own, file_of, load, delete, saved_sets = _SAVED.is_name, _SAVED.file_of, _SAVED.load, _SAVED.delete, _SAVED.all

@@ -1,7 +1,7 @@
 """SUDOKU 4x4: fill the grid so that rows, columns and 2x2 blocks hold 1 to 4.
 
 The prompt lists 16 cells with "_" for blanks and has exactly one solution; the answer is the whole grid.
-The twin swaps two digits everywhere, which keeps it a puzzle with exactly one solution.
+The corrupted puzzle swaps two digits everywhere, which keeps it a puzzle with exactly one solution.
 
 As natural text it has the instruction, worked examples and the format of Dream's evaluation (Ye et al. 2025,
 arXiv 2508.15487): grids of four lines "0321", 0 for blanks. Where a tokenizer puts several digits into one token, a
@@ -35,7 +35,7 @@ INSTRUCTION = (
 
 @dataclass(frozen=True)
 class Puzzle:
-    """16 cells with `BLANK` for empty ones, the only solution, and two digits that the twin swaps."""
+    """16 cells with `BLANK` for empty ones, the only solution, and two digits that the corrupted puzzle swaps."""
 
     cells: str
     solution: str
@@ -46,7 +46,7 @@ class Puzzle:
         return f"sudoku/{self.cells}"
 
     @property
-    def twin(self) -> Puzzle:
+    def corrupted(self) -> Puzzle:
         a, b = self.swapped
         swap = str.maketrans(a + b, b + a)
         return Puzzle(self.cells.translate(swap), self.solution.translate(swap), self.swapped)
@@ -63,12 +63,12 @@ class Sudoku:
 
     def sample(self, rng: random.Random, split: Split) -> Example:
         puzzle = draw_puzzle(rng, split)
-        twin = puzzle.twin
+        corrupted = puzzle.corrupted
         return Example(
             prompt=_prompt(puzzle.cells),
             answer=" ".join(puzzle.solution),
-            corrupt_prompt=_prompt(twin.cells),
-            corrupt_answer=" ".join(twin.solution),
+            corrupt_prompt=_prompt(corrupted.cells),
+            corrupt_answer=" ".join(corrupted.solution),
             content=puzzle.content,
         )
 
@@ -101,12 +101,12 @@ class FewShotSudoku(Natural, Sudoku):
 
     def draw(self, rng: random.Random, split: Split) -> Example:
         puzzle = draw_puzzle(rng, split)
-        twin = puzzle.twin
+        corrupted = puzzle.corrupted
         return Example(
             prompt=self.prompt_of(puzzle),
             answer=self.lines(puzzle.solution),
-            corrupt_prompt=self.prompt_of(twin),
-            corrupt_answer=self.lines(twin.solution),
+            corrupt_prompt=self.prompt_of(corrupted),
+            corrupt_answer=self.lines(corrupted.solution),
             content=puzzle.content,
             join="\n",
         )
@@ -150,8 +150,8 @@ def draw_puzzle(rng: random.Random, split: Split) -> Puzzle:
 def grids() -> list[str]:
     """All 288 solved grids, row by row, in lexicographic order."""
     rows = ["".join(row) for row in permutations(DIGITS)]
-    found = ("".join(four) for four in product(rows, repeat=4))
-    return [grid for grid in found if all(len({grid[i] for i in unit}) == 4 for unit in _units())]
+    filled = ("".join(four) for four in product(rows, repeat=4))
+    return [grid for grid in filled if all(len({grid[i] for i in unit}) == 4 for unit in _units())]
 
 
 def solutions(puzzle: str) -> list[str]:

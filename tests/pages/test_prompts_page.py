@@ -334,7 +334,7 @@ def test_saving_where_nothing_can_be_written_is_a_sentence(queue_of: Callable[[s
     page = typed(GOOD)
     settings.prompts_dir().write_text("a file")
     page.button(key="save prompts").click().run()
-    assert "The prompts cannot be saved in" in page.error[0].value.replace("\\", "")
+    assert "The own prompts cannot be saved in" in page.error[0].value.replace("\\", "")
     assert queue.jobs() == []
 
 

@@ -1,9 +1,9 @@
 """COUNTDOWN with three operands: combine all of them, each once, into the target.
 
 "make 24 from 9 5 3 :" -> "5 * 3 = 15 ; 15 + 9 = 24". Operands (listed largest first), intermediates and
-targets are whole numbers, never negative. A problem is its operand multiset and its target; the twin keeps the operands
-and asks for another target, so its answer has the same length and other tokens. As natural text it is
-engine/tasks/countdown/text.py.
+targets are whole numbers, never negative. A problem is its operand multiset and its target; its
+corrupted example keeps the operands and asks for another target, so that the answer has the same length and other
+tokens. As natural text it is engine/tasks/countdown/published.py.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from engine.models.example import Example
-from engine.tasks.base import END, OTHER, WORD, Family, Split, Task, split_of
+from engine.tasks.base import END, OTHER, WORD, Split, Task, split_of
+from engine.tasks.countdown.problems import OPERATORS, TARGETS, CountdownInfo, answer_roles, apply, solves
+from engine.tasks.countdown.published import FewShotCountdown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 LOWEST, HIGHEST = 2, 40  # operands
-TARGETS = range(10, 100)
 LARGEST = 99  # any number written in an answer
-LONGEST_NUMBER = 9  # digits of a number in an answer that is read at all
-OPERATORS = ("+", "*", "-", "/")
 
 
 @dataclass(frozen=True)
@@ -41,24 +40,18 @@ class Problem:
         return f"countdown/{self.operands}/{self.target}"
 
 
-class Countdown:
-    name = "countdown"
-    title = "COUNTDOWN"
-    family: Family = "globally constrained"
-    blurb = "Reach the target with three numbers: the first step only makes sense given the last."
-    parallel = False
-    guess = 0.0
+class Countdown(CountdownInfo):
     piece = WORD
 
     def sample(self, rng: random.Random, split: Split) -> Example:
         problem = rng.choice(_problems(split))
         others = [p for p in _by_operands()[problem.operands] if p.target != problem.target]
-        twin = rng.choice(others)
+        corrupted = rng.choice(others)
         return Example(
             prompt=words_prompt(problem.operands, problem.target),
             answer=problem.answer,
-            corrupt_prompt=words_prompt(problem.operands, twin.target),
-            corrupt_answer=twin.answer,
+            corrupt_prompt=words_prompt(problem.operands, corrupted.target),
+            corrupt_answer=corrupted.answer,
             content=problem.content,
         )
 
@@ -76,66 +69,16 @@ class Countdown:
         return ["make", "from", ":", ";", "=", *OPERATORS, *(str(n) for n in range(1, LARGEST + 1))]
 
     def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
-        from engine.tasks.countdown.text import FewShotCountdown
-
         return FewShotCountdown(tokenizer)
-
-
-def apply(operator: str, a: int, b: int) -> int | None:
-    """`a operator b` as COUNTDOWN allows it: None for negative, fractional or unknown results."""
-    if operator == "+":
-        return a + b
-    if operator == "*":
-        return a * b
-    if operator == "-":
-        return a - b if a >= b else None
-    if operator == "/":
-        return a // b if b and a % b == 0 else None
-    return None
-
-
-def solves(operands: Sequence[int], target: int, equations: Sequence[Sequence[str]]) -> bool:
-    """Whether equations ("5", "*", "3", "=", "15") hold, use every number once and end in the target."""
-    available, result = list(operands), None
-    for parts in equations:
-        if len(parts) != 5 or parts[3] != "=" or not _are_numbers(parts[0], parts[2], parts[4]):
-            return False
-        a, b, result = int(parts[0]), int(parts[2]), int(parts[4])
-        for number in (a, b):
-            if number not in available:
-                return False
-            available.remove(number)
-        if apply(parts[1], a, b) != result:
-            return False
-        available.append(result)
-    return result == target and available == [target]
-
-
-def answer_roles(words: Sequence[str]) -> list[str]:
-    """The role of every number and sign of an answer."""
-    found = [_answer_role(word, before) for before, word in pairwise(["", *words])]
-    return [*found[:-1], "final result"]
-
-
-def _answer_role(word: str, before: str) -> str:
-    if word in OPERATORS:
-        return "operator"
-    if word in ("=", ";", ","):
-        return "punctuation"
-    return "result" if before == "=" else "used operand"
 
 
 def words_prompt(operands: Sequence[int], target: int) -> str:
     return f"make {target} from {' '.join(map(str, sorted(operands, reverse=True)))} :"
 
 
-def _are_numbers(*words: str) -> bool:
-    return all(word.isdecimal() and len(word) <= LONGEST_NUMBER for word in words)
-
-
 def _solutions(operands: tuple[int, int, int]) -> dict[int, str]:
     """Target -> the taught answer: the first in a fixed order, larger operand first where it may be."""
-    found: dict[int, str] = {}
+    answers: dict[int, str] = {}
     for first in OPERATORS:
         for second in OPERATORS:
             for a, b in combinations(sorted(operands, reverse=True), 2):
@@ -145,8 +88,8 @@ def _solutions(operands: tuple[int, int, int]) -> dict[int, str]:
                     continue
                 target = apply(second, middle, c)
                 if target is not None and target in TARGETS:
-                    found.setdefault(target, f"{a} {first} {b} = {middle} ; {middle} {second} {c} = {target}")
-    return found
+                    answers.setdefault(target, f"{a} {first} {b} = {middle} ; {middle} {second} {c} = {target}")
+    return answers
 
 
 @cache

@@ -1,9 +1,8 @@
-"""COUNTDOWN problems of a file in the published format as a task: a line {"input": ..., "output": ...} each.
+"""COUNTDOWN problems of a file in the published format (engine/tasks/countdown/published_format.py) as a task.
 
-A set is kept as `countdown-<digest>.json` in settings.prompts_dir(); the digest is of its rows, so that the task's name
-stands for the numbers that come of it. Rows come in the file's order, whatever the seed. A problem's twin asks its
-operands for another target (engine/tasks/countdown/text.py); where no other answer has the same shape from the first
-equation on, the twin begins as its problem does.
+A set is saved under a digest of its rows (engine/tasks/saved.py). Rows come in the file's order, whatever the seed. The
+corrupted example of a problem asks its operands for another target (engine/tasks/countdown/published.py); where no
+other answer has the same shape from the first equation on, the corrupted answer begins as the clean one does.
 """
 
 from __future__ import annotations
@@ -12,52 +11,33 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from engine import settings
 from engine.errors import UserError
-from engine.files.reading import read_json, read_text
-from engine.files.writing import write_whole
 from engine.models.example import Example
 from engine.tasks.base import Listed, Split, Task
 from engine.tasks.countdown.embedded import LARGEST as LARGEST_WORD
-from engine.tasks.countdown.embedded import TARGETS, Countdown, words_prompt
-from engine.tasks.countdown.text import (
-    COUNTS,
-    LARGEST,
-    OPERANDS,
-    FewShotCountdown,
-    PublishedProblem,
-    draw_row,
-    few_shot,
-    find_corrupted,
-    is_solved,
-)
+from engine.tasks.countdown.embedded import Countdown, words_prompt
+from engine.tasks.countdown.problems import LARGEST, PublishedProblem, find_corrupted
+from engine.tasks.countdown.published import FewShotCountdown, few_shot
+from engine.tasks.countdown.published_format import read, written
 from engine.tasks.own_prompts import LONGEST_TITLE, repeats_told
+from engine.tasks.saved import SavedTasks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PREFIX = "countdown-"
-NAME = re.compile(r"countdown-[0-9a-f]{12}")
-NUMBERS = re.compile(r"[0-9]{1,3}(,[0-9]{1,3})+")
-LEADING_ZERO = re.compile(r"(?<![0-9])0[0-9]")
-LINE_END = re.compile(r"\r\n|\r|\n")  # a text in JSON may hold the other signs that Python takes for one
-MOST_ROWS = 10_000
-MOST_BYTES = 4_000_000
-TWIN_TRIES = 1500  # for every number of equations that a twin may begin with
-LISTED = 5  # wrong lines that an error names
+TRIES = 1500  # for every number of equations that a corrupted answer may begin with
 
 
 class ProblemFile(Listed, Countdown):
-    """A kept file. `saved`: when, in ISO 8601; `left_out`: how many of its problems have no twin; `repeated`: how many
-    asked the same as others, beside those that are there.
+    """A kept file. `saved`: when, in ISO 8601; `left_out`: how many of its problems have no corrupted example;
+    `repeated`: how many asked the same as others, beside those that are there.
     """
 
     unit = "problem"
@@ -88,27 +68,29 @@ class ProblemFile(Listed, Countdown):
         return len(self.rows)
 
     def example(self, row: int) -> Example:
-        found = self.rows[row]
-        twin = self.twin(row, LARGEST_WORD)
+        problem = self.rows[row]
+        corrupted = self.corrupted(row, LARGEST_WORD)
         return Example(
-            prompt=words_prompt(found.operands, found.target),
-            answer=_in_words(found.output),
-            corrupt_prompt=words_prompt(twin.operands, twin.target),
-            corrupt_answer=_in_words(twin.output),
-            content=found.content,
+            prompt=words_prompt(problem.operands, problem.target),
+            answer=_in_words(problem.output),
+            corrupt_prompt=words_prompt(corrupted.operands, corrupted.target),
+            corrupt_answer=_in_words(corrupted.output),
+            content=problem.content,
         )
 
-    def twin(self, row: int, largest: int, attempt: int = 0) -> PublishedProblem:
-        """A twin of a row; another `attempt` may find another.
+    def corrupted(self, row: int, largest: int, attempt: int = 0) -> PublishedProblem:
+        """The corrupted problem of a row; another `attempt` may give another.
 
         Raises:
             UserError: there is none without numbers above `largest`.
         """
-        found = self.rows[row]
-        twin = find_twin(random.Random(f"{found.content}/{attempt}"), found, largest)
-        if twin is None:
-            raise UserError(f"The problem {found.input} of {self.title} has no twin without numbers above {largest}.")
-        return twin
+        problem = self.rows[row]
+        corrupted = corrupted_of(random.Random(f"{problem.content}/{attempt}"), problem, largest)
+        if corrupted is None:
+            raise UserError(
+                f"The problem {problem.input} of {self.title} has no corrupted example without numbers above {largest}."
+            )
+        return corrupted
 
     def sample(self, rng: random.Random, split: Split) -> Example:
         """Any row: a file has no split, as no model of ours was trained on it."""
@@ -125,7 +107,7 @@ class _FewShotFile(FewShotCountdown, ProblemFile):
 
     def example(self, row: int) -> Example:
         attempts = count()
-        return self.aligned(lambda: few_shot(self.rows[row], self.twin(row, LARGEST, next(attempts))))
+        return self.aligned(lambda: few_shot(self.rows[row], self.corrupted(row, LARGEST, next(attempts))))
 
     def sample(self, rng: random.Random, split: Split) -> Example:
         return self.example(rng.randrange(len(self.rows)))
@@ -134,58 +116,14 @@ class _FewShotFile(FewShotCountdown, ProblemFile):
         return self
 
 
-def find_twin(rng: random.Random, row: PublishedProblem, largest: int = LARGEST) -> PublishedProblem | None:
-    """A twin whose equations differ from as early on as can be; None when there is none."""
-    twins = (find_corrupted(rng, row, TWIN_TRIES, largest, keep) for keep in range(len(row.operands) - 1))
-    return next((twin for twin in twins if twin is not None), None)
-
-
-def drawn(operands: int, n: int, seed: int) -> Iterator[PublishedProblem]:
-    """`n` different held-out problems with so many operands."""
-    rng = random.Random(f"countdown/file/{operands}/{seed}")
-    seen: set[str] = set()
-    while len(seen) < n:
-        row = draw_row(rng, operands, "heldout")
-        if row.content not in seen:
-            seen.add(row.content)
-            yield row
-
-
-def written(rows: Iterable[PublishedProblem]) -> str:
-    """Rows in the published format."""
-    return "".join(json.dumps({"input": row.input, "output": row.output}) + "\n" for row in rows)
-
-
-def read(data: bytes, name: str) -> list[PublishedProblem]:
-    """The problems of a file in the published format.
-
-    Raises:
-        UserError: it is no such file; it says which lines are wrong and why.
-    """
-    if len(data) > MOST_BYTES:
-        raise UserError(f"{name} has more than {MOST_BYTES // 10**6} MB, which is too much.")
-    try:
-        lines = LINE_END.split(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{name} is not UTF-8 text.") from error
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not 1 <= len(numbered) <= MOST_ROWS:
-        raise UserError(f"{name} has {len(numbered)} problems. It must have 1 to {MOST_ROWS}, one a line.")
-    rows: list[PublishedProblem] = []
-    wrong = []
-    for number, line in numbered:
-        try:
-            rows.append(_row(line, rows[0] if rows else None))
-        except UserError as error:
-            wrong.append(f"line {number}: {error}")
-    if wrong:
-        more = f" And {len(wrong) - LISTED} more." if len(wrong) > LISTED else ""
-        raise UserError(f"{name} cannot be used. {' '.join(wrong[:LISTED])}{more}")
-    return rows
+def corrupted_of(rng: random.Random, row: PublishedProblem, largest: int = LARGEST) -> PublishedProblem | None:
+    """A corrupted problem whose equations differ from as early on as can be; None when there is none."""
+    tries = (find_corrupted(rng, row, TRIES, largest, keep) for keep in range(len(row.operands) - 1))
+    return next((corrupted for corrupted in tries if corrupted is not None), None)
 
 
 def save(rows: Sequence[PublishedProblem], title: str) -> ProblemFile:
-    """Keep the rows that have a twin, each problem once; the same rows again only get the new title.
+    """Save the rows that have a corrupted example, each problem once; the same rows again only get the new title.
 
     Raises like `paired` and `keep`.
     """
@@ -193,7 +131,7 @@ def save(rows: Sequence[PublishedProblem], title: str) -> ProblemFile:
 
 
 def paired(rows: Sequence[PublishedProblem], title: str) -> ProblemFile:
-    """The rows that have a twin, each problem once, not yet kept.
+    """The rows that have a corrupted example, each problem once, not yet saved.
 
     Raises:
         UserError: none of them has one.
@@ -202,63 +140,31 @@ def paired(rows: Sequence[PublishedProblem], title: str) -> ProblemFile:
     for row in rows:
         first.setdefault(row.input, row)
     once = list(first.values())
-    found = [row for row in once if find_twin(random.Random(f"{row.content}/0"), row) is not None]
-    if not found:
+    usable = [row for row in once if corrupted_of(random.Random(f"{row.content}/0"), row) is not None]
+    if not usable:
         raise UserError(
-            f"None of the {len(once)} problems has a twin: another target with an answer of the same shape."
+            f"None of the {len(once)} problems has a corrupted example: another target with an answer of the same "
+            "shape."
         )
     saved = datetime.now(UTC).isoformat(timespec="seconds")
-    return ProblemFile(found, title, saved, len(once) - len(found), len(rows) - len(once))
+    return ProblemFile(usable, title, saved, len(once) - len(usable), len(rows) - len(once))
 
 
 def keep(problems: ProblemFile) -> ProblemFile:
-    """Write problems that have twins to where they are found again.
+    """Save problems that have corrupted examples, to be found again by their name.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    kept = _Kept(problems.title, problems.saved, problems.left_out, written(problems.rows), problems.repeated)
-    file = file_of(problems.name)
-    try:
-        write_whole(file, json.dumps(asdict(kept)))
-    except OSError as error:
-        raise UserError(f"The problems cannot be kept in {file.parent}: {error.strerror}.") from error
+    content = {
+        "title": problems.title,
+        "saved": problems.saved,
+        "left_out": problems.left_out,
+        "problems": written(problems.rows),
+        "repeated": problems.repeated,
+    }
+    _SAVED.write(problems.name, json.dumps(content))
     return problems
-
-
-def delete(name: str) -> None:
-    """Remove kept problems; what was computed for them stays in the cache."""
-    file_of(name).unlink(missing_ok=True)
-
-
-def load(name: str) -> ProblemFile:
-    """The kept problems of that name.
-
-    Raises:
-        UserError: they are gone, or the file is not what was kept.
-    """
-    file = file_of(name)
-    try:
-        stat = file.stat()
-    except OSError as error:
-        raise UserError(f"The problems {name} are gone: there is no {file}. Give the same file again.") from error
-    return _load(file, stat.st_size, stat.st_mtime_ns)
-
-
-def saved_files() -> list[ProblemFile]:
-    """Every kept file that can be read, newest last."""
-    found = []
-    for file in settings.prompts_dir().glob(f"{PREFIX}*.json"):
-        if is_problem_file(file.stem):
-            try:
-                found.append(load(file.stem))
-            except UserError:
-                continue  # asked for by name, it says what it is
-    return sorted(found, key=lambda one: (one.saved, one.name))
-
-
-def is_problem_file(name: str) -> bool:
-    return NAME.fullmatch(name) is not None
 
 
 def digest_of(rows: Sequence[PublishedProblem]) -> str:
@@ -266,64 +172,17 @@ def digest_of(rows: Sequence[PublishedProblem]) -> str:
     return hashlib.sha256(written(rows).encode()).hexdigest()[:12]
 
 
-@dataclass(frozen=True)
-class _Kept:
-    title: str
-    saved: str
-    left_out: int
-    problems: str
-    repeated: int = 0
-
-
-def _row(line: str, first: PublishedProblem | None) -> PublishedProblem:
-    """A line's problem, of as many operands as the first one's; UserError with what is wrong with it."""
-    try:
-        content = read_json(line, "it")
-    except UserError as error:  # where in the line helps nobody; that it is too deep or a number too long does
-        raise UserError("it is not JSON.") if isinstance(error.__cause__, json.JSONDecodeError) else error from None
-    if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in ("input", "output")):
-        raise UserError('it is not {"input": "...", "output": "..."}.')
-    asked, output = (re.sub(r"\s", "", content[name]) for name in ("input", "output"))
-    if not NUMBERS.fullmatch(asked):
-        raise UserError(f"the input {asked[:40]!r} is not a list of numbers, the target last.")
-    *operands, target = (int(number) for number in asked.split(","))
-    counts = [len(first.operands)] if first else COUNTS
-    if len(operands) not in counts:
-        allowed = " or ".join(map(str, counts))
-        raise UserError(f"it has {len(operands)} operands and a target, not {allowed} operands.")
-    if target not in TARGETS or any(operand not in OPERANDS for operand in operands):
-        raise UserError(f"in {asked!r} not every operand is from 1 to 99 or the target not from 10 to 99.")
-    if not is_solved(operands, target, output):
-        raise UserError(f"the output {output[:60]!r} does not reach {target} with every number used once.")
-    if LEADING_ZERO.search(output):
-        raise UserError(f"the output {output[:60]!r} has a number that begins with 0, which would be asked of a model.")
-    return PublishedProblem(tuple(operands), target, output)
-
-
 def _in_words(output: str) -> str:
     return re.sub(r"([-+*/=])", r" \1 ", output).replace(",", " ; ")
 
 
-def file_of(name: str) -> Path:
-    if not is_problem_file(name):
-        raise UserError(f"{name!r} is not the name of kept problems, which looks like countdown-0123456789ab.")
-    return settings.prompts_dir() / f"{name}.json"
+def _task_of(content: Any, file: Path) -> ProblemFile:
+    """The problems that a file's JSON describes."""
+    title, saved = str(content["title"]), str(content["saved"])
+    counts = int(content["left_out"]), int(content.get("repeated", 0))
+    return ProblemFile(read(content["problems"].encode(), file.name), title, saved, *counts)
 
 
-@lru_cache(maxsize=16)
-def _load(file: Path, size: int, modified: int) -> ProblemFile:
-    """Kept problems, read again only when the file's size or time of change is another."""
-    try:
-        kept = _Kept(**read_json(read_text(file, str(file)), str(file)))
-        found = ProblemFile(
-            read(kept.problems.encode(), file.name),
-            str(kept.title),
-            str(kept.saved),
-            int(kept.left_out),
-            int(kept.repeated),
-        )
-    except (ValueError, OverflowError, TypeError, AttributeError, UserError) as error:
-        raise UserError(f"The problems in {file} cannot be read. Delete the file and give them again.") from error
-    if file_of(found.name) != file:
-        raise UserError(f"The problems in {file} were changed. Delete the file and give them again.")
-    return found
+_SAVED = SavedTasks(PREFIX, PREFIX, "problems", "Give the same file again", _task_of)
+is_problem_file, file_of, load, delete = _SAVED.is_name, _SAVED.file_of, _SAVED.load, _SAVED.delete
+saved_files = _SAVED.all

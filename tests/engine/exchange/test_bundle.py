@@ -20,7 +20,7 @@ from engine.runs import cache_connection, lifecycle, provenance, read
 from engine.runs.rows import ExampleRow
 from engine.tasks import own_prompts, task_named
 from engine.tasks.countdown import problem_file
-from engine.tasks.countdown.text import PublishedProblem
+from engine.tasks.countdown.problems import PublishedProblem
 from tests.engine.exchange.conftest import ARM, CONTROL, ROWS, SPEC, stored
 from tests.fakes import register_fake_pair, tiny_compute
 

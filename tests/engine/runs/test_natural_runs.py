@@ -24,9 +24,9 @@ from engine.models.pairs import pair_named
 from engine.runs.compute import compute
 from engine.runs.records import RunTables
 from engine.runs.spec import RunSpec
-from engine.tasks import TASKS, examples, spoken
+from engine.tasks import TASKS, examples, variant_for
 from engine.tasks.base import END
-from engine.tasks.countdown import problem_file
+from engine.tasks.countdown import problem_file, published_format
 from tests.tiny_tokenizers import KINDS, three_digits, tokenizer_like
 
 SHAPE = {
@@ -90,7 +90,7 @@ def run(kind: str, model: str, task: str, n: int = 2) -> RunTables:
 )
 def test_a_run_looks_at_the_natural_examples_and_at_their_contrasts(kind: str, model: str, name: str) -> None:
     tokenizer, computed = tokenizer_like(kind), run(kind, model, name)
-    drawn = examples(spoken(TASKS[name], None, tokenizer), 2, 0)
+    drawn = examples(variant_for(TASKS[name], None, tokenizer), 2, 0)
     encoded = [encode(e, tokenizer) for e in drawn]
     rows = computed.tables["examples"].to_pylist()
     assert [row["prompt"] for row in rows] == [tokenizer.convert_ids_to_tokens(list(e.prompt)) for e in encoded]
@@ -106,7 +106,7 @@ def test_a_run_looks_at_the_natural_examples_and_at_their_contrasts(kind: str, m
 def test_where_digits_are_tokens_greater_thans_metric_is_that_of_the_first_digit() -> None:
     tokenizer, computed = tokenizer_like("qwen"), run("qwen", "arm", "greater_than")
     assert computed.meta.parts == ("site-00",)
-    (first, _) = (encode(e, tokenizer) for e in examples(spoken(TASKS["greater_than"], None, tokenizer), 2, 0))
+    (first, _) = (encode(e, tokenizer) for e in examples(variant_for(TASKS["greater_than"], None, tokenizer), 2, 0))
     model = model_of("qwen", len(tokenizer), seed=0).eval().requires_grad_(False)
     logits = model(torch.tensor([first.prompt + first.answer])).logits[0, len(first.prompt) - 1]
     expected = logits[list(first.right)].logsumexp(-1) - logits[list(first.wrong)].logsumexp(-1)
@@ -114,7 +114,7 @@ def test_where_digits_are_tokens_greater_thans_metric_is_that_of_the_first_digit
 
 
 def test_problems_of_a_file_are_run_in_their_order() -> None:
-    kept = problem_file.save(list(problem_file.drawn(4, 4, seed=0)), "CD4")
+    kept = problem_file.save(list(published_format.drawn(4, 4, seed=0)), "CD4")
     computed = run("llama", "arm", kept.name)
     shown = ["".join(row["answer"]) for row in computed.tables["examples"].to_pylist()]
     assert shown == [row.output for row in kept.rows[:2]]

@@ -31,8 +31,8 @@ class Mixed:
     def sample(self, rng: random.Random, split: Split) -> Example:
         prompt = rng.choices(WORDS, k=rng.choice([4, 6]))
         answer = rng.choices(WORDS, k=rng.choice([1, 3, 6]))
-        twin = [rng.choice([w for w in WORDS if w != word]) for word in answer]
-        return Example(" ".join(prompt), " ".join(answer), " ".join(prompt), " ".join(twin), " ".join(prompt))
+        corrupted = [rng.choice([w for w in WORDS if w != word]) for word in answer]
+        return Example(" ".join(prompt), " ".join(answer), " ".join(prompt), " ".join(corrupted), " ".join(prompt))
 
     def check(self, prompt: str, answer: str) -> bool:
         return (prompt, answer) in self.solved

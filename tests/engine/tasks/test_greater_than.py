@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from engine.tasks.greater_than import TWIN_START, YEARS, GreaterThan
+from engine.tasks.greater_than import CORRUPT_START, YEARS, GreaterThan
 from tests.engine.tasks.conftest import drawn
 
 
@@ -18,5 +18,5 @@ def test_the_twin_starts_in_the_first_year_of_the_same_century() -> None:
     for e in drawn("greater_than", "heldout"):
         pairs = list(zip(e.prompt.split(), e.corrupt_prompt.split(), strict=True))
         (changed,) = [pair for pair in pairs if pair[0] != pair[1]]
-        assert changed[1] == TWIN_START
+        assert changed[1] == CORRUPT_START
         assert int(changed[0]) < int(e.answer)

@@ -15,10 +15,11 @@ from transformers import PreTrainedTokenizerFast
 from engine.errors import UserError
 from engine.inspection.heads import token_roles
 from engine.models.encoding import Encoded, encode, spell
-from engine.tasks import TASKS, Example, Split, Task, examples, spoken
+from engine.tasks import TASKS, Example, Split, Task, examples, variant_for
 from engine.tasks.accuracy import solves
 from engine.tasks.base import END, OTHER
-from engine.tasks.countdown.text import PublishedProblem, few_shot, is_solved
+from engine.tasks.countdown.problems import PublishedProblem, is_solved
+from engine.tasks.countdown.published import few_shot
 from engine.tasks.greater_than import YEARS
 from engine.tasks.ioi import FEWEST_NAMES, IOI, NAMES
 from engine.tasks.natural import SHOT, SHOTS, TRIES, Natural, cut_alike
@@ -37,7 +38,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @cache
 def drawn(name: str, kind: str) -> tuple[Task, list[Example], list[Encoded]]:
     tokenizer = tokenizer_like(kind)
-    task = spoken(TASKS[name], None, tokenizer)
+    task = variant_for(TASKS[name], None, tokenizer)
     found = examples(task, N, seed=1)
     return task, found, [encode(e, tokenizer) for e in found]
 
@@ -57,20 +58,22 @@ def test_the_embedded_pairs_examples_have_never_changed() -> None:
     for name, digest in known.items():
         lines = (
             f"{e.prompt}|{e.answer}|{e.corrupt_prompt}|{e.corrupt_answer}|{e.content}|{e.right}|{e.wrong}"
-            for e in examples(spoken(TASKS[name], None, build_tokenizer()), 200, 0)
+            for e in examples(variant_for(TASKS[name], None, build_tokenizer()), 200, 0)
         )
         assert hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] == digest
 
 
-def test_a_pair_is_spoken_to_as_it_wants() -> None:
+def test_a_pair_gets_the_variant_it_wants() -> None:
     words, qwen = build_tokenizer(), tokenizer_like("qwen")
     task = TASKS["ioi"]
-    assert spoken(task, None, words) is spoken(task, "words", qwen) is task
-    assert isinstance(spoken(task, None, qwen), Natural) and isinstance(spoken(task, "natural", qwen), Natural)
-    natural = spoken(task, None, qwen)
-    assert spoken(natural, "natural", qwen) is natural
+    assert variant_for(task, None, words) is variant_for(task, "words", qwen) is task
+    assert isinstance(variant_for(task, None, qwen), Natural) and isinstance(
+        variant_for(task, "natural", qwen), Natural
+    )
+    natural = variant_for(task, None, qwen)
+    assert variant_for(natural, "natural", qwen) is natural
     with pytest.raises(UserError, match=r"names this tokenizer cuts only 0 .*; 10 are needed"):
-        spoken(task, "natural", _knows_nothing())
+        variant_for(task, "natural", _knows_nothing())
 
 
 def _knows_nothing() -> PreTrainedTokenizerFast:
@@ -102,8 +105,8 @@ def test_answers_solve_their_problem_and_the_twins_do_not(task: Task, kind: str)
     tokenizer = tokenizer_like(kind)
     natural, found, encoded = drawn(task.name, kind)
     for e, ids in zip(found, encoded, strict=True):
-        own, twins = (tokenizer.convert_ids_to_tokens(list(answer)) for answer in (ids.answer, ids.corrupt_answer))
-        assert solves(natural, e, own, tokenizer) and not solves(natural, e, twins, tokenizer)
+        own, corrupted = (tokenizer.convert_ids_to_tokens(list(answer)) for answer in (ids.answer, ids.corrupt_answer))
+        assert solves(natural, e, own, tokenizer) and not solves(natural, e, corrupted, tokenizer)
         assert natural.check(e.corrupt_prompt, e.corrupt_answer)
 
 
@@ -150,13 +153,13 @@ def test_names_that_are_cut_are_left_out(kind: str) -> None:
     gone = ("Mary", "John", "Fiona", "Simon")
     tokenizer = tokenizer_like(kind, gone)
     assert set(NAMES) - set(gone) == set(names_of(tokenizer))
-    text = " ".join(e.prompt for e in examples(spoken(IOI(), None, tokenizer), N, 0))
+    text = " ".join(e.prompt for e in examples(variant_for(IOI(), None, tokenizer), N, 0))
     assert not any(name in text for name in gone) and "Alice" in text
 
 
 def test_where_no_name_is_one_token_those_of_one_length_are_used() -> None:
     tokenizer = bytes_only()
-    found = examples(spoken(IOI(), None, tokenizer), 20, 0)
+    found = examples(variant_for(IOI(), None, tokenizer), 20, 0)
     lengths = {len(name) for e in found for name in (e.answer, e.corrupt_answer)}
     commonest, _ = Counter(map(len, NAMES)).most_common(1)[0]
     assert lengths == {commonest}
@@ -206,7 +209,7 @@ def test_where_digits_are_tokens_the_first_one_is_compared_and_the_doubtful_one_
 
 def test_years_that_run_together_are_an_error_that_counts_them() -> None:
     with pytest.raises(UserError, match=r"cuts too few years .*11 0, 12 0, .*300 are needed, .* 30 or more and 01"):
-        spoken(TASKS["greater_than"], None, three_digits())
+        variant_for(TASKS["greater_than"], None, three_digits())
 
 
 # COUNTDOWN
@@ -237,8 +240,8 @@ def test_countdowns_twin_has_its_numbers_and_signs_at_the_same_places(kind: str)
         assert re.sub(r"\d", "0", re.sub("[-+*/]", "+", e.answer)) == re.sub(
             r"\d", "0", re.sub("[-+*/]", "+", e.corrupt_answer)
         )
-        clean, twin = (prompt.rpartition("Input: ")[2].split(",") for prompt in (e.prompt, e.corrupt_prompt))
-        assert clean[:3] == twin[:3] and clean[3] != twin[3]
+        clean, corrupted = (prompt.rpartition("Input: ")[2].split(",") for prompt in (e.prompt, e.corrupt_prompt))
+        assert clean[:3] == corrupted[:3] and clean[3] != corrupted[3]
 
 
 @pytest.mark.parametrize(
@@ -259,17 +262,17 @@ def test_countdowns_twin_has_its_numbers_and_signs_at_the_same_places(kind: str)
 )
 def test_countdowns_checker_reads_the_first_line(answer: str, right: bool) -> None:
     row = PublishedProblem((86, 28, 18), 96, "86+28=114,114-18=96")
-    natural = spoken(TASKS["countdown"], "natural", tokenizer_like("qwen"))
+    natural = variant_for(TASKS["countdown"], "natural", tokenizer_like("qwen"))
     assert natural.check(few_shot(row, row).prompt, answer) == right
 
 
 def test_countdown_roles_follow_into_digits() -> None:
-    row, twin = (
+    row, corrupted = (
         PublishedProblem((86, 28, 18), 96, "86+28=114,114-18=96"),
         PublishedProblem((86, 28, 18), 76, "86-28=058,058+18=76"),
     )
-    tokenizer, e = tokenizer_like("qwen"), few_shot(row, twin)
-    natural = spoken(TASKS["countdown"], "natural", tokenizer)
+    tokenizer, e = tokenizer_like("qwen"), few_shot(row, corrupted)
+    natural = variant_for(TASKS["countdown"], "natural", tokenizer)
     ids = encode(e, tokenizer)
     prompt, answer = token_roles(natural, e, ids, tokenizer)
     tokens = tokenizer.convert_ids_to_tokens(list(ids.prompt))
@@ -319,7 +322,7 @@ def test_tokens_that_a_tokenizer_puts_behind_a_text_are_left_out() -> None:
     tokenizer = ends_too()
     assert tokenizer("to Mary").input_ids[-1] == tokenizer.convert_tokens_to_ids("<|endoftext|>")
     for name in TASKS:
-        mine, plain = (examples(spoken(TASKS[name], None, t), 10, 1) for t in (tokenizer, tokenizer_like("qwen")))
+        mine, plain = (examples(variant_for(TASKS[name], None, t), 10, 1) for t in (tokenizer, tokenizer_like("qwen")))
         assert mine == plain
         assert [encode(e, tokenizer) for e in mine] == [encode(e, tokenizer_like("qwen")) for e in plain]
 

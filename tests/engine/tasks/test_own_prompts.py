@@ -220,7 +220,7 @@ def test_only_digests_name_files(name: str) -> None:
 
 def test_a_folder_that_cannot_be_made_is_a_sentence() -> None:
     settings.prompts_dir().write_text("a file")
-    with pytest.raises(UserError, match="The prompts cannot be saved in"):
+    with pytest.raises(UserError, match="The own prompts cannot be saved in"):
         own_prompts.save(ROWS, "Mine", "embedded")
 
 

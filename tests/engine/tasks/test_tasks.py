@@ -1,4 +1,4 @@
-"""What every task owes: solved examples, aligned twins, a checker that refuses, a split that holds."""
+"""What every task provides: solved examples, aligned corrupted examples, a checker that refuses, a split that holds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def problem_of(name: str, prompt: str) -> object:
     return prompt
 
 
-def test_every_example_and_twin_is_solved_by_its_checker(task: Task, sampled: list[Example]) -> None:
+def test_every_example_and_corrupted_example_is_solved_by_its_checker(task: Task, sampled: list[Example]) -> None:
     assert len(sampled) == DRAWN
     for e in sampled:
         assert task.check(e.prompt, e.answer), e
@@ -47,7 +47,7 @@ def test_the_twins_answer_is_wrong_for_the_clean_prompt(task: Task, sampled: lis
         assert not task.check(e.prompt, e.corrupt_answer), e
 
 
-def test_twins_are_token_aligned_and_every_word_is_one_token(task: Task, sampled: list[Example]) -> None:
+def test_corrupted_examples_are_token_aligned_and_every_word_is_one_token(task: Task, sampled: list[Example]) -> None:
     tokenizer, unknown = build_tokenizer(), vocabulary()[UNKNOWN]
     fields = ("prompt", "corrupt_prompt", "answer", "corrupt_answer")
     lengths = {}

@@ -52,7 +52,7 @@ def test_answers_are_two_equations_of_small_numbers() -> None:
         assert solves(*problem(e), e.answer)
 
 
-def test_the_twin_is_another_problem_with_an_answer_of_the_same_length() -> None:
+def test_the_corrupted_example_is_another_problem_with_an_answer_of_the_same_length() -> None:
     for e in drawn("countdown", "heldout"):
         clean, corrupt = (Counter(prompt.split()) for prompt in (e.prompt, e.corrupt_prompt))
         assert (clean - corrupt).total() == 1
