@@ -1,60 +1,44 @@
-"""What the commands of `python -m engine` do: each yields the lines it has to say; progress goes to standard error."""
+"""What the commands of `python -m engine` do: each yields its lines of output; progress goes to standard error."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from engine.circuits import comparison
 from engine.circuits.filters import Filters
 from engine.circuits.graph import graph_of
 from engine.errors import UserError
 from engine.exchange import bundle as bundles
 from engine.exchange import export as exports
-from engine.exchange.prompts_csv import MOST_BYTES, checked_csv
-from engine.files.writing import put_back, refuse_existing, write_new
+from engine.files.writing import refuse_existing, write_new
 from engine.models.pair import CONTROL
-from engine.models.pairs import Pair, file_of, keep, kept_pairs, pair_named, same_weights
+from engine.models.pairs import Pair, pair_named, same_weights
 from engine.runs import kept_pairs as kept
-from engine.runs import lifecycle, read
+from engine.runs import lifecycle
+from engine.runs.comparison_lines import LEGEND, TITLES, overlap_with_halves, table_line
 from engine.runs.device_plan import shape_of
+from engine.runs.provenance import METHOD_VERSION
 from engine.runs.records import Progress, Run, short_key
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
-from engine.tasks import OwnPrompts, ProblemFile, measured_on, own_prompts, task_named
-from engine.tasks.countdown import problem_file, published_format
-from engine.tasks.own_prompts import LONGEST_TITLE
-
-TITLES = (
-    "     K  overlap  control   chance  half pair  half ARM  half MDM  early ARM  early MDM   ratio  ctrl ratio"
-    "  comps ARM  comps MDM"
-)
-LEGEND = (
-    "overlap: Jaccard index of the K strongest edges of ARM and MDM",
-    "control: that of the ARM and its own weights read as the MDM is (masks, both directions, no post-training):",
-    "  what the change of attention and of input does alone",
-    "chance: that of two random circuits of K edges",
-    "half: that of circuits found on half of the examples each, the ARM's with the MDM's on the other half, and each",
-    "  model's own two; compare these three with each other, not with the overlap on all examples",
-    "early: share of component importance in the first third of the layers; ratio: MDM / ARM, then control / ARM",
-    "comps: effective number of components",
-)
+from engine.tasks import measured_on, task_named
+from engine.tasks.countdown import published_format
 
 
 def run(spec: RunSpec, models: Sequence[str], compute: lifecycle.Compute | None = None) -> Iterator[str]:
     """The runs of a spec for every model, computed where the cache has none."""
     specs = [replace(spec, model=model) for model in models]
     _refuse_early(specs)
-    for one in specs:
-        yield from told(_ready(one, compute))
-    if said := same_weights(pair_named(spec.pair)):
-        yield said
+    for asked in specs:
+        yield from described(_ready(asked, compute))
+    if remark := same_weights(pair_named(spec.pair)):
+        yield remark
 
 
 def compare(
@@ -70,74 +54,28 @@ def compare(
     specs = [replace(spec, model=model) for model in ("arm", "mdm", *(f"step:{step}" for step in steps))]
     _refuse_sizes(sizes, _n_edges(specs[0], pair))
     _refuse_early(specs)
-    arm, mdm = (_ready(one, compute) for one in specs[:2])
+    arm, mdm = (_ready(asked, compute) for asked in specs[:2])
     _refuse_sizes(sizes, arm.meta.graph.n_edges)
     control, without = _control(spec, compute) if with_control else (None, "left out (--no-control)")
     yield f"{pair.title} on {task.title}: {_choices(spec)}"
     yield ""
     yield TITLES
     for size in sizes:
-        yield _comparison(arm, mdm, control, size)
+        yield table_line(arm, mdm, control, size)
     yield ""
     yield from LEGEND
     if not (arm.has_halves and mdm.has_halves):
         yield "half: none, as there are no halves of a single example"
-    yield from told(arm, "ARM: ")
-    yield from told(mdm, "MDM: ")
+    yield from described(arm, "ARM: ")
+    yield from described(mdm, "MDM: ")
     if control:
-        yield from told(control, "control: ")
+        yield from described(control, "control: ")
     else:
         yield f"control: {without}"
-    if said := same_weights(pair):
-        yield said
+    if remark := same_weights(pair):
+        yield remark
     if with_steps:
         yield from _along_training(pair, spec, arm, sizes, compute)
-
-
-def keep_pair(pair: Pair, undo: ExitStack) -> Pair:
-    """Keep a pair, unless it is kept as it is; `undo` puts back what was there, where no run of the pair was stored."""
-    if pair != kept_pairs().get(pair.name):
-        _put_back(undo, file_of(pair.name), "pair", pair.name)
-        keep(pair)
-    return pair_named(pair.name)
-
-
-def save_prompts(file: str, pair: str, n: int | None, undo: ExitStack) -> tuple[OwnPrompts, tuple[str, ...]]:
-    """Keep the rows of a CSV file, or its first `n`, as a task; with it what to know of how they were read.
-
-    `undo`: as in `keep_pair`.
-
-    Raises:
-        UserError: the file cannot be read, or what is wrong in which row.
-    """
-    checked = checked_csv(_content(file, MOST_BYTES), pair_named(pair), n)
-    title = Path(file).stem if n is None else f"{Path(file).stem[: LONGEST_TITLE - 20]}, first {n} rows"
-    name = own_prompts.name_of(checked.rows)
-    _put_back(undo, own_prompts.file_of(name), "task", name)
-    return own_prompts.save(checked.rows, title, pair, checked.repeated), checked.notes
-
-
-def save_problems(file: str, undo: ExitStack) -> ProblemFile:
-    """Keep the COUNTDOWN problems of a file in the published format as a task; `undo` as in `keep_pair`.
-
-    Raises:
-        UserError: the file cannot be read, or what is wrong in which line.
-    """
-    rows = published_format.read(_content(file, published_format.MOST_BYTES), Path(file).name)
-    found = problem_file.paired(rows, Path(file).stem)
-    _put_back(undo, problem_file.file_of(found.name), "task", found.name)
-    return problem_file.keep(found)
-
-
-def _put_back(undo: ExitStack, file: Path, field: str, name: str) -> None:
-    """Let `undo` leave a file as it is now, unless there is a run whose spec names it by then."""
-    before = put_back(file)
-
-    def unless_used() -> None:
-        if not any(getattr(run.spec, field) == name for run in lifecycle.list_runs()):
-            before()
-
-    undo.callback(unless_used)
 
 
 def write_problems(file: str, operands: int, n: int, seed: int) -> Iterator[str]:
@@ -148,22 +86,15 @@ def write_problems(file: str, operands: int, n: int, seed: int) -> Iterator[str]
     yield f"{path}: {n} problems with {operands} operands"
 
 
-def _content(file: str, most: int) -> bytes:
-    """The first `most` + 1 bytes of a file."""
-    try:
-        with Path(file).open("rb") as stream:
-            return stream.read(most + 1)
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}.") from error
-
-
 def list_runs() -> Iterator[str]:
     """The cache's runs, newest first."""
-    for found in lifecycle.list_runs():
-        yield from told(found, after=f"  {found.created}")
-    said = lifecycle.notice()
-    if said:
-        yield said
+    for run in lifecycle.list_runs():
+        version = run.method_version or "unknown"
+        older = "" if version == METHOD_VERSION else f"  method version {version}, now {METHOD_VERSION}"
+        yield from described(run, after=f"  {run.created}{older}")
+    notice = lifecycle.notice()
+    if notice:
+        yield notice
 
 
 def export(key: str, k: int, format: str, part: str, filters: Filters, out: str | None) -> Iterator[str]:
@@ -171,11 +102,11 @@ def export(key: str, k: int, format: str, part: str, filters: Filters, out: str 
     run = lifecycle.get(lifecycle.key_beginning(key))
     _refuse_sizes([k], run.meta.graph.n_edges)
     file = Path(out or exports.file_name(run, k, format, part, filters))
-    found = exports.circuit(run.key, k, part, filters)
-    content = exports.FORMATS[format](found)
+    circuit = exports.circuit(run.key, k, part, filters)
+    content = exports.FORMATS[format](circuit)
     write_new(file, content)
     chosen = f" of {k} edges ({', '.join(filters.words)})" if filters.active else " edges"
-    yield f"{file}: {found.kept.sum()}{chosen}, {len(content)} bytes"
+    yield f"{file}: {circuit.kept.sum()}{chosen}, {len(content)} bytes"
 
 
 def bundle(file: str, pair: str, task: str | None) -> Iterator[str]:
@@ -196,8 +127,8 @@ def take(file: str) -> Iterator[str]:
 
 def list_pairs() -> Iterator[str]:
     """The pairs that were kept."""
-    for one in kept.kept():
-        pair, runs = one.pair, f"{one.runs} run" + ("s" if one.runs != 1 else "")
+    for entry in kept.kept():
+        pair, runs = entry.pair, f"{entry.runs} run" + ("s" if entry.runs != 1 else "")
         yield f"{pair.name}  {pair.title}  {runs}"
         yield f"    ARM {pair.arm}, MDM {pair.mdm}"
         if pair.how_read:
@@ -232,14 +163,14 @@ def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
     yield f"Written to {out}."
 
 
-def describe(found: Run) -> str:
+def describe(run: Run) -> str:
     """A run in one line: its key, what it is, how well the model solves the task, how an MDM was read."""
-    spec, meta = found.spec, found.meta
+    spec, meta = run.spec, run.meta
     accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} {measured_on(spec.task)}"
-    brought = "  imported" if found.imported else ""
-    shifted = "" if found.shifted is None else "  shifted" if found.shifted else "  not shifted"
-    what = f"{short_key(found.key)}  {spec.pair} / {spec.model} / {spec.task}"
-    return f"{what}  n={spec.n} seed={spec.seed}  {accuracy}{shifted}{brought}{_unsolved(found)}"
+    brought = "  imported" if run.imported else ""
+    shifted = "" if run.shifted is None else "  shifted" if run.shifted else "  not shifted"
+    what = f"{short_key(run.key)}  {spec.pair} / {spec.model} / {spec.task}"
+    return f"{what}  n={spec.n} seed={spec.seed}  {accuracy}{shifted}{brought}{_unsolved(run)}"
 
 
 def _unsolved(run: Run) -> str:
@@ -254,8 +185,8 @@ def _unsolved(run: Run) -> str:
 def _refuse_early(specs: Sequence[RunSpec]) -> None:
     """Refuse what cannot be asked for before the first of the runs is computed."""
     for spec in specs:
-        if lifecycle.find(spec) is None and (said := lifecycle.obstacle(spec)):
-            raise UserError(said)
+        if lifecycle.find(spec) is None and (why := lifecycle.obstacle(spec)):
+            raise UserError(why)
 
 
 def _refuse_sizes(sizes: Sequence[int], n_edges: int | None) -> None:
@@ -266,9 +197,9 @@ def _refuse_sizes(sizes: Sequence[int], n_edges: int | None) -> None:
 
 def _n_edges(arm: RunSpec, pair: Pair) -> int | None:
     """How many edges a pair's circuits have, before anything is loaded; None where neither run nor config tells."""
-    found = lifecycle.find(arm)
-    if found:
-        return found.meta.graph.n_edges
+    run = lifecycle.find(arm)
+    if run:
+        return run.meta.graph.n_edges
     shape = shape_of(pair)
     return None if shape is None else graph_of(shape.layers, shape.heads).n_edges
 
@@ -283,10 +214,10 @@ def _refuse_full(folder: Path) -> None:
         raise UserError(f"The folder {folder} cannot be made: {error}.") from error
 
 
-def told(found: Run, before: str = "", after: str = "") -> Iterator[str]:
+def described(run: Run, before: str = "", after: str = "") -> Iterator[str]:
     """A run in a line, and what is to be said of it in lines below."""
-    yield f"{before}{describe(found)}{after}"
-    for remark in found.meta.remarks:
+    yield f"{before}{describe(run)}{after}"
+    for remark in run.meta.remarks:
         yield f"  ! {remark}"
 
 
@@ -325,29 +256,6 @@ def _choices(spec: RunSpec) -> str:
     return f"{spec.method}{points}, {spec.metric}, n = {spec.n}, seed {spec.seed}, {spec.dtype}"
 
 
-def _comparison(arm: Run, mdm: Run, control: Run | None, size: int) -> str:
-    """One line of the table, under TITLES."""
-    found, halves = _compared(arm, mdm, size), read.split_half(arm, mdm, size)
-    at_step_0 = _compared(arm, control, size) if control else None
-    overlap = f"{found.jaccard:7.3f}  {_cell(at_step_0, 'jaccard', 7)}  {found.chance:7.4f}"
-    split = "  ".join(_cell(halves, which, width) for which, width in (("pair", 9), ("arm", 8), ("mdm", 8)))
-    shares = "  ".join(_cell(side, "early_share", 9) for side in (found.arm, found.mdm))
-    early = f"{shares}  {_cell(found, 'early_ratio', 6, 2)}  {_cell(at_step_0, 'early_ratio', 10, 2)}"
-    spread = f"{found.arm.effective_number:9.1f}  {found.mdm.effective_number:9.1f}"
-    return f"{size:6d}  {overlap}  {split}  {early}  {spread}"
-
-
-def _compared(arm: Run, other: Run, size: int) -> comparison.Comparison:
-    of_arm, of_other = (read.edge_table(one.key, limit=size) for one in (arm, other))
-    return comparison.compare(arm.meta.graph, of_arm, of_other, size)
-
-
-def _cell(found: object | None, name: str, width: int, digits: int = 3) -> str:
-    """A number of what was found, for a table's cell; "none" where there is none."""
-    value = float("nan") if found is None else getattr(found, name)
-    return f"{comparison.printed(value, f'.{digits}f'):>{width}}"
-
-
 def _along_training(
     pair: Pair, spec: RunSpec, arm: Run, sizes: Sequence[int], compute: lifecycle.Compute | None
 ) -> Iterator[str]:
@@ -356,12 +264,6 @@ def _along_training(
     yield "(in brackets, on half of the examples each: the ARM with the checkpoint, the checkpoint's own two halves)"
     yield "    step" + "".join(f"  {f'K={size}':>21}" for size in sizes) + "  accuracy  run"
     for step in pair.steps:
-        found = _ready(replace(spec, model=f"step:{step}"), compute)
-        cells = "".join(f"  {_overlap_with_halves(arm, found, size)}" for size in sizes)
-        yield f"{step:8d}{cells}  {found.meta.accuracy:8.1%}  {short_key(found.key)}{_unsolved(found)}"
-
-
-def _overlap_with_halves(arm: Run, found: Run, size: int) -> str:
-    halves = read.split_half(arm, found, size)
-    half = f"{_cell(halves, 'pair', 5)} {_cell(halves, 'mdm', 5)}"
-    return f"{read.overlap(arm.key, found.key, size):7.3f} ({half})"
+        run = _ready(replace(spec, model=f"step:{step}"), compute)
+        cells = "".join(f"  {overlap_with_halves(arm, run, size)}" for size in sizes)
+        yield f"{step:8d}{cells}  {run.meta.accuracy:8.1%}  {short_key(run.key)}{_unsolved(run)}"

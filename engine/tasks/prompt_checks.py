@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
-from itertools import zip_longest
-from typing import Literal
 
 from engine.errors import UserError, shortened
 from engine.models.light_tokenizer import Token, Words, words_of
 from engine.models.pairs import Pair
 from engine.tasks import row_conflicts
+from engine.tasks.alignment import Column, align, unaligned
 from engine.tasks.own_prompts import PromptRow
 from engine.tasks.whole_text import remarks
 
@@ -25,24 +23,6 @@ LONGEST_ANSWER = 16  # tokens
 LONGEST_TEXT = 20_000  # characters, so that a page of a book is refused before it is tokenised
 MOST_CANDIDATES = 500  # right or wrong answers of a row
 LISTED = 5  # unknown words that a sentence shows
-
-Kind = Literal["same", "changed", "alone"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One place of two aligned texts. A token without a counterpart stands alone, beside None."""
-
-    clean: Token | None
-    corrupted: Token | None
-
-    @property
-    def kind(self) -> Kind:
-        if self.clean is None or self.corrupted is None:
-            return "alone"
-        unknown = not (self.clean.known and self.corrupted.known)  # all unknown words are one token
-        same = self.clean.id == self.corrupted.id and (not unknown or self.clean.text == self.corrupted.text)
-        return "same" if same else "changed"
 
 
 @dataclass(frozen=True)
@@ -74,17 +54,17 @@ def check(rows: Sequence[PromptRow], pair: Pair, numbers: Sequence[int] = ()) ->
     lengths = [[_answer_length(row, reader.words) for row in rows] for reader in readers]
     checked = []
     for index, row in enumerate(rows):
-        found = [reader.checked(row) for reader in readers]
+        results = [reader.checked(row) for reader in readers]
         uneven = (_uneven(of[0], of[index]) for of in lengths)
-        problems = dict.fromkeys(p for each in (*(one.problems for one in found), *uneven) for p in each)
-        warnings = dict.fromkeys(warning for one in found for warning in one.warnings)
-        checked.append(CheckedRow(row, found[0].prompt, found[0].answer, tuple(problems), tuple(warnings)))
+        problems = dict.fromkeys(p for each in (*(result.problems for result in results), *uneven) for p in each)
+        warnings = dict.fromkeys(warning for result in results for warning in result.warnings)
+        checked.append(CheckedRow(row, results[0].prompt, results[0].answer, tuple(problems), tuple(warnings)))
     return _compared(checked, readers[0].words, numbers or range(1, len(rows) + 1))
 
 
 def distinct(checked: Sequence[CheckedRow]) -> list[PromptRow]:
     """The rows without those that repeat another."""
-    return [one.row for one in checked if one.repeats is None]
+    return [result.row for result in checked if result.repeats is None]
 
 
 @dataclass(frozen=True)
@@ -99,48 +79,35 @@ class _InTokens:
 
 def _compared(checked: Sequence[CheckedRow], words: Words, numbers: Sequence[int]) -> list[CheckedRow]:
     """The rows with what is to be said of two of them: those that can be read, as what is unknown is all one token."""
-    places = [place for place, one in enumerate(checked) if not one.problems]
-    said = [_in_tokens(checked[place].row, words) for place in places]
-    again, against = row_conflicts.repeats(said), row_conflicts.contradictions(said)
-    other = row_conflicts.other_answers(said)
-    found = list(checked)
+    places = [place for place, result in enumerate(checked) if not result.problems]
+    tokens = [_in_tokens(checked[place].row, words) for place in places]
+    again, against = row_conflicts.repeats(tokens), row_conflicts.contradictions(tokens)
+    other = row_conflicts.other_answers(tokens)
+    compared = list(checked)
     for i, place in enumerate(places):
-        one = found[place]
+        result = compared[place]
         before = again[i]
         if before is not None:
-            found[place] = replace(one, repeats=numbers[places[before]])
+            compared[place] = replace(result, repeats=numbers[places[before]])
         elif i in against:
             row, why = against[i]
             problem = (
                 f"It contradicts row {numbers[places[row]]}: {why}, so that what one adds to a score the other takes "
                 "away. Remove one of the two."
             )
-            found[place] = replace(one, problems=(problem,))
+            compared[place] = replace(result, problems=(problem,))
         elif i in other:
             warning = (
                 f"Row {numbers[places[other[i]]]} gives the same clean prompt another answer: no more than one of the "
                 "two can be solved. Answers that are all right are one row's list."
             )
-            found[place] = replace(one, warnings=(*one.warnings, warning))
-    return found
+            compared[place] = replace(result, warnings=(*result.warnings, warning))
+    return compared
 
 
 def _in_tokens(row: PromptRow, words: Words) -> _InTokens:
     answers, foils = (tuple(words.ids(text) for text in texts) for texts in (row.answers, row.foils))
     return _InTokens(words.prompt_ids(row.clean), words.prompt_ids(row.corrupted), answers, foils)
-
-
-def align(clean: Sequence[Token], corrupted: Sequence[Token]) -> tuple[Column, ...]:
-    """Token by token when there are as many; else the longest common runs, with what has no counterpart alone."""
-    if len(clean) == len(corrupted):
-        return tuple(map(Column, clean, corrupted))
-    if max(len(clean), len(corrupted)) > 2 * LONGEST_PROMPT:  # refused anyway; runs take the square of the length
-        return tuple(Column(*both) for both in zip_longest(clean, corrupted))
-    matcher = SequenceMatcher(a=[t.id for t in clean], b=[t.id for t in corrupted], autojunk=False)
-    columns: list[Column] = []
-    for _, a, a_end, b, b_end in matcher.get_opcodes():
-        columns += [Column(*both) for both in zip_longest(clean[a:a_end], corrupted[b:b_end])]
-    return tuple(columns)
 
 
 def row_problem(number: int, problem: str) -> str:
@@ -164,7 +131,7 @@ class _Reader:
         if problems:
             return CheckedRow(row, prompt, answer, tuple(problems))
         problems += self._unknown(row)
-        problems += _unaligned(prompt, answer)
+        problems += unaligned(prompt, answer)
         problems += self._too_long(row)
         problems += self._candidates(row)
         problems += self._masked(row)
@@ -219,9 +186,9 @@ class _Reader:
         for text, ids in zip(row.answers, right, strict=True):
             if ids in wrong_ids:
                 yield f"{text!r} is both right and wrong."
-        for what, texts, found in (("right", row.answers, right), ("wrong", row.foils, wrong)):
-            first = {ids: place for place, ids in reversed(list(enumerate(found)))}
-            twice = next((text for place, text in enumerate(texts) if first[found[place]] != place), None)
+        for what, texts, all_ids in (("right", row.answers, right), ("wrong", row.foils, wrong)):
+            first = {ids: place for place, ids in reversed(list(enumerate(all_ids)))}
+            twice = next((text for place, text in enumerate(texts) if first[all_ids[place]] != place), None)
             if twice is not None:
                 yield f"{twice!r} is listed twice among the {what} answers."
 
@@ -260,39 +227,6 @@ def _empty(row: PromptRow) -> Iterator[str]:
     ):
         if any(not text.strip() for text in texts):
             yield f"The {what} is empty."
-
-
-def _unaligned(prompt: Sequence[Column], answer: Sequence[Column]) -> Iterator[str]:
-    for names, columns in ((("clean prompt", "corrupted prompt"), prompt), (("answer", "foil"), answer)):
-        clean, corrupted = (
-            [t for t in side if t is not None and not t.added] for side in zip(*_sides(columns), strict=True)
-        )
-        if len(clean) != len(corrupted):
-            yield _lonely(names, columns, (len(clean), len(corrupted)))
-        elif all(column.kind == "same" for column in columns):
-            nothing = "nothing is corrupted" if columns is prompt else "there is nothing to compare"
-            yield f"The {names[0]} and the {names[1]} are the same: {nothing}."
-
-
-def _sides(columns: Sequence[Column]) -> list[tuple[Token | None, Token | None]]:
-    return [(column.clean, column.corrupted) for column in columns] or [(None, None)]
-
-
-def _lonely(names: tuple[str, str], columns: Sequence[Column], lengths: tuple[int, int]) -> str:
-    """Which tokens of the longer text have no counterpart in the shorter one."""
-    longer = int(lengths[1] > lengths[0])
-    place, lonely = 0, []
-    for column in columns:
-        token, other = (column.clean, column.corrupted)[:: 1 - 2 * longer]
-        place += token is not None and not token.added
-        if token is not None and other is None:
-            lonely.append((place, token.text))
-    first, more = lonely[0], len(lonely) - 1
-    others = f" and {more} more have" if more else " has"
-    return (
-        f"The {names[longer]} has {lengths[longer]} tokens, the {names[1 - longer]} {lengths[1 - longer]}: "
-        f"token {first[0]} of the {names[longer]}, {shortened(first[1])},{others} no counterpart."
-    )
 
 
 def _answer_length(row: PromptRow, words: Words) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 
-class Said(Protocol):
+class ComparedRow(Protocol):
     """What a row says, in texts or in tokens."""
 
     @property
@@ -32,39 +32,39 @@ OPPOSED = "after the same clean prompt one calls right what the other calls wron
 EXCHANGED = "one has the other's prompts exchanged, but the same answers"
 
 
-def repeats(rows: Sequence[Said]) -> list[int | None]:
+def repeats(rows: Sequence[ComparedRow]) -> list[int | None]:
     """Of every row the place of the first one that says the same, if that is another; candidates in any order."""
     first: dict[Hashable, int] = {}
-    found = []
+    earlier = []
     for place, row in enumerate(rows):
         before = first.setdefault((row.clean, row.corrupted, frozenset(row.answers), frozenset(row.foils)), place)
-        found.append(before if before != place else None)
-    return found
+        earlier.append(before if before != place else None)
+    return earlier
 
 
-def contradictions(rows: Sequence[Said]) -> dict[int, tuple[int, str]]:
+def contradictions(rows: Sequence[ComparedRow]) -> dict[int, tuple[int, str]]:
     """By the place of a row: the first row that it contradicts, and why."""
-    found: dict[int, tuple[int, str]] = {}
-    seen: dict[Hashable, list[int]] = {}  # by clean prompt
+    conflicts: dict[int, tuple[int, str]] = {}
+    by_clean: dict[Hashable, list[int]] = {}
     for place, row in enumerate(rows):
         right, wrong = set(row.answers), set(row.foils)
-        for other in seen.get(row.clean, ()):
+        for other in by_clean.get(row.clean, ()):
             if right & set(rows[other].foils) or wrong & set(rows[other].answers):
-                found.setdefault(place, (other, OPPOSED))
-        for other in seen.get(row.corrupted, ()):
+                conflicts.setdefault(place, (other, OPPOSED))
+        for other in by_clean.get(row.corrupted, ()):
             if rows[other].corrupted == row.clean != row.corrupted and set(rows[other].answers) == right:
-                found.setdefault(place, (other, EXCHANGED))
-        seen.setdefault(row.clean, []).append(place)
-    return found
+                conflicts.setdefault(place, (other, EXCHANGED))
+        by_clean.setdefault(row.clean, []).append(place)
+    return conflicts
 
 
-def other_answers(rows: Sequence[Said]) -> dict[int, int]:
+def other_answers(rows: Sequence[ComparedRow]) -> dict[int, int]:
     """By the place of a row: the first row with the same clean prompt whose answers are all others."""
-    found: dict[int, int] = {}
-    seen: dict[Hashable, list[int]] = {}
+    conflicts: dict[int, int] = {}
+    by_clean: dict[Hashable, list[int]] = {}
     for place, row in enumerate(rows):
-        for other in seen.setdefault(row.clean, []):
+        for other in by_clean.setdefault(row.clean, []):
             if not set(row.answers) & set(rows[other].answers):
-                found.setdefault(place, other)
-        seen[row.clean].append(place)
-    return found
+                conflicts.setdefault(place, other)
+        by_clean[row.clean].append(place)
+    return conflicts

@@ -1,4 +1,4 @@
-"""Own prompts beside what they look like: where the tokens that a model gets are not those of the text as a whole.
+"""Remarks on own prompts whose tokens, as a model gets them, are not those of the text as a whole.
 
 A prompt and its answer are tokenised each by itself (engine/models/encoding.py). What a model was trained on is whole
 text, where an answer without its space, digits that go on, or a space at the end of a prompt give other tokens.
@@ -26,7 +26,7 @@ def remarks(row: PromptRow, words: Words) -> Iterator[str]:
         if twice is not None:
             yield f"The {what} prompt begins with {twice!r}, which the tokenizer puts there itself. It is read once."
     apart = (_apart(what, prompt, answer, words) for _, what, prompt, answer in sides)
-    yield from [found for found in apart if found][:1]
+    yield from [remark for remark in apart if remark][:1]
 
 
 def _apart(what: str, prompt: str, answer: str, words: Words) -> str | None:
@@ -37,15 +37,15 @@ def _apart(what: str, prompt: str, answer: str, words: Words) -> str | None:
     if _ids(whole) == _ids(read):
         if not (prompt[-1:].isalpha() and answer[:1].isalpha()):
             return None
-        said = f"The {what} runs on from the last word of its prompt: {_listed(read[len(before) - 1 :])}."
+        remark = f"The {what} runs on from the last word of its prompt: {_listed(read[len(before) - 1 :])}."
     else:
         first = next((i for i, both in enumerate(zip(whole, read, strict=False)) if both[0].id != both[1].id), 0)
         first = max(0, min(first, len(before) - 1))
-        said = (
+        remark = (
             f"The models get a prompt and its {what} apart: {_listed(read[first:])}. "
             f"As one text they would be {_listed(whole[first:])}."
         )
-    return f"{said} Only {_listed(own)} is measured and counts as solved.{_advice(what, prompt, answer, words)}"
+    return f"{remark} Only {_listed(own)} is measured and counts as solved.{_advice(what, prompt, answer, words)}"
 
 
 def _advice(what: str, prompt: str, answer: str, words: Words) -> str:
@@ -72,9 +72,9 @@ def _listed(tokens: Sequence[Token]) -> str:
 def _invisible(row: PromptRow) -> Iterator[str]:
     named = (("clean prompt", (row.clean,)), ("corrupted prompt", (row.corrupted,)))
     for what, texts in (*named, ("answer", row.answers), ("foil", row.foils)):
-        found = dict.fromkeys(one for text in texts for one in text if is_invisible(one))
-        if found:
-            codes = ", ".join(f"U+{ord(one):04X}" for one in list(found)[:LISTED])
+        invisible = dict.fromkeys(character for text in texts for character in text if is_invisible(character))
+        if invisible:
+            codes = ", ".join(f"U+{ord(character):04X}" for character in list(invisible)[:LISTED])
             yield f"The {what} holds what cannot be seen or looks like a space: {codes}. The models read it."
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from engine.models.light_tokenizer import Token
 from engine.models.token_text import visible
-from engine.tasks.prompt_checks import Column
+from engine.tasks.alignment import Column
 from pages.figures.palette import Palette
 
 CELL = "padding:1px 5px;border-radius:4px;line-height:1.5;white-space:nowrap;border:2px solid transparent;"

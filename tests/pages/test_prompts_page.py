@@ -19,8 +19,9 @@ from engine.models.pairs import pair_named
 from engine.runs import cache_connection, lifecycle
 from engine.runs.jobs import JobQueue
 from engine.tasks import own_prompts
+from engine.tasks.alignment import align
 from engine.tasks.own_prompts import PromptRow
-from engine.tasks.prompt_checks import align, check
+from engine.tasks.prompt_checks import check
 from pages.figures import palette
 from pages.shared.token_text import aligned
 from tests.fakes import HOSTILE

@@ -31,8 +31,9 @@ from engine.runs.compute import compute
 from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
 from engine.tasks import TASKS, examples, own_prompts
+from engine.tasks.alignment import align
 from engine.tasks.own_prompts import PromptRow
-from engine.tasks.prompt_checks import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS, CheckedRow, align, check
+from engine.tasks.prompt_checks import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS, CheckedRow, check
 
 ROOT = Path(__file__).resolve().parents[3]
 CORPUS = [
