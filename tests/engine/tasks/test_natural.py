@@ -354,7 +354,7 @@ def test_the_error_of_a_task_that_never_aligns_names_what_does_not() -> None:
 
     crooked = Crooked(tokenizer_like("qwen"))
     with pytest.raises(
-        UserError, match=r"none of 500 .*prompt 'When Mary' is 2 tokens but its twin 'When the Mary' is 3"
+        UserError, match=r"none of 500 .*prompt 'When Mary' is 2 tokens but the corrupted prompt 'When the Mary' is 3"
     ):
         examples(crooked, 1, 0)
     assert crooked.tries == TRIES
