@@ -53,7 +53,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         config(architectures=["GemmaForCausalLM"], model_type="gemma"),
         "says model_type 'gemma', which transformers knows",
     ),
-    "list": (written(CONFIG, "[]"), "is not a table in JSON"),
+    "list": (written(CONFIG, "[]"), "is not a table of fields in JSON"),
     "deep": (written(CONFIG, "[" * 100_000), "more than 100 deep"),
     "digits": (written(CONFIG, '{"vocab_size": ' + "9" * 5000 + "}"), "is not valid JSON"),
     "not-weights": (written(SINGLE, "coffee"), "cannot be read as safetensors"),

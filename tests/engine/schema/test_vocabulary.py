@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pages.panels.trajectories import SAMPLERS as EXPLAINED
+from pages.panels.denoising_data import SAMPLERS as EXPLAINED
 
 from engine.inspection import bins
 from engine.models.samplers import SAMPLERS as CHOOSERS
