@@ -55,7 +55,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "list": (written(CONFIG, "[]"), "is not a table of fields in JSON"),
     "deep": (written(CONFIG, "[" * 100_000), "more than 100 deep"),
-    "digits": (written(CONFIG, '{"vocab_size": ' + "9" * 5000 + "}"), "is not valid JSON"),
+    "digits": (written(CONFIG, '{"vocab_size": ' + "9" * 5000 + "}"), "has a number of more than 100 digits"),
     "not-weights": (written(SINGLE, "coffee"), "cannot be read as safetensors"),
     "tokenizer": (written("tokenizer.json", "{"), "tokenizer.json is not valid JSON"),
 }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pages.panels.denoising_data import SAMPLERS as EXPLAINED
-
 from engine.inspection import bins
 from engine.models.samplers import SAMPLERS as CHOOSERS
 from engine.schema import vocabulary
+from pages.panels.denoising_data import SAMPLERS as EXPLAINED
 
 
 def test_stored_names_never_change() -> None:
