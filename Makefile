@@ -1,4 +1,5 @@
 # `make run` opens the explorer, `make test` checks it, `make bench` measures it; each installs what it needs into .venv first.
+# `make check` is for work in between: lint, and the tests that need neither a browser nor a trained model.
 
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || echo python3)
@@ -6,13 +7,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: run test lint browser bench clean
+.PHONY: run test check lint browser bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run app.py
 
 test: lint browser
 	$(BIN)/pytest
+
+check: lint
+	$(BIN)/pytest -m "not whole"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -94,19 +94,15 @@ def _room(path_or_name: str) -> str:
 
 
 def _goes_up(path: str, imported: Import) -> bool:
-    if not within(imported.name, "engine"):
-        return False
     here, there = _room(path), _room(imported.name)
-    if there in (here, *LEAVES):
+    if not within(imported.name, "engine") or there in (here, *LEAVES):
         return False
-    if here in LEAVES:
-        return True
     if here == "training":
         return there not in TRAINING_READS
     if there == "training":
-        return False  # a rule of its own
-    if there not in FLOORS:
-        return here != "__init__"  # a name of engine/__init__.py, the public API: for users, not for the engine
+        return here in LEAVES  # else a rule of its own
+    if there not in FLOORS:  # a name of engine/__init__.py, the public API: for users, not for the engine
+        return here != "__init__"
     return FLOORS.get(here, -1) <= FLOORS[there]
 
 

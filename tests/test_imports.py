@@ -1,4 +1,4 @@
-"""Imports go one way: every rule of tests/import_rules.py holds, and each is broken on purpose to see that it would tell.
+"""Imports go one way: every rule of tests/import_rules.py holds, and each is broken on purpose to see it named.
 
 What a process really loads is asked of a real one.
 """

@@ -1,4 +1,4 @@
-"""What the repository may hold: no foreign code, exact pins, small files, short modules, a test file for every module."""
+"""What the repository may hold: no foreign code, exact pins, small files, short modules, a test for every module."""
 
 from __future__ import annotations
 

@@ -37,6 +37,8 @@ DOCUMENTS = [
 ]
 TEXTS = [*sources("engine", "cache", "pages", "app.py"), *DOCUMENTS]
 
+NAMED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar
+
 
 def bindings(module: ast.Module) -> Iterator[tuple[int, str]]:
     """Line and name of everything that a module's code names: variables, parameters, functions, classes, imports."""
@@ -45,9 +47,7 @@ def bindings(module: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.id
         elif isinstance(node, ast.arg):
             yield node.lineno, node.arg
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.lineno, node.name
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+        elif isinstance(node, NAMED) and node.name:
             yield node.lineno, node.name
         elif isinstance(node, ast.Import | ast.ImportFrom):
             yield from ((node.lineno, alias.asname) for alias in node.names if alias.asname)
