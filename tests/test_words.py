@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -54,12 +53,12 @@ def bindings(module: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def refused_names(module: ast.Module) -> list[str]:
-    return [f"{line} {name}" for line, name in bindings(module) if name.lower().strip("_") in REFUSED_NAMES]
+    return [f"{line} binds {name}" for line, name in bindings(module) if name.lower().strip("_") in REFUSED_NAMES]
 
 
-@pytest.mark.parametrize("path", CODE, ids=name_of)
-def test_names_say_what_they_hold(path: Path) -> None:
-    assert refused_names(tree(path)) == []
+def test_names_say_what_they_hold() -> None:
+    refused = [f"{name_of(path)}:{binding}" for path in CODE for binding in refused_names(tree(path))]
+    assert not refused, "\n" + "\n".join(refused)
 
 
 @pytest.mark.parametrize(
@@ -87,14 +86,18 @@ def test_english_words_in_sentences_are_fine() -> None:
     assert refused_names(ast.parse('raise ValueError("one was found")  # look\nprint(node.found)')) == []
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=name_of)
-def test_texts_and_names_use_the_fields_terms(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert [f"{number}: {line.strip()}" for number, line in enumerate(lines, 1) if DIALECT.search(line)] == []
+def test_texts_and_names_use_the_fields_terms() -> None:
+    places = [
+        f"{name_of(path)}:{number}: {line.strip()}"
+        for path in TEXTS
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if DIALECT.search(line)
+    ]
+    assert not places, "\n" + "\n".join(places)
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=name_of)
-def test_no_text_calls_an_overlap_a_share_or_a_split_half_a_bound(path: Path) -> None:
+def test_no_text_calls_an_overlap_a_share_or_a_split_half_a_bound() -> None:
     """Overlap is a Jaccard index, and halves of the prompts bound nothing (METHOD, "Circuits and comparison")."""
-    text = re.sub(r'"\s*\n\s*f?"|\s+', " ", path.read_text(encoding="utf-8"))  # texts as they are read, over line ends
-    assert not OVERLAP_IS_NO_SHARE.search(text)
+    for path in TEXTS:
+        text = re.sub(r'"\s*\n\s*f?"|\s+', " ", path.read_text(encoding="utf-8"))  # as it is read, over line ends
+        assert not OVERLAP_IS_NO_SHARE.search(text), name_of(path)
