@@ -15,6 +15,7 @@ import yaml
 from engine.__main__ import parser
 from engine.circuits.comparison import early_boundary
 from engine.circuits.graph import Graph
+from engine.models.config_fields import SCORED
 from engine.runs.spec import RunSpec
 from engine.schema.tables import SAMPLERS
 from tests.sources import ROOT, name_of, sources, tree
@@ -226,3 +227,9 @@ def test_python_versions_are_the_same_everywhere() -> None:
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in classified]
     assert workflow["jobs"]["test"]["steps"][-1]["run"] == ".ci/run"
     assert all(f"3.{minor}" in read("docs/installing.md") for minor in classified)
+
+
+def test_the_architectures_named_are_those_that_can_be_scored() -> None:
+    named = re.search(r"architectures that can be scored: ([^(]+?) \(", read("docs/models_and_pairs.md"))
+    known = [name.removesuffix("ForCausalLM").removesuffix("LMHeadModel") for name in SCORED]
+    assert named and re.split(r", | or ", named[1].replace("GPT-2", "GPT2")) == known

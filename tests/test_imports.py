@@ -115,7 +115,15 @@ def test_modules_named_in_strings_are_there() -> None:
 
 
 def test_neither_engine_nor_pages_load_torch_when_imported() -> None:
-    modules = {"engine", "engine.runs.jobs", "engine.__main__", "engine.circuits.comparison", "engine.exchange.export"}
+    modules = {
+        "engine",
+        "engine.runs.lifecycle",
+        "engine.runs.read",
+        "engine.runs.jobs",
+        "engine.__main__",
+        "engine.circuits.comparison",
+        "engine.exchange.export",
+    }
     modules |= {"cache", *(_module(path) for path in sources("cache", "pages/shared", "pages/panels", "pages/figures"))}
     for path in sources("pages", "app.py"):
         eager = {
