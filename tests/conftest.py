@@ -9,6 +9,28 @@ from pathlib import Path
 
 import pytest
 
+# What `make check` leaves out, relative to this folder: the browser, the trained pair, the app's pages as a whole, and
+# the longest of the engine. Everything else, files that are added too, is run.
+WHOLE = (
+    "browser/",
+    "engine/attribution/test_edge_scores.py",
+    "engine/attribution/test_second_device.py",
+    "engine/inspection/test_trajectories.py",
+    "engine/test_embedded_pair.py",
+    "engine/test_release.py",
+    "engine/training/test_train.py",
+    "pages/shared/test_address.py",
+    "pages/test_activations_page.py",
+    "pages/test_brought_pages.py",
+    "pages/test_denoising_page.py",
+    "pages/test_neurons_page.py",
+    "pages/test_pages.py",
+    "pages/test_prompts_page.py",
+    "pages/test_uploads.py",
+    "test_benchmarks.py",
+    "test_examples.py",
+)
+
 # Read by the hub's client and by torch when they are imported, so they are set before any test module is.
 os.environ.update({"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "WANDB_MODE": "disabled"})
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine a second thread is mostly waited for
@@ -26,6 +48,13 @@ def _collect_only_what_tests_make() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make check` leaves out."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(WHOLE):
+            item.add_marker("whole")
 
 
 @pytest.fixture(autouse=True)

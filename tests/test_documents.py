@@ -18,6 +18,7 @@ from engine.circuits.graph import Graph
 from engine.models.config_fields import SCORED
 from engine.runs.spec import RunSpec
 from engine.schema.tables import SAMPLERS
+from tests.conftest import WHOLE
 from tests.sources import ROOT, name_of, sources, tree
 from tools import architecture, glossary
 
@@ -233,3 +234,7 @@ def test_the_architectures_named_are_those_that_can_be_scored() -> None:
     named = re.search(r"architectures that can be scored: ([^(]+?) \(", read("docs/models_and_pairs.md"))
     known = [name.removesuffix("ForCausalLM").removesuffix("LMHeadModel") for name in SCORED]
     assert named and re.split(r", | or ", named[1].replace("GPT-2", "GPT2")) == known
+
+
+def test_what_make_check_leaves_out_is_there() -> None:
+    assert [name for name in WHOLE if not (ROOT / "tests" / name).exists()] == []
