@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from engine.__main__ import parser
-from engine.circuits.comparison import early_boundary
 from engine.circuits.graph import Graph
+from engine.circuits.profiles import early_boundary
 from engine.models.config_fields import SCORED
 from engine.runs.spec import RunSpec
 from engine.schema.tables import SAMPLERS
