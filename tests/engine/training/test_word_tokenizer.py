@@ -17,7 +17,7 @@ def test_special_tokens_come_first_and_ids_have_no_gaps() -> None:
     assert list(words.values()) == list(range(len(words)))
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=str)
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_every_word_of_a_task_is_a_token(task: object) -> None:
     tokenizer = build_tokenizer()
     for example in examples(task, 8, seed=0):
