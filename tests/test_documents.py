@@ -17,7 +17,7 @@ from engine.circuits.graph import Graph
 from engine.circuits.profiles import early_boundary
 from engine.models.config_fields import SCORED
 from engine.runs.spec import RunSpec
-from engine.schema.tables import SAMPLERS
+from engine.schema.vocabulary import SAMPLERS
 from tests.conftest import WHOLE
 from tests.sources import ROOT, name_of, sources, tree
 from tools import architecture, glossary
@@ -113,7 +113,7 @@ NUMBERS: list[tuple[str, str, Callable[[], object]]] = [
     ("engine/METHOD.md", r"with (\w+) worked examples instead of eight", lambda: constant("SHOTS", "tasks")),
     ("engine/METHOD.md", r"operands from (\d+) to (\d+)", lambda: bounds("OPERANDS", "tasks/countdown")),
     ("engine/METHOD.md", r"a target from (\d+) to (\d+)", lambda: bounds("TARGETS", "tasks/countdown")),
-    ("engine/METHOD.md", r"no number above (\d+)", lambda: constant("LARGEST", "tasks/countdown/text")),
+    ("engine/METHOD.md", r"no number above (\d+)", lambda: constant("LARGEST", "tasks/countdown/problems")),
     ("engine/METHOD.md", r"solves at least (half) of the problems", lambda: constant("ENOUGH", "runs")),
     ("engine/METHOD.md", r"drawn at every K up to (\d+)", lambda: constant("EVERY_K", "circuits")),
     ("engine/METHOD.md", r"about (\d+) K a decade", lambda: constant("A_DECADE", "circuits")),
@@ -123,7 +123,7 @@ NUMBERS: list[tuple[str, str, Callable[[], object]]] = [
     (
         "engine/METHOD.md",
         r"max\((\d+), (\d+) / layers\)",
-        lambda: (constant("STRONGEST_OF_LAYER", "inspection"), constant("STRONGEST", "inspection")),
+        lambda: (constant("DETAILED_OF_LAYER"), constant("DETAILED_NEURONS")),
     ),
     ("engine/METHOD.md", r"Scores of the ([\d,]+) strongest edges", lambda: constant("BLOCK_EDGES")),
     ("engine/METHOD.md", r"block of examples \(example mod (\d+)\)", lambda: constant("BLOCKS")),
