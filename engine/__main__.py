@@ -27,7 +27,9 @@ from engine.models.pairs import pair_named
 from engine.runs import folder_pair, lifecycle
 from engine.runs.device_plan import fitting_dtype
 from engine.runs.spec import RunSpec
-from engine.tasks import Listed, OwnPrompts, Task, available, task_named
+from engine.tasks.base import Listed, Task
+from engine.tasks.own_prompts import OwnPrompts
+from engine.tasks.registry import available, task_named
 
 
 def main(argv: Sequence[str] | None = None, compute: lifecycle.Compute | None = None) -> int:

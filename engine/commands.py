@@ -27,8 +27,8 @@ from engine.runs.provenance import METHOD_VERSION
 from engine.runs.records import Progress, Run, short_key
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
-from engine.tasks import measured_on, task_named
 from engine.tasks.countdown import published_format
+from engine.tasks.registry import measured_on, task_named
 
 
 def run(spec: RunSpec, models: Sequence[str], compute: lifecycle.Compute | None = None) -> Iterator[str]:

@@ -20,7 +20,8 @@ from engine.models.scorable import mask_of, refuse_unscorable
 from engine.runs import cache_connection, device_plan, lifecycle, provenance
 from engine.runs.folder_pair import settled
 from engine.runs.spec import RunSpec
-from engine.tasks import TASKS, examples, variant_for
+from engine.tasks.natural import variant_for
+from engine.tasks.registry import TASKS, examples
 
 GIB = 2**30
 TRIED = 16  # examples of a task

@@ -12,8 +12,8 @@ from engine.errors import UserError, cut
 from engine.exchange.export import FORMATS
 from engine.models.pair import DTYPES
 from engine.runs.spec import LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
-from engine.tasks import TASKS
 from engine.tasks.countdown.problems import COUNTS
+from engine.tasks.registry import TASKS
 
 DESCRIPTION = """The command line: python -m engine run | compare | list | export | pairs | countdown | bundle |
 import | doctor | train.

@@ -27,7 +27,7 @@ FLOORS = {
             ("runs",),
             ("exchange",),
             ("doctor",),
-            ("commands",),
+            ("flags", "commands"),
             ("__main__", "__init__"),
         ]
     )

@@ -9,7 +9,8 @@ from functools import cache
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from engine.tasks import TASKS, greater_than, ioi
+from engine.tasks import greater_than, ioi
+from engine.tasks.registry import TASKS
 from engine.tasks.sudoku import INSTRUCTION
 
 KINDS = ("gpt2", "qwen", "llama")

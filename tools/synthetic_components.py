@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from engine.circuits.graph import Graph
 from engine.inspection.bins import BINS
+from engine.models.example import Example
 from engine.runs.spec import RunSpec
 from engine.schema.arrow import table, table_of_rows
 from engine.schema.tables import TABLES
 from engine.schema.vocabulary import BLOCKS, REGIONS, SAMPLERS
-from engine.tasks import Example, task_named
+from engine.tasks.registry import task_named
 
 N_NEURONS = 24
 HOSTILE = "<b>x</b>"  # a token string that a page must show as text

@@ -12,11 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.circuits.graph import Graph
+from engine.models.example import Example
 from engine.runs.records import Progress, RunMeta, RunTables
 from engine.runs.spec import RunSpec
 from engine.schema.arrow import table, table_of_rows
 from engine.schema.vocabulary import HALVES, LENS_TOKENS, TOTAL, site_part, step_part
-from engine.tasks import Example, examples, task_named
+from engine.tasks.registry import examples, task_named
 from tools.synthetic_components import HOSTILE, N_NEURONS, component_tables
 
 GRAPH = Graph(6, 8)

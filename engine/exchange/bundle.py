@@ -33,8 +33,10 @@ from engine.runs.records import Run, RunMeta
 from engine.runs.spec import RunSpec
 from engine.schema.tables import TABLES
 from engine.schema.vocabulary import HALVES
-from engine.tasks import TASKS, OwnPrompts, own_prompts, task_named
+from engine.tasks import own_prompts
 from engine.tasks.countdown import problem_file
+from engine.tasks.own_prompts import OwnPrompts
+from engine.tasks.registry import TASKS, task_named
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -20,9 +20,10 @@ from engine.models import pairs
 from engine.models.hub import HUB_ID
 from engine.models.pair import Pair, pair_of, toml_of
 from engine.runs.provenance import LIBRARIES, library_version
-from engine.tasks import OwnPrompts, ProblemFile, own_prompts
+from engine.tasks import own_prompts
 from engine.tasks.countdown import problem_file, published_format
-from engine.tasks.own_prompts import PromptRow
+from engine.tasks.countdown.problem_file import ProblemFile
+from engine.tasks.own_prompts import OwnPrompts, PromptRow
 
 FIELDS = ("made", "program", "pair", "problems", "prompts")
 NOT_HERE = "not-here"  # where the folders of another machine's pair are said to be

@@ -10,9 +10,10 @@ from engine.exchange.prompts_csv import MOST_BYTES, checked_csv
 from engine.files.writing import put_back
 from engine.models.pairs import Pair, file_of, keep, kept_pairs, pair_named
 from engine.runs import lifecycle
-from engine.tasks import OwnPrompts, ProblemFile, own_prompts
+from engine.tasks import own_prompts
 from engine.tasks.countdown import problem_file, published_format
-from engine.tasks.own_prompts import LONGEST_TITLE
+from engine.tasks.countdown.problem_file import ProblemFile
+from engine.tasks.own_prompts import LONGEST_TITLE, OwnPrompts
 
 
 def keep_pair(pair: Pair, undo: ExitStack) -> Pair:

@@ -26,11 +26,11 @@ from engine.inspection.observers import Batch, Input
 from engine.models import activation_cache
 from engine.models.activation_cache import ActivationCache, recording
 from engine.models.encoding import Encoded, Span, spell
+from engine.models.example import Example
 from engine.models.model import Model
 from engine.schema.list_columns import ragged
 from engine.schema.vocabulary import REGIONS
-from engine.tasks import Example, Task
-from engine.tasks.base import OTHER
+from engine.tasks.base import OTHER, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -10,11 +10,12 @@ import torch
 from engine.files.reading import Json
 from engine.models.decoding import Order, grouped
 from engine.models.encoding import Encoded
+from engine.models.example import Example
 from engine.models.model import Model
 from engine.models.samplers import SAMPLERS, denoise, example_generator
 from engine.schema.vocabulary import SHOWN_EXAMPLES
-from engine.tasks import Example, Task
 from engine.tasks.accuracy import solves, tokens_of
+from engine.tasks.base import Task
 
 
 def trajectory_table(

@@ -34,6 +34,7 @@ from engine.inspection.trajectories import reveal_table, trajectory_table
 from engine.models.batching import release
 from engine.models.decoding import Order, reveal_order
 from engine.models.encoding import Encoded, encode
+from engine.models.example import Example
 from engine.models.model import Model, load
 from engine.models.pair import Pair
 from engine.runs.device_plan import plan, refuse_too_large, shape_of
@@ -46,8 +47,10 @@ from engine.runs.tables import edge_table, example_table, node_lens_table, reado
 from engine.schema.arrow import table
 from engine.schema.list_columns import lists
 from engine.schema.vocabulary import BLOCK_EDGES, HALVES, SHOWN_EXAMPLES, SITE, STEP, TOTAL
-from engine.tasks import Example, Task, available, examples, variant_for
 from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of
+from engine.tasks.base import Task
+from engine.tasks.natural import variant_for
+from engine.tasks.registry import available, examples
 
 ACCURACY_EXAMPLES = 300
 ACCURACY_SEED = 0

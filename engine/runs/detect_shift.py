@@ -23,7 +23,8 @@ from engine.runs.compute import loaded
 from engine.runs.lifecycle import ignore
 from engine.runs.refusals import blamed
 from engine.runs.spec import RunSpec
-from engine.tasks import available, examples, task_named, variant_for
+from engine.tasks.natural import variant_for
+from engine.tasks.registry import available, examples, task_named
 
 PROBLEMS = 32
 

@@ -18,7 +18,8 @@ from cache.keys import hash_of
 from engine.errors import UserError
 from engine.models.pairs import Pair, pair_named, weights_id
 from engine.runs.spec import RunSpec
-from engine.tasks import Task, task_named
+from engine.tasks.base import Task
+from engine.tasks.registry import task_named
 
 METHOD_VERSION = 3  # raised by every change of code that changes a number
 LIBRARIES = ("torch", "transformers", "transformer-lens")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from engine.circuits.intervals import wilson
 from engine.runs.records import RunMeta
-from engine.tasks import Task
+from engine.tasks.base import Task
 
 ENOUGH = 0.5  # share of problems solved
 

@@ -14,11 +14,12 @@ from engine.circuits.comparison import order_of
 from engine.circuits.graph import Graph
 from engine.inspection.lens import Lens, LensSite, entropy, ranks, top_tokens
 from engine.models.encoding import Encoded
+from engine.models.example import Example
 from engine.models.model import Model
 from engine.schema.arrow import table
 from engine.schema.vocabulary import LAYER_TOKENS
-from engine.tasks import Example, Task
 from engine.tasks.accuracy import solves, tokens_of
+from engine.tasks.base import Task
 
 Columns = dict[str, Any]
 

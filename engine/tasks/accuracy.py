@@ -22,9 +22,12 @@ from engine.models.decoding import (
     step_sizes,
 )
 from engine.models.encoding import Encoded, encode
+from engine.models.example import Example
 from engine.models.model import Model
 from engine.schema.arrow import table_of_rows
-from engine.tasks import Example, OwnPrompts, Task, examples
+from engine.tasks.base import Task
+from engine.tasks.own_prompts import OwnPrompts
+from engine.tasks.registry import examples
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

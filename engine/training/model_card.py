@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from engine.circuits.intervals import wilson
 from engine.files.reading import Json
-from engine.tasks import TASKS
+from engine.tasks.registry import TASKS
 from engine.training.loss_chart import loss_svg
 
 Role = Literal["arm", "mdm"]

@@ -24,8 +24,9 @@ from torch.nn.functional import cross_entropy
 
 from engine.models.light_tokenizer import MASK
 from engine.models.model import wrap
-from engine.tasks import TASKS, Split
 from engine.tasks.accuracy import measure_accuracy
+from engine.tasks.base import Split
+from engine.tasks.registry import TASKS
 from engine.training.model_card import Role, write_model_card
 from engine.training.word_tokenizer import BOS, PAD, build_tokenizer, vocabulary
 

@@ -109,15 +109,7 @@ def histogram_figure(
         + "<br>".join(f"{NAME[m]}: {counts[m][i - first]:,} ({counts[m][i - first] / totals[m]:.2%})" for m in counts)
         for i in number.tolist()
     ]
-    figure.add_trace(
-        go.Bar(
-            x=number,
-            y=[top] * len(number),
-            width=1,
-            text=hover,
-            **_target(number.tolist()),
-        )
-    )
+    figure.add_trace(go.Bar(x=number, y=[top] * len(number), width=1, text=hover, **_target(number.tolist())))
     if chosen is not None:
         figure.add_vrect(x0=chosen - 0.5, x1=chosen + 0.5, line={"color": palette.text, "width": 2})
     places = {tick: _place(tick) for tick in _TICKS}

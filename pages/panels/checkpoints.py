@@ -7,7 +7,7 @@ import streamlit as st
 from engine.models.pairs import Pair
 from engine.runs import lifecycle
 from engine.runs.solvable import can_do
-from engine.tasks import task_named
+from engine.tasks.registry import task_named
 from pages.figures.overlap import drift_figure
 from pages.shared import cached_reads, job_queue, run_selector, widgets
 from pages.shared.glossary import meaning

@@ -7,7 +7,7 @@ import streamlit as st
 from engine.circuits import comparison
 from engine.circuits.comparison import Comparison
 from engine.runs.records import Run
-from engine.tasks import measured_on
+from engine.tasks.registry import measured_on
 from pages.panels import references
 from pages.panels.references import Tile
 from pages.shared import cached_reads

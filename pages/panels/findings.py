@@ -12,8 +12,8 @@ from engine.runs import lifecycle
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
-from engine.tasks import TASKS
 from engine.tasks.base import Task
+from engine.tasks.registry import TASKS
 from pages.figures.overview import TaskRow
 from pages.shared import availability, cached_reads, widgets
 from pages.shared.run_selector import listed

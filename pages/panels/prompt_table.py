@@ -10,9 +10,9 @@ import streamlit as st
 from engine.errors import UserError
 from engine.exchange import prompts_csv
 from engine.models.pairs import Pair
-from engine.tasks import TASKS, examples
 from engine.tasks.own_prompts import LONGEST_TITLE, PromptRow
 from engine.tasks.prompt_checks import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS
+from engine.tasks.registry import TASKS, examples
 from pages.shared import widgets
 
 COLUMNS = {"clean": "Clean prompt", "corrupted": "Corrupted prompt", "answer": "Answer", "foil": "Foil"}

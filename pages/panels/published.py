@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine.tasks import TASKS
+from engine.tasks.registry import TASKS
 from pages.shared import cached_reads, widgets
 from pages.shared.glossary import meaning
 

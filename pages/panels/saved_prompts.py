@@ -12,8 +12,8 @@ from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pair_named, pairs
 from engine.runs import lifecycle
 from engine.runs.spec import RunSpec
-from engine.tasks import OwnPrompts, own_prompts
-from engine.tasks.own_prompts import LONGEST_TITLE, PromptRow
+from engine.tasks import own_prompts
+from engine.tasks.own_prompts import LONGEST_TITLE, OwnPrompts, PromptRow
 from engine.tasks.prompt_checks import CheckedRow, distinct
 from pages.panels.prompt_table import (
     READ,

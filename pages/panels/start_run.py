@@ -9,7 +9,7 @@ from engine.models.pair import CONTROL, DTYPES
 from engine.models.pairs import pairs
 from engine.runs import lifecycle
 from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
-from engine.tasks import available, task_named, task_names
+from engine.tasks.registry import available, task_named, task_names
 from pages.shared import availability, widgets
 from pages.shared.availability import title_of_task
 from pages.shared.glossary import meaning

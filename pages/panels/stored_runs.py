@@ -12,7 +12,7 @@ from engine.runs import cache_connection, lifecycle
 from engine.runs.records import Run, short_key
 from engine.runs.solvable import can_do
 from engine.schema.vocabulary import HALVES, TOTAL
-from engine.tasks import task_named
+from engine.tasks.registry import task_named
 from pages.panels.bundles import bundle_download
 from pages.shared import cached_reads
 from pages.shared.availability import title_of_task

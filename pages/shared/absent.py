@@ -7,7 +7,7 @@ import streamlit as st
 from engine.errors import UserError
 from engine.models.pairs import pairs
 from engine.runs.spec import METHODS
-from engine.tasks import task_named, task_names
+from engine.tasks.registry import task_named, task_names
 from pages.shared import state
 from pages.shared.address import PAGE_SHOWN, let_go
 from pages.shared.address_keys import KEYS, NEEDED, NOT_HERE, cut

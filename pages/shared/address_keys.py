@@ -12,7 +12,7 @@ from engine.inspection import bins
 from engine.models.pair import DTYPES
 from engine.models.pairs import pair_named
 from engine.runs.spec import METHODS, METRICS, ORDERS
-from engine.tasks import task_named
+from engine.tasks.registry import task_named
 from pages.shared import state
 from pages.shared.state import AUTO, kind_name
 

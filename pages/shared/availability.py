@@ -13,7 +13,7 @@ from engine.models import hub
 from engine.models.pairs import Pair, pairs, weights_id
 from engine.runs import device_plan, lifecycle
 from engine.runs.records import Run
-from engine.tasks import task_named
+from engine.tasks.registry import task_named
 from pages.shared.state import Question
 from pages.shared.widgets import plain
 

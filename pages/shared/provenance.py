@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
-from engine.tasks import task_named
+from engine.tasks.registry import task_named
 from pages.figures.palette import NAME
 
 KEY, SHORT_KEY = 10, 8  # characters of a run's key in a figure, in a file's name

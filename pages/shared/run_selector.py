@@ -13,7 +13,7 @@ from engine.runs import lifecycle
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
-from engine.tasks import available, task_named, task_names
+from engine.tasks.registry import available, task_named, task_names
 from pages.figures.palette import NAME
 from pages.shared import address, availability, cached_reads, job_queue, state, widgets
 from pages.shared.absent import absent

@@ -21,8 +21,10 @@ from engine.models.pairs import pair_named, pairs
 from engine.runs import cache_connection, lifecycle, read
 from engine.runs.records import Run, RunTables, short_key
 from engine.runs.spec import RunSpec
-from engine.tasks import ProblemFile, own_prompts, task_named
+from engine.tasks import own_prompts
+from engine.tasks.countdown.problem_file import ProblemFile
 from engine.tasks.own_prompts import PromptRow
+from engine.tasks.registry import task_named
 from tests.fakes import REMARK, fake_compute, remarked_compute, tiny_compute
 
 MODELS = ("arm", "mdm", "control")

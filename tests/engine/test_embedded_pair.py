@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoTokenizer
 from engine import settings
 from engine.models.model import load_model
 from engine.models.pairs import pair_named
-from engine.tasks import TASKS
 from engine.tasks.accuracy import measure_accuracy
+from engine.tasks.registry import TASKS
 from engine.training.word_tokenizer import build_tokenizer, vocabulary
 
 PAIR = pair_named("embedded")

@@ -19,7 +19,7 @@ from engine.runs import cache_connection, device_plan, lifecycle, read
 from engine.runs.jobs import JobQueue, JobView
 from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
-from engine.tasks import TASKS, task_named
+from engine.tasks.registry import TASKS, task_named
 from pages.shared import state
 from pages.shared.jobs_panel import made, overall, time_left
 from tests.fakes import REMARK, remarked_compute, tiny_compute

@@ -18,9 +18,10 @@ from engine.exchange import bundle
 from engine.models import pairs
 from engine.runs import cache_connection, lifecycle, provenance, read
 from engine.runs.rows import ExampleRow
-from engine.tasks import own_prompts, task_named
+from engine.tasks import own_prompts
 from engine.tasks.countdown import problem_file
 from engine.tasks.countdown.problems import PublishedProblem
+from engine.tasks.registry import task_named
 from tests.engine.exchange.conftest import ARM, CONTROL, ROWS, SPEC, stored
 from tests.fakes import register_fake_pair, tiny_compute
 

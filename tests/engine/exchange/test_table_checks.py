@@ -18,7 +18,7 @@ from engine.runs.records import RunTables
 from engine.runs.spec import RunSpec
 from engine.schema.columns import Column
 from engine.schema.tables import TABLES
-from engine.tasks import TASKS
+from engine.tasks.registry import TASKS
 from tests.fakes import fake_compute, tiny_compute
 
 MODELS = ("arm", "mdm")

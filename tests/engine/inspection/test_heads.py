@@ -26,9 +26,10 @@ from engine.inspection.heads import (
 )
 from engine.inspection.observers import Input, inputs_of, survey
 from engine.models.encoding import Encoded, encode
+from engine.models.example import Example
 from engine.models.model import Model, wrap
-from engine.tasks import TASKS, Example, Task, examples
-from engine.tasks.base import OTHER
+from engine.tasks.base import OTHER, Task
+from engine.tasks.registry import TASKS, examples
 from engine.training.word_tokenizer import BOS, PAD, SPECIALS, UNKNOWN, build_tokenizer
 from tests import tiny
 

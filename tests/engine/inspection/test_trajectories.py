@@ -14,9 +14,10 @@ import torch
 from engine.inspection.trajectories import reveal_table, trajectory_table
 from engine.models.decoding import decode, reveal_order
 from engine.models.encoding import Encoded, encode
+from engine.models.example import Example
 from engine.models.model import Model
 from engine.models.samplers import SAMPLERS, example_generator
-from engine.tasks import TASKS, Example, examples
+from engine.tasks.registry import TASKS, examples
 from tests import tiny
 
 MASK = 3

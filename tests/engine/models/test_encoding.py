@@ -9,7 +9,7 @@ import pytest
 from engine.errors import UserError
 from engine.models.encoding import Encoded, encode, prompt_places, puts_space, spell
 from engine.models.example import Example
-from engine.tasks import TASKS, examples
+from engine.tasks.registry import TASKS, examples
 from engine.training.word_tokenizer import build_tokenizer
 from tests.tiny_tokenizers import KINDS, capitals, ends_too, tokenizer_like
 

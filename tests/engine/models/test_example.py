@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from engine.models.example import Example
-from engine.tasks import TASKS, examples
+from engine.tasks.registry import TASKS, examples
 
 
 def test_an_answer_word_alone_is_right_unless_candidates_are_named() -> None:

@@ -23,7 +23,7 @@ from engine.runs.compute import compute
 from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
 from engine.schema.tables import TABLES
-from engine.tasks import TASKS, examples
+from engine.tasks.registry import TASKS, examples
 from engine.training import train
 from engine.training.train import TrainSpec
 

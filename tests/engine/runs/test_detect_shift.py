@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from engine.models.pairs import pair_named
 from engine.runs.detect_shift import PROBLEMS, readings
-from engine.tasks import TASKS, examples
+from engine.tasks.registry import TASKS, examples
 
 
 def test_the_readings_are_those_of_the_plain_model() -> None:

@@ -24,9 +24,10 @@ from engine.models.pairs import pair_named
 from engine.runs.compute import compute
 from engine.runs.records import RunTables
 from engine.runs.spec import RunSpec
-from engine.tasks import TASKS, examples, variant_for
 from engine.tasks.base import END
 from engine.tasks.countdown import problem_file, published_format
+from engine.tasks.natural import variant_for
+from engine.tasks.registry import TASKS, examples
 from tests.tiny_tokenizers import KINDS, three_digits, tokenizer_like
 
 SHAPE = {

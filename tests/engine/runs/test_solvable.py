@@ -8,8 +8,9 @@ import pytest
 
 from engine.runs.records import RunMeta
 from engine.runs.solvable import can_do
-from engine.tasks import TASKS, own_prompts
+from engine.tasks import own_prompts
 from engine.tasks.own_prompts import PromptRow
+from engine.tasks.registry import TASKS
 
 META = RunMeta(2, 4, 1, ("site-00",), 1.0, 300, 0.0, 0.0, "cpu", "Llama", {})
 

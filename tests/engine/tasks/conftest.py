@@ -7,7 +7,9 @@ from functools import cache
 
 import pytest
 
-from engine.tasks import TASKS, Example, Split, Task
+from engine.models.example import Example
+from engine.tasks.base import Split, Task
+from engine.tasks.registry import TASKS
 
 DRAWN = 10_000
 

@@ -10,9 +10,11 @@ import torch
 
 from engine.models.decoding import batches, decode, reveal_order, step_sizes
 from engine.models.encoding import encode
+from engine.models.example import Example
 from engine.models.model import Model, wrap
-from engine.tasks import TASKS, Example, Split, examples
 from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, solves, step_counts
+from engine.tasks.base import Split
+from engine.tasks.registry import TASKS, examples
 from engine.training.word_tokenizer import MASK, SPECIALS, UNKNOWN, build_tokenizer, vocabulary
 from tests import tiny
 

@@ -15,14 +15,15 @@ from transformers import PreTrainedTokenizerFast
 from engine.errors import UserError
 from engine.inspection.heads import token_roles
 from engine.models.encoding import Encoded, encode, spell
-from engine.tasks import TASKS, Example, Split, Task, examples, variant_for
+from engine.models.example import Example
 from engine.tasks.accuracy import solves
-from engine.tasks.base import END, OTHER
+from engine.tasks.base import END, OTHER, Split, Task
 from engine.tasks.countdown.problems import PublishedProblem, is_solved
 from engine.tasks.countdown.published import few_shot
 from engine.tasks.greater_than import YEARS
 from engine.tasks.ioi import FEWEST_NAMES, IOI, NAMES
-from engine.tasks.natural import SHOT, SHOTS, TRIES, Natural, cut_alike
+from engine.tasks.natural import SHOT, SHOTS, TRIES, Natural, cut_alike, variant_for
+from engine.tasks.registry import TASKS, examples
 from engine.tasks.sudoku import DIGITS, INSTRUCTION
 from engine.training.word_tokenizer import UNKNOWN, build_tokenizer
 from tests.tiny_tokenizers import KINDS, bytes_only, ends_too, names_of, three_digits, tokenizer_like

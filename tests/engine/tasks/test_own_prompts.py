@@ -15,8 +15,9 @@ from engine import settings
 from engine.errors import UserError
 from engine.runs import provenance
 from engine.runs.spec import RunSpec
-from engine.tasks import TASKS, available, examples, own_prompts, task_named, task_names
+from engine.tasks import own_prompts
 from engine.tasks.own_prompts import PromptRow
+from engine.tasks.registry import TASKS, available, examples, task_named, task_names
 
 ROWS = (
     PromptRow("Mary and  John ,\nJohn gave", "Mary and  John ,\nMary gave", (" Mary",), (" John",)),

@@ -30,10 +30,11 @@ from engine.models.pairs import Pair, pair_named
 from engine.runs.compute import compute
 from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
-from engine.tasks import TASKS, examples, own_prompts
+from engine.tasks import own_prompts
 from engine.tasks.alignment import align
 from engine.tasks.own_prompts import PromptRow
 from engine.tasks.prompt_checks import LONGEST_ANSWER, LONGEST_PROMPT, MOST_ROWS, CheckedRow, check
+from engine.tasks.registry import TASKS, examples
 
 ROOT = Path(__file__).resolve().parents[3]
 CORPUS = [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from engine.tasks import TASKS, Example, Task, examples
-from engine.tasks.base import END, OTHER
+from engine.models.example import Example
+from engine.tasks.base import END, OTHER, Task
+from engine.tasks.registry import TASKS, examples
 
 
 def roles(task: str, prompt: str, answer: str) -> tuple[list[str], list[str]]:

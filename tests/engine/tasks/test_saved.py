@@ -11,7 +11,7 @@ import pytest
 
 from engine import settings
 from engine.errors import UserError
-from engine.tasks import task_named
+from engine.tasks.registry import task_named
 from engine.tasks.saved import SavedTasks
 
 NAME, OTHER = "mine-0123456789ab", "mine-ba9876543210"

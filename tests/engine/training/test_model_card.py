@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from engine import settings
 from engine.__main__ import parser
-from engine.tasks import TASKS
+from engine.tasks.registry import TASKS
 from engine.training.model_card import card, command, write_model_card
 
 SPEC = {

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from engine.models.model import load_model
-from engine.tasks import TASKS
+from engine.tasks.registry import TASKS
 from engine.training import train
 from engine.training.train import TrainSpec
 from engine.training.word_tokenizer import MASK, vocabulary

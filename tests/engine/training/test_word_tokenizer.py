@@ -7,7 +7,7 @@ import json
 import pytest
 
 from engine import settings
-from engine.tasks import TASKS, examples
+from engine.tasks.registry import TASKS, examples
 from engine.training.word_tokenizer import BOS, SPECIALS, UNKNOWN, build_tokenizer, vocabulary
 
 

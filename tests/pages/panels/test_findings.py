@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.circuits.comparison import SplitHalf
-from engine.tasks import TASKS
+from engine.tasks.registry import TASKS
 from pages.panels.findings import told_apart
 
 APART, ALIKE = SplitHalf(arm=0.8, mdm=0.7, pair=0.5), SplitHalf(arm=0.8, mdm=0.7, pair=0.68)

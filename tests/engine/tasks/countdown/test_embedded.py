@@ -6,7 +6,7 @@ from ast import literal_eval
 from collections import Counter
 from fractions import Fraction
 
-from engine.tasks import Example
+from engine.models.example import Example
 from engine.tasks.countdown.embedded import LARGEST, Countdown
 from tests.engine.tasks.conftest import drawn
 

@@ -11,11 +11,12 @@ import pytest
 from engine import settings
 from engine.errors import UserError
 from engine.models.encoding import encode
-from engine.tasks import available, examples, task_named, task_names, variant_for
 from engine.tasks.countdown import problem_file
 from engine.tasks.countdown.problem_file import ProblemFile, corrupted_of, save
 from engine.tasks.countdown.problems import PublishedProblem
 from engine.tasks.countdown.published_format import drawn, written
+from engine.tasks.natural import variant_for
+from engine.tasks.registry import available, examples, task_named, task_names
 from tests.engine.tasks.countdown.rules import solved_in_fractions
 from tests.tiny_tokenizers import KINDS, tokenizer_like
 

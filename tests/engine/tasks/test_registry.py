@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.tasks import TASKS, Example, Split, Task, examples, ioi, task_named
-from engine.tasks.base import HELDOUT_SHARE, split_of
+from engine.models.example import Example
+from engine.tasks import ioi
+from engine.tasks.base import HELDOUT_SHARE, Split, Task, split_of
+from engine.tasks.registry import TASKS, examples, task_named
 from engine.training.word_tokenizer import SPECIALS, UNKNOWN, build_tokenizer, vocabulary
 from tests.engine.tasks.conftest import DRAWN, drawn
 
@@ -98,7 +100,7 @@ def test_examples_are_a_function_of_the_seed(task: Task, split: Split) -> None:
 
 
 def test_examples_are_the_same_in_every_process() -> None:
-    code = "from engine.tasks import *; print([examples(t, 20, 5) for t in TASKS.values()])"
+    code = "from engine.tasks.registry import *; print([examples(t, 20, 5) for t in TASKS.values()])"
     said = [
         subprocess.check_output([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, cwd=ROOT)
         for seed in ("1", "2")
