@@ -25,7 +25,7 @@ WHOLE = (
     "engine/runs/test_kept_pairs.py",
     "engine/runs/test_natural_runs.py",
     "engine/runs/test_two_folders.py",
-    "engine/tasks/test_tasks.py",
+    "engine/tasks/test_registry.py",
     "engine/test_embedded_pair.py",
     "engine/test_refused.py",
     "engine/test_release.py",

@@ -238,3 +238,13 @@ def test_the_architectures_named_are_those_that_can_be_scored() -> None:
 
 def test_what_make_check_leaves_out_is_there() -> None:
     assert [name for name in WHOLE if not (ROOT / "tests" / name).exists()] == []
+
+
+PATH = re.compile(r"`((?:engine|cache|pages|tests|assets|tools|benchmarks|examples|docs)/[\w./-]+)`")
+MADE = {"pages/NAME.py", "cache/circuits.duckdb"}  # by whoever follows the text
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_files_named_are_there(path: Path) -> None:
+    named = set(PATH.findall(path.read_text(encoding="utf-8"))) - MADE
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
