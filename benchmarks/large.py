@@ -82,8 +82,8 @@ def neuron_tables(
 
 def _strongest(attribution: np.ndarray, most: int) -> dict[str, pa.Array]:
     """`layer` and `neuron` of the `most` strongest of every row of [layer, neuron]."""
-    found = np.sort(np.argsort(-np.abs(attribution), axis=1)[:, :most], axis=1)
-    return _places(np.repeat(np.arange(len(found)), most), found.ravel())
+    strongest = np.sort(np.argsort(-np.abs(attribution), axis=1)[:, :most], axis=1)
+    return _places(np.repeat(np.arange(len(strongest)), most), strongest.ravel())
 
 
 def _detail(kept: dict[str, pa.Array], spec: RunSpec, rng: np.random.Generator, words: Words) -> pa.Table:

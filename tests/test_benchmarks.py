@@ -31,20 +31,20 @@ def test_results_are_kept_with_date_and_machine_and_a_run_keeps_one_file(tmp_pat
     save(ROWS[:1], started, tmp_path)
     path = save(ROWS, started, tmp_path)
     assert list(tmp_path.iterdir()) == [path]
-    found = json.loads(path.read_text())
-    assert [row["ratio"] for row in found["rows"]] == [1.25, 0.6, None]
-    assert found["date"].startswith(f"{started:%Y-%m-%d}")
-    assert found["machine"]["cores"] >= 1 and found["machine"]["torch"]
+    saved = json.loads(path.read_text())
+    assert [row["ratio"] for row in saved["rows"]] == [1.25, 0.6, None]
+    assert saved["date"].startswith(f"{started:%Y-%m-%d}")
+    assert saved["machine"]["cores"] >= 1 and saved["machine"]["torch"]
 
 
 def test_attribution_is_measured_against_the_plain_model() -> None:
-    found = {
+    figures = {
         row.figure.split(",")[0]: row for row in measured(Setup("tiny", batch=4, tokens=8, rounds=1), Bars(time=1.2))
     }
-    assert [row.bar for row in found.values()] == [1.2, None, None]
-    assert all(row.figure.endswith("tiny, 4 x 8 tokens, float32, cpu") for row in found.values())
-    assert 0 < found["attribution / floor"].measured < 100
-    assert 0.7 < found["peak memory / told beforehand"].measured < 1.3
+    assert [row.bar for row in figures.values()] == [1.2, None, None]
+    assert all(row.figure.endswith("tiny, 4 x 8 tokens, float32, cpu") for row in figures.values())
+    assert 0 < figures["attribution / floor"].measured < 100
+    assert 0.7 < figures["peak memory / told beforehand"].measured < 1.3
 
 
 def test_a_peak_counts_what_is_held_at_once_and_the_weights() -> None:

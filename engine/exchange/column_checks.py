@@ -122,29 +122,29 @@ def _check_range(where: str, column: Column, values: Any, of: Sizes) -> None:
     )
 
 
-def _check_numbers(table: Table, found: pa.Table, of: Sizes) -> None:
+def _check_numbers(table: Table, stored: pa.Table, of: Sizes) -> None:
     """That there is a row for every combination of what numbers the rows, in order."""
-    place = np.arange(found.num_rows)
+    place = np.arange(stored.num_rows)
     for column, size in reversed(table.numbered):
         count = of.by_name[size]
-        wrong = not np.array_equal(numbers_of(found, column), place % count)
+        wrong = not np.array_equal(numbers_of(stored, column), place % count)
         refuse(wrong, f"the table {table.name} has a row twice or lacks one, by its column {column}")
         place //= count
 
 
-def check_columns(name: str, found: pa.Table, of: Sizes) -> None:
+def check_columns(name: str, stored: pa.Table, of: Sizes) -> None:
     """UserError where a table has a column or a value that it cannot have."""
     table = TABLES[name]
-    missing = {column.name for column in table.columns} ^ set(found.column_names)
+    missing = {column.name for column in table.columns} ^ set(stored.column_names)
     refuse(bool(missing), f"the table {name} lacks the column {min(missing, default='')!r}, or has it and should not")
     for column in table.columns:
-        _check_column(name, column, found[column.name].combine_chunks(), of)
+        _check_column(name, column, stored[column.name].combine_chunks(), of)
     for columns in table.alike:
-        lengths = [lengths_of(found, column) for column in columns]
+        lengths = [lengths_of(stored, column) for column in columns]
         same = all(np.array_equal(lengths[0], other) for other in lengths[1:])
         refuse(not same, f"in the table {name}, the lists {', '.join(columns)} are not equally long")
     if table.numbered:
-        _check_numbers(table, found, of)
+        _check_numbers(table, stored, of)
 
 
 def _kind(of: Any) -> tuple[str, bool]:
@@ -157,14 +157,14 @@ def _kind(of: Any) -> tuple[str, bool]:
     return next((name for name, test in tests if test(of)), "text" if pa.types.is_string(of) else str(of)), is_list
 
 
-def numbers_of(found: pa.Table, column: str) -> NDArray[Any]:
-    return np.asarray(found[column].combine_chunks().to_numpy(zero_copy_only=False))
+def numbers_of(stored: pa.Table, column: str) -> NDArray[Any]:
+    return np.asarray(stored[column].combine_chunks().to_numpy(zero_copy_only=False))
 
 
-def lengths_of(found: pa.Table, column: str) -> NDArray[np.int64]:
+def lengths_of(stored: pa.Table, column: str) -> NDArray[np.int64]:
     import pyarrow.compute as pc
 
-    return _array(pc.list_value_length(found[column].combine_chunks()))
+    return _array(pc.list_value_length(stored[column].combine_chunks()))
 
 
 def _array(values: Any) -> NDArray[np.int64]:

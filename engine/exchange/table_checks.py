@@ -57,24 +57,24 @@ class Seen:
     detailed: NDArray[np.int64] | None = None  # layer * n_neurons + neuron of the neurons with detail
 
 
-def check(name: str, found: pa.Table, of: Sizes, seen: Seen) -> pa.Table:
+def check(name: str, stored: pa.Table, of: Sizes, seen: Seen) -> pa.Table:
     """A table, as it is; UserError where it is not sound, or not with what was `seen` before."""
-    check_columns(name, found, of)
-    if name in RELATIONS and found.num_rows:
-        RELATIONS[name](found, of, seen)
-    return found
+    check_columns(name, stored, of)
+    if name in RELATIONS and stored.num_rows:
+        RELATIONS[name](stored, of, seen)
+    return stored
 
 
-def _edges(found: pa.Table, of: Sizes, seen: Seen) -> None:
+def _edges(stored: pa.Table, of: Sizes, seen: Seen) -> None:
     """Every part ranks every edge once, by |score|."""
     import pyarrow.compute as pc
 
     expected, n_edges = (*COMMON_PARTS, *of.parts), of.graph.n_edges
-    counted = {row["values"]: row["counts"] for row in pc.value_counts(found["part"]).to_pylist()}
+    counted = {row["values"]: row["counts"] for row in pc.value_counts(stored["part"]).to_pylist()}
     whole = dict.fromkeys(expected, n_edges)
     refuse(counted != whole, f"the table edges does not hold {n_edges:,} edges of each of {len(expected)} parts")
     for part in expected:
-        rows = found.filter(pc.equal(found["part"], part))
+        rows = stored.filter(pc.equal(stored["part"], part))
         ranks, edges, scores = (numbers_of(rows, column) for column in ("rank", "edge", "score"))
         order = np.array_equal(ranks, np.arange(n_edges))
         refuse(not order, f"the table edges has a rank of {part} twice or lacks one")
@@ -86,19 +86,19 @@ def _edges(found: pa.Table, of: Sizes, seen: Seen) -> None:
             seen.strongest = edges
 
 
-def _examples(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    seen.answers = lengths_of(found, "answer").tolist()
+def _examples(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    seen.answers = lengths_of(stored, "answer").tolist()
 
 
-def _readouts(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    tokens = lengths_of(found, "tokens")
+def _readouts(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    tokens = lengths_of(stored, "tokens")
     for column in ("position", "target"):
-        beyond = (numbers_of(found, column) >= tokens).any()
+        beyond = (numbers_of(stored, column) >= tokens).any()
         refuse(beyond, f"the column {column} of readouts is beyond the tokens")
 
 
-def _edge_blocks(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    edges, lengths = numbers_of(found, "edge"), np.unique(lengths_of(found, "scores"))
+def _edge_blocks(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    edges, lengths = numbers_of(stored, "edge"), np.unique(lengths_of(stored, "scores"))
     refuse(len(np.unique(edges)) < len(edges), "the column edge of edge_blocks has an edge twice")
     blocks = min(BLOCKS, of.n)
     expected = lengths.tolist() == [blocks]
@@ -108,64 +108,64 @@ def _edge_blocks(found: pa.Table, of: Sizes, seen: Seen) -> None:
         refuse(not strongest, "the column edge of edge_blocks has others than the strongest edges")
 
 
-def _inputs(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    start, tokens = numbers_of(found, "start"), lengths_of(found, "tokens")
+def _inputs(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    start, tokens = numbers_of(stored, "start"), lengths_of(stored, "tokens")
     refuse((start >= tokens).any(), "the column start of inputs has an answer beyond the input's end")
 
 
-def _neurons(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    low, high = numbers_of(found, "low"), numbers_of(found, "high")
+def _neurons(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    low, high = numbers_of(stored, "low"), numbers_of(stored, "high")
     refuse((low > high).any(), "the column low of neurons has numbers above those of the column high")
-    nothing = _sums(found, "counts") < 1
+    nothing = _sums(stored, "counts") < 1
     refuse(nothing.any(), "the column counts of neurons has a histogram of nothing")
     for name in ("promoted", "suppressed"):
         refuse(
-            len(np.unique(lengths_of(found, name))) > 1, f"the column {name} of neurons has lists of different length"
+            len(np.unique(lengths_of(stored, name))) > 1, f"the column {name} of neurons has lists of different length"
         )
     for name in ("cos_in", "cos_gate", "cos_out"):
-        nulls, rows = found[name].null_count, found.num_rows
+        nulls, rows = stored[name].null_count, stored.num_rows
         allowed = {rows} if of.is_arm else {0, rows} if name == "cos_gate" else {0}
         refuse(nulls not in allowed, f"the column {name} of neurons lacks values, or has them and should not")
 
 
-def _neuron_detail(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    seen.detailed = _neuron_numbers(found, of)
+def _neuron_detail(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    seen.detailed = _neuron_numbers(stored, of)
     ordered = (np.diff(seen.detailed) > 0).all()
     refuse(not ordered, "the table neuron_detail has a neuron twice, or neurons out of order")
-    every = np.bincount(numbers_of(found, "layer"), minlength=of.graph.n_layers)
+    every = np.bincount(numbers_of(stored, "layer"), minlength=of.graph.n_layers)
     refuse(len(set(every.tolist())) > 1, "the column layer of neuron_detail has not as many neurons of every layer")
-    gates, ups = lengths_of(found, "gate_tokens"), lengths_of(found, "up_tokens")
+    gates, ups = lengths_of(stored, "gate_tokens"), lengths_of(stored, "up_tokens")
     refuse(not _all_or_none(ups, gates), "the column up_tokens of neuron_detail has lists of different length")
 
 
-def _neuron_tokens(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    tokens = np.array(of.inputs, dtype=np.int64)[numbers_of(found, "input")]
-    lengths, ups = lengths_of(found, "activations"), lengths_of(found, "ups")
+def _neuron_tokens(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    tokens = np.array(of.inputs, dtype=np.int64)[numbers_of(stored, "input")]
+    lengths, ups = lengths_of(stored, "activations"), lengths_of(stored, "ups")
     refuse(not np.array_equal(lengths, tokens), "the column activations of neuron_tokens has not one number a token")
     refuse(not _all_or_none(ups, lengths), "the column ups of neuron_tokens has not one number a token")
     if seen.detailed is not None:
         inputs = len(of.inputs)
-        place = _neuron_numbers(found, of) * inputs + numbers_of(found, "input")
+        place = _neuron_numbers(stored, of) * inputs + numbers_of(stored, "input")
         every = (seen.detailed[:, None] * inputs + np.arange(inputs)).ravel()
         same = np.array_equal(np.sort(place), every)
         refuse(not same, "the column neuron of neuron_tokens has others than the neurons of neuron_detail")
 
 
-def _neuron_numbers(found: pa.Table, of: Sizes) -> NDArray[np.int64]:
-    return numbers_of(found, "layer").astype(np.int64) * of.n_neurons + numbers_of(found, "neuron")
+def _neuron_numbers(stored: pa.Table, of: Sizes) -> NDArray[np.int64]:
+    return numbers_of(stored, "layer").astype(np.int64) * of.n_neurons + numbers_of(stored, "neuron")
 
 
-def _histograms(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    layers, regions = numbers_of(found, "layer").tolist(), found["region"].to_pylist()
+def _histograms(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    layers, regions = numbers_of(stored, "layer").tolist(), stored["region"].to_pylist()
     there = sorted(zip(layers, regions, strict=True))
     every = sorted((layer, region) for layer in range(of.graph.n_layers) for region in REGIONS)
     refuse(there != every, "the column region of activation_histograms has one of a layer twice or lacks one")
-    wrong = _sums(found, "counts") != numbers_of(found, "n")
+    wrong = _sums(stored, "counts") != numbers_of(stored, "n")
     refuse(wrong.any(), "the column n of activation_histograms is not the sum of the column counts")
 
 
-def _residual_norms(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    layers, offsets = numbers_of(found, "layer"), numbers_of(found, "offset")
+def _residual_norms(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    layers, offsets = numbers_of(stored, "layer"), numbers_of(stored, "offset")
     width, states = len(offsets) // of.by_name["n_states"], of.by_name["n_states"]
     whole = np.array_equal(layers, np.repeat(np.arange(states), width)) and np.array_equal(
         offsets, np.tile(offsets[0] + np.arange(width), states)
@@ -173,37 +173,37 @@ def _residual_norms(found: pa.Table, of: Sizes, seen: Seen) -> None:
     refuse(not whole, "the column offset of residual_norms has one of a layer twice or lacks one")
 
 
-def _heads(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    refuse(numbers_of(found, "node").tolist() != of.heads, "the column node of heads does not hold every head once")
+def _heads(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    refuse(numbers_of(stored, "node").tolist() != of.heads, "the column node of heads does not hold every head once")
 
 
-def _attention_roles(found: pa.Table, of: Sizes, seen: Seen) -> None:
+def _attention_roles(stored: pa.Table, of: Sizes, seen: Seen) -> None:
     """Every head has a row for every two roles."""
-    queries, keys = found["query"].to_pylist(), found["key"].to_pylist()
+    queries, keys = stored["query"].to_pylist(), stored["key"].to_pylist()
     roles, heads = set(queries), of.heads
     refuse(roles != set(keys), "the columns query and key of attention_roles have different roles")
     nodes = np.repeat(heads, len(roles) ** 2)
-    whole = np.array_equal(numbers_of(found, "node"), nodes)
+    whole = np.array_equal(numbers_of(stored, "node"), nodes)
     there = set(zip(nodes.tolist(), queries, keys, strict=True)) if whole else set()
     refuse(len(there) != len(nodes), "the column node of attention_roles has two roles of a head twice or lacks them")
 
 
-def _attention_patterns(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    inputs, nodes = numbers_of(found, "input"), numbers_of(found, "node")
+def _attention_patterns(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    inputs, nodes = numbers_of(stored, "input"), numbers_of(stored, "node")
     tokens = np.array(of.inputs, dtype=np.int64)[inputs]
-    square = np.array_equal(lengths_of(found, "pattern"), tokens**2)
+    square = np.array_equal(lengths_of(stored, "pattern"), tokens**2)
     refuse(not square, "the column pattern of attention_patterns has one that is not tokens x tokens")
     kept, heads = int(inputs.max()) + 1, of.heads
     there = set(zip(nodes.tolist(), inputs.tolist(), strict=True))
-    every = {(node, one) for node in heads for one in range(kept)}
+    every = {(node, number) for node in heads for number in range(kept)}
     whole = there == every and len(nodes) == len(every)
     refuse(not whole, "the column node of attention_patterns has a head of an input twice or lacks one")
 
 
-def _position_lens(found: pa.Table, of: Sizes, seen: Seen) -> None:
+def _position_lens(stored: pa.Table, of: Sizes, seen: Seen) -> None:
     states = of.by_name["n_states"]
-    places = np.stack([numbers_of(found, column) for column in ("example", "step", "target")])
-    layers = numbers_of(found, "layer")
+    places = np.stack([numbers_of(stored, column) for column in ("example", "step", "target")])
+    layers = numbers_of(stored, "layer")
     whole = len(layers) % states == 0 and np.array_equal(layers, np.arange(len(layers)) % states)
     refuse(not whole, "the column layer of position_lens has one twice or lacks one")
     blocks = places.reshape(3, -1, states)
@@ -213,9 +213,9 @@ def _position_lens(found: pa.Table, of: Sizes, seen: Seen) -> None:
     refuse(late, "the column step of position_lens has steps, where an ARM has none")
 
 
-def _reveals(found: pa.Table, of: Sizes, seen: Seen) -> None:
+def _reveals(stored: pa.Table, of: Sizes, seen: Seen) -> None:
     """Every example's answer is revealed, each token once, in steps that follow each other."""
-    examples, steps, indices = (numbers_of(found, column) for column in ("example", "step", "index"))
+    examples, steps, indices = (numbers_of(stored, column) for column in ("example", "step", "index"))
     every = [(example, t) for example, length in enumerate(seen.answers) for t in range(length)]
     there = sorted(zip(examples.tolist(), indices.tolist(), strict=True))
     refuse(there != every, "the column index of reveals does not hold every token of every answer once")
@@ -225,13 +225,13 @@ def _reveals(found: pa.Table, of: Sizes, seen: Seen) -> None:
     refuse(not follow.all(), "the column step of reveals lacks a step")
 
 
-def _trajectories(found: pa.Table, of: Sizes, seen: Seen) -> None:
+def _trajectories(stored: pa.Table, of: Sizes, seen: Seen) -> None:
     """Every sampler fills in the same first examples, step by step."""
-    samplers, examples = found["sampler"].to_pylist(), numbers_of(found, "example")
+    samplers, examples = stored["sampler"].to_pylist(), numbers_of(stored, "example")
     answers = np.array(seen.answers)[examples]
-    fitting = np.array_equal(lengths_of(found, "tokens"), answers)
+    fitting = np.array_equal(lengths_of(stored, "tokens"), answers)
     refuse(not fitting, "the column tokens of trajectories has not one token for each of the answer")
-    there = sorted(zip(samplers, examples.tolist(), numbers_of(found, "step").tolist(), strict=True))
+    there = sorted(zip(samplers, examples.tolist(), numbers_of(stored, "step").tolist(), strict=True))
     kept = int(examples.max()) + 1
     every = sorted(
         (sampler, example, step)
@@ -242,8 +242,8 @@ def _trajectories(found: pa.Table, of: Sizes, seen: Seen) -> None:
     refuse(there != every, "the column step of trajectories has a step of a sampler twice or lacks one")
 
 
-def _accuracy_steps(found: pa.Table, of: Sizes, seen: Seen) -> None:
-    steps, correct, total = (numbers_of(found, column) for column in ("steps", "correct", "total"))
+def _accuracy_steps(stored: pa.Table, of: Sizes, seen: Seen) -> None:
+    steps, correct, total = (numbers_of(stored, column) for column in ("steps", "correct", "total"))
     refuse((np.diff(steps) < 1).any(), "the column steps of accuracy_steps has a number twice")
     refuse((correct > total).any(), "the column correct of accuracy_steps has more than the column total")
 
@@ -253,10 +253,10 @@ def _all_or_none(lengths: NDArray[np.int64], full: NDArray[np.int64]) -> bool:
     return not lengths.any() or np.array_equal(lengths, full)
 
 
-def _sums(found: pa.Table, column: str) -> NDArray[np.int64]:
+def _sums(stored: pa.Table, column: str) -> NDArray[np.int64]:
     """The sum of each list, all of which are of one length."""
-    flat = found[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat, dtype=np.int64).reshape(found.num_rows, -1).sum(1)
+    flat = stored[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat, dtype=np.int64).reshape(stored.num_rows, -1).sum(1)
 
 
 RELATIONS: dict[str, Callable[[Any, Sizes, Seen], None]] = {

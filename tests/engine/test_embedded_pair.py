@@ -32,8 +32,8 @@ def front_matter(role: str) -> dict[str, float]:
     """Accuracy by task, as the model card states it."""
     from huggingface_hub import ModelCard
 
-    found = ModelCard.load(Path(PAIR.folder(role)) / "README.md").data.eval_results
-    return {result.dataset_type: result.metric_value for result in found or []}
+    results = ModelCard.load(Path(PAIR.folder(role)) / "README.md").data.eval_results
+    return {result.dataset_type: result.metric_value for result in results or []}
 
 
 def weights(folder: str) -> dict[str, Any]:
@@ -56,13 +56,13 @@ def test_the_models_solve_what_their_cards_say(role: str) -> None:
     model = load_model(
         PAIR.folder(role), causal=role == "arm", shifted=PAIR.shifted, mask_token=PAIR.mask_token, device="cpu"
     )
-    said = front_matter(role)
-    assert set(said) == set(TASKS)
+    accuracies = front_matter(role)
+    assert set(accuracies) == set(TASKS)
     for name, task in TASKS.items():
         n = TRIED[name]
         share = measure_accuracy(model, task, n, SEED)
-        spread = sqrt(max(said[name] * (1 - said[name]), 0.01) / n)
-        assert abs(share - said[name]) < 4 * spread, (name, share, said[name])
+        spread = sqrt(max(accuracies[name] * (1 - accuracies[name]), 0.01) / n)
+        assert abs(share - accuracies[name]) < 4 * spread, (name, share, accuracies[name])
 
 
 def test_the_checkpoints_lead_from_the_arm_to_the_mdm() -> None:

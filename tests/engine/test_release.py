@@ -68,9 +68,9 @@ def test_loading_again_keeps_no_second_copy_and_all_of_it_returns(tmp_path: Path
     saved(tmp_path / "small", layers=1, width=16)
     assert size > 60
     command = [sys.executable, "-c", LOAD_TWICE, str(tmp_path / "big"), str(tmp_path / "small")]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert said.returncode == 0, said.stderr
-    base, *seen = json.loads(said.stdout.splitlines()[-1])
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    base, *seen = json.loads(process.stdout.splitlines()[-1])
     for loaded, released in zip(seen[::2], seen[1::2], strict=True):
         assert 0.9 * size < loaded - base < 1.5 * size
         assert released - base < 0.75 * size  # the loader's threads let go of the file, half of it, a little later
@@ -98,7 +98,7 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     def watched(pair: Pair, model: str, dtype: str, device: str | None = None) -> Model:
         release()
-        counts.append(sum(one() is not None for one in seen))
+        counts.append(sum(earlier() is not None for earlier in seen))
         loaded = models.load(pair, model, dtype, device)
         seen.extend((weakref.ref(loaded.plain), weakref.ref(loaded.bridge)))
         return loaded
@@ -106,7 +106,7 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(compute, "load", watched)
     yield counts
     gc.collect()
-    assert [one() for one in seen if one() is not None] == []
+    assert [earlier() for earlier in seen if earlier() is not None] == []
 
 
 def test_one_model_at_a_time(spec: RunSpec, alive: list[int]) -> None:

@@ -95,7 +95,7 @@ WRONG = [
 
 
 def column_of(name: str, column: str) -> Column:
-    return next(one for one in TABLES[name].columns if one.name == column)
+    return next(described for described in TABLES[name].columns if described.name == column)
 
 
 @pytest.mark.parametrize(("name", "column", "what"), WRONG)
@@ -212,10 +212,10 @@ def test_what_does_not_agree_is_refused(model: str, what: str) -> None:
 def refused(model: str, changed: dict[str, pa.Table], *names: str) -> None:
     with pytest.raises(UserError) as refusal:
         check(model, changed)
-    said = str(refusal.value)
-    assert "\n" not in said and len(said) < 300
+    message = str(refusal.value)
+    assert "\n" not in message and len(message) < 300
     for name in names:
-        assert name in said, said
+        assert name in message, message
 
 
 def test_an_ungated_model_has_no_ups() -> None:
