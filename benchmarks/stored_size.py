@@ -106,7 +106,7 @@ def synthetic(shape: Shape, load: Load, rng: np.random.Generator) -> dict[str, p
     heads = shape.layers * shape.heads
     every = shape.layers * shape.d_mlp
     lens_rows = KEPT * steps * (steps + 1) // 2 * (shape.layers + 1)
-    walks = 8 * KEPT * steps
+    trajectories = 8 * KEPT * steps
 
     def floats(rows: int) -> pa.Array:
         return pa.array(rng.standard_normal(rows), pa.float32())
@@ -230,10 +230,10 @@ def synthetic(shape: Shape, load: Load, rng: np.random.Generator) -> dict[str, p
         ),
         "reveals": pa.table({name: ints(EXAMPLES * steps, steps) for name in ("example", "step", "index")}),
         "trajectories": pa.table(
-            {"sampler": texts(walks), "example": ints(walks, KEPT), "step": ints(walks, steps)}
-            | {"tokens": lists(walks, load.answer, texts), "confidences": lists(walks, load.answer)}
-            | {name: lists(walks, load.answer, bools) for name in ("revealed", "visible")}
-            | {"correct": bools(walks)}
+            {"sampler": texts(trajectories), "example": ints(trajectories, KEPT), "step": ints(trajectories, steps)}
+            | {"tokens": lists(trajectories, load.answer, texts), "confidences": lists(trajectories, load.answer)}
+            | {name: lists(trajectories, load.answer, bools) for name in ("revealed", "visible")}
+            | {"correct": bools(trajectories)}
         ),
         "accuracy_steps": pa.table({name: ints(8, 200) for name in ("steps", "correct", "total")}),
     }

@@ -26,7 +26,7 @@ from pages.figures.token_label import as_text
 from pages.shared.state import k_options
 
 GRAPH = Graph(3, 2)
-LOOK = palette.LIGHT
+PALETTE = palette.LIGHT
 EVERY_FILTER = [
     Filters(kinds, sign, show, pruned)
     for kinds in (KINDS, ("q", "k"), ("v", "mlp", "logits"), ())
@@ -59,12 +59,12 @@ def both(k: int, graph: Graph = GRAPH, seed: int = 1) -> tuple[ClassifiedEdges, 
 
 def figure(edges: ClassifiedEdges, graph: Graph = GRAPH, selected: str | None = None) -> go.Figure:
     everywhere = np.ones(graph.n_nodes, dtype=bool)
-    return drawing.circuit_figure(graph, "arm", edges, everywhere, LOOK, selected)
+    return drawing.circuit_figure(graph, "arm", edges, everywhere, PALETTE, selected)
 
 
 def filtered(edges: ClassifiedEdges, filters: Filters) -> go.Figure:
     kept = choose(GRAPH, edges.edge, edges.score, filters, edges.shared)
-    return drawing.circuit_figure(GRAPH, "arm", edges, np.ones(GRAPH.n_nodes, dtype=bool), LOOK, keep=kept.keep)
+    return drawing.circuit_figure(GRAPH, "arm", edges, np.ones(GRAPH.n_nodes, dtype=bool), PALETTE, keep=kept.keep)
 
 
 def named(edges: ClassifiedEdges) -> list[str]:
@@ -166,14 +166,14 @@ def test_nodes_and_widths_speak_of_the_whole_circuit_whatever_is_drawn(seed: int
     whole, other = both(k, GRAPH, seed)
     in_other, mine, theirs = nodes_of(GRAPH, other.edge), set(named(whole)), set(named(other))
     words = {(True, True): "in both circuits", (True, False): "in the ARM's alone"}
-    before = drawing.circuit_figure(GRAPH, "arm", whole, in_other, LOOK)
+    before = drawing.circuit_figure(GRAPH, "arm", whole, in_other, PALETTE)
     wanted = hover_lines(before)
     assert [line[1] for line in wanted] == [
         words.get((name in mine, name in theirs), "not in it") for name in GRAPH.node_names
     ]
     for filters in EVERY_FILTER:
         kept = choose(GRAPH, whole.edge, whole.score, filters, whole.shared)
-        after = drawing.circuit_figure(GRAPH, "arm", whole, in_other, LOOK, keep=kept.keep)
+        after = drawing.circuit_figure(GRAPH, "arm", whole, in_other, PALETTE, keep=kept.keep)
         assert (
             trace(after, drawing.NODE_TRACE).marker == trace(before, drawing.NODE_TRACE).marker
         )  # colour, size, symbol
@@ -241,17 +241,17 @@ def test_kinds_of_nodes_have_symbols_of_their_own() -> None:
 def test_a_nodes_colour_says_in_whose_circuit_it_is() -> None:
     edges, other = both(5)
     in_other = nodes_of(GRAPH, other.edge)
-    drawn = drawing.circuit_figure(GRAPH, "arm", edges, in_other, LOOK)
+    drawn = drawing.circuit_figure(GRAPH, "arm", edges, in_other, PALETTE)
     marker, present = trace(drawn, drawing.NODE_TRACE).marker, nodes_of(GRAPH, edges.edge)
 
     def colours(shown: go.scatter.Marker) -> list[str]:
         at = (np.array(shown.color) - shown.cmin) / (shown.cmax - shown.cmin)
         return [[name for place, name in shown.colorscale if place <= share + 1e-9][-1] for share in at]
 
-    wanted = np.where(present, np.where(in_other, LOOK.shared, LOOK.arm), LOOK.background)
-    assert set(wanted) == {LOOK.shared, LOOK.arm, LOOK.background}
+    wanted = np.where(present, np.where(in_other, PALETTE.shared, PALETTE.arm), PALETTE.background)
+    assert set(wanted) == {PALETTE.shared, PALETTE.arm, PALETTE.background}
     assert colours(marker) == wanted.tolist()
-    assert colours(marker.line) == np.where(present, LOOK.background, LOOK.neutral).tolist()
+    assert colours(marker.line) == np.where(present, PALETTE.background, PALETTE.neutral).tolist()
 
 
 @pytest.mark.parametrize("k", [200, 5_000, Graph(32, 32).n_edges])
@@ -269,14 +269,14 @@ def test_a_curve_over_a_million_edges_has_few_points() -> None:
     n = LARGE.n_edges
     sizes = comparison.curve_sizes(n)
     curve = curve_of(OverlapCurve(sizes, (sizes**2 / n).astype(np.int32)))
-    assert len(overlap_figure([curve], n, n, 1.0, LOOK).to_json()) < 40_000
+    assert len(overlap_figure([curve], n, n, 1.0, PALETTE).to_json()) < 40_000
 
 
 def test_the_overlap_curve_is_the_jaccard_index_at_every_k() -> None:
     a, b = comparison.order_of(scores(1)), comparison.order_of(scores(1) + scores(2))
     sizes, shared = comparison.curve_sizes(GRAPH.n_edges), comparison.shared_counts(a, b)
     curve = curve_of(OverlapCurve(sizes, shared[sizes - 1]))
-    drawn = overlap_figure([curve], GRAPH.n_edges, 12, float(comparison.jaccard(shared)[11]), LOOK)
+    drawn = overlap_figure([curve], GRAPH.n_edges, 12, float(comparison.jaccard(shared)[11]), PALETTE)
     line, marker, chance = trace(drawn, "ARM with MDM"), trace(drawn, "K"), trace(drawn, "chance")
     for k, value in zip(line.x, line.y, strict=True):
         first, other = set(a[:k].tolist()), set(b[:k].tolist())
@@ -305,7 +305,7 @@ def test_tokens_are_shown_and_never_interpreted(token: str, shown: str) -> None:
 
 def test_a_lens_shows_every_token_beside_its_own_bar() -> None:
     lens = NodeLens(0, 1, 0.5, -0.5, 1.0, 0.9, ("<b>x</b>", "Mary"), ("Mary", "to"), (2.0, 1.0), (-3.0, -1.0))
-    drawn = lens_figure(lens, "Mary", "<b>x</b>", LOOK)
+    drawn = lens_figure(lens, "Mary", "<b>x</b>", PALETTE)
     labels = dict(zip(drawn.layout.yaxis.tickvals, drawn.layout.yaxis.ticktext, strict=True))
     bars = {labels[y]: x for t in drawn.data if t.name == "promoted" for x, y in zip(t.x, t.y, strict=True)}
     assert bars == {"<b>&lt;b&gt;x&lt;/b&gt; (foil)</b>": 2.0, "<b>Mary (answer)</b>": 1.0}
@@ -316,7 +316,7 @@ def test_a_lens_shows_every_token_beside_its_own_bar() -> None:
 
 def test_the_residual_lens_escapes_the_tokens_it_tells() -> None:
     rows = [LayerLens(0, layer, 0.1 * layer, 0.2, 1.0, 3, 4, ("<b>x</b>",), (0.5,)) for layer in range(3)]
-    answer = trace(residual_figure(rows, "mdm", LOOK), "answer")
+    answer = trace(residual_figure(rows, "mdm", PALETTE), "answer")
     assert list(answer.y) == pytest.approx([0, 0.1, 0.2])
     assert set(answer.customdata) == {"&lt;b&gt;x&lt;/b&gt;"}
 
@@ -358,8 +358,8 @@ def drawn_at_every_k() -> dict[str, go.Figure]:
     return {
         "circuit": figure(both(20)[0], selected="a1.h0"),
         "no edge": figure(both(0)[0]),
-        "overlap": overlap_figure([curve], GRAPH.n_edges, 12, 0.5, LOOK),
-        "layers": profile_figure(shares, shares, 1, LOOK),
+        "overlap": overlap_figure([curve], GRAPH.n_edges, 12, 0.5, PALETTE),
+        "layers": profile_figure(shares, shares, 1, PALETTE),
     }
 
 
