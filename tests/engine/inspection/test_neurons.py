@@ -57,8 +57,8 @@ def study(architecture: str, causal: bool) -> Study:
     attribution = attribute(model, rows, EXAMPLES, points=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(observers, "TOKENS", 40)
-        patch.setattr(neurons, "STRONGEST", 40)
-        patch.setattr(neurons, "STRONGEST_OF_LAYER", 20)
+        patch.setattr(neurons, "DETAILED_NEURONS", 40)
+        patch.setattr(neurons, "DETAILED_OF_LAYER", 20)
         patch.setattr(neuron_directions, "VALUES_AT_ONCE", 7 * tiny.VOCAB)
         chosen = strongest_neurons(attribution)
         activity, strongest = Activity(model), Strongest(model, inputs, chosen)

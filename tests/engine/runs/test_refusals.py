@@ -22,7 +22,7 @@ SPEC = RunSpec(pair="small", task="ioi", n=2)
         ("arm", "The ARM of the pair small"),
         ("mdm", "The MDM of the pair small"),
         ("control", "The step-0 control of the pair small"),
-        ("step:1000", "The MDM of the pair small after 1,000 steps"),
+        ("step:1000", "The MDM after 1,000 steps of the pair small"),
     ],
 )
 def test_a_model_has_a_title(model: str, title: str) -> None:
