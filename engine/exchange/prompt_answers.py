@@ -67,15 +67,15 @@ class AnswerReader:
         Raises:
             UserError: the prompt has no such year, or the tokenizer cuts two digits.
         """
-        found, label = _YEAR.search(cells["clean"]), cells[column].strip()
-        year = found[2] if found else ""
+        match, label = _YEAR.search(cells["clean"]), cells[column].strip()
+        year = match[2] if match else ""
         if not (label.isascii() and label.isdigit() and label.zfill(2) == year and year < YEARS[-1]):
             raise UserError(
                 f"Row {number}: {column} is {shortened(label)}. It must be the last two digits of the clean prompt's "
                 "year, from 00 to 98, and the prompt must end with the century, as in: from the year 1731 to the "
                 "year 17."
             )
-        cut = next((one for one in YEARS if len(self.words.ids(one)) != 1), None)
+        cut = next((ending for ending in YEARS if len(self.words.ids(ending)) != 1), None)
         if cut is not None:
             raise UserError(
                 f"Row {number}: {column} stands for all later years, but {cut!r} is {len(self.words.ids(cut))} tokens "
@@ -101,11 +101,11 @@ class AnswerReader:
         if id not in cells:
             return _texts(number, text, cells[text])
         ids = list(_ids(number, id, cells[id]))
-        read = tuple(self._text_of(number, id, one) for one in ids)
+        read = tuple(self._text_of(number, id, token_id) for token_id in ids)
         if text in cells:
-            said = _texts(number, text, cells[text])
-            if [one.strip() for one in read] != [one.strip() for one in said]:
-                raise UserError(self._foreign(number, id, ids[0], read[0], f"{text} is {shortened(said[0])}"))
+            texts = _texts(number, text, cells[text])
+            if [answer.strip() for answer in read] != [answer.strip() for answer in texts]:
+                raise UserError(self._foreign(number, id, ids[0], read[0], f"{text} is {shortened(texts[0])}"))
         elif id == IDS[0]:
             names = _TWO_NAMES.search(cells["clean"])
             if names and not any(name.startswith(read[0].strip()) for name in names.groups()):
@@ -138,15 +138,15 @@ def _texts(number: int, name: str, cell: str) -> tuple[str, ...]:
     if not cell.lstrip().startswith('["'):
         return (cell,)
     try:
-        found = read_json(cell, name)
+        listed = read_json(cell, name)
     except UserError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(text, str) and text.strip() for text in found):
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(text, str) and text.strip() for text in listed):
         raise UserError(
             f'Row {number}: {name} begins like a list but is none. Write ["33", "34"] with straight quotation marks.'
         )
-    _refuse_many(number, name, len(found))
-    return tuple(found)
+    _refuse_many(number, name, len(listed))
+    return tuple(listed)
 
 
 def _ids(number: int, name: str, cell: str) -> Iterator[int]:
@@ -156,13 +156,13 @@ def _ids(number: int, name: str, cell: str) -> Iterator[int]:
         raise UserError(f"Row {number}: {name} is an empty list. Give at least one token id.")
     _refuse_many(number, name, len(parts))
     for part in parts:
-        found = _ID.fullmatch(part)
-        if not found:
+        match = _ID.fullmatch(part)
+        if not match:
             raise UserError(
                 f"Row {number}: {name} is {shortened(cell, 40)}, which is no token id. Write a whole number, as 57, or "
                 "a list, as [57, 58]."
             )
-        yield int(found[1])
+        yield int(match[1])
 
 
 def _refuse_many(number: int, name: str, answers: int) -> None:

@@ -79,16 +79,16 @@ def read_csv(data: bytes, pair: Pair, n: int | None = None, first: int = 1) -> P
     unused += [LABEL] if LABEL in columns and label is None else []
     notes = [f"Columns that are not used: {_some(unused)}."] if unused else []
     if label is None and not any(name in columns for name in IDS):
-        answers = {at: of_texts(at, found) for at, found in cells.items()}
+        answers = {at: of_texts(at, row_cells) for at, row_cells in cells.items()}
     else:
         reader = AnswerReader(pair, words_of(pair.tokenizer("arm")))
         answers = {
-            at: reader.later_years(at, found, label) if label else reader.of_ids(at, found)
-            for at, found in cells.items()
+            at: reader.later_years(at, row_cells, label) if label else reader.of_ids(at, row_cells)
+            for at, row_cells in cells.items()
         }
         if label is None:
             notes.append(reader.shown(answers, cells))
-    rows = {at: PromptRow(cells[at]["clean"], cells[at]["corrupted"], *found) for at, found in answers.items()}
+    rows = {at: PromptRow(cells[at]["clean"], cells[at]["corrupted"], *sides) for at, sides in answers.items()}
     return PromptFile(rows, tuple(notes), len(below))
 
 
@@ -115,10 +115,10 @@ def _remarks(numbers: Sequence[int], checked: Sequence[CheckedRow]) -> Iterator[
     again = [f"{at} (as {row.repeats})" for at, row in zip(numbers, checked, strict=True) if row.repeats is not None]
     if again:
         yield f"Rows that say the same as another count once: {_some(again)}."
-    found = [row_problem(at, said) for at, row in zip(numbers, checked, strict=True) for said in row.warnings]
-    yield from found[:LISTED]
-    if len(found) > LISTED:
-        yield f"And {len(found) - LISTED} more remarks of this kind."
+    warnings = [row_problem(at, warning) for at, row in zip(numbers, checked, strict=True) for warning in row.warnings]
+    yield from warnings[:LISTED]
+    if len(warnings) > LISTED:
+        yield f"And {len(warnings) - LISTED} more remarks of this kind."
 
 
 def row_of_texts(number: int, cells: Cells) -> PromptRow:
@@ -167,7 +167,7 @@ def _text(data: bytes) -> str:
 def _records(text: str) -> dict[int, list[str]]:
     """The fields of every row that has any, by row number."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    found: dict[int, list[str]] = {}
+    records: dict[int, list[str]] = {}
     number = 0
     while True:
         number += 1
@@ -176,19 +176,19 @@ def _records(text: str) -> dict[int, list[str]]:
         except csv.Error as error:
             raise UserError(_unreadable(number, str(error))) from error
         if fields is None:
-            return found
+            return records
         if any(fields):
-            found[number] = fields
+            records[number] = fields
 
 
-def _unreadable(number: int, said: str) -> str:
-    if "unexpected end" in said:
+def _unreadable(number: int, message: str) -> str:
+    if "unexpected end" in message:
         return f'Row {number} has a quotation mark (") that is never closed.'
-    if "expected after" in said:
+    if "expected after" in message:
         return f'Row {number} has text after a closing quotation mark ("). Inside a quoted cell, write "" for one.'
-    if "field limit" in said:
+    if "field limit" in message:
         return f"Row {number} has a cell of more than {csv.field_size_limit():,} characters."
-    return f"Row {number} cannot be read as CSV: {said}."
+    return f"Row {number} cannot be read as CSV: {message}."
 
 
 def _columns(header: Sequence[str], number: int) -> tuple[list[str], list[str]]:
@@ -266,11 +266,11 @@ def _cells(number: int, fields: Sequence[str], columns: Sequence[str]) -> Cells:
     if len(fields) != len(columns):
         cells = f"{len(fields)} cell" + ("s" if len(fields) != 1 else "")
         raise UserError(f'Row {number} has {cells}, the header {len(columns)}. Put a text with commas in "quotes".')
-    found = {name: as_written(cell) for name, cell in zip(columns, fields, strict=True) if name}
-    for name, cell in found.items():
+    by_column = {name: as_written(cell) for name, cell in zip(columns, fields, strict=True) if name}
+    for name, cell in by_column.items():
         if not cell.strip():
             raise UserError(f"Row {number} has an empty cell in the column {name}.")
-    return found
+    return by_column
 
 
 def _some(names: Sequence[str], most: int = LISTED) -> str:
@@ -286,8 +286,8 @@ def _as_text(texts: Sequence[str]) -> str:
 def _as_ids(texts: Sequence[str], words: Words) -> str:
     ids = []
     for text in texts:
-        found = words.ids(text)
-        if len(found) != 1:
-            raise UserError(f"The answer {text!r} is {len(found)} tokens, so it cannot be written as a token id.")
-        ids.append(found[0])
+        token_ids = words.ids(text)
+        if len(token_ids) != 1:
+            raise UserError(f"The answer {text!r} is {len(token_ids)} tokens, so it cannot be written as a token id.")
+        ids.append(token_ids[0])
     return str(ids[0]) if len(ids) == 1 else json.dumps(ids)

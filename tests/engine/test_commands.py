@@ -54,9 +54,9 @@ def test_compare_answers_from_the_cache_without_torch() -> None:
     arm, mdm = both()
     assert main(["compare", "--n", "4"]) == 0
     cache_connection.close()
-    said = cli("compare", "--n", "4")
-    assert (said.returncode, said.stderr) == (0, "")
-    assert short_key(arm.key) in said.stdout and short_key(mdm.key) in said.stdout
+    process = cli("compare", "--n", "4")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert short_key(arm.key) in process.stdout and short_key(mdm.key) in process.stdout
 
 
 @pytest.mark.usefixtures("workspace")
@@ -110,11 +110,11 @@ def unable_compute(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTable
 def test_models_that_cannot_do_the_task_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
     mark = "CANNOT DO THIS TASK: its circuit explains little"
     assert main(["compare", "--n", "4", "--k", "5", "--steps"], unable_compute) == 0
-    said = capsys.readouterr().out.splitlines()
-    for line in said:
+    lines = capsys.readouterr().out.splitlines()
+    for line in lines:
         if any(run.key in line for run in lifecycle.list_runs()):
             assert (mark in line) == (" / arm / " not in line), line
-    assert sum(mark in line for line in said) == 4  # MDM, control, two checkpoints
+    assert sum(mark in line for line in lines) == 4  # MDM, control, two checkpoints
     assert main(["list"]) == 0
     assert capsys.readouterr().out.count(mark) == 4
     assert main(["run", "--n", "4", "--model", "arm,mdm"]) == 0
@@ -169,12 +169,12 @@ def test_one_example_has_no_halves_to_compare(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.usefixtures("workspace")
 @pytest.mark.parametrize("command", ["run", "compare"])
-def test_a_metric_without_a_gradient_where_the_method_looks_is_refused(
+def test_a_metric_without_a_gradient_at_the_clean_input_is_refused(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([command, "--method", "eap", "--metric", "kl"], fake_compute) == 2
-    said = capsys.readouterr().err
-    assert "eap takes gradients at the clean input only" in said and "Choose the method eap-ig" in said
+    message = capsys.readouterr().err
+    assert "eap takes gradients at the clean input only" in message and "Choose the method eap-ig" in message
     assert lifecycle.list_runs() == []
 
 
@@ -193,7 +193,7 @@ def test_run_computes_and_list_shows(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.usefixtures("workspace")
 @pytest.mark.parametrize("command", ["run", "compare", "list"])
-def test_what_is_to_be_said_of_a_run_stands_below_it(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_remarks_on_a_run_are_below_it(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     lifecycle.run(RunSpec(n=4, model="arm"), compute=tiny_compute)
     mdm = lifecycle.run(RunSpec(n=4), compute=remarked_compute)
     assert main([command, *(["--n", "4"] if command != "list" else []), *(["--k", "5"] * (command == "compare"))]) == 0
@@ -217,8 +217,8 @@ def test_export_writes_what_filters_leave(workspace: Path, capsys: pytest.Captur
         if alive and score < 0 and not name.endswith(("<k>", "<v>")):
             wanted.append(name)
     assert [row["name"] for row in rows] == wanted
-    said = f"{len(wanted)} of 12 edges (read as q, mlp, logits, negative, pruned)"
-    assert said in capsys.readouterr().out
+    summary = f"{len(wanted)} of 12 edges (read as q, mlp, logits, negative, pruned)"
+    assert summary in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("format", ["json", "graphml", "parquet", "csv"])
@@ -232,7 +232,7 @@ def test_export_writes_the_file(workspace: Path, format: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["run", "--tsk", "ioi"], "--tsk"),
         (["run", "--task", "chess"], "chess"),
@@ -254,19 +254,19 @@ def test_export_writes_the_file(workspace: Path, format: str) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 @pytest.mark.usefixtures("workspace")
-def test_bad_flags_are_refused_by_name(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_flags_are_refused_by_name(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         code = main(argv)
     except SystemExit as stop:
         code = stop.code
     captured = capsys.readouterr()
-    assert code == 2 and said in captured.err.splitlines()[-1] and captured.out == ""
+    assert code == 2 and message in captured.err.splitlines()[-1] and captured.out == ""
 
 
 @pytest.mark.usefixtures("workspace")
 def test_bad_flags_are_refused_before_torch_is_imported() -> None:
-    said = cli("compare", "--pair", "nobody")
-    assert said.returncode == 2 and "'nobody'" in said.stderr and "Traceback" not in said.stderr
+    process = cli("compare", "--pair", "nobody")
+    assert process.returncode == 2 and "'nobody'" in process.stderr and "Traceback" not in process.stderr
 
 
 @pytest.mark.usefixtures("workspace")
@@ -281,10 +281,10 @@ def test_doctor_says_what_there_is(workspace: Path, capsys: pytest.CaptureFixtur
     lifecycle.run(RunSpec(n=4), compute=tiny_compute)
     (workspace / "pair" / "mdm" / "model.safetensors").unlink()
     assert main(["doctor"]) == 0
-    said = capsys.readouterr().out
-    assert f"{workspace / 'circuits.duckdb'}: 1 runs" in said
-    assert "GiB" in said and "device" in said and "torch" in said
-    (line,) = [line for line in said.splitlines() if line.startswith("pair        embedded")]
+    printed = capsys.readouterr().out
+    assert f"{workspace / 'circuits.duckdb'}: 1 runs" in printed
+    assert "GiB" in printed and "device" in printed and "torch" in printed
+    (line,) = [line for line in printed.splitlines() if line.startswith("pair        embedded")]
     assert "mdm missing" in line and "arm missing" not in line
 
 
@@ -336,7 +336,7 @@ def test_one_row_is_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "flags", "said"),
+    ("content", "flags", "message"),
     [
         (ROWS, ["--task", "ioi"], "--prompts cannot go with --task: the file's rows are the task."),
         (ROWS, ["--n", "3"], "The file has 2 rows, but 3 were asked for. Ask for 2."),
@@ -355,13 +355,13 @@ def test_one_row_is_a_run(tmp_path: Path) -> None:
     ],
 )
 def test_bad_prompts_are_the_pages_sentences_and_nothing_is_saved(
-    content: str | None, flags: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: str | None, flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "rows.csv"
     if content is not None:
         file.write_text(content)
     assert main(["run", "--prompts", str(file), *flags], tiny_compute) == 2
-    assert capsys.readouterr().err == f"error: {said.format(file=file)}\n"
+    assert capsys.readouterr().err == f"error: {message.format(file=file)}\n"
     assert own_prompts.saved_sets() == [] and lifecycle.list_runs() == []
 
 
@@ -383,9 +383,9 @@ def test_the_first_rows_of_a_file_are_taken_and_repeats_count_once(
     row, other = ROWS.splitlines()[1:]
     (tmp_path / "rows.csv").write_text("\n".join([ROWS.splitlines()[0], *[row] * 3, other, *[OPPOSED] * 300]))
     assert main(["run", "--prompts", str(tmp_path / "rows.csv"), "--n", "4", "--model", "arm"], tiny_compute) == 0
-    said = capsys.readouterr()
-    assert said.err == "Rows that say the same as another count once: 3 (as 2), 4 (as 2).\n"
-    assert " n=2 " in said.out and [run.spec.n for run in lifecycle.list_runs()] == [2]
+    printed = capsys.readouterr()
+    assert printed.err == "Rows that say the same as another count once: 3 (as 2), 4 (as 2).\n"
+    assert " n=2 " in printed.out and [run.spec.n for run in lifecycle.list_runs()] == [2]
     (kept,) = own_prompts.saved_sets()
     assert (len(kept), kept.repeated, kept.title) == (2, 2, "rows, first 4 rows")
     assert kept.blurb.endswith("2 more rows said the same as others: each counts once.")
@@ -411,8 +411,8 @@ def test_a_value_of_any_size_leaves_errors_readable(flag: str, capsys: pytest.Ca
         codes.append(main(["run", flag, "x" * 100_000]))
     except SystemExit as refused:
         codes.append(refused.code)
-    said = capsys.readouterr().err
-    assert codes == [2] and "x" * 20 in said and len(said) < 3000
+    message = capsys.readouterr().err
+    assert codes == [2] and "x" * 20 in message and len(message) < 3000
 
 
 def test_more_examples_than_own_rows_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -423,8 +423,8 @@ def test_more_examples_than_own_rows_are_refused(capsys: pytest.CaptureFixture[s
 
 def test_prompts_are_checked_without_torch(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(ROWS.replace("33", "Zebra"))
-    said = cli("run", "--prompts", str(tmp_path / "rows.csv"))
-    assert said.returncode == 2 and "'Zebra'" in said.stderr and "Traceback" not in said.stderr
+    process = cli("run", "--prompts", str(tmp_path / "rows.csv"))
+    assert process.returncode == 2 and "'Zebra'" in process.stderr and "Traceback" not in process.stderr
 
 
 @pytest.mark.usefixtures("workspace")
@@ -452,13 +452,13 @@ def test_problems_are_written_and_run(workspace: Path, capsys: pytest.CaptureFix
 def test_problems_cannot_go_with_what_says_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "cd3.jsonl"
     main(["countdown", str(file), "--n", "3"])
-    for argv, said in (
+    for argv, message in (
         (["--task", "ioi"], "--problems cannot go with --task"),
         (["--prompts", "x.csv"], "--problems cannot go with --prompts"),
         (["--n", "500"], "cd3 has 3 problems, but 500 examples were asked for"),
     ):
         assert main(["run", "--problems", str(file), *argv]) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert main(["run", "--problems", str(tmp_path / "none.jsonl")]) == 2
     assert "none.jsonl cannot be read" in capsys.readouterr().err
     with pytest.raises(SystemExit):

@@ -43,8 +43,8 @@ def place(tmp_path: Path) -> Path:
 
 def listing(folder: Path) -> dict[str, bytes]:
     """Every file and folder but the cache's own, with contents."""
-    found = {path for path in folder.rglob("*") if path.name not in CACHE}
-    return {str(path.relative_to(folder)): b"" if path.is_dir() else path.read_bytes() for path in found}
+    paths = {path for path in folder.rglob("*") if path.name not in CACHE}
+    return {str(path.relative_to(folder)): b"" if path.is_dir() else path.read_bytes() for path in paths}
 
 
 def refused(argv: list[str], capsys: pytest.CaptureFixture[str], compute: lifecycle.Compute = tiny_compute) -> str:
@@ -54,9 +54,9 @@ def refused(argv: list[str], capsys: pytest.CaptureFixture[str], compute: lifecy
         code = main(argv, compute)
     except SystemExit as stop:  # as argparse does
         code = stop.code  # type: ignore[assignment]
-    said = capsys.readouterr()
-    assert code == 2 and "Traceback" not in said.err
-    return said.err.splitlines()[-1]
+    printed = capsys.readouterr()
+    assert code == 2 and "Traceback" not in printed.err
+    return printed.err.splitlines()[-1]
 
 
 TWO = ["--arm", "{place}/arm", "--mdm", "{place}/mdm"]
@@ -64,7 +64,7 @@ PROMPTS, PROBLEMS = ["--prompts", "{place}/rows.csv"], ["--problems", "{place}/p
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         # empty and blank
         (["run", "--pair", ""], "--pair: '' is empty"),
@@ -147,10 +147,10 @@ PROMPTS, PROBLEMS = ["--prompts", "{place}/rows.csv"], ["--problems", "{place}/p
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else None,
 )
 def test_a_sentence_and_nothing_left_behind(
-    place: Path, argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    place: Path, argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = listing(place)
-    assert said in refused([word.replace("{place}", str(place)) for word in argv], capsys)
+    assert message in refused([word.replace("{place}", str(place)) for word in argv], capsys)
     assert listing(place) == before
     assert lifecycle.list_runs() == []
 
@@ -191,16 +191,16 @@ def test_prompts_that_were_there_keep_their_title(place: Path, capsys: pytest.Ca
     (place / "rows.csv").rename(place / "other.csv")
     before = listing(place)
     refused(["compare", "--prompts", f"{place}/other.csv", "--k", "99999999"], capsys)
-    assert listing(place) == before and [one.title for one in own_prompts.saved_sets()] == ["rows"]
+    assert listing(place) == before and [prompts.title for prompts in own_prompts.saved_sets()] == ["rows"]
 
 
 @pytest.mark.parametrize("flags", [["--mask-token", "<mask>"], [], ["--shifted"], ["--not-shifted"]])
 def test_doctor_keeps_nothing(place: Path, flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     before = listing(place)
     assert main(["doctor", "--arm", f"{place}/arm", "--mdm", f"{place}/mdm", *flags]) == 0
-    said = capsys.readouterr().out
-    assert "mask        token '<mask>' (" in said
-    assert ("not shifted" in said) == ("--not-shifted" in flags)
+    printed = capsys.readouterr().out
+    assert "mask        token '<mask>' (" in printed
+    assert ("not shifted" in printed) == ("--not-shifted" in flags)
     assert listing(place) == before
 
 
@@ -211,8 +211,8 @@ def test_sizes_are_refused_before_computing(workspace: Path, capsys: pytest.Capt
 
     config = '{"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 8, "vocab_size": 99}'
     (workspace / "pair" / "arm" / "config.json").write_text(config)
-    said = refused(["compare", "--n", "4", "--k", "7,47"], capsys, never)
-    assert said == "error: --k has 47, but this circuit has 46 edges. Choose at most that."
+    message = refused(["compare", "--n", "4", "--k", "7,47"], capsys, never)
+    assert message == "error: --k has 47, but this circuit has 46 edges. Choose at most that."
     run = lifecycle.run(RunSpec(n=4), compute=tiny_compute)
     assert "--k has 47" in refused(["export", run.key, "--k", "47", "--out", str(workspace / "x.json")], capsys)
     assert not (workspace / "x.json").exists()
@@ -237,9 +237,9 @@ def test_a_key_may_be_shortened(workspace: Path, capsys: pytest.CaptureFixture[s
         assert main(["export", text, "--k", "5", "--out", str(workspace / f"{number}.json")]) == 0
     assert (workspace / "0.json").read_bytes() == (workspace / "2.json").read_bytes()
     first = next(a.key[0] for a in runs if sum(b.key[0] == a.key[0] for b in runs) > 1)  # 20 keys, 16 digits
-    said = refused(["export", first], capsys)
-    assert f"runs have a key that begins with '{first}': " in said
-    assert all(one.key[:10] in said for one in runs if one.key.startswith(first))
+    message = refused(["export", first], capsys)
+    assert f"runs have a key that begins with '{first}': " in message
+    assert all(other.key[:10] in message for other in runs if other.key.startswith(first))
     assert "has a key that begins with 'xyz'. There are " in refused(["export", "xyz"], capsys)
 
 
@@ -278,8 +278,8 @@ def test_an_interrupted_command_leaves_nothing(place: Path, number: signal.Signa
         time.sleep(0.05)
     time.sleep(0.5)
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 130 and said == b"Interrupted. Runs that were finished are kept.\n"
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and errors == b"Interrupted. Runs that were finished are kept.\n"
     assert listing(place) == before
 
 
@@ -296,6 +296,6 @@ def test_a_stream_that_takes_no_more_is_no_traceback(place: Path, command: str, 
     lifecycle.run(RunSpec(n=2), compute=tiny_compute)
     cache_connection.close()
     process = run_alone(place, command, code=code)
-    _, said = process.communicate(timeout=60)
-    assert b"Traceback" not in said and b"Exception ignored" not in said
+    _, errors = process.communicate(timeout=60)
+    assert b"Traceback" not in errors and b"Exception ignored" not in errors
     assert process.returncode == expected

@@ -54,15 +54,15 @@ def lines(*rows: str) -> bytes:
     return "\n".join(rows).encode()
 
 
-def test_one_row_four_times_counts_once_and_is_said() -> None:
-    found = checked_csv(file("duplicate_rows.csv"), EMBEDDED)
-    assert (len(found.rows), found.repeated) == (1, 3)
-    assert found.notes == ("Rows that say the same as another count once: 3 (as 2), 4 (as 2), 5 (as 2).",)
+def test_one_row_four_times_counts_once_and_is_noted() -> None:
+    checked = checked_csv(file("duplicate_rows.csv"), EMBEDDED)
+    assert (len(checked.rows), checked.repeated) == (1, 3)
+    assert checked.notes == ("Rows that say the same as another count once: 3 (as 2), 4 (as 2), 5 (as 2).",)
 
 
 def test_what_the_tokenizer_reads_alike_is_the_same_row() -> None:
-    found = checked_csv(lines(HEAD, GOOD, GOOD.replace("Mary and", "Mary  and"), GOOD), EMBEDDED)
-    assert (len(found.rows), found.repeated) == (1, 2)
+    checked = checked_csv(lines(HEAD, GOOD, GOOD.replace("Mary and", "Mary  and"), GOOD), EMBEDDED)
+    assert (len(checked.rows), checked.repeated) == (1, 2)
 
 
 def test_a_row_with_answer_and_foil_exchanged_is_refused() -> None:
@@ -88,8 +88,8 @@ def test_contradictions_name_both_rows(row: str) -> None:
 
 
 def test_other_answers_to_the_same_prompt_are_told() -> None:
-    (said,) = checked_csv(lines(HEAD, GOOD, "to Mary and,to John and,a,the"), EMBEDDED).notes
-    assert said.startswith(
+    (note,) = checked_csv(lines(HEAD, GOOD, "to Mary and,to John and,a,the"), EMBEDDED).notes
+    assert note.startswith(
         "Row 3: Row 2 gives the same clean prompt another answer: no more than one of the two can be solved."
     )
 
@@ -149,9 +149,11 @@ def test_ids_of_another_tokenizer_are_refused_by_what_they_mean_here(pair_of: Ca
 def test_ids_of_this_tokenizer_are_read_and_shown(pair_of: Callable[[str], Pair]) -> None:
     mark, john = words_of(pair_of("gpt2").folder("arm")).ids(" Mark John")
     own = file("index_only.csv").replace(b"Karen", b"John").replace(b"47764,26757", f"{mark},{john}".encode())
-    found = read_csv(own, pair_of("gpt2"))
-    assert (found.rows[2].answers, found.rows[2].foils) == ((" Mark",), (" John",))
-    assert found.notes == (f"Token ids as the pair gpt2 reads them: row 2: '{mark}' is ' Mark', '{john}' is ' John'.",)
+    prompts = read_csv(own, pair_of("gpt2"))
+    assert (prompts.rows[2].answers, prompts.rows[2].foils) == ((" Mark",), (" John",))
+    assert prompts.notes == (
+        f"Token ids as the pair gpt2 reads them: row 2: '{mark}' is ' Mark', '{john}' is ' John'.",
+    )
 
 
 def test_ids_beside_texts_are_held_against_them() -> None:
@@ -171,23 +173,23 @@ def test_ids_beside_texts_are_held_against_them() -> None:
     ["country_idx,corrupted_country_idx", "clean_answer_idx,corrupted_answer_idx", "answers_idx,corrupted_answers_idx"],
 )
 def test_other_names_of_ids_in_eap_igs_files(names: str) -> None:
-    found = read_csv(lines(f"clean,corrupted,{names},country", f"to a,to the,[{MARY}],{JOHN},France"), EMBEDDED)
-    assert found.rows[2] == PromptRow("to a", "to the", ("Mary",), ("John",))
-    assert found.notes[0] == "Columns that are not used: 'country'."
+    prompts = read_csv(lines(f"clean,corrupted,{names},country", f"to a,to the,[{MARY}],{JOHN},France"), EMBEDDED)
+    assert prompts.rows[2] == PromptRow("to a", "to the", ("Mary",), ("John",))
+    assert prompts.notes[0] == "Columns that are not used: 'country'."
 
 
 def test_an_answer_without_its_space_is_told_with_what_the_text_would_be(pair_of: Callable[[str], Pair]) -> None:
-    (said,) = checked_csv(file("missing_space.csv"), pair_of("capitals")).notes
-    assert said.startswith("Row 2: ") and "Only 'Paris' is measured and counts as solved." in said
-    assert said.endswith("If a new word is meant, begin the answer with a space: ' Paris' is ' Paris'.")
+    (note,) = checked_csv(file("missing_space.csv"), pair_of("capitals")).notes
+    assert note.startswith("Row 2: ") and "Only 'Paris' is measured and counts as solved." in note
+    assert note.endswith("If a new word is meant, begin the answer with a space: ' Paris' is ' Paris'.")
 
 
 MANY = lines(HEAD, *[f"{'a ' * (i % 50)}to Mary,{'a ' * (i % 50)}to John,John,Mary" for i in range(1000)])
 
 
 def test_of_a_long_file_rows_are_chosen() -> None:
-    found = read_csv(MANY, EMBEDDED, 5, 990)
-    assert (list(found.rows), found.of) == ([991, 992, 993, 994, 995], 1000)
+    prompts = read_csv(MANY, EMBEDDED, 5, 990)
+    assert (list(prompts.rows), prompts.of) == ([991, 992, 993, 994, 995], 1000)
     assert list(read_csv(MANY, EMBEDDED, MOST_ROWS, 990).rows) == list(range(991, 1002))
     assert len(checked_csv(MANY, EMBEDDED, 50).rows) == 50
     with pytest.raises(
@@ -288,13 +290,13 @@ ODD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "said"), ODD.values(), ids=ODD)
-def test_odd_files_are_read_rightly_or_a_sentence(text: str | bytes, said: str | None) -> None:
+@pytest.mark.parametrize(("text", "sentence"), ODD.values(), ids=ODD)
+def test_odd_files_are_read_rightly_or_a_sentence(text: str | bytes, sentence: str | None) -> None:
     data = text if isinstance(text, bytes) else text.encode()
-    if said is None:
+    if sentence is None:
         assert checked_csv(data, EMBEDDED).rows == [PromptRow("to Mary and", "to John and", ("John",), ("Mary",))]
         return
-    with pytest.raises(UserError, match=said) as refused:
+    with pytest.raises(UserError, match=sentence) as refused:
         checked_csv(data, EMBEDDED)
     assert len(str(refused.value)) < 900
 

@@ -88,8 +88,8 @@ def test_forward_passes_are_counted_and_shared(model: Model, monkeypatch: pytest
     made: list[int] = []
     logits = Model.logits
     monkeypatch.setattr(Model, "logits", lambda self, ids, at: (made.append(len(ids)), logits(self, ids, at=at))[1])
-    one = examples(Mixed(set()), 24, 5)
-    long = [e for e in one if len(e.answer.split()) == 6][:1]
+    sampled = examples(Mixed(set()), 24, 5)
+    long = [e for e in sampled if len(e.answer.split()) == 6][:1]
     monkeypatch.setattr("engine.tasks.accuracy.examples", lambda task, n, seed: long)
     accuracy_by_steps(model, Mixed(set()), 1, 5, lambda done, total: told.append((done, total)))
     passes = 1 + (1 + 2 + 3 + 5) - 2
@@ -109,8 +109,8 @@ def test_answers_have_the_length_of_their_own_right_answer(
 ) -> None:
     encoded = [encode(e, model.tokenizer) for e in examples(Mixed(set()), 24, 5)]
     assert [" ".join(answer) for answer in answers_of(model, Mixed(set()), encoded)] == [a for _, a in written[6]]
-    one = answers_of(model, Mixed(set()), encoded[:1])
-    assert [" ".join(one[0])] == [written[6][0][1]]
+    answers = answers_of(model, Mixed(set()), encoded[:1])
+    assert [" ".join(answers[0])] == [written[6][0][1]]
 
 
 def test_an_arm_answers_at_every_length_too() -> None:
@@ -173,9 +173,9 @@ def test_tokens_that_are_no_words_are_joined_as_their_tokenizer_does() -> None:
 
 
 def test_the_table_has_a_row_a_count_and_none_for_an_arm() -> None:
-    found = accuracy_table([(1, 3, 5), (2, 4, 5)])
-    assert found.to_pylist() == [{"steps": 1, "correct": 3, "total": 5}, {"steps": 2, "correct": 4, "total": 5}]
-    assert set(found.schema.types) == {pa.int32()} and accuracy_table([]).schema == found.schema
+    table = accuracy_table([(1, 3, 5), (2, 4, 5)])
+    assert table.to_pylist() == [{"steps": 1, "correct": 3, "total": 5}, {"steps": 2, "correct": 4, "total": 5}]
+    assert set(table.schema.types) == {pa.int32()} and accuracy_table([]).schema == table.schema
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -192,10 +192,10 @@ def test_long_inputs_and_large_vocabularies_go_a_few_at_a_time(model: Model, mon
     lengths = [(6, 3), (20, 2)] * 20
     assert [len(rows) for rows in batches(model, lengths)] == [20, 20]
     monkeypatch.setattr("engine.models.decoding.MOST_TOKENS", 9 * 7)
-    found = batches(model, lengths)
-    assert [len(rows) for rows in found] == [7, 7, 6, *[2] * 10]
-    assert sorted(row for rows in found for row in rows) == list(range(40))
-    assert all(len({lengths[row] for row in rows}) == 1 for rows in found)
+    batched = batches(model, lengths)
+    assert [len(rows) for rows in batched] == [7, 7, 6, *[2] * 10]
+    assert sorted(row for rows in batched for row in rows) == list(range(40))
+    assert all(len({lengths[row] for row in rows}) == 1 for rows in batched)
     monkeypatch.setattr("engine.models.decoding.MOST_LOGITS", tiny.VOCAB * 3 * 4)
     assert [len(rows) for rows in batches(model, lengths)] == [4] * 5 + [2] * 10
     monkeypatch.setattr("engine.models.decoding.MOST_LOGITS", 1)

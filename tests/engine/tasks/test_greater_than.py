@@ -14,7 +14,7 @@ def test_right_and_wrong_part_the_two_digit_numbers() -> None:
         assert {word for word in task.words() if task.check(e.prompt, word)} == set(e.right)
 
 
-def test_the_twin_starts_in_the_first_year_of_the_same_century() -> None:
+def test_the_corrupted_prompt_starts_in_the_first_year_of_the_same_century() -> None:
     for e in drawn("greater_than", "heldout"):
         pairs = list(zip(e.prompt.split(), e.corrupt_prompt.split(), strict=True))
         (changed,) = [pair for pair in pairs if pair[0] != pair[1]]

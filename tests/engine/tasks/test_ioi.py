@@ -4,7 +4,7 @@ from engine.tasks.ioi import IOI, NAMES, TEMPLATES
 from tests.engine.tasks.conftest import drawn
 
 
-def test_the_twin_differs_in_who_acts_and_in_nothing_else() -> None:
+def test_the_corrupted_prompt_differs_in_who_acts_and_in_nothing_else() -> None:
     for e in drawn("ioi", "heldout"):
         pairs = list(zip(e.prompt.split(), e.corrupt_prompt.split(), strict=True))
         people = [clean for clean, _ in pairs if clean in NAMES]
@@ -13,11 +13,11 @@ def test_the_twin_differs_in_who_acts_and_in_nothing_else() -> None:
 
 
 def test_every_template_comes_in_both_name_orders() -> None:
-    seen = set()
+    orders = set()
     for e in drawn("ioi", "heldout"):
         first, _, subject = (word for word in e.prompt.split() if word in NAMES)
-        seen.add((e.content.split("/")[1], subject == first))
-    assert len(seen) == 2 * len(TEMPLATES)
+        orders.add((e.content.split("/")[1], subject == first))
+    assert len(orders) == 2 * len(TEMPLATES)
 
 
 def test_no_other_word_is_right() -> None:

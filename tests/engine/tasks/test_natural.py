@@ -40,8 +40,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 def drawn(name: str, kind: str) -> tuple[Task, list[Example], list[Encoded]]:
     tokenizer = tokenizer_like(kind)
     task = variant_for(TASKS[name], None, tokenizer)
-    found = examples(task, N, seed=1)
-    return task, found, [encode(e, tokenizer) for e in found]
+    sampled = examples(task, N, seed=1)
+    return task, sampled, [encode(e, tokenizer) for e in sampled]
 
 
 def words_of(tokens: list[str]) -> list[str]:
@@ -88,8 +88,8 @@ def _knows_nothing() -> PreTrainedTokenizerFast:
 
 def test_tokens_are_those_of_the_whole_text_and_the_prompts_come_first(task: Task, kind: str) -> None:
     tokenizer = tokenizer_like(kind)
-    _, found, encoded = drawn(task.name, kind)
-    for e, ids in zip(found, encoded, strict=True):
+    _, sampled, encoded = drawn(task.name, kind)
+    for e, ids in zip(sampled, encoded, strict=True):
         for prompt, answer, prompt_ids, answer_ids in (
             (e.prompt, e.answer, ids.prompt, ids.answer),
             (e.corrupt_prompt, e.corrupt_answer, ids.corrupt_prompt, ids.corrupt_answer),
@@ -102,27 +102,27 @@ def test_tokens_are_those_of_the_whole_text_and_the_prompts_come_first(task: Tas
         assert ids.contrasts and ids.prompt != ids.corrupt_prompt
 
 
-def test_answers_solve_their_problem_and_the_twins_do_not(task: Task, kind: str) -> None:
+def test_answers_solve_their_problem_and_corrupted_answers_do_not(task: Task, kind: str) -> None:
     tokenizer = tokenizer_like(kind)
-    natural, found, encoded = drawn(task.name, kind)
-    for e, ids in zip(found, encoded, strict=True):
+    natural, sampled, encoded = drawn(task.name, kind)
+    for e, ids in zip(sampled, encoded, strict=True):
         own, corrupted = (tokenizer.convert_ids_to_tokens(list(answer)) for answer in (ids.answer, ids.corrupt_answer))
         assert solves(natural, e, own, tokenizer) and not solves(natural, e, corrupted, tokenizer)
         assert natural.check(e.corrupt_prompt, e.corrupt_answer)
 
 
 def test_examples_are_distinct_and_a_function_of_the_seed(task: Task, kind: str) -> None:
-    natural, found, _ = drawn(task.name, kind)
-    assert examples(natural, 20, seed=1) == found[:20] != examples(natural, 20, seed=2)
-    assert len({e.prompt for e in found}) == N
+    natural, sampled, _ = drawn(task.name, kind)
+    assert examples(natural, 20, seed=1) == sampled[:20] != examples(natural, 20, seed=2)
+    assert len({e.prompt for e in sampled}) == N
     assert (natural.name, natural.title, natural.parallel) == (task.name, task.title, task.parallel)
 
 
 def test_every_token_has_a_role_and_the_last_of_the_prompt_is_its_end(task: Task, kind: str) -> None:
     tokenizer = tokenizer_like(kind)
-    natural, found, encoded = drawn(task.name, kind)
+    natural, sampled, encoded = drawn(task.name, kind)
     names = set()
-    for e, ids in zip(found, encoded, strict=True):
+    for e, ids in zip(sampled, encoded, strict=True):
         prompt, answer = token_roles(natural, e, ids, tokenizer)
         assert (len(prompt), len(answer)) == (len(ids.prompt), len(ids.answer))
         assert prompt[-1] == END and END not in answer
@@ -134,15 +134,15 @@ def test_every_token_has_a_role_and_the_last_of_the_prompt_is_its_end(task: Task
 
 
 def test_ioi_is_written_as_people_write_and_asks_for_single_tokens(kind: str) -> None:
-    _, found, encoded = drawn("ioi", kind)
+    _, sampled, encoded = drawn("ioi", kind)
     assert all(len(ids.answer) == 1 for ids in encoded)
-    assert all(re.fullmatch(r"[A-Z][a-z]+(,? [A-Za-z]+|\. [A-Z][a-z]+)+ to", e.prompt) for e in found)
+    assert all(re.fullmatch(r"[A-Z][a-z]+(,? [A-Za-z]+|\. [A-Z][a-z]+)+ to", e.prompt) for e in sampled)
 
 
 def test_ioi_roles_follow_into_tokens(kind: str) -> None:
     tokenizer = tokenizer_like(kind)
-    natural, found, encoded = drawn("ioi", kind)
-    for e, ids in zip(found, encoded, strict=True):
+    natural, sampled, encoded = drawn("ioi", kind)
+    for e, ids in zip(sampled, encoded, strict=True):
         tokens = words_of(tokenizer.convert_ids_to_tokens(list(ids.prompt)))
         roles = token_roles(natural, e, ids, tokenizer)[0]
         named = {role: token for token, role in zip(tokens, roles, strict=True)}
@@ -160,11 +160,11 @@ def test_names_that_are_cut_are_left_out(kind: str) -> None:
 
 def test_where_no_name_is_one_token_those_of_one_length_are_used() -> None:
     tokenizer = bytes_only()
-    found = examples(variant_for(IOI(), None, tokenizer), 20, 0)
-    lengths = {len(name) for e in found for name in (e.answer, e.corrupt_answer)}
+    sampled = examples(variant_for(IOI(), None, tokenizer), 20, 0)
+    lengths = {len(name) for e in sampled for name in (e.answer, e.corrupt_answer)}
     commonest, _ = Counter(map(len, NAMES)).most_common(1)[0]
     assert lengths == {commonest}
-    for e in found:
+    for e in sampled:
         ids = encode(e, tokenizer)
         assert len(ids.answer) == commonest  # the space before it belongs to the prompt
         assert ids.contrasts == [i for i in range(commonest) if e.answer[i] != e.corrupt_answer[i]]
@@ -183,8 +183,8 @@ def test_too_few_names_are_an_error_that_lists_them() -> None:
 
 def test_a_number_that_is_one_token_is_a_candidate_of_its_own() -> None:
     tokenizer = tokenizer_like("gpt2")
-    _, found, encoded = drawn("greater_than", "gpt2")
-    for e, ids in zip(found, encoded, strict=True):
+    _, sampled, encoded = drawn("greater_than", "gpt2")
+    for e, ids in zip(sampled, encoded, strict=True):
         start = re.search(r"\d\d(\d\d) to", e.prompt)[1]
         right, wrong = ({*tokenizer.convert_ids_to_tokens(list(side))} for side in (ids.right, ids.wrong))
         assert right <= {year for year in YEARS if year > start} and wrong <= {year for year in YEARS if year <= start}
@@ -195,8 +195,8 @@ def test_a_number_that_is_one_token_is_a_candidate_of_its_own() -> None:
 @pytest.mark.parametrize("kind", ["qwen", "llama"])
 def test_where_digits_are_tokens_the_first_one_is_compared_and_the_doubtful_one_left_out(kind: str) -> None:
     tokenizer = tokenizer_like(kind)
-    natural, found, encoded = drawn("greater_than", kind)
-    for e, ids in zip(found, encoded, strict=True):
+    natural, sampled, encoded = drawn("greater_than", kind)
+    for e, ids in zip(sampled, encoded, strict=True):
         tens, ones = re.search(r"\d\d(\d)(\d) to", e.prompt).groups()
         right, wrong = (sorted(tokenizer.convert_ids_to_tokens(list(side))) for side in (ids.right, ids.wrong))
         assert right == [str(d) for d in range(int(tens) + 1, 10)]
@@ -218,25 +218,27 @@ def test_years_that_run_together_are_an_error_that_counts_them() -> None:
 
 def test_countdown_is_the_published_format(kind: str) -> None:
     instruction = "Given 4 numbers, use +-*/ to operate over the first three numbers to achieve the last number."
-    one = r"Input: (?:\d+,){3}\d\d\nOutput: (?:\d+[-+*/]\d+=\d+,?){2}\n\n"
+    shot = r"Input: (?:\d+,){3}\d\d\nOutput: (?:\d+[-+*/]\d+=\d+,?){2}\n\n"
     for e in drawn("countdown", kind)[1]:
-        assert re.fullmatch(rf"{re.escape(instruction)}\n\n({one}){{{SHOTS}}}Input: (\d+,){{3}}\d\d\nOutput:", e.prompt)
+        assert re.fullmatch(
+            rf"{re.escape(instruction)}\n\n({shot}){{{SHOTS}}}Input: (\d+,){{3}}\d\d\nOutput:", e.prompt
+        )
         assert re.fullmatch(r"\d+[-+*/]\d+=(\d+),\d+[-+*/]\d+=\d\d", e.answer)
         assert e.join == " "  # the published prompt ends in one
 
 
 def test_countdowns_worked_examples_are_solved_and_not_held_out(kind: str) -> None:
-    _, found, _ = drawn("countdown", kind)
-    shots = re.findall(r"Input: (.*)\nOutput: (.*)\n\n", found[0].prompt)
+    _, sampled, _ = drawn("countdown", kind)
+    shots = re.findall(r"Input: (.*)\nOutput: (.*)\n\n", sampled[0].prompt)
     assert len(set(shots)) == SHOTS
     for asked, answer in shots:
         *operands, target = map(int, asked.split(","))
         assert is_solved(operands, target, answer)
-    asked = {e.prompt.rpartition("Input: ")[2].partition("\n")[0] for e in found}
+    asked = {e.prompt.rpartition("Input: ")[2].partition("\n")[0] for e in sampled}
     assert not asked & {numbers for numbers, _ in shots}
 
 
-def test_countdowns_twin_has_its_numbers_and_signs_at_the_same_places(kind: str) -> None:
+def test_countdowns_corrupted_answer_has_its_numbers_and_signs_at_the_same_places(kind: str) -> None:
     for e in drawn("countdown", kind)[1]:
         assert re.sub(r"\d", "0", re.sub("[-+*/]", "+", e.answer)) == re.sub(
             r"\d", "0", re.sub("[-+*/]", "+", e.corrupt_answer)
@@ -292,12 +294,12 @@ def test_countdown_roles_follow_into_digits() -> None:
 
 
 def test_sudoku_is_the_published_format_with_a_token_a_cell(kind: str) -> None:
-    tokenizer, (natural, found, encoded) = tokenizer_like(kind), drawn("sudoku", kind)
+    tokenizer, (natural, sampled, encoded) = tokenizer_like(kind), drawn("sudoku", kind)
     gap = " " if kind == "gpt2" else ""  # where "0321" is "03" and "21"
     row = gap.join([r"\d"] * 4)
     grid = "\n".join([row] * 4)
     shots = rf"(Input:\n{grid}\nOutput:\n{grid}\n\n){{{SHOTS}}}"
-    for e, ids in zip(found, encoded, strict=True):
+    for e, ids in zip(sampled, encoded, strict=True):
         assert re.fullmatch(rf"{re.escape(INSTRUCTION)}\n\n{shots}Input:\n{grid}\nOutput:", e.prompt)
         assert re.fullmatch(grid, e.answer) and e.join == "\n"
         prompt, answer = token_roles(natural, e, ids, tokenizer)
@@ -309,8 +311,8 @@ def test_sudoku_is_the_published_format_with_a_token_a_cell(kind: str) -> None:
 
 
 def test_sudokus_answer_ends_at_an_empty_line() -> None:
-    natural, found, _ = drawn("sudoku", "qwen")
-    for e in found[:10]:
+    natural, sampled, _ = drawn("sudoku", "qwen")
+    for e in sampled[:10]:
         assert natural.check(e.prompt, e.answer + "\n\nInput:\n0000")
         assert not natural.check(e.prompt, e.answer + "\n0000")
         assert not natural.check(e.prompt, e.answer[:-1])
@@ -334,15 +336,15 @@ def test_an_answer_that_runs_together_with_its_prompt_is_refused() -> None:
 
 
 def test_candidates_that_begin_alike_on_both_sides_are_refused() -> None:
-    one = Example("in 17", "32", "in 18", "31", "x", right=("32",), wrong=("31",), join="")
+    example = Example("in 17", "32", "in 18", "31", "x", right=("32",), wrong=("31",), join="")
     with pytest.raises(UserError, match="begin with the same tokens"):
-        encode(one, tokenizer_like("qwen"))
+        encode(example, tokenizer_like("qwen"))
 
 
 def test_a_difference_behind_the_first_token_cannot_have_candidates() -> None:
-    one = Example("in 17", "32", "in 18", "21", "x", right=("32",), wrong=("21",), join="")
+    example = Example("in 17", "32", "in 18", "21", "x", right=("32",), wrong=("21",), join="")
     with pytest.raises(UserError, match="differ in more than their first token"):
-        encode(one, tokenizer_like("qwen"))
+        encode(example, tokenizer_like("qwen"))
 
 
 def test_the_error_of_a_task_that_never_aligns_names_what_does_not() -> None:
@@ -368,6 +370,6 @@ def test_a_long_prompt_is_quoted_by_its_end() -> None:
     assert len(str(caught.value)) < 450
 
 
-def test_an_unknown_word_in_the_twin_is_refused_too() -> None:
+def test_an_unknown_word_in_the_corrupted_prompt_is_refused_too() -> None:
     with pytest.raises(UserError, match="does not know 'zebra' in 'make 24 from zebra'"):
         encode(Example("make 24 from 9", "5", "make 24 from zebra", "3", "x"), build_tokenizer())

@@ -39,11 +39,11 @@ def file_of(name: str) -> Path:
 
 def test_what_was_saved_is_found_by_its_name() -> None:
     kept = own_prompts.save(ROWS, "  My  prompts ", "embedded")
-    found = task_named(kept.name)
-    assert isinstance(found, own_prompts.OwnPrompts)
+    loaded = task_named(kept.name)
+    assert isinstance(loaded, own_prompts.OwnPrompts)
     assert own_prompts.is_own(kept.name)
-    assert (found.rows, found.title, found.pair, found.saved) == (ROWS, "My prompts", "embedded", kept.saved)
-    assert found.family == "own prompts"
+    assert (loaded.rows, loaded.title, loaded.pair, loaded.saved) == (ROWS, "My prompts", "embedded", kept.saved)
+    assert loaded.family == "own prompts"
     assert [file.name for file in settings.prompts_dir().iterdir()] == [file_of(kept.name).name]
 
 
@@ -85,10 +85,10 @@ def test_no_rows_are_no_set() -> None:
 def test_names_are_the_built_in_ones_then_own_ones_newest_last(monkeypatch: pytest.MonkeyPatch) -> None:
     assert task_names() == list(TASKS)
     kept = [own_prompts.save(ROWS[i:], f"Set {i}", "embedded") for i in range(3)]
-    for day, one in zip((3, 1, 2), kept, strict=True):
-        content = json.loads(file_of(one.name).read_text())
-        file_of(one.name).write_text(json.dumps({**content, "saved": f"2026-01-0{day}T00:00:00+00:00"}))
-        os.utime(file_of(one.name), (day, day))
+    for day, prompts in zip((3, 1, 2), kept, strict=True):
+        content = json.loads(file_of(prompts.name).read_text())
+        file_of(prompts.name).write_text(json.dumps({**content, "saved": f"2026-01-0{day}T00:00:00+00:00"}))
+        os.utime(file_of(prompts.name), (day, day))
     assert task_names() == [*TASKS, kept[1].name, kept[2].name, kept[0].name]
     with pytest.raises(UserError, match=f"'chess'.*{kept[0].name}"):
         task_named("chess")
@@ -149,11 +149,11 @@ def test_rows_that_say_the_same_count_once() -> None:
     kept = own_prompts.save(
         [*ROWS, ROWS[1], replace(ROWS[1], answers=ROWS[1].answers[::-1])], "Mine", "embedded", repeated=1
     )
-    found = own_prompts.load(kept.name)
+    loaded = own_prompts.load(kept.name)
     assert kept.name == own_prompts.save(ROWS, "Mine", "embedded").name
-    assert (found.rows, len(found), found.repeated) == (ROWS, 3, 3)
-    assert found.remarks == ("3 more rows said the same as others: each counts once.",)
-    assert found.blurb == f"Own prompts, 3 rows, written for the pair embedded. {found.remarks[0]}"
+    assert (loaded.rows, len(loaded), loaded.repeated) == (ROWS, 3, 3)
+    assert loaded.remarks == ("3 more rows said the same as others: each counts once.",)
+    assert loaded.blurb == f"Own prompts, 3 rows, written for the pair embedded. {loaded.remarks[0]}"
     assert own_prompts.OwnPrompts(ROWS, "Mine", "embedded", "").remarks == ()
 
 
@@ -163,8 +163,8 @@ def test_a_set_of_before_with_a_row_twice_has_it_once() -> None:
     name = f"own-{own_prompts.digest_of(rows)}"
     settings.prompts_dir().mkdir()
     file_of(name).write_text(json.dumps(content))
-    found = own_prompts.load(name)
-    assert (found.name, found.rows, found.repeated) == (name, ROWS, 1)
+    loaded = own_prompts.load(name)
+    assert (loaded.name, loaded.rows, loaded.repeated) == (name, ROWS, 1)
 
 
 def test_rows_that_contradict_each_other_are_no_examples() -> None:
@@ -185,7 +185,7 @@ def test_a_set_that_is_gone_is_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "cannot be read"),
         ("[]", "cannot be read"),
@@ -199,13 +199,13 @@ def test_a_set_that_is_gone_is_a_sentence() -> None:
     ],
     ids=count(),
 )
-def test_a_damaged_file_is_told_by_name_and_hides_no_other(content: str, said: str) -> None:
+def test_a_damaged_file_is_told_by_name_and_hides_no_other(content: str, message: str) -> None:
     kept, other = own_prompts.save(ROWS, "Mine", "embedded"), own_prompts.save(ROWS[:1], "Other", "embedded")
     task_named(kept.name)
     file_of(kept.name).write_text(content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         task_named(kept.name)
-    assert [found.name for found in own_prompts.saved_sets()] == [other.name]
+    assert [prompts.name for prompts in own_prompts.saved_sets()] == [other.name]
 
 
 @pytest.mark.parametrize(
@@ -235,18 +235,18 @@ def test_a_save_that_fails_leaves_what_was_there(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(UserError, match="No space left on device"):
         own_prompts.save(ROWS, "After", "embedded")
-    assert [one.title for one in own_prompts.saved_sets()] == ["Before"]
+    assert [prompts.title for prompts in own_prompts.saved_sets()] == ["Before"]
     assert task_named(kept.name).title == "Before"
     assert list(settings.prompts_dir().iterdir()) == [file_of(kept.name)]
 
 
 @pytest.mark.usefixtures("workspace")
 def test_a_runs_key_follows_the_rows_and_needs_the_file() -> None:
-    one, other = (own_prompts.save(rows, "Mine", "embedded") for rows in (ROWS, ROWS[:2]))
-    keys = [provenance.key_of(RunSpec(task=task.name, n=2)) for task in (one, other)]
+    whole, other = (own_prompts.save(rows, "Mine", "embedded") for rows in (ROWS, ROWS[:2]))
+    keys = [provenance.key_of(RunSpec(task=task.name, n=2)) for task in (whole, other)]
     assert keys[0] != keys[1]
     own_prompts.save(ROWS, "Another title", "embedded")
-    assert provenance.key_of(RunSpec(task=one.name, n=2)) == keys[0]
-    own_prompts.delete(one.name)
+    assert provenance.key_of(RunSpec(task=whole.name, n=2)) == keys[0]
+    own_prompts.delete(whole.name)
     with pytest.raises(UserError, match="are gone"):
-        provenance.key_of(RunSpec(task=one.name, n=2))
+        provenance.key_of(RunSpec(task=whole.name, n=2))

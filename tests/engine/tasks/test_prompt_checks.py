@@ -155,8 +155,8 @@ def test_any_text_gives_the_same_tokens(source: Path, text: str) -> None:
 
 def read_by_the_engine(text: str, tokenizer: Any) -> tuple[Ids, Ids]:
     """A text as a prompt and as an answer."""
-    found = spell(text, text, None, tokenizer)
-    return found.prompt, found.answer
+    tokens = spell(text, text, None, tokenizer)
+    return tokens.prompt, tokens.answer
 
 
 LOADED: dict[str, Any] = {}
@@ -306,9 +306,9 @@ TOLD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("row", "said"), TOLD, ids=[said[0][:60] for _, said in TOLD])
-def test_what_is_wrong_is_told_exactly(row: PromptRow, said: list[str]) -> None:
-    assert problems(row) == said
+@pytest.mark.parametrize(("row", "sentences"), TOLD, ids=[sentences[0][:60] for _, sentences in TOLD])
+def test_what_is_wrong_is_told_exactly(row: PromptRow, sentences: list[str]) -> None:
+    assert problems(row) == sentences
 
 
 def test_limits_are_the_last_that_pass() -> None:
@@ -333,8 +333,8 @@ def test_the_limit_of_a_prompt_is_the_same_in_a_model_that_reads_more(byte_pair:
 def test_all_rows_need_answers_of_one_length() -> None:
     other = replace(ROW, answers=("Mary the",), foils=("John the",))
     checked = check([ROW, other, ROW], EMBEDDED)
-    said = "The answer has 2 tokens and that of the first row 1. All rows need as many."
-    assert [row.problems for row in checked] == [(), (said,), ()]
+    problem = "The answer has 2 tokens and that of the first row 1. All rows need as many."
+    assert [row.problems for row in checked] == [(), (problem,), ()]
 
 
 def test_both_models_of_a_pair_have_to_read_a_row(tmp_path: Path) -> None:
@@ -344,14 +344,14 @@ def test_both_models_of_a_pair_have_to_read_a_row(tmp_path: Path) -> None:
     row = PromptRow(" to é", " to ,", (" Mary",), (" John",))
     assert problems(replace(row, clean=" to the"), pair=pair) == []
     assert problems(row, pair=Pair("one", "One", "arm", "arm", base=tmp_path)) == []
-    said = "The tokenizer of the pair two doesn't know 'é' (token 3 of the clean prompt)."
-    assert problems(row, pair=pair)[0] == said
+    problem = "The tokenizer of the pair two doesn't know 'é' (token 3 of the clean prompt)."
+    assert problems(row, pair=pair)[0] == problem
 
 
 def test_a_model_without_a_tokenizer_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "arm").mkdir()
-    for name, said in (("arm", "has no tokenizer.json here"), ("some/where", "was not downloaded to")):
-        with pytest.raises(UserError, match=said):
+    for name, message in (("arm", "has no tokenizer.json here"), ("some/where", "was not downloaded to")):
+        with pytest.raises(UserError, match=message):
             check([ROW], Pair("none", "None", name, name, base=tmp_path))
     (tmp_path / "arm" / "tokenizer.json").write_text('{"added_tokens": []}')
     with pytest.raises(UserError, match="cannot be read as a tokenizer"):
@@ -379,8 +379,8 @@ def test_checking_needs_neither_torch_nor_transformers() -> None:
         "write_id_csv(rows, pair)\n"
         "print(*sorted({'torch', 'transformers'} & set(sys.modules)))\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (said.returncode, said.stdout.strip()) == (0, ""), said.stderr
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout.strip()) == (0, ""), process.stderr
 
 
 def csv_of(*lines: str) -> bytes:
@@ -459,11 +459,11 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("data", "said"), REFUSED.values(), ids=REFUSED)
-def test_a_bad_file_is_refused_with_its_own_sentence(data: bytes, said: str) -> None:
+@pytest.mark.parametrize(("data", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_a_bad_file_is_refused_with_its_own_sentence(data: bytes, sentence: str) -> None:
     with pytest.raises(UserError) as refused:
         checked_csv(data, EMBEDDED)
-    assert str(refused.value) == said
+    assert str(refused.value) == sentence
 
 
 def test_columns_come_in_any_order_and_by_their_other_names() -> None:
@@ -492,7 +492,7 @@ def test_rows_are_counted_as_in_the_file() -> None:
     assert list(read_csv(csv_of(HEAD, "", GOOD, ",,,", GOOD), EMBEDDED).rows) == [3, 5]
 
 
-def test_cells_are_text_whatever_they_look_like(tmp_path: Path) -> None:
+def test_cells_are_text_whatever_they_begin_with(tmp_path: Path) -> None:
     data = csv_of(HEAD, '=1+1,@cmd,"<script>alert(1)</script>","a ""quoted"", word"')
     (row,) = read_csv(data, EMBEDDED).rows.values()
     assert row == PromptRow("=1+1", "@cmd", ("<script>alert(1)</script>",), ('a "quoted", word',))
@@ -510,14 +510,14 @@ def test_text_goes_there_and_back(rows: list[PromptRow]) -> None:
     assert [prompts_csv.row_of_texts(1, prompts_csv.cells_of(row)) for row in rows] == rows
 
 
-def test_a_single_answer_that_looks_like_a_list_stays_one() -> None:
+def test_a_single_answer_written_like_a_list_stays_one() -> None:
     row = replace(ROW, answers=('["33", "34"]',), foils=("[33]",))
     assert list(read_csv(write_csv([row]), EMBEDDED).rows.values()) == [row]
 
 
 def one_token(words: Any) -> Iterator[str]:
-    found = (words.text_of(token) for token in range(words.size))
-    return (text for text in found if text and text.strip())
+    texts = (words.text_of(token) for token in range(words.size))
+    return (text for text in texts if text and text.strip())
 
 
 @pytest.mark.parametrize("which", ["embedded", "bytes"])
@@ -552,7 +552,7 @@ def test_an_id_without_a_text_of_its_own_is_refused(byte_pair: Pair) -> None:
 
 
 def test_checked_rows_keep_their_row() -> None:
-    assert [found.row for found in check([ROW], EMBEDDED)] == [ROW]
+    assert [checked.row for checked in check([ROW], EMBEDDED)] == [ROW]
     assert isinstance(check([ROW], EMBEDDED)[0], CheckedRow)
 
 

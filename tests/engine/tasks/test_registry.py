@@ -42,7 +42,7 @@ def test_every_example_and_corrupted_example_is_solved_by_its_checker(task: Task
         assert task.check(e.corrupt_prompt, e.corrupt_answer), e
 
 
-def test_the_twins_answer_is_wrong_for_the_clean_prompt(task: Task, sampled: list[Example]) -> None:
+def test_the_corrupted_answer_is_wrong_for_the_clean_prompt(task: Task, sampled: list[Example]) -> None:
     for e in sampled:
         assert e.prompt != e.corrupt_prompt
         assert e.answer != e.corrupt_answer
@@ -91,22 +91,22 @@ def test_checkers_refuse_what_is_no_answer(task: Task) -> None:
 
 
 def test_examples_are_a_function_of_the_seed(task: Task, split: Split) -> None:
-    found = examples(task, 60, seed=3, split=split)
-    assert found == examples(task, 60, seed=3, split=split)
-    assert found[:20] == examples(task, 20, seed=3, split=split)
-    assert found != examples(task, 60, seed=4, split=split)
-    assert len({e.prompt for e in found}) == 60
-    assert {split_of(e.content) for e in found} == {split}
+    sampled = examples(task, 60, seed=3, split=split)
+    assert sampled == examples(task, 60, seed=3, split=split)
+    assert sampled[:20] == examples(task, 20, seed=3, split=split)
+    assert sampled != examples(task, 60, seed=4, split=split)
+    assert len({e.prompt for e in sampled}) == 60
+    assert {split_of(e.content) for e in sampled} == {split}
 
 
 def test_examples_are_the_same_in_every_process() -> None:
     code = "from engine.tasks.registry import *; print([examples(t, 20, 5) for t in TASKS.values()])"
-    said = [
+    printed = [
         subprocess.check_output([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, cwd=ROOT)
         for seed in ("1", "2")
     ]
-    assert said[0] == said[1]
-    assert b"Example(" in said[0]
+    assert printed[0] == printed[1]
+    assert b"Example(" in printed[0]
 
 
 def test_a_split_with_too_few_problems_says_how_many_there_are() -> None:

@@ -47,11 +47,11 @@ def test_sudoku_tells_given_cells_from_filled_ones() -> None:
 
 
 def test_every_word_has_one_of_a_few_short_roles(task: Task) -> None:
-    found = set()
+    roles = set()
     for e in examples(task, 10, seed=3):
         prompt, answer = task.roles(e)
         assert (len(prompt), len(answer)) == (len(e.prompt.split()), len(e.answer.split()))
         assert prompt[-1] == END and END not in prompt[:-1] + answer
-        found |= {*prompt, *answer}
-    assert OTHER in found and len(found) <= 9
-    assert all(role == role.lower() and len(role) <= 15 for role in found)
+        roles |= {*prompt, *answer}
+    assert OTHER in roles and len(roles) <= 9
+    assert all(role == role.lower() and len(role) <= 15 for role in roles)

@@ -41,7 +41,7 @@ def test_contradictions_are_found_in_either_order(other: PromptRow, why: str) ->
 
 
 @pytest.mark.parametrize("other", BESIDE.values(), ids=BESIDE)
-def test_what_only_looks_like_one_is_none(other: PromptRow) -> None:
+def test_what_only_resembles_a_conflict_is_none(other: PromptRow) -> None:
     assert contradictions([ROW, other]) == contradictions([other, ROW]) == {}
 
 

@@ -12,9 +12,9 @@ def solve(cells: list[str]) -> Iterator[str]:
         yield "".join(cells)
         return
     i = cells.index(BLANK)
-    seen = {cell for j, cell in enumerate(cells) if sees(i, j)}
+    taken = {cell for j, cell in enumerate(cells) if sees(i, j)}
     for digit in DIGITS:
-        if digit not in seen:
+        if digit not in taken:
             yield from solve([*cells[:i], digit, *cells[i + 1 :]])
 
 
@@ -40,7 +40,7 @@ def test_every_puzzle_has_one_solution_which_is_the_answer() -> None:
         assert list(solve([*puzzle_of(e.prompt)])) == solutions(puzzle_of(e.prompt))
 
 
-def test_blanks_are_as_many_as_promised_and_stay_blank_in_the_twin() -> None:
+def test_blanks_are_as_many_as_promised_and_stay_blank_in_the_corrupted_prompt() -> None:
     counts = set()
     for e in drawn("sudoku", "heldout"):
         clean, corrupt = puzzle_of(e.prompt), puzzle_of(e.corrupt_prompt)

@@ -44,8 +44,8 @@ def pair_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair]:
 
 
 def checked(row: PromptRow, pair: Pair) -> CheckedRow:
-    (found,) = check([row], pair)
-    return found
+    (result,) = check([row], pair)
+    return result
 
 
 def shown(row: CheckedRow, side: str) -> list[str]:
@@ -55,11 +55,11 @@ def shown(row: CheckedRow, side: str) -> list[str]:
 @pytest.mark.parametrize("kind", MAKERS)
 def test_what_is_shown_is_what_the_model_gets(kind: str, pair_of: Callable[[str], Pair]) -> None:
     pair, tokenizer = pair_of(kind), MAKERS[kind]()
-    found = checked(ROW, pair)
+    result = checked(ROW, pair)
     encoded = encode(ROW.example(), tokenizer)
-    assert not found.problems and not found.warnings
-    assert [c.clean.id for c in found.prompt if c.clean] == list(encoded.prompt)
-    assert [c.clean.id for c in found.answer if c.clean] == list(encoded.answer)
+    assert not result.problems and not result.warnings
+    assert [c.clean.id for c in result.prompt if c.clean] == list(encoded.prompt)
+    assert [c.clean.id for c in result.answer if c.clean] == list(encoded.answer)
     whole = tuple(tokenizer(ROW.clean + ROW.answers[0]).input_ids)
     assert encoded.prompt + encoded.answer == (whole[:-1] if kind in ENDS else whole)
 
@@ -70,11 +70,13 @@ def test_a_space_that_the_tokenizer_puts_itself_is_the_answers(
     kind: str, answer: str, pair_of: Callable[[str], Pair]
 ) -> None:
     row = PromptRow(ROW.clean, ROW.corrupted, (answer,), (answer.replace("Mark", "John"),))
-    found = checked(row, pair_of(kind))
-    assert shown(found, "answer") == [" Mark"] and not found.problems
+    result = checked(row, pair_of(kind))
+    assert shown(result, "answer") == [" Mark"] and not result.problems
     tokenizer = MAKERS[kind]()
     assert tokenizer.convert_ids_to_tokens(list(encode(row.example(), tokenizer).answer)) == ["▁Mark"]
-    assert [("puts a space before it" in said) for said in found.warnings] == ([] if answer[0] == " " else [True])
+    assert [("puts a space before it" in warning) for warning in result.warnings] == (
+        [] if answer[0] == " " else [True]
+    )
 
 
 @pytest.mark.parametrize("kind", ENDS)
@@ -90,10 +92,10 @@ def test_a_sign_written_by_hand_that_the_tokenizer_puts_itself_is_read_once(
     kind: str, pair_of: Callable[[str], Pair]
 ) -> None:
     row = PromptRow("<s>" + ROW.clean, "<s>" + ROW.corrupted, ROW.answers, ROW.foils)
-    found = checked(row, pair_of(kind))
+    result = checked(row, pair_of(kind))
     assert encode(row.example(), MAKERS[kind]()) == encode(ROW.example(), MAKERS[kind]())
-    assert shown(found, "prompt")[:2] == ["<s>", " When"]
-    assert found.warnings[0] == (
+    assert shown(result, "prompt")[:2] == ["<s>", " When"]
+    assert result.warnings[0] == (
         "The clean prompt begins with '<s>', which the tokenizer puts there itself. It is read once."
     )
 
@@ -108,15 +110,15 @@ APART = {
 }
 
 
-@pytest.mark.parametrize(("kind", "prompt", "answer", "foil", "measured", "said"), APART.values(), ids=APART)
+@pytest.mark.parametrize(("kind", "prompt", "answer", "foil", "measured", "advice"), APART.values(), ids=APART)
 def test_where_the_text_as_a_whole_would_be_others_it_is_told(
-    kind: str, prompt: str, answer: str, foil: str, measured: list[str], said: str, pair_of: Callable[[str], Pair]
+    kind: str, prompt: str, answer: str, foil: str, measured: list[str], advice: str, pair_of: Callable[[str], Pair]
 ) -> None:
-    found = checked(PromptRow(prompt, f"x{prompt}", (answer,), (foil,)), pair_of(kind))
-    assert shown(found, "answer") == measured
-    (warning,) = found.warnings
+    result = checked(PromptRow(prompt, f"x{prompt}", (answer,), (foil,)), pair_of(kind))
+    assert shown(result, "answer") == measured
+    (warning,) = result.warnings
     tokens = " + ".join(map(repr, measured))
-    assert f"Only {tokens} is measured and counts as solved." in warning and said in warning
+    assert f"Only {tokens} is measured and counts as solved." in warning and advice in warning
 
 
 @pytest.mark.parametrize(
@@ -138,16 +140,16 @@ def test_only_what_is_measured_counts_as_solved(answer: str, written: list[str],
 def test_of_several_right_answers_each_counts_as_its_tokens() -> None:
     row = PromptRow("The capital of France is", "The capital of Italy is", (" Paris", "Paris"), (" Rome",))
     task, tokenizer = OwnPrompts([row], "Mine", "tiny", ""), tiny.capitals()
-    found = {word: solves(task, row.example(), [word], tokenizer) for word in ("ĠParis", "Paris", "ĠRome", "Rome")}
-    assert found == {"ĠParis": True, "Paris": True, "ĠRome": False, "Rome": False}
+    solved = {word: solves(task, row.example(), [word], tokenizer) for word in ("ĠParis", "Paris", "ĠRome", "Rome")}
+    assert solved == {"ĠParis": True, "Paris": True, "ĠRome": False, "Rome": False}
 
 
 @pytest.mark.parametrize(
     ("text", "code"), [("Mary\u200f", "U+200F"), ("a\u202eb", "U+202E"), ("a\u00a0b", "U+00A0"), ("\ufeffa", "U+FEFF")]
 )
 def test_what_cannot_be_seen_is_told(text: str, code: str, pair_of: Callable[[str], Pair]) -> None:
-    found = checked(PromptRow(text, "to", (" Mark",), (" John",)), pair_of("gpt2"))
-    assert found.warnings[0].startswith(f"The clean prompt holds what cannot be seen or looks like a space: {code}.")
+    result = checked(PromptRow(text, "to", (" Mark",), (" John",)), pair_of("gpt2"))
+    assert result.warnings[0].startswith(f"The clean prompt holds what cannot be seen or looks like a space: {code}.")
 
 
 @pytest.mark.parametrize("text", ["👩‍🔬 to", "naïve café", "日本語", "नमस्ते", "a\nb\tc"])
@@ -183,12 +185,12 @@ def test_tokens_that_are_not_those_of_the_text_are_never_without_a_word(
         prompt, answer = ("".join(rng.choices(PIECES, k=rng.randrange(4))) + end for end in (" to Mary", " Mary"))
         answer = answer[rng.randrange(2) :]
         row = PromptRow(prompt, prompt.replace("Mary", "John"), (answer,), (answer.replace("Mary", "John"),))
-        found = checked(row, pair)
-        if found.problems:
+        result = checked(row, pair)
+        if result.problems:
             continue
         passed += 1
         encoded, whole = encode(row.example(), tokenizer), tuple(tokenizer(prompt + answer).input_ids)
-        assert [c.clean.id for c in found.prompt if c.clean] == list(encoded.prompt)
+        assert [c.clean.id for c in result.prompt if c.clean] == list(encoded.prompt)
         if encoded.prompt + encoded.answer != (whole[:-1] if kind in ENDS else whole):
-            assert found.warnings, row
+            assert result.warnings, row
     assert passed > 20
