@@ -1,4 +1,4 @@
-"""A bundle of a fake pair, and a machine that does not know the pair."""
+"""A bundle of a fake pair, a machine that does not know the pair, and pairs of small tokenizers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from cache.layout import SORTED_BY
 from engine.exchange import bundle
+from engine.models.pair import Pair
 from engine.runs import cache_connection, lifecycle
 from engine.runs.spec import RunSpec
 from engine.tasks import own_prompts
@@ -64,3 +65,24 @@ def stored() -> dict[str, int]:
     """Rows of every table of the cache."""
     db = cache_connection.store()._cursor
     return {name: len(db.table(name).fetchall()) for name in ("runs", "overlap_curves", *SORTED_BY)}
+
+
+@pytest.fixture(scope="module")
+def pair_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair]:
+    """A pair by the kind of its tokenizer."""
+    from tests import tiny_tokenizers as tiny
+
+    base = tmp_path_factory.mktemp("tokenizers")
+    makers = {
+        "gpt2": lambda: tiny.tokenizer_like("gpt2"),
+        "qwen": lambda: tiny.tokenizer_like("qwen"),
+        "capitals": tiny.capitals,
+    }
+
+    def made(kind: str) -> Pair:
+        if not (base / kind).is_dir():
+            makers[kind]().save_pretrained(base / kind)
+            (base / kind / "config.json").write_text("{}")
+        return Pair(kind, kind, kind, kind, base=base)
+
+    return made

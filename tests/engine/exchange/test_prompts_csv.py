@@ -1,6 +1,6 @@
 """Files of prompts as others write them: each is read rightly, or refused in a sentence that says what would do."""
 
-# ruff: noqa: E501  (a file and the sentence that it is answered with stand on one line)
+# ruff: noqa: E501  (a file and the sentence that it is answered with are on one line)
 
 from __future__ import annotations
 
@@ -19,31 +19,12 @@ from engine.models.light_tokenizer import words_of
 from engine.models.pairs import Pair, pair_named
 from engine.tasks.own_prompts import PromptRow
 from engine.tasks.prompt_checks import MOST_ROWS
-from tests import tiny_tokenizers as tiny
 
 FILES = Path(__file__).parent / "prompt_files"
 EMBEDDED = pair_named("embedded")
 MARY, JOHN = words_of(EMBEDDED.folder("arm")).ids("Mary John")
 HEAD = "clean,corrupted,answer,foil"
 GOOD = "to Mary and,to John and,John,Mary"
-
-
-@pytest.fixture(scope="module")
-def pair_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair]:
-    base = tmp_path_factory.mktemp("tokenizers")
-    makers = {
-        "gpt2": lambda: tiny.tokenizer_like("gpt2"),
-        "qwen": lambda: tiny.tokenizer_like("qwen"),
-        "capitals": tiny.capitals,
-    }
-
-    def made(kind: str) -> Pair:
-        if not (base / kind).is_dir():
-            makers[kind]().save_pretrained(base / kind)
-            (base / kind / "config.json").write_text("{}")
-        return Pair(kind, kind, kind, kind, base=base)
-
-    return made
 
 
 def file(name: str) -> bytes:
@@ -94,90 +75,6 @@ def test_other_answers_to_the_same_prompt_are_told() -> None:
     )
 
 
-def test_a_year_as_label_has_all_later_years_for_answers(pair_of: Callable[[str], Pair]) -> None:
-    rows = checked_csv(file("label_column.csv"), pair_of("gpt2")).rows
-    assert [(len(row.answers), len(row.foils)) for row in rows] == [(51, 49), (68, 32)]
-    assert rows[1].answers[:2] == ("32", "33") and rows[1].foils[:2] == ("31", "30")
-    for row in rows:
-        assert {*row.answers, *row.foils} == {f"{year:02d}" for year in range(100)}
-        assert min(row.answers) > max(row.foils)
-
-
-def test_a_year_as_the_only_id_is_the_same(pair_of: Callable[[str], Pair]) -> None:
-    by_label = file("label_column.csv")
-    by_id = by_label.replace(b"corrupted,label", b"corrupted,correct_idx")
-    assert read_csv(by_id, pair_of("gpt2")) == read_csv(by_label, pair_of("gpt2"))
-
-
-@pytest.mark.parametrize("label", ["32", "99", "1731", "31.0", "-31", "", "٣١", "=31"])
-def test_a_label_that_is_not_the_prompts_year_is_refused(label: str, pair_of: Callable[[str], Pair]) -> None:
-    row = f"in the year 1731 to the year 17,in the year 1701 to the year 17,{label}"
-    with pytest.raises(UserError, match=r"^Row 2( has an empty cell in the column label|: label is .*last two digits)"):
-        read_csv(lines("clean,corrupted,label", row), pair_of("gpt2"))
-
-
-def test_years_that_a_tokenizer_cuts_name_the_task_that_would_do(pair_of: Callable[[str], Pair]) -> None:
-    with pytest.raises(
-        UserError,
-        match=r"^Row 2: label stands for all later years, but '00' is 2 tokens in the pair qwen\. The task greater_than",
-    ):
-        read_csv(file("label_column.csv"), pair_of("qwen"))
-
-
-def test_a_label_without_a_year_shows_lines_that_would_do() -> None:
-    with pytest.raises(UserError) as refused:
-        read_csv(lines("clean,corrupted,label", "to Mary and,to John and,1"), EMBEDDED)
-    assert str(refused.value) == (
-        "Row 1 names no column answer (or correct_idx) and no column foil (or incorrect_idx), only 'clean', 'corrupted', 'label'. "
-        "Lines that would do: clean,corrupted,answer,foil and below it to Mary and,to John and,...,..."
-    )
-
-
-def test_ids_of_another_tokenizer_are_refused_by_what_they_mean_here(pair_of: Callable[[str], Pair]) -> None:
-    foreign = file("index_only.csv").replace(b"47764,26757", b"300,301")
-    with pytest.raises(
-        UserError,
-        match=r"^Row 2: correct_idx 300 is .* to the tokenizer of the pair gpt2, but the prompt asks for 'Karen or Mark': the ids belong to another tokenizer\.",
-    ):
-        read_csv(foreign, pair_of("gpt2"))
-    with pytest.raises(
-        UserError, match=r"^Row 2: correct_idx has the token id 47764\. The tokenizer has ids from 0 to "
-    ):
-        read_csv(file("index_only.csv"), pair_of("gpt2"))
-
-
-def test_ids_of_this_tokenizer_are_read_and_shown(pair_of: Callable[[str], Pair]) -> None:
-    mark, john = words_of(pair_of("gpt2").folder("arm")).ids(" Mark John")
-    own = file("index_only.csv").replace(b"Karen", b"John").replace(b"47764,26757", f"{mark},{john}".encode())
-    prompts = read_csv(own, pair_of("gpt2"))
-    assert (prompts.rows[2].answers, prompts.rows[2].foils) == ((" Mark",), (" John",))
-    assert prompts.notes == (
-        f"Token ids as the pair gpt2 reads them: row 2: '{mark}' is ' Mark', '{john}' is ' John'.",
-    )
-
-
-def test_ids_beside_texts_are_held_against_them() -> None:
-    head, row = f"{HEAD},correct_idx,incorrect_idx", "to a,to the,{},{},{},{}"
-    assert read_csv(lines(head, row.format(" Mary", "John", MARY, JOHN)), EMBEDDED).rows[2] == PromptRow(
-        "to a", "to the", ("Mary",), ("John",)
-    )
-    with pytest.raises(
-        UserError,
-        match=f"^Row 2: incorrect_idx {MARY} is 'Mary' .* but foil is 'John': the ids belong to another tokenizer",
-    ):
-        read_csv(lines(head, row.format("Mary", "John", MARY, MARY)), EMBEDDED)
-
-
-@pytest.mark.parametrize(
-    "names",
-    ["country_idx,corrupted_country_idx", "clean_answer_idx,corrupted_answer_idx", "answers_idx,corrupted_answers_idx"],
-)
-def test_other_names_of_ids_in_eap_igs_files(names: str) -> None:
-    prompts = read_csv(lines(f"clean,corrupted,{names},country", f"to a,to the,[{MARY}],{JOHN},France"), EMBEDDED)
-    assert prompts.rows[2] == PromptRow("to a", "to the", ("Mary",), ("John",))
-    assert prompts.notes[0] == "Columns that are not used: 'country'."
-
-
 def test_an_answer_without_its_space_is_told_with_what_the_text_would_be(pair_of: Callable[[str], Pair]) -> None:
     (note,) = checked_csv(file("missing_space.csv"), pair_of("capitals")).notes
     assert note.startswith("Row 2: ") and "Only 'Paris' is measured and counts as solved." in note
@@ -203,46 +100,6 @@ def test_of_a_long_file_rows_are_chosen() -> None:
 
 def test_what_is_not_chosen_is_not_judged() -> None:
     assert len(checked_csv(lines(HEAD, GOOD, "a,b,c", "x,y,z,Zebra"), EMBEDDED, 1).rows) == 1
-
-
-@pytest.mark.parametrize(
-    "ids",
-    [
-        "4294967296",
-        "4294967295",
-        "2147483648",
-        "99999999999",
-        "-1",
-        "1e9",
-        "1.0",
-        "0x5",
-        "1_000",
-        "+5",
-        "²",
-        "NaN",
-        "True",
-        "9" * 5000,
-        "[4294967296]",
-    ],
-)
-@pytest.mark.parametrize("column", ["correct_idx", "incorrect_idx"])
-def test_numbers_that_are_no_ids_are_a_sentence(ids: str, column: str) -> None:
-    other = "incorrect_idx" if column == "correct_idx" else "correct_idx"
-    with pytest.raises(
-        UserError,
-        match=rf"^Row 2: {column} (is .*, which is no token id|has the token id -?\d+\. The tokenizer has ids from 0 to 238)",
-    ) as refused:
-        read_csv(lines(f"clean,corrupted,{column},{other}", f"to a,to the,{ids},{MARY}"), EMBEDDED)
-    assert len(str(refused.value)) < 300
-
-
-@pytest.mark.parametrize("cell", ['"[' + ",".join(["5"] * 60_000) + ']"', '"[' + ",".join(["5"] * 5_000) + ']"'])
-def test_tens_of_thousands_of_ids_in_a_cell_are_a_sentence(cell: str) -> None:
-    with pytest.raises(
-        UserError,
-        match=r"^Row 2: correct_idx lists \d+ answers\. 500 are the most|Row 2 has a cell of more than 131,072",
-    ):
-        read_csv(lines("clean,corrupted,correct_idx,incorrect_idx", f"to a,to the,{cell},5"), EMBEDDED)
 
 
 UTF16 = "The file is not UTF-8 text"
