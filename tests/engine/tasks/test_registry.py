@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import re
-import subprocess
-import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from engine.errors import UserError
-from engine.models.example import Example
-from engine.tasks import ioi
-from engine.tasks.base import HELDOUT_SHARE, Split, Task, split_of
-from engine.tasks.registry import TASKS, examples, task_named
+from engine.tasks import TASKS, Example, Split, Task, ioi, task_named
+from engine.tasks.base import split_of
 from engine.training.word_tokenizer import SPECIALS, UNKNOWN, build_tokenizer, vocabulary
 from tests.engine.tasks.conftest import DRAWN, drawn
 
@@ -69,18 +63,6 @@ def test_no_heldout_problem_is_in_training(task: Task) -> None:
     assert len(heldout) > 100
 
 
-def test_the_split_is_a_property_of_the_content(task: Task, split: Split, sampled: list[Example]) -> None:
-    assert {split_of(e.content) for e in sampled} == {split}
-    content_of = {problem_of(task.name, e.prompt): e.content for e in sampled}
-    assert all(content_of[problem_of(task.name, e.prompt)] == e.content for e in sampled)
-    assert len(set(content_of.values())) == len(content_of)
-
-
-def test_one_problem_in_ten_is_held_out() -> None:
-    share = Counter(split_of(f"a problem/{i}") for i in range(20_000))["heldout"] / 20_000
-    assert share == pytest.approx(1 / HELDOUT_SHARE, rel=0.1)
-
-
 def test_checkers_refuse_what_is_no_answer(task: Task) -> None:
     for e in drawn(task.name, "heldout")[:200]:
         words = e.answer.split()
@@ -88,37 +70,6 @@ def test_checkers_refuse_what_is_no_answer(task: Task) -> None:
         broken += [" ".join([*words[:i], "<mask>", *words[i + 1 :]]) for i in range(len(words))]
         for answer in broken:
             assert not task.check(e.prompt, answer), (e, answer)
-
-
-def test_examples_are_a_function_of_the_seed(task: Task, split: Split) -> None:
-    sampled = examples(task, 60, seed=3, split=split)
-    assert sampled == examples(task, 60, seed=3, split=split)
-    assert sampled[:20] == examples(task, 20, seed=3, split=split)
-    assert sampled != examples(task, 60, seed=4, split=split)
-    assert len({e.prompt for e in sampled}) == 60
-    assert {split_of(e.content) for e in sampled} == {split}
-
-
-def test_examples_are_the_same_in_every_process() -> None:
-    code = "from engine.tasks.registry import *; print([examples(t, 20, 5) for t in TASKS.values()])"
-    printed = [
-        subprocess.check_output([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, cwd=ROOT)
-        for seed in ("1", "2")
-    ]
-    assert printed[0] == printed[1]
-    assert b"Example(" in printed[0]
-
-
-def test_a_split_with_too_few_problems_says_how_many_there_are() -> None:
-    class Coin:
-        name, title = "coin", "Coin"
-
-        def sample(self, rng: random.Random, split: Split) -> Example:
-            side = rng.choice(["heads", "tails"])
-            return Example(side, "up", side, "down", side)
-
-    with pytest.raises(UserError, match=r"Coin has too few different heldout problems: asked for 3, found 2\."):
-        examples(Coin(), 3, seed=0)
 
 
 def test_tasks_are_found_by_name(task: Task) -> None:
@@ -155,3 +106,10 @@ def test_the_tokenizer_survives_saving(tmp_path: Path) -> None:
     assert loaded.get_vocab() == vocabulary()
     assert (loaded.pad_token, loaded.bos_token, loaded.unk_token, loaded.mask_token) == SPECIALS
     assert loaded("<mask>", add_special_tokens=False)["input_ids"] == [loaded.mask_token_id]
+
+
+def test_the_split_is_a_property_of_the_content(task: Task, split: Split, sampled: list[Example]) -> None:
+    assert {split_of(e.content) for e in sampled} == {split}
+    content_of = {problem_of(task.name, e.prompt): e.content for e in sampled}
+    assert all(content_of[problem_of(task.name, e.prompt)] == e.content for e in sampled)
+    assert len(set(content_of.values())) == len(content_of)
