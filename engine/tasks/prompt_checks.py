@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from engine.errors import UserError, shortened
 from engine.models.light_tokenizer import Token, Words, words_of
 from engine.models.pairs import Pair
+from engine.models.scorable import mask_of, reader_of
 from engine.tasks import row_conflicts
 from engine.tasks.alignment import Column, align, unaligned
 from engine.tasks.own_prompts import PromptRow
@@ -50,7 +51,10 @@ def check(rows: Sequence[PromptRow], pair: Pair, numbers: Sequence[int] = ()) ->
     """
     if len(rows) > MOST_ROWS:
         raise UserError(f"There are {len(rows)} rows. {MOST_ROWS} are the most.")
-    readers = [_Reader(words, pair) for words in dict.fromkeys(words_of(pair.tokenizer(m)) for m in ("arm", "mdm"))]
+    mask = _mask_of(pair)
+    readers = [
+        _Reader(words, pair, mask) for words in dict.fromkeys(words_of(pair.tokenizer(m)) for m in ("arm", "mdm"))
+    ]
     lengths = [[_answer_length(row, reader.words) for row in rows] for reader in readers]
     checked = []
     for index, row in enumerate(rows):
@@ -120,6 +124,7 @@ class _Reader:
 
     words: Words
     pair: Pair
+    mask: str | int | None  # as the pair or the MDM's files name it; None: not known
 
     def checked(self, row: PromptRow) -> CheckedRow:
         unreadable = tuple(_unreadable(row))
@@ -193,12 +198,19 @@ class _Reader:
                 yield f"{twice!r} is listed twice among the {what} answers."
 
     def _masked(self, row: PromptRow) -> Iterator[str]:
-        named = self.pair.mask
-        mask = self.words.id_of(named) if isinstance(named, str) else named
+        mask = self.words.id_of(self.mask) if isinstance(self.mask, str) else self.mask
         sides = (("clean prompt", (row.clean,)), ("corrupted prompt", (row.corrupted,)))
         for what, texts in (*sides, ("answer", row.answers), ("foil", row.foils)):
             if any(mask in self.words.ids(text) for text in texts):
-                yield f"The {what} contains the mask {named!r}, which stands for what is not known yet."
+                yield f"The {what} contains the mask {self.mask!r}, which stands for what is not known yet."
+
+
+def _mask_of(pair: Pair) -> str | int | None:
+    """The mask of a pair's MDM; None where its files are not here or name none, which a run is refused for."""
+    try:
+        return mask_of(pair, reader_of(pair, "mdm"))
+    except UserError:
+        return None
 
 
 def _unreadable(row: PromptRow) -> Iterator[str]:

@@ -187,6 +187,18 @@ def test_a_model_without_a_tokenizer_is_a_sentence(tmp_path: Path) -> None:
         check([ROW], Pair("none", "None", "arm", "arm", base=tmp_path))
 
 
+@pytest.mark.parametrize(("config", "mask"), [({"mask_token": ","}, ","), ({}, None)])
+def test_the_mask_that_the_models_files_name_is_refused(
+    tmp_path: Path, config: dict[str, str], mask: str | None
+) -> None:
+    saved(byte_level(), tmp_path / "arm", config, **NAMES)
+    pair = Pair("files", "Files", "arm", "arm", base=tmp_path)
+    row = PromptRow(" to the,", " to a,", (" Mary",), (" John",))
+    message = f"contains the mask {mask!r}, which stands for what is not known yet."
+    expected = [f"The clean prompt {message}", f"The corrupted prompt {message}"] if mask else []
+    assert [problem for problem in problems(row, pair=pair) if "mask" in problem] == expected
+
+
 def test_a_hub_model_is_read_from_its_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     cached = tmp_path / "models--some--where"
