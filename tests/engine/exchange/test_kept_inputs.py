@@ -121,7 +121,7 @@ def test_problems_are_put_back_unless_a_run_names_them(tmp_path: Path) -> None:
 
 
 def test_a_pair_that_was_kept_before_stays_as_it_was(tmp_path: Path) -> None:
-    pair = Pair("two-models", "Two models", str(tmp_path / "arm"), str(tmp_path / "mdm"), mask_token="<mask>")
+    pair = Pair("two-models", "Two models", str(tmp_path / "arm"), str(tmp_path / "mdm"), mask_id=3)
     with ExitStack() as undo:
         assert kept_inputs.keep_pair(pair, undo).title == "Two models"
         undo.pop_all()
