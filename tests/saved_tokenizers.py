@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from engine.models.model import load_tokenizer
-from engine.tasks import TASKS, examples
+from engine.tasks.registry import TASKS, examples
 
 CORPUS = [
     "When Mary and John went to the store, John gave a drink to Mary.",

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.tasks import Example, Split, Task, examples
-from engine.tasks.base import HELDOUT_SHARE, Listed, split_of
+from engine.models.example import Example
+from engine.tasks.base import HELDOUT_SHARE, Listed, Split, Task, split_of
+from engine.tasks.registry import examples
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,7 +28,7 @@ def test_examples_are_a_function_of_the_seed(task: Task, split: Split) -> None:
 
 
 def test_examples_are_the_same_in_every_process() -> None:
-    code = "from engine.tasks import *; print([examples(t, 20, 5) for t in TASKS.values()])"
+    code = "from engine.tasks.registry import *; print([examples(t, 20, 5) for t in TASKS.values()])"
     printed = [
         subprocess.check_output([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, cwd=ROOT)
         for seed in ("1", "2")

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.tasks import TASKS, Example, Split, Task, ioi, task_named
-from engine.tasks.base import split_of
+from engine.models.example import Example
+from engine.tasks import ioi
+from engine.tasks.base import Split, Task, split_of
+from engine.tasks.registry import TASKS, task_named
 from engine.training.word_tokenizer import SPECIALS, UNKNOWN, build_tokenizer, vocabulary
 from tests.engine.tasks.conftest import DRAWN, drawn
 
