@@ -184,7 +184,7 @@ def test_models_of_other_sizes_are_refused(tmp_path: Path) -> None:
     [
         (None, "needs model.safetensors or model.safetensors.index.json"),
         ("not json", "not valid JSON"),
-        ("[]", "not a table in JSON"),
+        ("[]", "not a table of fields in JSON"),
         ("{}", "not an index of safetensors files"),
         ('{"weight_map": {"x": "gone.safetensors"}}', "names gone.safetensors: the weights are not complete"),
         ('{"weight_map": {}}', "names no file"),
