@@ -35,8 +35,8 @@ def number_tiles(sides: Sides, control: Run | None) -> None:
         references.halves_tile(sides),
         (
             "Shared edges",
-            f"{at.shared:,} of {k:,}",
-            f"{k - at.shared:,} in one only",
+            f"{at.shared:,}",
+            f"of {k:,} in each circuit",
             f"Edges that are among the {k:,} strongest of both models. {meaning('edge')}",
         ),
         early_tile(sides, at, references.control_at(sides, control)),
