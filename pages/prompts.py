@@ -12,6 +12,7 @@ from pages.panels.prompt_table import prompt_table, spaces_note, table_note, upl
 from pages.panels.saved_prompts import save_box, saved_note, saved_prompts
 from pages.shared import state, widgets
 from pages.shared.entry import show
+from pages.shared.glossary import meaning
 from pages.shared.jobs_panel import watch_jobs
 
 
@@ -34,7 +35,9 @@ def write() -> None:
     """Everything up to the button that saves."""
     known = pairs()
     columns = st.columns([2, 3], gap="large")
-    name = columns[0].selectbox("Pair", list(known), key=state.PAIR, bind=state.URL)
+    name = columns[0].selectbox(
+        "Pair", list(known), key=state.PAIR, bind=state.URL, help=f"{meaning('arm')} {meaning('mdm')}"
+    )
     pair = known[name]
     try:
         words = words_of(pair.folder("arm"))

@@ -31,9 +31,11 @@ def start_form() -> None:
         models = left.multiselect(
             "Models", ["arm", "mdm", CONTROL, *steps], ["arm", "mdm", CONTROL], help=meaning("control")
         )
-        method = middle.selectbox("Method", METHODS, key="start method")
-        points = middle.number_input("Integration points m", 1, 1000, RunSpec.points, key="start points")
-        metric = middle.selectbox("Metric", METRICS, key="start metric")
+        method = middle.selectbox("Method", METHODS, key="start method", help=meaning("method"))
+        points = middle.number_input(
+            "Integration points m", 1, 1000, RunSpec.points, key="start points", help=meaning("integration_points")
+        )
+        metric = middle.selectbox("Metric", METRICS, key="start metric", help=meaning("metric"))
         n = right.number_input("Examples", 1, 10_000, RunSpec.n, key="start n")
         seed = right.number_input("Seed", 0, 1_000_000, RunSpec.seed, key="start seed", help=meaning("seed"))
         dtype = right.selectbox("Precision", (AUTO, *DTYPES), key="start dtype", help=meaning("precision"))
@@ -54,5 +56,5 @@ def start_form() -> None:
             except UserError as error:
                 st.error(widgets.plain(str(error)), icon=":material/error:")
                 return
-            widgets.submit(specs, f"{len(specs)} runs: {', '.join(tasks)}")
+            widgets.submit(specs, f"{len(specs)} runs: {', '.join(map(title_of_task, tasks))}")
             st.rerun()

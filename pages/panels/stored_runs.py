@@ -43,6 +43,13 @@ def stored_runs() -> None:
             "Shifted": st.column_config.TextColumn(
                 help="Whether the MDM predicts a masked token at the position before it."
             ),
+            "Method": st.column_config.TextColumn(help=meaning("method")),
+            "m": st.column_config.NumberColumn(help=meaning("integration_points")),
+            "n": st.column_config.NumberColumn(help="How many examples the circuit is computed from."),
+            "Seed": st.column_config.NumberColumn(help=meaning("seed")),
+            "Metric": st.column_config.TextColumn(help=meaning("metric")),
+            "Order": st.column_config.TextColumn(help=meaning("reveal_order")),
+            "Precision": st.column_config.TextColumn(help=meaning("precision")),
             "MB": st.column_config.NumberColumn(format="%.1f", help="Size of the run's tables before compression."),
         },
         alt="Stored runs",

@@ -7,6 +7,7 @@ import time
 import streamlit as st
 
 from engine.runs.jobs import JobView
+from pages.figures.palette import NAME
 from pages.shared import job_queue, state
 from pages.shared.availability import title_of_pair, title_of_task
 from pages.shared.state import Question
@@ -86,7 +87,7 @@ def headline(job: JobView) -> str:
 def doing(job: JobView) -> str:
     spec, progress = job.specs[job.run_index], job.progress
     counted = f" {progress.done} of {progress.total}" if progress.total else ""
-    return f"{spec.model} on {spec.task}: {progress.stage}{counted}"
+    return f"{NAME.get(spec.model, spec.model)} on {title_of_task(spec.task)}: {progress.stage}{counted}"
 
 
 def overall(job: JobView, now: float) -> float:

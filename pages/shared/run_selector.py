@@ -18,7 +18,7 @@ from pages.figures.palette import NAME
 from pages.shared import address, availability, cached_reads, job_queue, state, widgets
 from pages.shared.absent import absent
 from pages.shared.choose_k import choose_k
-from pages.shared.glossary import meaning
+from pages.shared.glossary import glossary, meaning
 from pages.shared.jobs_panel import watch_jobs
 from pages.shared.sides import Side, Sides
 from pages.shared.state import FINAL, TOTAL, Question
@@ -89,7 +89,11 @@ def ask() -> Question:
     if chosen["dtype"] == state.AUTO:
         chosen["dtype"] = availability.dtype_of(known[pair], lifecycle.list_runs())
     about = task_named(task)
-    st.caption(widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"))
+    family = about.family.replace("-", "_").replace(" ", "_")
+    st.caption(
+        widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"),
+        help=meaning(family) if family in glossary() else None,
+    )
     question = Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
     rows = available(about, question.n)
     if rows < question.n != RunSpec.n:
