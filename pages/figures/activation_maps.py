@@ -16,7 +16,12 @@ from pages.figures.layer_axes import every_tick, model_line
 from pages.figures.layout import layout_of
 from pages.figures.palette import NAME, Palette
 
-STATISTICS = (("active", "share active"), ("kurtosis", "excess kurtosis"), ("mean", "mean"), ("std", "std"))
+STATISTICS = (
+    ("active", "share active"),
+    ("kurtosis", "excess kurtosis"),
+    ("mean", "mean"),
+    ("std", "standard deviation"),
+)
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,7 @@ def heads_figure(arm: Norms, mdm: Norms) -> go.Figure:
 
 def lens_figure(contrast: BandContrast, title: str, percent: bool, palette: Palette) -> go.Figure:
     """A mean over examples by layer: both models, then ARM - MDM, each with its 95 % interval as a band."""
-    figure = make_subplots(
-        rows=1, cols=2, subplot_titles=[title, "ARM - MDM (above 0: the ARM's is larger)"], horizontal_spacing=0.09
-    )
+    figure = make_subplots(rows=1, cols=2, subplot_titles=[title, "ARM - MDM"], horizontal_spacing=0.09)
     for model, bands in (("arm", contrast.arm), ("mdm", contrast.mdm)):
         _add_band(figure, 1, bands, NAME[model], {**model_line(model, palette), "name": NAME[model]}, percent)
     own = {"mode": "lines+markers", "line": {"color": palette.shared, "width": 2.5}, "marker": {"symbol": "diamond"}}

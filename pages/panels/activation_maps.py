@@ -74,8 +74,8 @@ def lens(asked: Asked) -> None:
         f"lens-{name.replace('_', '-')}", lens_origin(asked.arm, asked.mdm, name),
     )  # fmt: skip
     st.caption(
-        "Means over the examples' readouts. The band is the 95 % interval over examples; where it does not contain 0, "
-        "the models differ.",
+        "Means over the examples' readouts. The band is the 95 % interval over examples. Right: above 0 the ARM's is "
+        "larger; where the band does not contain 0, the models differ.",
         help=f"{meaning('readout')} {meaning('interval')}",
     )
 
