@@ -21,7 +21,10 @@ SCORES = {  # field of Head -> what it is called, and what it says
     "previous_token": ("previous token", "attention to the token just before"),
     "duplicate_token": ("duplicate token", "attention to other copies of the same token, in the ARM to earlier ones"),
     "induction": ("induction", "attention to the tokens that follow other copies of the same token"),
-    "copying": ("copying", "from the weights: does attending to a token raise that token's logit? 1 always, -1 never"),
+    "copying": (
+        "copying",
+        "from the weights: does attending to a token raise that token's logit (1) or lower it (-1)?",
+    ),
 }
 TITLES = ("key token", "query token")  # of the columns and of the rows
 KINDS = {"previous_token": "a previous-token head", "duplicate_token": "a duplicate-token head",

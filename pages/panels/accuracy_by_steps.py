@@ -12,7 +12,7 @@ from pages.shared.run_selector import Asked
 
 
 def accuracy(asked: Asked) -> None:
-    st.header("How many steps it takes", divider="gray")
+    st.header("Accuracy by number of steps", divider="gray")
     rows = cached_reads.rows(StepAccuracy, asked.mdm.key)
     if not rows:
         st.info("This run measured no accuracy by steps. Compute it again on the Runs page.")

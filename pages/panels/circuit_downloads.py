@@ -13,6 +13,8 @@ from pages.shared import cached_reads
 from pages.shared.downloads import file_button
 from pages.shared.sides import Side, Sides
 
+LABELS = {"graphml": "GraphML", "parquet": "Parquet"}  # kinds of files that are not written in capitals
+
 
 def circuit_downloads(sides: Sides, filters: Filters) -> None:
     """Files of what is shown: the filtered circuits, which say so in their names and within."""
@@ -27,7 +29,7 @@ def circuit_downloads(sides: Sides, filters: Filters) -> None:
             st.markdown(f"{side.title}, {count} edges{chosen}:")
             for kind in FORMATS:
                 file_button(
-                    kind.upper() if kind != "graphml" else "GraphML",
+                    LABELS.get(kind, kind.upper()),
                     _exporter(sides, side, kind, filters),
                     file_name(side.run, sides.k, kind, side.part, filters),
                     key=f"download {side.model} {kind}",

@@ -148,7 +148,9 @@ def lenses(sides: Sides, node: int, at: dict[str, ReadoutRow]) -> None:
                 )  # fmt: skip
                 st.caption(
                     f"Towards the answer {lens.answer_logit:+.3f} logits, towards the foil {lens.foil_logit:+.3f}. "
-                    f"Entropy {lens.entropy:.2f} nats, top token {lens.top_probability:.1%}."
+                    f"Entropy {lens.entropy:.2f} nats, top token {lens.top_probability:.1%}.",
+                    help="Of the prediction that this output alone would make. Entropy: how undecided it is, 0 "
+                    "where one token has all of the probability.",
                 )
             st.markdown(f"**{side.title}: logit lens after each layer**", help=meaning("residual_stream"))
             rows = cached_reads.rows(LayerLens, side.run.key, readout=readout.readout)

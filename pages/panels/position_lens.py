@@ -109,8 +109,9 @@ def readable(examined: Examined) -> None:
         ),
     )  # fmt: skip
     st.caption(
-        "The layer from which on the right token is the top one (emb.: the embedding already). Empty: the token is "
-        "already revealed. Last row: the ARM, which reads all tokens before. The stronger the colour, the earlier."
+        "The layer from which on the right token is the top one (emb.: the embedding already; never: another token is "
+        "the top one in the end). Empty: the token is already revealed. Last row: the ARM, which reads all tokens "
+        "before. The stronger the colour, the earlier."
     )
 
 

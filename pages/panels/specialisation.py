@@ -56,8 +56,8 @@ def intervals_note(asked: Asked) -> str:
     if min(n, BLOCKS) < intervals.FEWEST:
         return f"No intervals from {n} examples: choose {intervals.FEWEST} or more in Settings."
     note = (
-        f"Intervals: 95 %, from {intervals.RESAMPLES:,} resamples of the {n} examples, the same for both models, "
-        "with the circuits' edges kept."
+        f"Intervals: 95 %, from {intervals.RESAMPLES:,} resamples of the {n} examples in "
+        f"{min(n, BLOCKS)} blocks, the same for both models, with the circuits' edges kept."
     )
     if asked.k > known:
         note += f" Only the {known:,} strongest edges are resampled, so they are somewhat too narrow at this K."

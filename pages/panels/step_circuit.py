@@ -85,7 +85,7 @@ def step_numbers(asked: Asked, part: str, site: str | None) -> None:
             value = data.overlaps(key, other, (part,), (name,), asked.k)[0, 0]
             st.metric(
                 label, f"{value:.3f}", chance, delta_color="off", delta_arrow="off",
-                help=f"{meaning('overlap')} {meaning('chance')}",
+                help=f"{meaning('overlap')} {meaning('chance')}" + (f" {meaning('site')}" if name == site else ""),
             )  # fmt: skip
 
 
