@@ -28,7 +28,7 @@ def spread_table(asked: Asked) -> None:
         spread_rows(asked), height="content", hide_index=True, alt="How specialised both models are, with intervals",
     )  # fmt: skip
     st.caption(
-        "In brackets: the 95 % interval over examples. " + intervals_note(asked) + " For neurons only two halves of "
+        "In brackets: the interval over examples. " + intervals_note(asked) + " For neurons only two halves of "
         "the examples are stored, so the values of even / odd examples are shown in place of an interval (“/”). "
         "Lens: means over the layers below; low entropy and high top-1 probability mean that few tokens are predicted.",
         help=f"Effective number: {meaning('effective_number')} Gini: {meaning('gini')}",
