@@ -145,14 +145,20 @@ def m008_numbers_that_may_be_none(db: DuckDBPyConnection) -> None:
 def m009_specs_as_columns(db: DuckDBPyConnection) -> None:
     """The fields of a run's spec as columns, by which runs are searched; `spec` stays the record of them.
 
-    A field that a spec was written without has the value that it had then.
+    A field that a spec was written without has the value that it had then. Of a spec that cannot be read, the columns
+    stay empty: it costs that run alone, not the cache.
     """
     for name, (kind, _) in SPEC_FIELDS.items():
         db.execute(f'ALTER TABLE runs ADD COLUMN "{name}" {kind}')
     rows = db.execute("SELECT id, spec FROM runs").fetchall()
-    columns = ", ".join(f'"{name}" = ?' for name in SPEC_FIELDS)
+    columns = ", ".join(f'"{name}" = TRY_CAST(? AS {kind})' for name, (kind, _) in SPEC_FIELDS.items())
     for run, spec in rows:
-        fields = json.loads(spec)
+        try:
+            fields = json.loads(spec)
+        except ValueError:
+            continue
+        if not isinstance(fields, dict):
+            continue
         values = [fields.get(name, usual) for name, (_, usual) in SPEC_FIELDS.items()]
         db.execute(f"UPDATE runs SET {columns} WHERE id = ?", [*values, run])  # noqa: S608
 

@@ -204,11 +204,13 @@ def _run(row: RunRow) -> Run:
 
 @lru_cache(maxsize=1024)
 def _refused(row: RunRow) -> str | None:
-    """Why a run with the settings of a stored one is refused by now; None where it is not."""
+    """Why a run with the settings of a stored one is refused by now, unreadable ones included; None where it is not."""
     try:
         RunSpec(**json.loads(row.spec))
     except UserError as error:
         return str(error)
+    except (ValueError, TypeError):
+        return "Its settings cannot be read."
     return None
 
 

@@ -52,6 +52,18 @@ def test_specs_become_columns_with_the_values_of_their_time(monkeypatch: pytest.
     assert db.execute("SELECT key, spec FROM runs").fetchall() == [("k", spec)]
 
 
+@pytest.mark.parametrize("spec", ["{bad", "[]", "null", '{"n": "x"}', '{"n": 99999999999}'])
+def test_a_spec_that_cannot_be_read_keeps_no_cache_from_opening(monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
+    db = duckdb.connect()
+    every = migrations.MIGRATIONS
+    monkeypatch.setattr(migrations, "MIGRATIONS", every[:8])
+    migrations.migrate(db)
+    db.execute("INSERT INTO runs (id, key, spec, meta, created, seconds) VALUES (1, 'k', ?, '{}', 'now', 1)", [spec])
+    monkeypatch.setattr(migrations, "MIGRATIONS", every)
+    migrations.migrate(db)
+    assert db.execute("SELECT spec, n FROM runs").fetchall() == [(spec, None)]
+
+
 def test_what_may_be_missing_can_be_stored_and_nothing_else_in_those_tables() -> None:
     """The columns that a bundle's checks and the engine's know as such; of rows from before, too."""
     db = duckdb.connect()
