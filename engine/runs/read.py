@@ -124,7 +124,7 @@ def table(key: str, name: str, columns: Sequence[str] = (), /, **where: Value) -
     `columns` are those wanted (all: none named). Tables, their columns, types and units: engine/schema/tables.py.
 
     Raises:
-        UserError: no such run, table or column, or a column of lists is asked for a value.
+        UserError: no such run, table or column, or a column is asked for a value that it cannot have.
     """
     described = TABLES.get(name)
     if described is None:
@@ -137,6 +137,10 @@ def table(key: str, name: str, columns: Sequence[str] = (), /, **where: Value) -
     if lists:
         raise UserError(f"The column {lists[0]!r} of {name} holds lists, which cannot be asked for a value.")
     conditions = {column: value for column, value in where.items() if value is not None}
+    for column, value in conditions.items():
+        if isinstance(value, str) != (known[column].kind == "text"):
+            wanted = "texts" if known[column].kind == "text" else "numbers"
+            raise UserError(f"The column {column!r} of {name} holds {wanted}; it was asked for {value!r}.")
     content = store().rows(key, name, columns, **conditions)
     if not content.num_rows:
         get(key)  # says so where there is no such run

@@ -13,6 +13,7 @@ METHODS = ("eap-ig", "eap-ig-midpoint", "clean-corrupted", "eap")
 METRICS = ("logit_diff", "log_prob", "kl")
 ORDERS = ("confidence", "left-to-right", "random")
 LARGEST_SEED = 2**53 - 1  # the largest whole number that files and addresses keep exactly
+TYPES = {"pair": str, "model": str, "task": str, "n": int, "seed": int, "points": int}
 STEP = re.compile(r"step:(\d{1,12})", re.ASCII)
 
 
@@ -38,6 +39,7 @@ class RunSpec:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
+        self._refuse_other_types()
         for field, allowed in (("method", METHODS), ("metric", METRICS), ("order", ORDERS), ("dtype", DTYPES)):
             value = getattr(self, field)
             if value not in allowed:
@@ -58,6 +60,12 @@ class RunSpec:
             raise UserError(f"seed is {self.seed}. Choose a whole number from 0 to {LARGEST_SEED}.")
         if not 1 <= self.points <= 1000:
             raise UserError(f"points is {self.points}. Choose a number of integration points from 1 to 1000.")
+
+    def _refuse_other_types(self) -> None:
+        for name, kind in TYPES.items():
+            value = getattr(self, name)
+            if type(value) is not kind:
+                raise UserError(f"{name} is {value!r}. It must be {'a text' if kind is str else 'a whole number'}.")
 
     @property
     def is_arm(self) -> bool:

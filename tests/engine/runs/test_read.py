@@ -157,6 +157,8 @@ def test_a_row_is_the_first_or_none() -> None:
         ("heads", (), {"nothing": 1}, "has no column 'nothing'"),
         ("heads", (), {"node = 1 OR 1": 1}, "has no column"),
         ("neurons", (), {"promoted": "a"}, "'promoted' of neurons holds lists"),
+        ("heads", (), {"node": "x"}, "'node' of heads holds numbers; it was asked for 'x'"),
+        ("trajectories", (), {"sampler": 3}, "'sampler' of trajectories holds texts; it was asked for 3"),
     ],
 )
 @pytest.mark.usefixtures("workspace")

@@ -62,3 +62,11 @@ def test_what_no_run_can_be_is_refused_by_field(field: str, value: Any) -> None:
 def test_every_seed_in_bounds_is_computed_and_found(seed: int) -> None:
     assert lifecycle.run(RunSpec(seed=seed, n=2), compute=tiny_compute).spec.seed == seed
     assert lifecycle.find(RunSpec(seed=seed, n=2))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("n", 2.5), ("n", "7"), ("seed", True), ("points", None), ("pair", None), ("model", 3)]
+)
+def test_a_value_of_another_type_is_refused_by_its_field(field: str, value: object) -> None:
+    with pytest.raises(UserError, match=f"^{field} is {value!r}. It must be a "):
+        RunSpec(**{field: value})  # type: ignore[arg-type]

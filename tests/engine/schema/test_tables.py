@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from cache import migrations
+from cache.layout import SORTED_BY
 from engine.schema.columns import Column
 from engine.schema.tables import NULLABLE, TABLES
 from engine.schema.vocabulary import BINS, COMMON_PARTS, REGIONS, SAMPLERS
@@ -42,6 +43,10 @@ def columns_of(table: str) -> list[tuple[str, str, bool]]:
 def test_a_new_database_has_the_columns_of_the_schema(name: str) -> None:
     columns = [(column.name, stored_type(column), column.nullable) for column in TABLES[name].columns]
     assert columns_of(name) == [("run", "INTEGER", False), *columns]
+
+
+def test_the_cache_keeps_every_table_sorted() -> None:
+    assert SORTED_BY.keys() == TABLES.keys()
 
 
 def test_a_new_database_has_no_other_tables_of_runs() -> None:
