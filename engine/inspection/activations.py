@@ -1,10 +1,10 @@
-"""Histograms of MLP activations and norms of the residual stream, by layer (engine/runs/records.py).
+"""Histograms of MLP activations and norms of the residual stream, by layer (docs/tables.md).
 
 `Histograms` counts the activations (hook_post) of all neurons of a layer over the prompt, over the answer and over
 the positions where sites are read, in the bins of engine/inspection/bins.py, with their moments. `ResidualNorms`
 measures the norm of the residual stream by its distance to the first answer token. Padding is never counted. Sums are
-kept in double precision on the model's device; `tests/engine/test_activations.py` holds them against numpy on raw
-activations.
+kept in double precision on the model's device; `tests/engine/inspection/test_activations.py` holds them against numpy
+on raw activations.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from engine.inspection.bins import BINS, EDGES
 from engine.inspection.observers import Batch, Input
 from engine.models.activation_cache import ActivationCache
 from engine.models.model import Model
+from engine.schema import arrow
 from engine.schema.list_columns import lists
 from engine.schema.vocabulary import REGIONS
 
@@ -74,7 +75,8 @@ class Histograms:
         moments = self.powers.cpu().numpy().reshape(-1, POWERS)[there] / n[:, None]
         mean, variance, kurtosis = _central(moments)
         active = self.active.cpu().numpy().ravel()[there] / n
-        return pa.table(
+        return arrow.table(
+            "activation_histograms",
             {
                 "layer": np.repeat(np.arange(self.layers, dtype=np.int32), len(REGIONS))[there],
                 "region": pa.array(np.tile(REGIONS, self.layers)[there], pa.string()),
@@ -84,7 +86,7 @@ class Histograms:
                 "std": np.sqrt(variance).astype(np.float32),
                 "kurtosis": pa.array(kurtosis.astype(np.float32), mask=np.isnan(kurtosis)),
                 "active": active.astype(np.float32),
-            }
+            },
         )
 
 
@@ -124,12 +126,13 @@ class ResidualNorms:
         layer, offset = np.nonzero(n)
         n, total, squares = (values[layer, offset] for values in (n, total, squares))
         variance = np.maximum(squares / n - (total / n) ** 2, 0.0)
-        return pa.table(
+        return arrow.table(
+            "residual_norms",
             {
                 "layer": layer.astype(np.int32),
                 "offset": (offset + self.first).astype(np.int32),
                 "mean": (total / n).astype(np.float32),
                 "std": np.sqrt(variance).astype(np.float32),
                 "n": n.astype(np.int32),
-            }
+            },
         )

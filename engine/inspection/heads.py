@@ -28,6 +28,7 @@ from engine.models.activation_cache import ActivationCache, recording
 from engine.models.encoding import Encoded, Span, spell
 from engine.models.example import Example
 from engine.models.model import Model
+from engine.schema import arrow
 from engine.schema.list_columns import ragged
 from engine.schema.vocabulary import REGIONS
 from engine.tasks.base import OTHER, Task
@@ -130,7 +131,7 @@ class Heads:
                 self.patterns[self.places[number], self.model.graph.head(layer, head)] = values.ravel()
 
     def head_table(self, seed: int = 0) -> pa.Table:
-        """`heads` of engine/runs/records.py: a row a head."""
+        """`heads` of docs/tables.md: a row a head."""
         graph = self.model.graph
         norms = self.norms / self.tokens.clamp(min=1)
         columns = dict(zip([f"norm_{region}" for region in REGIONS], norms.unbind(-1), strict=True))
@@ -139,41 +140,44 @@ class Heads:
         nodes = [graph.head(layer, head) for layer in range(graph.n_layers) for head in range(graph.n_heads)]
         values = {name: value.flatten().float().cpu().numpy() for name, value in columns.items()}
         copying = values.pop("copying")
-        return pa.table(
+        return arrow.table(
+            "heads",
             {
                 "node": pa.array(nodes, pa.int32()),
                 **{name: pa.array(value) for name, value in values.items()},
                 "copying": pa.array(copying, mask=np.isnan(copying)),
-            }
+            },
         )
 
     def role_table(self) -> pa.Table:
-        """`attention_roles` of engine/runs/records.py: every head's mean attention between the roles that occur."""
+        """`attention_roles` of docs/tables.md: every head's mean attention between the roles that occur."""
         graph = self.model.graph
         there = self.queries.nonzero()[:, 0]
         weights = (self.attention / self.queries[:, None])[:, :, there][..., there].cpu()  # [layer, head, query, key]
         layer, head, query, key = np.indices(weights.shape).reshape(4, -1)
         names = np.array(self.names, dtype=object)[there.cpu().numpy()]
-        return pa.table(
+        return arrow.table(
+            "attention_roles",
             {
                 "node": pa.array([graph.head(*place) for place in zip(layer, head, strict=True)], pa.int32()),
                 "query": pa.array(names[query], pa.string()),
                 "key": pa.array(names[key], pa.string()),
                 "weight": weights.flatten().float().numpy(),
                 "queries": self.queries[there].cpu().numpy().astype(np.int32)[query],
-            }
+            },
         )
 
     def pattern_table(self) -> pa.Table:
-        """`attention_patterns` of engine/runs/records.py; inputs are numbered as in `inputs`."""
+        """`attention_patterns` of docs/tables.md; inputs are numbered as in `inputs`."""
         keys = sorted(self.patterns)
         sizes = np.array([len(self.patterns[key]) for key in keys])
-        return pa.table(
+        return arrow.table(
+            "attention_patterns",
             {
                 "input": pa.array([place for place, _ in keys], pa.int32()),
                 "node": pa.array([node for _, node in keys], pa.int32()),
                 "pattern": ragged(np.concatenate([self.patterns[key] for key in keys]), sizes),
-            }
+            },
         )
 
 

@@ -25,6 +25,7 @@ from engine.models.batching import TOKENS, padded
 from engine.models.decoding import Order
 from engine.models.encoding import Encoded, Ids
 from engine.models.model import Model
+from engine.schema import arrow
 from engine.schema.vocabulary import SHOWN_EXAMPLES
 
 LOGITS_BUDGET = 2**25  # logits computed at once
@@ -67,15 +68,16 @@ class LensLayers:
         return torch.stack(by_layer, 1).double()
 
     def table(self) -> pa.Table:
-        """`lens_layers` of engine/runs/records.py: a row per example and layer, means over the example's sites."""
+        """`lens_layers` of docs/tables.md: a row per example and layer, means over the example's sites."""
         means = (self.sums / self.sites[:, None, None]).float().cpu().numpy()
         examples, layers, _ = means.shape
-        return pa.table(
+        return arrow.table(
+            "lens_layers",
             {
                 "example": np.repeat(np.arange(examples, dtype=np.int32), layers),
                 "layer": np.tile(np.arange(layers, dtype=np.int32), examples),
                 **{name: means[:, :, i].ravel() for i, name in enumerate(MEASURES)},
-            }
+            },
         )
 
 
@@ -108,7 +110,7 @@ def _open_positions(model: Model, encoded: Sequence[Encoded], orders: Sequence[O
 
 @torch.no_grad()
 def position_lens(model: Model, encoded: Sequence[Encoded], orders: Sequence[Order] = ()) -> pa.Table:
-    """`position_lens` of engine/runs/records.py: the residual at the hidden positions of the first examples.
+    """`position_lens` of docs/tables.md: the residual at the hidden positions of the first examples.
 
     An MDM is read at every masked answer position at every step of the run's own `orders`, in which the right tokens
     are revealed; an ARM, which has no orders, at every answer position of one teacher-forced pass.
@@ -125,7 +127,8 @@ def position_lens(model: Model, encoded: Sequence[Encoded], orders: Sequence[Ord
         name: np.repeat(np.array([getattr(place, name) for place in places], np.int32), layers)
         for name in ("example", "step", "target")
     }
-    return pa.table(
+    return arrow.table(
+        "position_lens",
         {
             **columns,
             "layer": np.tile(np.arange(layers, dtype=np.int32), len(places)),
@@ -133,7 +136,7 @@ def position_lens(model: Model, encoded: Sequence[Encoded], orders: Sequence[Ord
             "probability": top,
             "answer_probability": right,
             "answer_rank": rank.astype(np.int32),
-        }
+        },
     )
 
 

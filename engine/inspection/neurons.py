@@ -1,4 +1,4 @@
-"""Single neurons: what they do on the task's clean inputs, and their tables (engine/runs/records.py).
+"""Single neurons: what they do on the task's clean inputs, and their tables (docs/tables.md).
 
 1. `strongest_neurons` chooses the neurons of each layer with the largest |attribution|; only these are kept token by
    token.
@@ -9,7 +9,7 @@
    (engine/inspection/neuron_cosines.py).
 
 Activation is hook_post: what is multiplied with W_out. Padding is never counted, and nothing here loops over neurons:
-a 7B model has 530,000 of them. `tests/engine/test_neurons.py` holds the tables against raw activations.
+a 7B model has 530,000 of them. `tests/engine/inspection/test_neurons.py` holds the tables against raw activations.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from engine.inspection.neuron_directions import NearestTokens, input_tokens, out
 from engine.inspection.observers import Batch, Input
 from engine.models.activation_cache import ActivationCache, has_hook
 from engine.models.model import Model
+from engine.schema import arrow
 from engine.schema.list_columns import lists, ragged, word_lists
 from engine.schema.vocabulary import DETAILED_NEURONS, DETAILED_OF_LAYER, NEURON_EXAMPLES
 
@@ -168,13 +169,14 @@ class Traces:
         columns = {name: ragged(values, lengths) for name, values in zip(self.COLUMNS, flat, strict=False)}
         none = ragged(np.empty(0, np.float32), np.zeros_like(lengths))
         neuron = self.neurons.cpu().numpy().astype(np.int32).ravel()
-        return pa.table(
+        return arrow.table(
+            "neuron_tokens",
             {
                 "input": np.repeat(np.arange(len(self.kept), dtype=np.int32), layers * k),
                 "layer": np.tile(_layers(layers, k), len(self.kept)),
                 "neuron": np.tile(neuron, len(self.kept)),
                 **{name: columns.get(name, none) for name in self.COLUMNS},
-            }
+            },
         )
 
 
@@ -186,7 +188,8 @@ def neuron_table(
     layers, width = even.shape
     words = token_texts(model)
     sides = [output_tokens(model, layer) for layer in range(layers)]
-    return pa.table(
+    return arrow.table(
+        "neurons",
         {
             "layer": _layers(layers, width),
             "neuron": np.tile(np.arange(width, dtype=np.int32), layers),
@@ -201,7 +204,7 @@ def neuron_table(
             "cos_in": _nullable(cosines.into if cosines else None, layers * width),
             "cos_gate": _nullable(cosines.gate if cosines else None, layers * width),
             "cos_out": _nullable(cosines.out if cosines else None, layers * width),
-        }
+        },
     )
 
 
@@ -211,14 +214,15 @@ def detail_table(model: Model, neurons: Tensor, strongest: Strongest) -> pa.Tabl
     words = token_texts(model)
     reads = [input_tokens(model, layer, chosen) for layer, chosen in enumerate(neurons)]
     ups = [of_layer.up for of_layer in reads if of_layer.up is not None]
-    return pa.table(
+    return arrow.table(
+        "neuron_detail",
         {
             "layer": _layers(layers, k),
             "neuron": neurons.cpu().numpy().astype(np.int32).ravel(),
             **strongest.columns(),
             **_nearest_columns("gate", [of_layer.gate for of_layer in reads], words, layers * k),
             **_nearest_columns("up", ups, words, layers * k),
-        }
+        },
     )
 
 

@@ -20,6 +20,7 @@ from engine.models.activation_cache import ActivationCache, recording
 from engine.models.batching import TOKENS, Capacity, in_batches, padded
 from engine.models.encoding import Encoded, Ids
 from engine.models.model import Model
+from engine.schema import arrow
 from engine.schema.vocabulary import SHOWN_EXAMPLES
 
 KEPT_OF_STEPS = 3  # examples of which three steps are kept: the first, the middle and the last
@@ -106,8 +107,9 @@ def survey(
 
 
 def input_table(model: Model, inputs: Sequence[Input], roles: Sequence[Sequence[str]]) -> pa.Table:
-    """The kept inputs (engine/runs/records.py), with a role per token."""
-    return pa.table(
+    """The kept inputs (docs/tables.md), with a role per token."""
+    return arrow.table(
+        "inputs",
         {
             "input": pa.array(range(len(inputs)), pa.int32()),
             "example": pa.array([item.example for item in inputs], pa.int32()),
@@ -115,5 +117,5 @@ def input_table(model: Model, inputs: Sequence[Input], roles: Sequence[Sequence[
             "tokens": pa.array([model.words(item.ids) for item in inputs], pa.list_(pa.string())),
             "roles": pa.array([list(of_input) for of_input in roles], pa.list_(pa.string())),
             "start": pa.array([item.start for item in inputs], pa.int32()),
-        }
+        },
     )

@@ -13,6 +13,7 @@ from engine.models.encoding import Encoded
 from engine.models.example import Example
 from engine.models.model import Model
 from engine.models.samplers import SAMPLERS, denoise, example_generator
+from engine.schema import arrow
 from engine.schema.vocabulary import SHOWN_EXAMPLES
 from engine.tasks.accuracy import solves, tokens_of
 from engine.tasks.base import Task
@@ -26,7 +27,7 @@ def trajectory_table(
     seed: int,
     on_samplers: Callable[[int, int], None] = lambda done, total: None,
 ) -> pa.Table:
-    """`trajectories` of engine/runs/records.py: every sampler on the first examples; nothing for an ARM.
+    """`trajectories` of docs/tables.md: every sampler on the first examples; nothing for an ARM.
 
     `on_samplers` is called before every sampler with how many are done, and of how many.
     """
@@ -38,21 +39,7 @@ def trajectory_table(
         for rows in grouped([(len(e.prompt), len(e.answer)) for e in few]):
             of_sampler += _records(model, task, drawn, encoded, sampler, seed, rows)
         records += sorted(of_sampler, key=lambda record: (record["example"], record["step"]))
-    return pa.Table.from_pylist(records, TRAJECTORIES)
-
-
-TRAJECTORIES = pa.schema(
-    {
-        "sampler": pa.string(),
-        "example": pa.int32(),
-        "step": pa.int32(),
-        "tokens": pa.list_(pa.string()),
-        "confidences": pa.list_(pa.float32()),
-        "revealed": pa.list_(pa.bool_()),
-        "visible": pa.list_(pa.bool_()),
-        "correct": pa.bool_(),
-    }
-)
+    return arrow.table_of_rows("trajectories", records)
 
 
 def _records(
@@ -89,8 +76,7 @@ def _records(
 
 
 def reveal_table(orders: Sequence[Order]) -> pa.Table:
-    """`reveals` of engine/runs/records.py: the order of a run's own denoising steps, by example; nothing for an ARM."""
+    """`reveals` of docs/tables.md: the order of a run's own denoising steps, by example; nothing for an ARM."""
     rows = [(i, step, t) for i, order in enumerate(orders) for step, revealed in enumerate(order) for t in revealed]
     columns = zip(*rows, strict=True) if rows else ((), (), ())
-    names = ("example", "step", "index")
-    return pa.table({name: pa.array(column, pa.int32()) for name, column in zip(names, columns, strict=True)})
+    return arrow.table("reveals", dict(zip(("example", "step", "index"), map(list, columns), strict=True)))

@@ -84,7 +84,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSpec:
     for seed, name in enumerate(("arm", "mdm")):
         checkpoints.write(tmp_path / name, Format(checkpoints.qwen2(words, tied=False), config), seed)
     pair = Pair("tiny", "Tiny", str(tmp_path / "arm"), str(tmp_path / "mdm"), mask_id=3, prompts="words")
-    monkeypatch.setattr(compute, "pair_named", lambda name: pair)
+    monkeypatch.setattr("engine.runs.provenance.pair_named", lambda name: pair)
     monkeypatch.setattr(compute, "ACCURACY_EXAMPLES", 2)
     monkeypatch.setattr(compute, "STEPS_EXAMPLES", 2)
     return RunSpec(pair="tiny", n=2, points=1)
