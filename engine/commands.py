@@ -179,7 +179,7 @@ def _unsolved(run: Run) -> str:
         able = can_do(task_named(run.spec.task), run.meta).can
     except UserError:
         return ""
-    return "" if able else "  CANNOT DO THIS TASK: its circuit explains little"
+    return "" if able else "  CANNOT DO THIS TASK: its circuit is not informative"
 
 
 def _refuse_early(specs: Sequence[RunSpec]) -> None:

@@ -1,4 +1,4 @@
-"""Whether a model can do a task at all: the circuit of one that cannot explains little, and is marked.
+"""Whether a model can do a task at all: the circuit of one that cannot is not informative, and is marked.
 
 A model can do a task when it solves at least half of the problems that its run measured, and more than a guess would:
 the 95 % interval of its accuracy (Wilson 1927) lies above the task's level of guessing.
@@ -28,12 +28,12 @@ def can_do(task: Task, meta: RunMeta) -> Ability:
     solved = f"It solves {meta.accuracy:.0%} of {meta.accuracy_n} problems"
     low, high = wilson(meta.accuracy, meta.accuracy_n)
     if meta.accuracy < ENOUGH:
-        return Ability(False, f"{solved}, less than {ENOUGH:.0%}: its circuit explains little.")
+        return Ability(False, f"{solved}, less than {ENOUGH:.0%}: its circuit is not informative.")
     if low <= task.guess:
         interval = f"95 % interval {low:.0%} to {high:.0%}"
         return Ability(
             False,
             f"{solved} ({interval}), which is no clear sign of more than guessing ({task.guess:.0%}): its circuit "
-            "explains little.",
+            "is not informative.",
         )
     return Ability(True)

@@ -1,4 +1,4 @@
-"""Where a pair stands on this machine: in which precision it is looked at, what is stored of it, what keeps it from
+"""Where a pair stands on this machine: in which precision its numbers are, what is stored of it, what keeps it from
 being computed here."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAMES = {"method": "method", "n": "n", "seed": "seed", "points": "m", "metric": 
 
 
 def dtype_of(pair: Pair, runs: Sequence[Run]) -> str:
-    """The precision in which a pair is looked at, where the reader leaves it open: its runs', else what fits here."""
+    """The precision in which a pair is shown, where the reader leaves it open: its runs', else what fits here."""
     stored = {run.spec.dtype for run in runs if run.spec.pair == pair.name}
     return stored.pop() if len(stored) == 1 else device_plan.fitting_dtype(pair)
 

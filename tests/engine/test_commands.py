@@ -35,7 +35,7 @@ def unable_compute(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTable
 
 @pytest.mark.usefixtures("workspace")
 def test_models_that_cannot_do_the_task_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
-    mark = "CANNOT DO THIS TASK: its circuit explains little"
+    mark = "CANNOT DO THIS TASK: its circuit is not informative"
     assert main(["compare", "--n", "4", "--k", "5", "--steps"], unable_compute) == 0
     lines = capsys.readouterr().out.splitlines()
     for line in lines:

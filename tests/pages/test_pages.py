@@ -234,7 +234,9 @@ def test_a_model_that_cannot_do_the_task_is_marked_on_every_page(
 
     for which in {"arm", "mdm", model}:
         lifecycle.run(RunSpec(model=which, n=4), compute=unable)
-    text = f"**{name} cannot do this task.** It solves 10% of 200 problems, less than 50%: its circuit explains little."
+    text = (
+        f"**{name} cannot do this task.** It solves 10% of 200 problems, less than 50%: its circuit is not informative."
+    )
     assert [w.value.replace("\\", "") for w in app(page, n="4", k="10", **query).warning] == [text]
 
 

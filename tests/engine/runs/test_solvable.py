@@ -36,11 +36,11 @@ def test_half_must_be_solved_and_more_than_by_guessing(task: str, solved: int, o
 
 def test_the_reason_is_a_sentence_with_the_numbers() -> None:
     low = can_do(TASKS["sudoku"], replace(META, accuracy=0.12))
-    assert low.reason == ("It solves 12% of 300 problems, less than 50%: its circuit explains little.")
+    assert low.reason == ("It solves 12% of 300 problems, less than 50%: its circuit is not informative.")
     guessed = can_do(TASKS["ioi"], replace(META, accuracy=0.55))
     assert guessed.reason == (
         "It solves 55% of 300 problems (95 % interval 49% to 61%), which is no clear sign of more than guessing "
-        "(50%): its circuit explains little."
+        "(50%): its circuit is not informative."
     )
 
 
