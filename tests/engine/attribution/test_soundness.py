@@ -27,24 +27,14 @@ from engine.runs.refusals import blamed
 from engine.runs.rows import Head
 from engine.runs.spec import RunSpec
 from engine.schema.tables import NULLABLE
-from engine.training import train
 from engine.training.train import TrainSpec
 from tests import tiny
+from tests.small_pair import train_pair
 
 NAN, INF = math.nan, math.inf
 SMALL = TrainSpec(
     arm_steps=2, mdm_steps=2, batch=8, pool=50, layers=2, d_model=16, d_mlp=24, heads=2, kv_heads=1, measured=2
 )
-PAIR = """
-[small]
-title = "Small"
-arm = "pair/arm"
-mdm = "pair/mdm"
-mask_token = "<mask>"
-shifted = true
-steps = [0]
-steps_dir = "pair/steps"
-"""
 SPEC = RunSpec(pair="small", task="ioi", n=2)
 TITLES = {"arm": "The ARM of the pair small", "mdm": "The MDM of the pair small"}
 TITLES["step:0"] = "The MDM after 0 steps of the pair small"
@@ -68,10 +58,7 @@ Plant = Callable[[str, float | None], None]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("small")
-    train.train(SMALL, out / "pair", lambda *_: None)
-    (out / "pairs.toml").write_text(PAIR)
-    return out
+    return train_pair(SMALL, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture

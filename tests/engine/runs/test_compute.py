@@ -24,31 +24,18 @@ from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
 from engine.schema.tables import TABLES
 from engine.tasks.registry import TASKS, examples
-from engine.training import train
 from engine.training.train import TrainSpec
+from tests.small_pair import PAIR, train_pair
 
 GRAPH = Graph(2, 4)
 SMALL = TrainSpec(
     arm_steps=4, mdm_steps=6, batch=16, pool=100, layers=2, d_model=32, d_mlp=48, heads=4, kv_heads=2, measured=4
 )
-PAIR = """
-[small]
-title = "Small"
-arm = "pair/arm"
-mdm = "pair/mdm"
-mask_token = "<mask>"
-shifted = true
-steps = [0]
-steps_dir = "pair/steps"
-"""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("small")
-    train.train(SMALL, out / "pair", lambda *_: None)
-    (out / "pairs.toml").write_text(PAIR)
-    return out
+    return train_pair(SMALL, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture
