@@ -76,8 +76,7 @@ def overlap_curve(key_a: str, key_b: str, part_a: str, part_b: str) -> OverlapCu
 @st.cache_data(show_spinner=False, max_entries=1024)
 def overlap(key_a: str, key_b: str, part_a: str, part_b: str, k: int) -> float:
     """The Jaccard index of two circuits of `k` edges."""
-    shared = circuit.shared_edges(edges(key_a, part_a, k).edge, edges(key_b, part_b, k).edge)
-    return float(circuit.jaccard_at(np.array(shared), np.array(k)))
+    return circuit.overlap_of(edges(key_a, part_a, k).edge, edges(key_b, part_b, k).edge)
 
 
 def split_half(arm: Run, mdm: Run, k: int) -> circuit.SplitHalf | None:
