@@ -1,9 +1,4 @@
-"""The command line: python -m engine run | compare | list | export | pairs | countdown | bundle | import | doctor |
-train.
-
-Flags are checked before anything heavy is imported; an answer from the cache never imports torch. What a command keeps
-(a pair, prompts, problems) is put back when it is refused.
-"""
+"""The command line: runs the command that its flags name (engine/flags.py says which there are)."""
 
 from __future__ import annotations
 
@@ -33,7 +28,7 @@ from engine.tasks.registry import available, task_named
 
 
 def main(argv: Sequence[str] | None = None, compute: lifecycle.Compute | None = None) -> int:
-    """Run one command and return the exit code; `compute` replaces engine.compute.compute."""
+    """Run one command and return the exit code; `compute` replaces engine.runs.compute.compute."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")

@@ -29,7 +29,7 @@ POWERS = 4  # of raw moments: mean, variance, skewness and kurtosis need no more
 
 
 def bin_numbers(values: Tensor) -> Tensor:
-    """[...]: the bin of every one of `values`, as engine.bins.counts has it."""
+    """[...]: the bin of every one of `values`, as engine.inspection.bins.counts has it."""
     edges = torch.from_numpy(EDGES[1:-1]).to(values.device)
     return torch.bucketize(values.double(), edges, right=True)
 

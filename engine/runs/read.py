@@ -83,7 +83,7 @@ def edges_among(key: str, part: str, edges: NDArray[np.int32]) -> RankedEdges:
 
 
 def overlap_curve(key_a: str, key_b: str, part_a: str = TOTAL, part_b: str = TOTAL) -> OverlapCurve:
-    """How much the top K of both have in common at every K of circuit.curve_sizes; computed once, then kept.
+    """How much the top K of both have in common at every K of comparison.curve_sizes; computed once, then kept.
 
     Raises like `edge_table`.
     """

@@ -79,7 +79,7 @@ def profile_figure(
 def histogram_figure(
     arm: LayerHistogram, mdm: LayerHistogram, shown: tuple[int, int], chosen: int | None, shares: bool, palette: Palette
 ) -> go.Figure:
-    """How many activations of a layer's neurons fall in each of engine.bins' bins, on a logarithmic axis.
+    """How many activations of a layer fall in each bin of engine/inspection/bins.py, on a logarithmic axis.
 
     `shown` is the first and the last bin drawn, `chosen` the bin that is framed; `shares`: of all activations of the
     model instead of their number.
