@@ -71,11 +71,6 @@ def resolve(spec: RunSpec) -> Resolved:
     return Resolved(spec, pair, task, weights, provenance, hash_of(provenance))
 
 
-def key_of(spec: RunSpec) -> str:
-    """The key of a spec's run. Raises like `resolve`."""
-    return resolve(spec).key
-
-
 def is_key_of(key: str, description: Mapping[str, Any]) -> bool:
     """Whether a run that was made with this has this key."""
     return hash_of(description) == key

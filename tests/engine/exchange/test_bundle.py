@@ -32,7 +32,7 @@ PROBLEMS = [PublishedProblem((9, 5, 3), 24, "5*3=15,15+9=24"), PublishedProblem(
 def test_a_bundle_opens_where_there_is_no_model(made: Path) -> None:
     assert bundle.take(made) == bundle.Taken("mine", added=4, known=0)
     with pytest.raises(UserError, match="There is no model at"):
-        provenance.key_of(SPEC)
+        provenance.resolve(SPEC)
     run, arm = lifecycle.find(SPEC), lifecycle.find(ARM)
     assert run and arm and run.imported and run.method_version == provenance.METHOD_VERSION
     assert (run.spec, arm.spec) == (SPEC, ARM)

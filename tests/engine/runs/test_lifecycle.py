@@ -199,7 +199,7 @@ def test_without_the_weights_the_newest_run_of_the_spec_is_found(workspace: Path
     message = lifecycle.obstacle(SPEC)
     assert message and "There is no model" in message
     with pytest.raises(UserError, match="There is no model"):
-        provenance.key_of(SPEC)
+        provenance.resolve(SPEC)
 
 
 @pytest.mark.usefixtures("workspace")

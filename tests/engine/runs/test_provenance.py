@@ -32,38 +32,38 @@ SPEC = RunSpec(n=4)
 )
 @pytest.mark.usefixtures("workspace")
 def test_every_field_of_a_spec_changes_the_key(change: dict[str, object]) -> None:
-    assert provenance.key_of(replace(SPEC, **change)) != provenance.key_of(SPEC)
+    assert provenance.resolve(replace(SPEC, **change)).key != provenance.resolve(SPEC).key
 
 
 def test_weights_method_and_libraries_change_the_key(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arm, keys = replace(SPEC, model="arm"), [provenance.key_of(SPEC)]
-    untouched = provenance.key_of(arm)
+    arm, keys = replace(SPEC, model="arm"), [provenance.resolve(SPEC).key]
+    untouched = provenance.resolve(arm).key
     (workspace / "pair" / "mdm" / "model.safetensors").write_bytes(b"trained for longer")
-    keys.append(provenance.key_of(SPEC))
+    keys.append(provenance.resolve(SPEC).key)
     pairs = workspace / "pair" / "pairs.toml"
     pairs.write_text(pairs.read_text().replace("shifted = true", "shifted = false"))
-    keys.append(provenance.key_of(SPEC))
-    assert provenance.key_of(arm) == untouched
+    keys.append(provenance.resolve(SPEC).key)
+    assert provenance.resolve(arm).key == untouched
     pairs.write_text(pairs.read_text() + 'prompts = "natural"\n')
-    keys.append(provenance.key_of(SPEC))
-    assert provenance.key_of(arm) != untouched
+    keys.append(provenance.resolve(SPEC).key)
+    assert provenance.resolve(arm).key != untouched
     monkeypatch.setattr(provenance, "METHOD_VERSION", provenance.METHOD_VERSION + 1)
-    keys.append(provenance.key_of(SPEC))
+    keys.append(provenance.resolve(SPEC).key)
     monkeypatch.setattr(provenance, "library_version", lambda name: "0.0")
-    keys.append(provenance.key_of(SPEC))
+    keys.append(provenance.resolve(SPEC).key)
     assert len(set(keys)) == 6
 
 
 @pytest.mark.parametrize("changed", ["arm", "mdm"])
 def test_the_control_is_of_the_arms_weights_and_the_mdms_mask(workspace: Path, changed: str) -> None:
     control = replace(SPEC, model="control")
-    before, made = provenance.key_of(control), provenance.resolve(control).provenance
+    before, made = provenance.resolve(control).key, provenance.resolve(control).provenance
     assert (
         made["weights"] == made["compared_with"] == provenance.resolve(replace(SPEC, model="arm")).provenance["weights"]
     )
     assert made["read_as"] == provenance.resolve(SPEC).weights["mdm"] and made["reading"] == ["<mask>", True]
     (workspace / "pair" / changed / "model.safetensors").write_bytes(b"trained for longer")
-    assert provenance.key_of(control) != before
+    assert provenance.resolve(control).key != before
 
 
 @pytest.mark.usefixtures("workspace")
@@ -81,7 +81,7 @@ def test_keys_stay_what_they_were(model: str, key: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(provenance, "METHOD_VERSION", 3)
     monkeypatch.setattr(provenance, "_weights", lambda source: f"weights of {Path(source).name}")
     monkeypatch.setattr(provenance, "library_version", lambda name: f"{name} 1.0")
-    assert provenance.key_of(replace(SPEC, model=model)) == key
+    assert provenance.resolve(replace(SPEC, model=model)).key == key
 
 
 @pytest.mark.usefixtures("workspace")
@@ -102,10 +102,10 @@ def test_weights_are_identified_once_until_a_file_changes(workspace: Path, monke
         return f"{len(asked)} of {source}"
 
     monkeypatch.setattr(provenance, "weights_id", watched)
-    keys = {provenance.key_of(replace(SPEC, seed=seed)) for seed in range(3)}
+    keys = {provenance.resolve(replace(SPEC, seed=seed)).key for seed in range(3)}
     assert len(keys) == 3 and sorted(asked) == ["arm", "mdm"]
     (workspace / "pair" / "mdm" / "model.safetensors").write_bytes(b"trained for longer")
-    provenance.key_of(SPEC)
+    provenance.resolve(SPEC)
     assert sorted(asked) == ["arm", "mdm", "mdm"]
 
 

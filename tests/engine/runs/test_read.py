@@ -63,9 +63,9 @@ def test_what_is_not_there_is_refused_by_name() -> None:
     with pytest.raises(UserError, match="no lens of node 99"):
         read.node_lens(key, 0, 99)
     with pytest.raises(UserError, match=r"pair called 'x'"):
-        provenance.key_of(replace(SPEC, pair="x"))
+        provenance.resolve(replace(SPEC, pair="x"))
     with pytest.raises(UserError, match=r"task called 'x'"):
-        provenance.key_of(replace(SPEC, task="x"))
+        provenance.resolve(replace(SPEC, task="x"))
 
 
 @pytest.mark.usefixtures("workspace")

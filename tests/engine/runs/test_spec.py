@@ -17,7 +17,7 @@ from tests.fakes import tiny_compute
 def test_a_step_has_one_spelling_and_one_key(model: str) -> None:
     run = lifecycle.run(RunSpec(model="step:100", n=2), compute=tiny_compute)
     assert RunSpec(model=model, n=2) == run.spec
-    assert provenance.key_of(RunSpec(model=model, n=2)) == run.key
+    assert provenance.resolve(RunSpec(model=model, n=2)).key == run.key
     assert lifecycle.find(RunSpec(model=model, n=2)) == run
 
 

@@ -243,10 +243,10 @@ def test_a_save_that_fails_leaves_what_was_there(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("workspace")
 def test_a_runs_key_follows_the_rows_and_needs_the_file() -> None:
     whole, other = (own_prompts.save(rows, "Mine", "embedded") for rows in (ROWS, ROWS[:2]))
-    keys = [provenance.key_of(RunSpec(task=task.name, n=2)) for task in (whole, other)]
+    keys = [provenance.resolve(RunSpec(task=task.name, n=2)).key for task in (whole, other)]
     assert keys[0] != keys[1]
     own_prompts.save(ROWS, "Another title", "embedded")
-    assert provenance.key_of(RunSpec(task=whole.name, n=2)) == keys[0]
+    assert provenance.resolve(RunSpec(task=whole.name, n=2)).key == keys[0]
     own_prompts.delete(whole.name)
     with pytest.raises(UserError, match="are gone"):
-        provenance.key_of(RunSpec(task=whole.name, n=2))
+        provenance.resolve(RunSpec(task=whole.name, n=2))
