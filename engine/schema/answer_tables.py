@@ -20,6 +20,7 @@ LENS_LAYERS = Table(
     most=("n", "n_layers"),
     whole=True,
     numbered=(("example", "n"), ("layer", "n_layers")),
+    artifact="lens",
 )
 POSITION_LENS = Table(
     "position_lens",
@@ -37,6 +38,7 @@ POSITION_LENS = Table(
     "(MDM), every position (ARM).",
     order="example, step, target, layer",
     most=("n", MOST_ANSWER, "n_states"),
+    artifact="lens",
 )
 REVEALS = Table(
     "reveals",
@@ -67,6 +69,7 @@ TRAJECTORIES = Table(
     most=(len(SAMPLERS), "n", MOST_ANSWER),
     alike=(("tokens", "confidences", "revealed", "visible"),),
     mdm_only=True,
+    artifact="lens",
 )
 ACCURACY_STEPS = Table(
     "accuracy_steps",
@@ -79,5 +82,6 @@ ACCURACY_STEPS = Table(
     order="steps",
     most=(MOST_ANSWER,),
     mdm_only=True,
+    artifact="ability",
 )
 ANSWER_TABLES = (LENS_LAYERS, POSITION_LENS, REVEALS, TRAJECTORIES, ACCURACY_STEPS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.schema.artifacts import columns_in
 from engine.schema.columns import Column
 from engine.schema.tables import TABLES
 
@@ -27,18 +28,21 @@ def arrow_type(column: Column) -> pa.DataType:
     return value if column.items is None else pa.list_(value)
 
 
-def arrow_schema(name: str) -> pa.Schema:
-    """The columns of a table."""
-    return pa.schema([(column.name, arrow_type(column)) for column in TABLES[name].columns])
+def arrow_schema(name: str, kind: str = "") -> pa.Schema:
+    """The columns of a table: all of them, or those that a kind of artifact holds."""
+    columns = columns_in(kind, name) if kind else TABLES[name].columns
+    return pa.schema([(column.name, arrow_type(column)) for column in columns])
 
 
-def table(name: str, columns: Mapping[str, Any]) -> pa.Table:
+def table(name: str, columns: Mapping[str, Any], kind: str = "") -> pa.Table:
     """The table `name` from its columns [row] in any order: NumPy or Arrow arrays, or lists.
+
+    `kind`: of the artifact that holds the table, where others hold the rest of its columns.
 
     Raises:
         ValueError: it has other columns.
     """
-    schema = arrow_schema(name)
+    schema = arrow_schema(name, kind)
     if columns.keys() != set(schema.names):
         raise ValueError(f"{name} differs in its columns {sorted(columns.keys() ^ set(schema.names))}")
     return pa.table({column: columns[column] for column in schema.names}, schema=schema)

@@ -62,6 +62,7 @@ READOUTS = Table(
     order="readout",
     most=("n_sites",),
     numbered=(("readout", "n_readouts"),),
+    artifact="lens",
 )
 NODE_LENS = Table(
     "node_lens",
@@ -83,6 +84,7 @@ NODE_LENS = Table(
     whole=True,
     numbered=(("readout", "n_readouts"), ("node", "n_sources")),
     alike=(("promoted", "promoted_logit"), ("suppressed", "suppressed_logit")),
+    artifact="lens",
 )
 RESIDUAL_LENS = Table(
     "residual_lens",
@@ -103,6 +105,7 @@ RESIDUAL_LENS = Table(
     whole=True,
     numbered=(("readout", "n_readouts"), ("layer", "n_states")),
     alike=(("tokens", "probabilities"),),
+    artifact="lens",
 )
 EDGE_BLOCKS = Table(
     "edge_blocks",

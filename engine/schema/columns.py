@@ -6,7 +6,7 @@ size of the run by its name (`engine/exchange/column_checks.py`, Sizes), which a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Size = int | str  # a number, or a size of the run by its name
@@ -41,6 +41,7 @@ class Column:
     `low`, `high`: the least and the largest value; a size that is named is beyond the largest.
     `items`: the least and the most entries of a list; None: the column holds single values.
     `nullable`: a value may be missing.
+    `artifact`: the kind of artifact that holds it (engine/schema/artifacts.py); empty: its table's.
     `one_of`: the only texts there are; of a part: others than answer positions and steps.
     """
 
@@ -53,6 +54,7 @@ class Column:
     items: Range | None = None
     nullable: bool = False
     one_of: tuple[str, ...] = ()
+    artifact: str = ""
 
     @property
     def kind(self) -> str:
@@ -71,6 +73,7 @@ class Table:
     `numbered`: columns that number the rows, each from 0 to below its size, the last fastest.
     `alike`: list columns whose lists are equally long in each row.
     `mdm_only`: an ARM's is empty. No other table is.
+    `artifact`: the kind of artifact that holds it, but for the columns that name another.
     """
 
     name: str
@@ -82,6 +85,7 @@ class Table:
     numbered: tuple[tuple[str, str], ...] = ()
     alike: tuple[tuple[str, ...], ...] = ()
     mdm_only: bool = False
+    artifact: str = "circuit"
 
 
 def index(name: str, below: str, meaning: str = "", items: Range | None = None) -> Column:
@@ -120,6 +124,11 @@ def share(name: str, unit: str = "probability", meaning: str = "", items: Range 
 def cosine(name: str, meaning: str = "", items: Range | None = None, nullable: bool = False) -> Column:
     """A number from -1 to 1 but for rounding."""
     return Column(name, "float32", meaning, "cosine", -1 - SLACK, 1 + SLACK, items, nullable)
+
+
+def held_by(artifact: str, *columns: Column) -> tuple[Column, ...]:
+    """The columns, as those that a kind of artifact holds."""
+    return tuple(replace(column, artifact=artifact) for column in columns)
 
 
 def text(name: str, meaning: str = "", items: Range | None = None, one_of: tuple[str, ...] = ()) -> Column:

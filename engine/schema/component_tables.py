@@ -21,6 +21,7 @@ from engine.schema.columns import (
     Table,
     cosine,
     count,
+    held_by,
     index,
     positive,
     real,
@@ -57,23 +58,31 @@ NEURONS = Table(
         real("attribution", METRIC, "mean over all examples"),
         real("half_a", METRIC, "mean over the even examples"),
         real("half_b", METRIC, "mean over the odd examples"),
-        real("mean", ACTIVATION, "over all tokens"),
-        positive("std", ACTIVATION, "over all tokens"),
-        real("low", ACTIVATION, "the least over all tokens"),
-        real("high", ACTIVATION, "the largest over all tokens"),
-        share("active", "share of tokens", "at which the non-linearity's input is positive"),
-        count("counts", "tokens", "by bin of the activation (engine/inspection/bins.py)", high=2**31, items=HISTOGRAM),
-        text("promoted", "tokens that its output direction promotes most", SHOWN),
-        real("promoted_logit", items=SHOWN),
-        text("suppressed", "tokens that its output direction suppresses most", SHOWN),
-        real("suppressed_logit", items=SHOWN),
-        cosine("cos_in", "input weights against the ARM's; missing in the ARM's run", nullable=True),
-        cosine(
-            "cos_gate",
-            "gate weights against the ARM's; missing in the ARM's run and where nothing is gated",
-            nullable=True,
+        *held_by(
+            "activity",
+            real("mean", ACTIVATION, "over all tokens"),
+            positive("std", ACTIVATION, "over all tokens"),
+            real("low", ACTIVATION, "the least over all tokens"),
+            real("high", ACTIVATION, "the largest over all tokens"),
+            share("active", "share of tokens", "at which the non-linearity's input is positive"),
+            count(
+                "counts", "tokens", "by bin of the activation (engine/inspection/bins.py)", high=2**31, items=HISTOGRAM
+            ),
         ),
-        cosine("cos_out", "output weights against the ARM's; missing in the ARM's run", nullable=True),
+        *held_by(
+            "weights",
+            text("promoted", "tokens that its output direction promotes most", SHOWN),
+            real("promoted_logit", items=SHOWN),
+            text("suppressed", "tokens that its output direction suppresses most", SHOWN),
+            real("suppressed_logit", items=SHOWN),
+            cosine("cos_in", "input weights against the ARM's; missing in the ARM's run", nullable=True),
+            cosine(
+                "cos_gate",
+                "gate weights against the ARM's; missing in the ARM's run and where nothing is gated",
+                nullable=True,
+            ),
+            cosine("cos_out", "output weights against the ARM's; missing in the ARM's run", nullable=True),
+        ),
     ),
     row="A neuron of an MLP. Every neuron has a row.",
     order="layer, neuron",
@@ -139,6 +148,7 @@ ACTIVATION_HISTOGRAMS = Table(
     order="layer, region",
     most=("n_layers", len(REGIONS)),
     whole=True,
+    artifact="activity",
 )
 RESIDUAL_NORMS = Table(
     "residual_norms",
@@ -152,6 +162,7 @@ RESIDUAL_NORMS = Table(
     row="The residual stream's norm after a layer, at a distance to the answer.",
     order="layer, offset",
     most=("n_states", 2 * MOST_TOKENS),
+    artifact="activity",
 )
 HEADS = Table(
     "heads",
@@ -160,17 +171,26 @@ HEADS = Table(
         positive("norm_prompt", "norm", "mean norm of what it writes at tokens of the prompt"),
         positive("norm_answer", "norm", "mean norm of what it writes at tokens of the answer"),
         positive("norm_readout", "norm", "mean norm of what it writes where logits are read"),
-        share("previous_token", meaning="score on repeated random tokens"),
-        share("duplicate_token", meaning="score on repeated random tokens"),
-        share("induction", meaning="score on repeated random tokens"),
-        Column(
-            "copying", "float32", "missing where a head writes nothing", low=-1 - SLACK, high=1 + SLACK, nullable=True
+        *held_by(
+            "weights",
+            share("previous_token", meaning="score on repeated random tokens"),
+            share("duplicate_token", meaning="score on repeated random tokens"),
+            share("induction", meaning="score on repeated random tokens"),
+            Column(
+                "copying",
+                "float32",
+                "missing where a head writes nothing",
+                low=-1 - SLACK,
+                high=1 + SLACK,
+                nullable=True,
+            ),
         ),
     ),
     row="An attention head.",
     order="node",
     most=("n_layers", "n_heads"),
     whole=True,
+    artifact="activity",
 )
 ATTENTION_ROLES = Table(
     "attention_roles",
@@ -184,6 +204,7 @@ ATTENTION_ROLES = Table(
     row="A head's mean attention from tokens of one role to those of another.",
     order="node, query, key",
     most=("n_layers", "n_heads", MOST_ROLES),
+    artifact="activity",
 )
 ATTENTION_PATTERNS = Table(
     "attention_patterns",
@@ -195,6 +216,7 @@ ATTENTION_PATTERNS = Table(
     row="A head's attention on a kept input, of as many inputs as fit.",
     order="input, node",
     most=("n_inputs", "n_layers", "n_heads"),
+    artifact="activity",
 )
 COMPONENT_TABLES = (
     INPUTS,

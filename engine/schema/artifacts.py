@@ -1,0 +1,70 @@
+"""Which artifact of a run holds which tables and columns.
+
+A run is kept as artifacts, each computed and stored alone under a key of exactly what it depends on:
+
+    circuit   weights, examples, order, method, points, metric: edges, and what depends on which neurons are strong
+    ability   weights and the task: accuracy on held-out problems
+    lens      weights, examples, order: logit lenses, trajectories
+    activity  weights, examples, order: what neurons and heads do on the clean inputs
+    weights   the weights alone: what neurons write, cosines with the ARM's, head scores on random tokens
+
+Most tables lie in one artifact. `neurons` and `heads` lie in several, each with the columns that number the rows and
+its own; they have the same rows everywhere.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+from engine.schema.columns import Column, Table
+from engine.schema.tables import TABLES
+
+Kind = Literal["circuit", "ability", "lens", "activity", "weights"]
+KINDS: tuple[Kind, ...] = ("circuit", "ability", "lens", "activity", "weights")  # in the order of computing
+
+
+def row_numbers(table: Table) -> tuple[str, ...]:
+    """The columns by which the rows of a table that several artifacts share are told apart, and sorted."""
+    return tuple(table.order.split(", "))
+
+
+@cache
+def columns_in(kind: str, name: str) -> tuple[Column, ...]:
+    """The columns of a table that a kind of artifact holds; none where it has nothing of the table."""
+    table = TABLES[name]
+    if kinds_of(name) == (kind,):
+        return table.columns
+    own = [
+        column for column in table.columns if column.artifact == kind or (not column.artifact and _home(table, kind))
+    ]
+    numbers = row_numbers(table)
+    if all(column.name in numbers for column in own):
+        return ()
+    return tuple(column for column in table.columns if column.name in numbers or column in own)
+
+
+@cache
+def tables_in(kind: str) -> tuple[str, ...]:
+    """The tables of which a kind of artifact holds columns."""
+    return tuple(name for name in TABLES if columns_in(kind, name))
+
+
+@cache
+def kinds_of(name: str) -> tuple[str, ...]:
+    """The kinds of artifact that hold columns of a table."""
+    table = TABLES[name]
+    there = {column.artifact or table.artifact for column in table.columns}
+    return tuple(kind for kind in KINDS if kind in there)
+
+
+def kinds_with(name: str, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The kinds of artifact that hold these columns of a table (none named: all), as few as possible."""
+    table = TABLES[name]
+    wanted = [column for column in table.columns if not columns or column.name in columns]
+    needed = {column.artifact or table.artifact for column in wanted if column.name not in row_numbers(table)}
+    return tuple(kind for kind in KINDS if kind in needed) or kinds_of(name)[:1]
+
+
+def _home(table: Table, kind: str) -> bool:
+    return table.artifact == kind
