@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 KEY_LENGTH = 20  # hex digits, 80 bits: no accidental collision, still short enough for an address bar
+KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
 
 
 def hash_of(description: Mapping[str, Any]) -> str:

@@ -1,17 +1,15 @@
-"""What the cache stores: the record of a run, the tables that belong to runs and the order of their rows."""
+"""What the cache stores: the record of an artifact, the tables that artifacts hold and the order of their rows."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+SCHEMA = 10  # of the files; raised by every change of their tables. The single file of before had 1 to 9.
 
-# A table that belongs to runs -> the columns that its rows are sorted by, within a run. Only these names ever become
-# part of a statement; values never do.
+# A table -> the columns that its rows are sorted by. Only these names ever become part of a statement; values never do.
 SORTED_BY = {
     "edges": "part, rank",
     "examples": "example",
@@ -35,47 +33,71 @@ SORTED_BY = {
     "accuracy_steps": "steps",
 }
 
-# The fields of a spec that are columns of `runs`, by which runs are searched.
-SPEC_COLUMNS = ("pair", "model", "task", "n", "seed", "method", "points", "metric", "order", "dtype")
+Json = Mapping[str, Any]
+
+
+class NoRecord(ValueError):
+    """A text that is no record of an artifact."""
 
 
 @dataclass(frozen=True)
-class RunRow:
-    """A row of `runs`; `spec` and `meta` are JSON texts."""
+class Record:
+    """What is known of an artifact without opening its file.
+
+    `made_with`: everything that its numbers depend on; the key is its hash.
+    `companions`: the keys of the other artifacts of the same run, by kind (of a circuit; empty otherwise).
+    `meta`: what sums it up; each kind has its own fields.
+    """
 
     key: str
-    spec: str
-    meta: str
+    kind: str
+    made_with: Json
+    meta: Json
     created: str  # ISO 8601, UTC
-    seconds: float
-    made_with: str | None = None  # JSON of the description whose hash the key is
+    seconds: float  # what computing took
+    companions: Mapping[str, str] = field(default_factory=dict)
     imported: str | None = None  # when a bundle brought it, ISO 8601, UTC; None: computed here
+    size: int = 0  # bytes of its file
+    schema: int = SCHEMA
 
-    @property
-    def spec_values(self) -> list[object]:
-        """The values of SPEC_COLUMNS; None for a field that the spec does not have."""
-        fields = json.loads(self.spec)
-        return [fields.get(name) for name in SPEC_COLUMNS]
+    def as_text(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
 
-
-@dataclass(frozen=True)
-class RunPart:
-    """One side of a comparison: a part of a run."""
-
-    key: str
-    part: str
+    def as_written_inside(self) -> str:
+        """The text that the artifact's own file holds: without what depends on where it lies."""
+        return replace(self, imported=None, size=0).as_text()
 
 
-OverlapOf = tuple[str, str, str, str]  # a run's key and part, another's key and part
+TYPES: dict[str, type | tuple[type, ...]] = {
+    "key": str,
+    "kind": str,
+    "made_with": dict,
+    "meta": dict,
+    "created": str,
+    "seconds": (int, float),
+    "companions": dict,
+    "imported": (str, type(None)),
+    "size": int,
+    "schema": int,
+}
 
 
-class Bundle(Protocol):
-    """Runs that come from elsewhere; what reads their tables checks them, and raises where they are not sound."""
+def record_of(text: str | bytes) -> Record:
+    """The record that a text holds.
 
-    def runs(self) -> list[RunRow]: ...
-
-    def tables(self, key: str) -> Mapping[str, pa.Table]: ...
-
-    def comparisons(self) -> list[OverlapOf]: ...
-
-    def curve(self, of: OverlapOf) -> pa.Table: ...
+    Raises:
+        NoRecord: it holds none.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NoRecord("it is not JSON") from error
+    names = {entry.name for entry in fields(Record)}
+    if not isinstance(values, dict) or values.keys() != names:
+        raise NoRecord("it does not have the fields of a record")
+    wrong = [name for name in names if not isinstance(values[name], TYPES[name])]
+    if wrong:
+        raise NoRecord(f"its field {sorted(wrong)[0]!r} is of another type")
+    if not all(isinstance(key, str) for key in values["companions"].values()):
+        raise NoRecord("its companions are no keys")
+    return Record(**values)

@@ -1,0 +1,42 @@
+"""Write one artifact as a DuckDB file of its own: tables of the caller's and the record of the artifact.
+
+The file is written under a temporary name and renamed by whoever asked for it (cache/folder.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cache.layout import SORTED_BY, Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SMALL = 2**24  # bytes in memory; below it, small blocks make the file a tenth as large
+SMALL_BLOCKS, LARGE_BLOCKS = 16_384, 262_144  # bytes
+RECORD = "artifact"  # the table that holds the record
+
+
+def write_file(path: Path, record: Record, tables: Mapping[str, pa.Table]) -> None:
+    """Write an artifact to a new file. The rows of its tables are sorted as SORTED_BY says.
+
+    Raises:
+        duckdb.Error, OSError: it cannot be written. What was written so far is the caller's to remove.
+        KeyError: there is no such table.
+    """
+    import duckdb
+
+    size = sum(table.nbytes for table in tables.values())
+    block = SMALL_BLOCKS if size < SMALL else LARGE_BLOCKS
+    with duckdb.connect(":memory:") as db:
+        db.execute(f"ATTACH ? AS artifact (BLOCK_SIZE {block})", [str(path)])
+        db.execute(f"CREATE TABLE artifact.main.{RECORD} (record VARCHAR NOT NULL)")
+        db.execute(f"INSERT INTO artifact.main.{RECORD} VALUES (?)", [record.as_written_inside()])
+        for name, table in tables.items():
+            db.register("incoming", table)
+            order = SORTED_BY[name]
+            db.execute(f"CREATE TABLE artifact.main.{name} AS SELECT * FROM incoming ORDER BY {order}")  # noqa: S608
+            db.unregister("incoming")
+        db.execute("DETACH artifact")  # writes everything and leaves no log beside it
