@@ -7,7 +7,7 @@ COPY requirements.txt .
 RUN pip install --no-cache-dir -r requirements.txt
 COPY . .
 
-ENV CIRCUITS_DB=/data/circuits.duckdb
+ENV CIRCUITS_CACHE=/data
 VOLUME /data
 EXPOSE 8501
 CMD ["streamlit", "run", "app.py", "--server.address=0.0.0.0"]

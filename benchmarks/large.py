@@ -1,6 +1,6 @@
 """Synthetic runs at the size of a 7B pair: what the pages have to carry, without a model.
 
-    CIRCUITS_DB=FILE CIRCUITS_PAIRS=FOLDER/pairs.toml python -m benchmarks.large llama FOLDER ioi countdown
+    CIRCUITS_CACHE=FILE CIRCUITS_PAIRS=FOLDER/pairs.toml python -m benchmarks.large llama FOLDER ioi countdown
 
 Everything that tools/synthetic_runs.py makes, on a graph of 28 x 28 or 32 x 32 heads, with as many neurons as the real
 MLPs have and tokens from a vocabulary of 30,000. The same spec gives the same run.
@@ -23,7 +23,7 @@ from engine.inspection.bins import BINS
 from engine.runs import lifecycle
 from engine.runs.records import Progress, Run, RunTables
 from engine.runs.spec import RunSpec
-from tools.synthetic_runs import fake_compute, register_fake_pair
+from tools.synthetic_runs import fake_run, register_fake_pair
 
 PAIRS = {"qwen": SHAPES[0], "llama": SHAPES[1]}  # by the name of the pair
 FLOAT, INT = pa.float32(), pa.int32()
@@ -43,7 +43,7 @@ def store(name: str, tasks: Sequence[str], models: Sequence[str] = ("arm", "mdm"
 def large_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
     """A complete run of `spec`, whose pair is one of PAIRS."""
     shape = PAIRS[spec.pair]
-    small = fake_compute(spec, on_progress, Graph(shape.layers, shape.heads))
+    small = fake_run(spec, on_progress, Graph(shape.layers, shape.heads))
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(repr(spec).encode()).digest()[:8], "big"))
     words = Words(np.random.default_rng(0))
     tables = small.tables | neuron_tables(spec, shape, small.tables["inputs"], rng, words)

@@ -40,7 +40,7 @@ def _measured() -> Iterator[Figure]:
     shape = PAIRS[PAIR]
     sizes = [k for k in k_options(Graph(shape.layers, shape.heads).n_edges) if k <= MOST]
     with tempfile.TemporaryDirectory() as folder:
-        environment = {"CIRCUITS_DB": f"{folder}/circuits.duckdb", "CIRCUITS_PAIRS": f"{folder}/pairs.toml"}
+        environment = {"CIRCUITS_CACHE": f"{folder}", "CIRCUITS_PAIRS": f"{folder}/pairs.toml"}
         python(environment, "-m", "benchmarks.large", PAIR, folder, TASK)
         with running_app(environment) as address:
             server = psutil.Process().children()[-1]

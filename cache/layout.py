@@ -60,6 +60,9 @@ class Record:
     size: int = 0  # bytes of its file
     schema: int = SCHEMA
 
+    def __hash__(self) -> int:
+        return hash((self.key, self.created, self.imported))
+
     def as_text(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
 

@@ -1,8 +1,8 @@
 """Every environment variable and default path, in one place.
 
-CIRCUITS_DB     the cache file; default cache/circuits.duckdb in this project; own prompts are kept in the folder
-                prompts beside it, pairs of two folders in the folder pairs, digests of weights in digests.json,
-                and temporary files, as long as they are needed, in the folder temporary
+CIRCUITS_CACHE  the folder of the cache; default cache/ in this project. Artifacts lie in its folder artifacts, own
+                prompts in prompts, pairs of two folders in pairs, digests of weights in digests.json, and temporary
+                files, as long as they are needed, in temporary
 CIRCUITS_PAIRS  a TOML file with more pairs, as in assets/pairs.toml; default none
 """
 
@@ -20,25 +20,42 @@ PAIRS = ROOT / "assets" / "pairs.toml"
 LONGEST_SHOWN = 200  # characters of a path that an error quotes
 
 
-def database_path() -> Path:
-    return _path("CIRCUITS_DB") or ROOT / "cache" / "circuits.duckdb"
+def cache_dir() -> Path:
+    """The folder of the cache.
+
+    Raises:
+        UserError: no folder can be at the path, or the variable of earlier versions is set.
+    """
+    earlier = os.environ.get("CIRCUITS_DB", "").strip()
+    if earlier:
+        raise UserError(
+            f"CIRCUITS_DB is set to {earlier[:LONGEST_SHOWN]!r}, which is not read any more: the cache is a folder now. "
+            "Unset it, name a folder with CIRCUITS_CACHE if the default will not do, and take the earlier file over "
+            "with `python -m engine import FILE`."
+        )
+    return _path("CIRCUITS_CACHE") or ROOT / "cache"
+
+
+def earlier_database() -> Path:
+    """Where the cache of earlier versions lies, which was one file, if there is one."""
+    return cache_dir() / "circuits.duckdb"
 
 
 def prompts_dir() -> Path:
-    return database_path().parent / "prompts"
+    return cache_dir() / "prompts"
 
 
 def kept_pairs_dir() -> Path:
-    return database_path().parent / "pairs"
+    return cache_dir() / "pairs"
 
 
 def digests_path() -> Path:
-    return database_path().parent / "digests.json"
+    return cache_dir() / "digests.json"
 
 
 def scratch_dir() -> Path:
     """Where temporary files lie while they are needed: bundles that are uploaded, what reading them spills to disk."""
-    return database_path().parent / "temporary"
+    return cache_dir() / "temporary"
 
 
 def user_pairs_path() -> Path | None:

@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from engine.runs import cache_connection
 
-    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "circuits.duckdb"))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path))
     monkeypatch.delenv("CIRCUITS_PAIRS", raising=False)
     yield
     cache_connection.close()

@@ -13,41 +13,41 @@ from engine.errors import UserError
 from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
 from tools.synthetic_components import HOSTILE
-from tools.synthetic_runs import GRAPH, LLAMA, fake_compute, fake_model, register_fake_pair
+from tools.synthetic_runs import GRAPH, LLAMA, by_kind, fake_compute, fake_model, fake_run, register_fake_pair
 
-__all__ = ["GRAPH", "HOSTILE", "LLAMA", "fake_compute", "fake_model", "register_fake_pair"]
+__all__ = ["GRAPH", "HOSTILE", "LLAMA", "by_kind", "fake_compute", "fake_model", "fake_run", "register_fake_pair"]
 
 
-def tiny_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-    """`fake_compute` on a graph of 2 layers x 2 heads, for tests that only need some run."""
-    return fake_compute(spec, on_progress, Graph(2, 2))
+def tiny_run(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+    """`fake_run` on a graph of 2 layers x 2 heads, for tests that only need some run."""
+    return fake_run(spec, on_progress, Graph(2, 2))
 
 
 REMARK = "All scores are *exactly* zero."
 
 
-def remarked_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-    """`tiny_compute` with something to be said of the run."""
-    made = tiny_compute(spec, on_progress)
-    return RunTables(replace(made.meta, remarks=(REMARK, "And another.")), made.tables)
+def remarked_run(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+    """`tiny_run` with something to be said of the run."""
+    made = tiny_run(spec, on_progress)
+    return replace(made, meta=replace(made.meta, remarks=(REMARK, "And another.")))
 
 
-def slow_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+def slow_run(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
     """Reports 600 steps in 30 seconds, so that a test can cancel it on the way."""
     for done in range(600):
         on_progress(Progress("Scoring edges", done, 600))
         time.sleep(0.05)
-    return tiny_compute(spec, on_progress)
+    return tiny_run(spec, on_progress)
 
 
-def deaf_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+def deaf_run(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
     """Says once that it works, then nothing more, as a compute stuck inside one long call."""
     on_progress(Progress("Scoring edges", 1, 2))
     time.sleep(60)
-    return tiny_compute(spec, on_progress)
+    return tiny_run(spec, on_progress)
 
 
-def moody_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+def moody_run(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
     """Seed 13 is refused, seed 14 has a bug, seed 15 takes its process down; every other seed works."""
     if spec.seed == 13:
         raise UserError("There is no model in this folder. Choose another pair.")
@@ -55,11 +55,15 @@ def moody_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> Run
         raise RuntimeError("shapes do not match")
     if spec.seed == 15:
         os._exit(9)
-    return tiny_compute(spec, on_progress)
+    return tiny_run(spec, on_progress)
 
 
-def logging_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-    """`tiny_compute` that appends its seed to the file named by FAKE_LOG."""
+def logging_run(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+    """`tiny_run` that appends its seed to the file named by FAKE_LOG."""
     with Path(os.environ["FAKE_LOG"]).open("a") as log:
         log.write(f"{spec.seed}\n")
-    return tiny_compute(spec, on_progress)
+    return tiny_run(spec, on_progress)
+
+
+tiny_compute, remarked_compute, slow_compute = by_kind(tiny_run), by_kind(remarked_run), by_kind(slow_run)
+deaf_compute, moody_compute, logging_compute = by_kind(deaf_run), by_kind(moody_run), by_kind(logging_run)

@@ -2,7 +2,7 @@
 
     python tools/screenshots.py [--out build/screenshots] [--readme]
 
-Starts the app on a free port with the cache and pairs of the environment (CIRCUITS_DB, CIRCUITS_PAIRS), opens its
+Starts the app on a free port with the cache and pairs of the environment (CIRCUITS_CACHE, CIRCUITS_PAIRS), opens its
 pages in a Chromium and saves what they look like. `--readme` writes assets/screenshot.png as well.
 """
 

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from engine.circuits.graph import Graph
 from engine.models.example import Example
-from engine.runs.records import Progress, RunMeta, RunTables
+from engine.runs.artifacts import split
+from engine.runs.execution import Compute, OnProgress
+from engine.runs.records import Accuracy, ArtifactTables, Progress, RunMeta, RunTables
 from engine.runs.spec import RunSpec
 from engine.schema.arrow import table, table_of_rows
+from engine.schema.artifacts import Kind
 from engine.schema.vocabulary import HALVES, LENS_TOKENS, TOTAL, site_part, step_part
 from engine.tasks.registry import examples, task_named
 from tools.synthetic_components import HOSTILE, N_NEURONS, component_tables
@@ -29,7 +32,7 @@ VOCABULARY = np.array([HOSTILE, "Mary", "John", "the", "store", "to", "24", "17"
 LENS_EXAMPLES = 2
 
 
-def fake_compute(spec: RunSpec, on_progress: Callable[[Progress], None], graph: Graph = GRAPH) -> RunTables:
+def fake_run(spec: RunSpec, on_progress: Callable[[Progress], None], graph: Graph = GRAPH) -> RunTables:
     """A complete run of `spec` on `graph`: parts sum to the total, halves average to it, ranks are right."""
     drawn = examples(task_named(spec.task), spec.n, spec.seed)
     sites = sorted({t for example in drawn for t in _sites(example)})
@@ -45,8 +48,6 @@ def fake_compute(spec: RunSpec, on_progress: Callable[[Progress], None], graph: 
         n_heads=graph.n_heads,
         n_sites=sum(len(_sites(example)) for example in drawn),
         parts=tuple(parts),
-        accuracy=round(0.9 + 0.1 * _rng(spec, "accuracy").random(), 3),
-        accuracy_n=200,
         metric_clean=4.5,
         metric_corrupt=-4.25,
         device="cpu",
@@ -62,7 +63,20 @@ def fake_compute(spec: RunSpec, on_progress: Callable[[Progress], None], graph: 
         "residual_lens": _residual_lens(spec, graph, readouts.num_rows),
         **component_tables(spec, graph, drawn, edges, parts),
     }
-    return RunTables(meta, tables)
+    accuracy = Accuracy(round(0.9 + 0.1 * _rng(spec, "accuracy").random(), 3), 200)
+    return RunTables(meta, accuracy, tables)
+
+
+def by_kind(run: Callable[[RunSpec, OnProgress], RunTables]) -> Compute:
+    """A function that makes whole runs, as one that makes an artifact."""
+
+    def compute(spec: RunSpec, kind: Kind, on_progress: OnProgress) -> ArtifactTables:
+        return split(run(spec, on_progress), kind)
+
+    return compute
+
+
+fake_compute = by_kind(fake_run)
 
 
 def register_fake_pair(folder: Path, name: str = "embedded", steps: tuple[int, ...] = (0, 100)) -> Path:

@@ -1,4 +1,4 @@
-"""The open cache of this process, and closing it, so that another program can open it."""
+"""The open cache of this process."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ import threading
 from functools import cache
 from pathlib import Path
 
-from cache.opening import StoreError
-from cache.store import Store
+from cache.errors import StoreError
+from cache.folder import ArtifactFolder
 from engine import settings
 from engine.errors import UserError
 
 _opening = threading.Lock()
 
 
-def store() -> Store:
-    """The open cache of this process.
+def store() -> ArtifactFolder:
+    """The open cache folder of this process; other processes may have it open as well.
 
     Raises:
-        UserError: another program holds the file, or it cannot be written.
+        UserError: it cannot be made or read.
     """
     try:
         with _opening:
-            return _store_at(settings.database_path())
+            return _folder_at(settings.cache_dir())
     except StoreError as error:
-        raise UserError(f"{error} (CIRCUITS_DB names the path.)") from error
+        raise UserError(f"{error} (CIRCUITS_CACHE names the folder.)") from error
 
 
 def close() -> None:
-    """Close this process's cache, so that another program can open it; the next read opens it again."""
+    """Let go of the cache's files; the next read opens it again."""
     with _opening:
-        if _store_at.cache_info().currsize:
-            _store_at(settings.database_path()).close()
-            _store_at.cache_clear()
+        _folder_at.cache_clear()
 
 
 @cache
-def _store_at(path: Path) -> Store:
-    return Store(path)
+def _folder_at(path: Path) -> ArtifactFolder:
+    return ArtifactFolder(path)

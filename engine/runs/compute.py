@@ -1,17 +1,20 @@
-"""Compute a run from its spec, without cache or page: examples, attribution inputs, edge scores, lenses.
+"""Compute the artifacts of a run, without cache or page: each is a plain function of what it depends on.
 
-1. Load the model and measure its accuracy on held-out problems.
-2. Draw and encode examples; fix the order in which an MDM reveals.
-3. Score edges, per part and per block of examples, and neurons.
-4. Read lenses of every component at the sites of the first examples, so that a click is a database read.
-5. Run the clean inputs once more and record what neurons, heads and the residual stream do.
-6. Let an MDM fill in answers under every sampler and in few or many steps.
+    circuit   draw and encode examples; fix the order in which an MDM reveals; score edges, per part and per block of
+              examples, and neurons; record the strongest neurons token by token
+    ability   measure accuracy on held-out problems, and an MDM's in few to many steps
+    lens      read lenses of every component at the sites of the first examples, so that a click is a database read; let
+              an MDM fill in answers under every sampler
+    activity  run the clean inputs once more and record what neurons, heads and the residual stream do
+    weights   what neurons write, cosines with the ARM's, head scores on random tokens
+
+`Computing` keeps the model and the examples of one artifact for the next, so that one loaded model serves all of a run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -24,11 +27,19 @@ from engine.attribution.soundness import refuse_unsound, refuse_unsound_tables
 from engine.circuits.comparison import order_of
 from engine.errors import UserError
 from engine.inspection.activations import Histograms, ResidualNorms
-from engine.inspection.heads import Heads, token_roles
+from engine.inspection.heads import Heads, head_scores_table, token_roles
 from engine.inspection.lens import Lens, LensSite, lenses, readouts_of
 from engine.inspection.lens_by_layer import LensLayers, position_lens
-from engine.inspection.neuron_cosines import Cosines, neuron_cosines
-from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, neuron_table, strongest_neurons
+from engine.inspection.neuron_cosines import neuron_cosines
+from engine.inspection.neurons import (
+    Activity,
+    Strongest,
+    Traces,
+    detail_table,
+    neuron_attribution_table,
+    neuron_weights_table,
+    strongest_neurons,
+)
 from engine.inspection.observers import detailed_inputs, input_table, inputs_of, survey
 from engine.inspection.trajectories import reveal_table, trajectory_table
 from engine.models.batching import release
@@ -37,14 +48,16 @@ from engine.models.encoding import Encoded, encode
 from engine.models.example import Example
 from engine.models.model import Model, load
 from engine.models.pair import Pair
+from engine.runs.artifacts import whole
 from engine.runs.device_plan import plan, refuse_too_large, shape_of
 from engine.runs.provenance import Resolved, resolve
-from engine.runs.records import Progress, RunMeta, RunTables
+from engine.runs.records import Accuracy, ArtifactTables, Progress, RunMeta, RunTables
 from engine.runs.refusals import blamed
 from engine.runs.remarks import refuse_unranked, remarks
 from engine.runs.spec import RunSpec
 from engine.runs.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
 from engine.schema.arrow import table
+from engine.schema.artifacts import KINDS, Kind
 from engine.schema.list_columns import lists
 from engine.schema.vocabulary import BLOCK_EDGES, HALVES, SHOWN_EXAMPLES, SITE, STEP, TOTAL
 from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of
@@ -65,52 +78,104 @@ class _Study:
     """What a run examines: a model on examples of a task."""
 
     spec: RunSpec
-    pair: Pair
     task: Task
     model: Model
     drawn: Sequence[Example]
     encoded: Sequence[Encoded]
     orders: Sequence[Order]  # of revealing, by example; none for an ARM
     rows: Sequence[AttributionInput]
-    on_progress: Report
 
     @property
     def n(self) -> int:
         return len(self.drawn)
 
 
-def compute(spec: RunSpec, on_progress: Report) -> RunTables:
-    """Compute a run. `on_progress` may raise to stop it; nothing is left behind, the model's memory included.
+class Computing:
+    """Computes artifacts one after the other. Close it, or use it in a `with` block: it holds a model in memory."""
 
-    Raises:
-        UserError: unknown pair, task or checkpoint, a model that does not load, misaligned examples, or numbers that
-            are none or rank nothing; the text names the model.
-    """
-    try:
-        resolved = resolve(spec)
-        model = loaded(resolved.pair, spec.model, spec.dtype, on_progress)
-        with blamed(spec, model):
-            return _tables(resolved, model, on_progress)
-    finally:
+    def __init__(self) -> None:
+        self._model: tuple[tuple[str, ...], Model] | None = None
+        self._study: tuple[tuple[object, ...], _Study] | None = None
+
+    def __enter__(self) -> Computing:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the model and its memory."""
+        self._model = self._study = None
         release()
 
+    def __call__(self, spec: RunSpec, kind: Kind, on_progress: Report) -> ArtifactTables:
+        """Compute an artifact of a run. `on_progress` may raise to stop it.
 
-def _tables(resolved: Resolved, model: Model, on_progress: Report) -> RunTables:
-    spec, task = resolved.spec, variant_for(resolved.task, resolved.pair.prompts, model.tokenizer)
+        Raises:
+            UserError: unknown pair, task or checkpoint, a model that does not load, misaligned examples, or numbers
+                that are none or rank nothing; the text names the model.
+        """
+        try:
+            resolved = resolve(spec)
+            model = self._loaded(resolved, on_progress)
+            with blamed(spec, model):
+                torch.manual_seed(spec.seed)
+                made = self._computed(resolved, kind, model, on_progress)
+                refuse_unsound_tables(made.tables)
+                return made
+        except BaseException:
+            self.close()  # a model that has just run out of memory, say, is not to stay in it
+            raise
+
+    def _computed(self, resolved: Resolved, kind: Kind, model: Model, on_progress: Report) -> ArtifactTables:
+        if kind == "weights":
+            return _weights(resolved, model, on_progress)
+        if kind == "ability":
+            return _ability(_task_of(resolved, model), model, on_progress)
+        study = self._studied(resolved, model)
+        if kind == "circuit":
+            return _circuit(study, on_progress)
+        return (_lens if kind == "lens" else _activity)(study, on_progress)
+
+    def _loaded(self, resolved: Resolved, on_progress: Report) -> Model:
+        spec = resolved.spec
+        key = (spec.pair, spec.model, spec.dtype, *resolved.weights.values())
+        if self._model is None or self._model[0] != key:
+            self.close()
+            self._model = key, loaded(resolved.pair, spec.model, spec.dtype, on_progress)
+        return self._model[1]
+
+    def _studied(self, resolved: Resolved, model: Model) -> _Study:
+        key = (resolved.keys["activity"], model)  # which depends on the examples and how they are revealed
+        if self._study is None or self._study[0] != key:
+            self._study = key, _study_of(resolved, model)
+        return replace(self._study[1], spec=resolved.spec)
+
+
+def compute(spec: RunSpec, on_progress: Report = lambda progress: None) -> RunTables:
+    """A whole run at once, not stored. Raises like Computing."""
+    with Computing() as computing:
+        made = {kind: computing(spec, kind, on_progress) for kind in KINDS}
+    return whole(made)
+
+
+def _study_of(resolved: Resolved, model: Model) -> _Study:
+    spec, task = resolved.spec, _task_of(resolved, model)
     drawn = examples(task, spec.n, spec.seed)
     encoded = [encode(example, model.tokenizer) for example in drawn]
     _refuse_masked(model, drawn, encoded)
     _refuse_unsound_logits(model, encoded[0])
-    torch.manual_seed(spec.seed)
-
-    on_progress(Progress("measuring accuracy", 0, 0))
-    solved_of = available(task, ACCURACY_EXAMPLES)
-    accuracy = measure_accuracy(model, task, solved_of, ACCURACY_SEED)
-    answers = answers_of(model, task, encoded)
     orders = _orders(spec, model, task, encoded)
     rows = arm_inputs(model, encoded) if spec.is_arm else mdm_inputs(model, encoded, orders)
-    study = _Study(spec, resolved.pair, task, model, drawn, encoded, orders, rows, on_progress)
+    return _Study(spec, task, model, drawn, encoded, orders, rows)
 
+
+def _task_of(resolved: Resolved, model: Model) -> Task:
+    return variant_for(resolved.task, resolved.pair.prompts, model.tokenizer)
+
+
+def _circuit(study: _Study, on_progress: Report) -> ArtifactTables:
+    spec, model, rows = study.spec, study.model, study.rows
     attribution = attribute(
         model,
         rows,
@@ -122,27 +187,20 @@ def _tables(resolved: Resolved, model: Model, on_progress: Report) -> RunTables:
     )
     parts = _part_scores(attribution, study.n)
     refuse_unranked(spec, model, rows, parts[TOTAL])
-    readouts = sorted(readouts_of(rows, SHOWN_EXAMPLES), key=lambda r: (r.row.example, r.row.part, r.site.target))
-    read_lenses = _lenses(model, readouts, on_progress)
-
+    on_progress(Progress("the strongest neurons", 0, 0))
+    answers = answers_of(model, study.task, study.encoded)
     tables = {
         "edges": edge_table(model.graph, parts),
-        "examples": example_table(model, drawn, encoded, task, answers, attribution),
-        "readouts": readout_table(model, readouts, encoded),
-        "node_lens": node_lens_table(model, readouts, read_lenses, encoded),
-        "residual_lens": residual_lens_table(model, readouts, read_lenses, encoded),
+        "examples": example_table(model, study.drawn, study.encoded, study.task, answers, attribution),
         "edge_blocks": _edge_blocks(study, attribution),
-        **_survey_tables(study, attribution),
-        **_denoising_tables(study),
+        "reveals": reveal_table(study.orders),
+        **_neuron_tables(study, attribution),
     }
-    refuse_unsound_tables(tables)
     meta = RunMeta(
         n_layers=model.graph.n_layers,
         n_heads=model.graph.n_heads,
         n_sites=sum(len(row.sites) for row in rows),
         parts=tuple(name for name in parts if name.startswith((SITE, STEP))),
-        accuracy=accuracy,
-        accuracy_n=solved_of,
         metric_clean=float(attribution.metric_clean.mean()),
         metric_corrupt=float(attribution.metric_corrupt.mean()),
         device=str(model.device),
@@ -151,7 +209,87 @@ def _tables(resolved: Resolved, model: Model, on_progress: Report) -> RunTables:
         n_neurons=attribution.neurons.shape[-1],
         remarks=remarks(attribution, parts, rows),
     )
-    return RunTables(meta, tables)
+    return ArtifactTables(asdict(meta), tables)
+
+
+def _neuron_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Table]:
+    """Attribution of every neuron, and the strongest token by token."""
+    model, inputs, neurons = study.model, inputs_of(study.rows, study.encoded), strongest_neurons(attribution)
+    stored = detailed_inputs(inputs)
+    strongest, traces = Strongest(model, inputs, neurons), Traces(model, stored, neurons)
+    survey(model, inputs, [strongest, traces])
+    return {
+        "inputs": input_table(model, [inputs[i] for i in stored], [_roles(study, inputs[i].example) for i in stored]),
+        "neurons": neuron_attribution_table(attribution, study.n),
+        "neuron_detail": detail_table(model, neurons, strongest),
+        "neuron_tokens": traces.table(),
+    }
+
+
+def _ability(task: Task, model: Model, on_progress: Report) -> ArtifactTables:
+    on_progress(Progress("accuracy", 0, 0))
+    solved_of = available(task, ACCURACY_EXAMPLES)
+    accuracy = Accuracy(measure_accuracy(model, task, solved_of, ACCURACY_SEED), solved_of)
+    counts: list[tuple[int, int, int]] = []
+    if not model.causal:
+        n = available(task, STEPS_EXAMPLES)
+        counts = accuracy_by_steps(model, task, n, ACCURACY_SEED, _reporting("accuracy by steps", on_progress))
+    return ArtifactTables(asdict(accuracy), {"accuracy_steps": accuracy_table(counts)})
+
+
+def _lens(study: _Study, on_progress: Report) -> ArtifactTables:
+    model, task = study.model, study.task
+    readouts = sorted(readouts_of(study.rows, SHOWN_EXAMPLES), key=lambda r: (r.row.example, r.row.part, r.site.target))
+    read_lenses = _lenses(model, readouts, on_progress)
+    inputs, layers = inputs_of(study.rows, study.encoded), LensLayers(model, study.n)
+    survey(model, inputs, [layers], lambda done: on_progress(Progress("lens by layer", done, len(inputs))))
+    on_progress(Progress("samplers", 0, 0))
+    samplers = _reporting("samplers", on_progress)
+    seed = study.spec.seed
+    tables = {
+        "readouts": readout_table(model, readouts, study.encoded),
+        "node_lens": node_lens_table(model, readouts, read_lenses, study.encoded),
+        "residual_lens": residual_lens_table(model, readouts, read_lenses, study.encoded),
+        "lens_layers": layers.table(),
+        "position_lens": position_lens(model, study.encoded, study.orders),
+        "trajectories": trajectory_table(model, task, study.drawn, study.encoded, seed, on_samplers=samplers),
+    }
+    return ArtifactTables({}, tables)
+
+
+def _activity(study: _Study, on_progress: Report) -> ArtifactTables:
+    model, inputs = study.model, inputs_of(study.rows, study.encoded)
+    neurons, histograms, norms = Activity(model), Histograms(model), ResidualNorms(model, inputs)
+    roles = [_roles(study, example) for example in range(study.n)]
+    heads = Heads(model, roles, inputs, detailed_inputs(inputs))
+    survey(
+        model,
+        inputs,
+        [neurons, histograms, norms, heads],
+        lambda done: on_progress(Progress("what components do", done, len(inputs))),
+    )
+    tables = {
+        "neurons": neurons.table(),
+        "activation_histograms": histograms.table(),
+        "residual_norms": norms.table(),
+        "heads": heads.norm_table(),
+        "attention_roles": heads.role_table(),
+        "attention_patterns": heads.pattern_table(),
+    }
+    return ArtifactTables({}, tables)
+
+
+def _weights(resolved: Resolved, model: Model, on_progress: Report) -> ArtifactTables:
+    on_progress(Progress("what neurons write", 0, 0))
+    pair, spec = resolved.pair, resolved.spec
+    cosines = None if spec.is_arm else neuron_cosines(pair.folder(spec.model), pair.folder("arm"), model.device)
+    neurons = neuron_weights_table(model, cosines)
+    on_progress(Progress("head scores", 0, 0))
+    return ArtifactTables({}, {"neurons": neurons, "heads": head_scores_table(model)})
+
+
+def _reporting(stage: str, on_progress: Report) -> Callable[[int, int], None]:
+    return lambda done, total: on_progress(Progress(stage, done, total))
 
 
 def loaded(pair: Pair, model: str, dtype: str, on_progress: Report) -> Model:
@@ -210,69 +348,10 @@ def _edge_blocks(study: _Study, attribution: Attribution) -> pa.Table:
     return table("edge_blocks", {"edge": strongest.astype(np.int32), "scores": lists(blocks[:, strongest].T)})
 
 
-def _survey_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Table]:
-    """What components do on the clean inputs: every observer of the survey is listed here, with its tables."""
-    model, inputs, neurons = study.model, inputs_of(study.rows, study.encoded), strongest_neurons(attribution)
-    stored = detailed_inputs(inputs)
-    activity, strongest, traces = Activity(model), Strongest(model, inputs, neurons), Traces(model, stored, neurons)
-    histograms, norms = Histograms(model), ResidualNorms(model, inputs)
-    roles = [_roles(study, example) for example in range(study.n)]
-    heads, layers = Heads(model, roles, inputs, stored), LensLayers(model, study.n)
-    survey(
-        model,
-        inputs,
-        [activity, strongest, traces, histograms, norms, heads, layers],
-        on_inputs=lambda done: study.on_progress(Progress("what components do", done, len(inputs))),
-    )
-    study.on_progress(Progress("what neurons read and write", 0, 0))
-    stored_inputs = [inputs[number] for number in stored]
-    return {
-        "inputs": input_table(model, stored_inputs, [roles[kept_input.example] for kept_input in stored_inputs]),
-        "neurons": neuron_table(model, attribution, study.n, activity, _cosines(study)),
-        "neuron_detail": detail_table(model, neurons, strongest),
-        "neuron_tokens": traces.table(),
-        "activation_histograms": histograms.table(),
-        "residual_norms": norms.table(),
-        "heads": heads.head_table(study.spec.seed),
-        "attention_roles": heads.role_table(),
-        "attention_patterns": heads.pattern_table(),
-        "lens_layers": layers.table(),
-    }
-
-
-def _denoising_tables(study: _Study) -> dict[str, pa.Table]:
-    """How the answer is filled in, and when it becomes readable."""
-    model, task, seed = study.model, study.task, study.spec.seed
-
-    def reporting(stage: str) -> Callable[[int, int], None]:
-        return lambda done, total: study.on_progress(Progress(stage, done, total))
-
-    def counts() -> list[tuple[int, int, int]]:
-        if model.causal:
-            return []
-        n = available(task, STEPS_EXAMPLES)
-        return accuracy_by_steps(model, task, n, ACCURACY_SEED, on_pass=reporting("accuracy by steps"))
-
-    return {
-        "position_lens": position_lens(model, study.encoded, study.orders),
-        "reveals": reveal_table(study.orders),
-        "trajectories": trajectory_table(
-            model, task, study.drawn, study.encoded, seed, on_samplers=reporting("samplers")
-        ),
-        "accuracy_steps": accuracy_table(counts()),
-    }
-
-
 def _roles(study: _Study, example: int) -> tuple[str, ...]:
     """A role for every token of prompt + answer."""
     prompt, answer = token_roles(study.task, study.drawn[example], study.encoded[example], study.model.tokenizer)
     return prompt + answer
-
-
-def _cosines(study: _Study) -> Cosines | None:
-    """Neurons' weights against the ARM's; None for the ARM itself."""
-    pair, spec = study.pair, study.spec
-    return None if spec.is_arm else neuron_cosines(pair.folder(spec.model), pair.folder("arm"), study.model.device)
 
 
 def _lenses(model: Model, readouts: Sequence[LensSite], on_progress: Report) -> list[Lens]:

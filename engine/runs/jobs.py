@@ -1,7 +1,8 @@
 """Queue jobs for one worker process, with their progress, the time left, and a way to cancel them.
 
-A job is a list of runs under one title. Jobs are done in the order they were submitted; a run that the cache has is
-not computed again, so a cancelled or failed job keeps what it finished and can simply be submitted again.
+A job is a list of runs under one title; what is computed are the artifacts that they lack (engine/runs/execution.py).
+Jobs are done in the order they were submitted. Each artifact is stored as soon as it is there, so a cancelled or failed
+job keeps what it finished and can simply be submitted again.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from itertools import count
 from typing import Literal
 
 from engine.errors import Cancelled, UserError
-from engine.runs import lifecycle
-from engine.runs.provenance import resolve
-from engine.runs.records import Progress, Run
+from engine.runs import execution, lifecycle
+from engine.runs.execution import Failed, Failures, OnProgress, Step
+from engine.runs.provenance import Resolved, resolve
+from engine.runs.records import ArtifactTables, Progress
 from engine.runs.spec import RunSpec
 from engine.runs.worker import Worker
+from engine.schema.artifacts import Kind
 
 State = Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
 
-COMPUTE = "engine.runs.compute:compute"
+COMPUTE = "engine.runs.compute:Computing"
 WAITING = Progress("Waiting", 0, 0)
 
 log = logging.getLogger(__name__)
@@ -37,14 +40,17 @@ class JobView:
     title: str
     state: State
     specs: tuple[RunSpec, ...]
-    progress: Progress  # of the current run
-    run_index: int  # of the current run, 0 .. n_runs - 1
-    n_runs: int
+    progress: Progress  # of the current artifact
+    step: Step | None  # the current artifact; None before the first
+    step_index: int  # how many artifacts of this job are stored
+    n_steps: int  # how many artifacts it computes; 0 before it begins
+    failures: tuple[Failed, ...]
     eta_seconds: float | None  # None: not known yet, or not running
     error: str | None  # a sentence, when failed
     submitted: float
     started: float | None
     finished: float | None
+    without_circuit: tuple[RunSpec, ...] = ()  # specs whose circuits are still to come
 
     @property
     def is_open(self) -> bool:
@@ -58,8 +64,8 @@ class JobView:
 
     @property
     def made(self) -> tuple[RunSpec, ...]:
-        """The specs whose runs it computed, or found, before it ended."""
-        return self.specs if self.state == "done" else self.specs[: self.run_index]
+        """The specs whose circuits are stored, by this job or before it."""
+        return tuple(spec for spec in self.specs if spec not in self.without_circuit)
 
 
 @dataclass
@@ -70,21 +76,24 @@ class _Job:
     submitted: float
     state: State = "queued"
     progress: Progress = WAITING
-    run_index: int = 0
+    steps: tuple[Step, ...] = ()
+    step: Step | None = None
+    stored: list[Step] = field(default_factory=list)
+    failures: tuple[Failed, ...] = ()
     started: float | None = None
     finished: float | None = None
     error: str | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
-    run_began: float = 0.0
+    step_began: float = 0.0
     stage_began: float = 0.0
-    durations: list[float] = field(default_factory=list)  # of the runs that were computed
+    seconds: float = 0.0  # that the stored artifacts took
 
 
 class JobQueue:
     """Jobs in memory; their results are in the cache. Safe to use from any thread."""
 
     def __init__(self, compute: str = COMPUTE, grace: float = 10.0) -> None:
-        """`compute` is "module:function", named because it runs in another process; `grace` as in Worker."""
+        """`compute` and `grace` as in Worker."""
         self._worker = Worker(compute, grace)
         self._jobs: dict[str, _Job] = {}
         self._ids = count(1)
@@ -158,6 +167,10 @@ class JobQueue:
                 self._do(job)
             except Cancelled:
                 self._end(job, "cancelled")
+            except Failures as error:
+                with self._changed:
+                    job.failures = error.failures
+                self._end(job, "failed", str(error))
             except UserError as error:
                 self._end(job, "failed", str(error))
             except Exception as error:  # whatever goes wrong with one job must not end the queue
@@ -178,25 +191,42 @@ class JobQueue:
                 self._changed.wait()
 
     def _do(self, job: _Job) -> None:
-        for index, spec in enumerate(job.specs):
+        if job.cancel.is_set():
+            raise Cancelled
+        runs = [run for spec in job.specs if isinstance(run := lifecycle.find_whole(spec), Resolved)]
+        steps = tuple(execution.plan(runs))
+        with self._changed:
+            job.steps = steps
+
+        def compute(spec: RunSpec, kind: Kind, on_progress: OnProgress) -> ArtifactTables:
             if job.cancel.is_set():
                 raise Cancelled
-            self._begin_run(job, index)
-            match = lifecycle.find_or_resolve(spec)
-            if isinstance(match, Run):
-                continue
-            tables = self._worker.compute(spec, lambda progress: self._report(job, progress), job.cancel)
-            seconds = time.monotonic() - job.run_began
-            lifecycle.keep(match, tables, seconds)
-            with self._changed:
-                job.durations.append(seconds)
+            return self._worker.compute(spec, kind, on_progress, job.cancel)
 
-    def _begin_run(self, job: _Job, index: int) -> None:
+        try:
+            execution.carry_out(
+                steps,
+                compute,
+                on_progress=lambda progress: self._report(job, progress),
+                on_step=lambda step: self._begin(job, step),
+                on_stored=lambda step, seconds: self._stored(job, step, seconds),
+            )
+        finally:
+            self._worker.release()
+
+    def _begin(self, job: _Job, step: Step) -> None:
         with self._changed:
-            job.run_index, job.progress = index, Progress("Starting", 0, 0)
-            job.run_began = job.stage_began = time.monotonic()
+            job.step, job.progress = step, Progress("Starting", 0, 0)
+            job.step_began = job.stage_began = time.monotonic()
+
+    def _stored(self, job: _Job, step: Step, seconds: float) -> None:
+        with self._changed:
+            job.stored.append(step)
+            job.seconds += seconds
 
     def _report(self, job: _Job, progress: Progress) -> None:
+        if job.cancel.is_set() and job.step is None:  # waiting for another process
+            raise Cancelled
         with self._changed:
             if progress.stage != job.progress.stage:
                 job.stage_began = time.monotonic()
@@ -207,40 +237,52 @@ class JobQueue:
             job.state, job.error, job.finished = state, error, time.time()
 
 
+# How long artifacts take, as a share of what the circuit does; about, and only until some of the job are stored.
+WEIGHT: dict[Kind, float] = {"circuit": 1.0, "ability": 0.3, "lens": 0.2, "activity": 0.2, "weights": 0.5}
+
+
 def time_left(
-    progress: Progress, stage_seconds: float, run_seconds: float, before: list[float], after: int
+    progress: Progress, stage_seconds: float, step: Kind, before: tuple[float, float], after: float
 ) -> float | None:
     """Seconds until a job is done, or None when there is nothing to judge by.
 
-    `stage_seconds`, `run_seconds`: since the current stage and run began; `before`: what the job's earlier runs took;
-    `after`: how many runs follow. A run is taken to last as long as the earlier ones, and at least as long as its
-    current stage still needs at its present speed.
+    `stage_seconds`: since the current stage of the artifact `step` began; `before`: the WEIGHT of the artifacts that
+    are stored, and the seconds they took; `after`: the WEIGHT of those that follow.
     """
     stage_left = stage_seconds * (1 - progress.share) / progress.share if progress.share else None
-    if before:
-        typical = sum(before) / len(before)
-        return max(typical - run_seconds, stage_left or 0.0) + after * typical
+    weight, seconds = before
+    if weight:
+        typical = seconds / weight
+        left = WEIGHT[step] * typical - stage_seconds
+        return max(left, stage_left or 0.0) + after * typical
     if stage_left is None:
         return None
-    return stage_left + after * (run_seconds + stage_left)
+    return stage_left + after * (stage_seconds + stage_left) / WEIGHT[step]
 
 
 def _view(job: _Job) -> JobView:
     now, eta = time.monotonic(), None
-    if job.state == "running":
-        after = len(job.specs) - job.run_index - 1
-        eta = time_left(job.progress, now - job.stage_began, now - job.run_began, job.durations, after)
+    left = [step for step in job.steps if step not in job.stored]
+    if job.state == "running" and job.step:
+        after = sum(WEIGHT[step.kind] for step in left if step != job.step)
+        before = sum(WEIGHT[step.kind] for step in job.stored), job.seconds
+        eta = time_left(job.progress, now - job.stage_began, job.step.kind, before, after)
     return JobView(
         id=job.id,
         title=job.title,
         state=job.state,
         specs=job.specs,
         progress=job.progress,
-        run_index=job.run_index,
-        n_runs=len(job.specs),
+        step=job.step,
+        step_index=len(job.stored),
+        n_steps=len(job.steps),
+        failures=job.failures,
         eta_seconds=eta,
         error=job.error,
         submitted=job.submitted,
         started=job.started,
         finished=job.finished,
+        without_circuit=tuple(step.spec for step in left if step.kind == "circuit")
+        if job.steps or job.state == "done"
+        else job.specs,
     )

@@ -1,35 +1,33 @@
 """Find the run of a spec in the cache, else compute and keep it; list and delete runs.
 
-1. A run with the spec's key is read from the cache (`find`). Where the weights are not here, so that there is no key,
-   the newest run of the spec is; runs come from elsewhere in bundles (engine/exchange/bundle.py).
-2. Otherwise it is computed (`run`, or engine/runs/jobs.py in another process) and stored whole (`keep`).
+1. A run is there when the circuit with its key is (`find`). Where the weights are not here, so that there is no key, the
+   newest run of the spec is; runs come from elsewhere in bundles (engine/exchange/bundle.py).
+2. What is missing of it is computed (`run`, or engine/runs/jobs.py in another process), artifact by artifact.
 """
 
 from __future__ import annotations
 
-import json
 import threading
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from cache.layout import RunRow
+from cache.errors import StoreError
+from cache.layout import Record
 from engine import settings
 from engine.errors import UserError
 from engine.models.scorable import refuse_unscorable
-from engine.runs import device_plan
+from engine.runs import device_plan, execution
 from engine.runs.cache_connection import store
+from engine.runs.execution import Compute, OnProgress
 from engine.runs.provenance import Resolved, WeightsNotHere, resolve
-from engine.runs.records import Progress, Run, RunMeta, RunTables, short_key
+from engine.runs.records import Accuracy, Progress, Run, RunMeta, short_key
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import KINDS, Kind
 
 MOST_LISTED = 8  # runs that an error names
-
-OnProgress = Callable[[Progress], None]
-Compute = Callable[[RunSpec, OnProgress], RunTables]
+MOST_NOTICES = 3
 
 _computing = threading.Lock()
 
@@ -56,7 +54,7 @@ def obstacle(spec: RunSpec) -> str | None:
 
 
 def find(spec: RunSpec) -> Run | None:
-    """The stored run of a spec, or None.
+    """The stored run of a spec, or None; it may lack some artifacts still (`missing`).
 
     Where the weights are here, it is the run with the spec's key, else one that a bundle brought of the same weights,
     whatever the versions of the libraries. Where they are not, it is the newest run of the spec.
@@ -67,12 +65,12 @@ def find(spec: RunSpec) -> Run | None:
     try:
         return _stored(resolve(spec))
     except WeightsNotHere:
-        rows = _rows_of(spec)
-        return _run(rows[0]) if rows else None
+        runs = _runs_of(spec)
+        return runs[0] if runs else None
 
 
-def find_or_resolve(spec: RunSpec) -> Run | Resolved:
-    """The stored run of a spec as `find` knows it, else what there is to compute.
+def find_whole(spec: RunSpec) -> Run | Resolved:
+    """The stored run of a spec as `find` knows it, where nothing of it is missing, else what there is to compute.
 
     Raises:
         UserError: no such pair or task, or there is no run and the weights are not here.
@@ -84,63 +82,68 @@ def find_or_resolve(spec: RunSpec) -> Run | Resolved:
         if run is None:
             raise
         return run
-    return _stored(resolved) or resolved
+    run = _stored(resolved)
+    return resolved if run is None or missing(run) else run
 
 
-def _stored(resolved: Resolved) -> Run | None:
-    """The stored run with this key, else one that a bundle brought of the same weights."""
-    exact = store().run(resolved.key)
-    if exact:
-        return _run(exact)
-    rows = [row for row in _rows_of(resolved.spec) if row.imported and _same_models(row, resolved.provenance)]
-    return _run(rows[0]) if rows else None
+def missing(run: Run) -> tuple[Kind, ...]:
+    """The kinds of artifacts that are not there of a stored run."""
+    folder = store()
+    return tuple(kind for kind in KINDS if kind != "circuit" and not _is_there(folder.record, run, kind))
+
+
+def has(run: Run, kind: Kind) -> bool:
+    """Whether an artifact of a stored run is there."""
+    return kind == "circuit" or _is_there(store().record, run, kind)
 
 
 def run(spec: RunSpec, on_progress: OnProgress = ignore, compute: Compute | None = None) -> Run:
-    """The run of a spec: from the cache, else computed here and stored whole.
+    """The whole run of a spec: what the cache lacks of it is computed here. Raises like `run_all`."""
+    return run_all([spec], on_progress, compute)[0]
 
-    `compute` is engine.runs.compute.compute unless given. One run is computed at a time, and never the same one twice.
+
+def run_all(specs: Sequence[RunSpec], on_progress: OnProgress = ignore, compute: Compute | None = None) -> list[Run]:
+    """The whole runs of some specs; `compute` is that of engine.runs.compute.Computing unless given.
+
+    This process computes one artifact at a time. What another process is computing is waited for.
 
     Raises:
-        UserError: what the spec asks for is not there, or the cache cannot be opened.
-        Whatever `compute` or `on_progress` raises; then nothing is stored.
+        UserError: what a spec asks for is not there, the cache cannot be opened, or an artifact could not be computed;
+            those that could are stored.
+        Whatever `compute` or `on_progress` raises; artifacts that were finished before are stored.
     """
     with _computing:
-        match = find_or_resolve(spec)
-        if isinstance(match, Run):
-            return match
-        began = time.monotonic()
-        tables = (compute or _compute())(spec, on_progress)
-        return keep(match, tables, time.monotonic() - began)
+        runs = [find_whole(spec) for spec in specs]
+        steps = execution.plan([run for run in runs if isinstance(run, Resolved)])
+        if steps:
+            _carry_out(steps, on_progress, compute)
+    return [run if isinstance(run, Run) else get(run.key) for run in runs]
 
 
-def keep(resolved: Resolved, tables: RunTables, seconds: float) -> Run:
-    """Store what was computed in `seconds` for a spec, whole or not at all."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    meta = replace(tables.meta, stored_bytes=sum(table.nbytes for table in tables.tables.values()))
-    row = RunRow(
-        key=resolved.key,
-        spec=json.dumps(resolved.spec.as_dict()),
-        meta=json.dumps(asdict(meta)),
-        created=now,
-        seconds=seconds,
-        made_with=json.dumps(resolved.provenance),
-    )
-    store().add_run(row, tables.tables)
-    return get(row.key)
+def _carry_out(steps: Sequence[execution.Step], on_progress: OnProgress, compute: Compute | None) -> None:
+    if compute is not None:
+        execution.carry_out(steps, compute, on_progress)
+        return
+    from engine.runs.compute import Computing
+
+    with Computing() as computing:
+        execution.carry_out(steps, computing, on_progress)
 
 
 def list_runs() -> list[Run]:
     """Every stored run, newest first; without those whose settings are refused by now, of which `notice` tells."""
-    return [_run(row) for row in store().runs() if not _refused(row)]
+    return [_run(record) for record in _circuits() if not _refused(record)]
 
 
 def get(key: str) -> Run:
     """The stored run of a key; UserError when there is none."""
-    row = store().run(key)
-    if row is None:
-        raise UserError(f"There is no run with the key {key!r} in the cache {settings.database_path()}.")
-    return _run(row)
+    record = store().record(key)
+    if record is None or record.kind != "circuit":
+        raise UserError(f"There is no run with the key {key!r} in the cache {settings.cache_dir()}.")
+    refused = _refused(record)
+    if refused:
+        raise UserError(f"The run {short_key(key)} cannot be shown: {refused}")
+    return _run(record)
 
 
 def key_beginning(text: str) -> str:
@@ -159,68 +162,126 @@ def key_beginning(text: str) -> str:
     if matches:
         raise UserError(f"{len(matches)} runs have a key that begins with {text!r}: {listed}. Give more of it.")
     there = f"There are {listed}." if runs else "There are no runs yet."
-    raise UserError(f"No run in the cache {settings.database_path()} has a key that begins with {text!r}. {there}")
+    raise UserError(f"No run in the cache {settings.cache_dir()} has a key that begins with {text!r}. {there}")
 
 
-def delete(key: str) -> None:
-    """Remove a run, its tables and its comparisons from the cache."""
-    if store().run(key) is None:
-        get(key)  # says so
-    store().delete_run(key)
+def delete(key: str) -> int:
+    """Remove a run and its artifacts that no other run has; how many bytes that freed.
+
+    Raises:
+        UserError: there is no such run, or the cache cannot be written.
+    """
+    run = get(key)
+    shared = {other for record in _circuits() if record.key != key for other in record.companions.values()}
+    try:
+        return sum(store().delete(own) for own in (key, *run.companions.values()) if own not in shared)
+    except StoreError as error:
+        raise UserError(str(error)) from error
+
+
+def prune(older_than: timedelta, keep_bundles: bool) -> tuple[int, int]:
+    """Delete the runs that were made before some time, and artifacts of that age that belong to no run.
+
+    `keep_bundles`: those that a bundle brought stay. How many runs that were, and how many bytes that freed.
+
+    Raises:
+        UserError: the cache cannot be written.
+    """
+    before = (datetime.now(UTC) - older_than).isoformat(timespec="seconds")
+    old = [record for record in _circuits() if record.created < before and not (keep_bundles and record.imported)]
+    gone = {record.key for record in old}
+    needed = {key for record in _circuits() if record.key not in gone for key in record.companions.values()}
+    own = {key for record in old for key in record.companions.values()}
+    freed = 0
+    try:
+        for record in store().records():
+            alone = record.kind != "circuit" and record.key not in needed
+            if record.key in gone or (alone and (record.key in own or record.created < before)):
+                freed += store().delete(record.key)
+    except StoreError as error:
+        raise UserError(str(error)) from error
+    return len(old), freed
+
+
+def size_of(run: Run) -> int:
+    """Bytes on disk of a run's artifacts, those that it shares with others included."""
+    records = [store().record(key) for key in (run.key, *run.companions.values())]
+    return sum(record.size for record in records if record)
 
 
 def notice() -> str | None:
-    """A sentence about the cache that the user has to know, or None."""
-    moved = store().set_aside
-    if moved:
-        return f"The cache could not be read. It was set aside as {moved} and a new one was begun."
-    refused = [(row, why) for row in store().runs() if (why := _refused(row))]
+    """Sentences about the cache that the user has to know, or None."""
+    sentences = list(store().notices)
+    refused = [(record, why) for record in _circuits() if (why := _refused(record))]
     if refused:
-        row, why = refused[0]
-        return f"Runs of an earlier version that are left out: {len(refused)}. {row.key}: {why}"
-    return None
+        record, why = refused[0]
+        sentences.append(f"Runs of an earlier version that are left out: {len(refused)}. {record.key}: {why}")
+    if settings.earlier_database().is_file():
+        sentences.append(
+            f"{settings.earlier_database()} is the cache of an earlier version. Take it over with `python -m engine "
+            "import` and its path, then move it away."
+        )
+    more = [f"And {len(sentences) - MOST_NOTICES} more."] if len(sentences) > MOST_NOTICES else []
+    return " ".join([*sentences[:MOST_NOTICES], *more]) or None
 
 
-def _compute() -> Compute:
-    from engine.runs.compute import compute
-
-    chosen: Compute = compute
-    return chosen
+def _circuits() -> list[Record]:
+    return [record for record in store().records() if record.kind == "circuit"]
 
 
-@lru_cache(maxsize=1024)
-def _run(row: RunRow) -> Run:
-    """The record of a run, as all who ask share it."""
+def _stored(resolved: Resolved) -> Run | None:
+    """The stored run with this key, else one that a bundle brought of the same weights."""
+    exact = store().record(resolved.key)
+    if exact:
+        return _run(exact)
+    runs = [run for run in _runs_of(resolved.spec) if run.imported and _same_models(run, resolved.provenance)]
+    return runs[0] if runs else None
+
+
+def _run(record: Record) -> Run:
+    ability = store().record(record.companions.get("ability", ""))
+    return _run_with(record, ability)
+
+
+@lru_cache(maxsize=4096)
+def _run_with(record: Record, ability: Record | None) -> Run:
+    """A run from the records of its circuit and, where it is there, of its ability; all who ask share it."""
     return Run(
-        key=row.key,
-        spec=RunSpec(**json.loads(row.spec)),
-        meta=RunMeta.of(json.loads(row.meta)),
-        created=row.created,
-        seconds=row.seconds,
-        imported=row.imported,
-        provenance=json.loads(row.made_with or "{}"),
+        key=record.key,
+        spec=RunSpec(**record.made_with["spec"]),
+        meta=RunMeta.of(dict(record.meta)),
+        created=record.created,
+        seconds=record.seconds,
+        imported=record.imported,
+        provenance=dict(record.made_with),
+        companions=record.companions,
+        accuracy=Accuracy(**ability.meta) if ability else None,
     )
 
 
-@lru_cache(maxsize=1024)
-def _refused(row: RunRow) -> str | None:
+@lru_cache(maxsize=4096)
+def _refused(record: Record) -> str | None:
     """Why a run with the settings of a stored one is refused by now, unreadable ones included; None where it is not."""
     try:
-        RunSpec(**json.loads(row.spec))
+        RunSpec(**record.made_with["spec"])
+        RunMeta.of(dict(record.meta))
     except UserError as error:
         return str(error)
-    except (ValueError, TypeError):
+    except (KeyError, ValueError, TypeError):
         return "Its settings cannot be read."
     return None
 
 
-def _rows_of(spec: RunSpec) -> list[RunRow]:
+def _runs_of(spec: RunSpec) -> list[Run]:
     """The stored runs of a spec, newest first: those that are equal to it once they are read."""
-    rows = store().runs_with(spec.as_dict())
-    return [row for row in rows if not _refused(row) and RunSpec(**json.loads(row.spec)) == spec]
+    return [run for record in _circuits() if not _refused(record) and (run := _run(record)).spec == spec]
 
 
-def _same_models(row: RunRow, wanted: Mapping[str, Any]) -> bool:
+def _same_models(run: Run, wanted: Mapping[str, Any]) -> bool:
     """Whether a run is of these weights, read in this way by this method; its libraries may be others."""
-    stored: dict[str, Any] = json.loads(row.made_with or "{}")
-    return {**stored, "libraries": None} == {**wanted, "libraries": None}
+    return {**run.provenance, "libraries": None} == {**wanted, "libraries": None}
+
+
+def _is_there(record_of: Any, run: Run, kind: Kind) -> bool:
+    key = run.companions.get(kind)
+    return key is not None and record_of(key) is not None

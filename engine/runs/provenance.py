@@ -17,7 +17,9 @@ from typing import Any
 from cache.keys import hash_of
 from engine.errors import UserError
 from engine.models.pairs import Pair, pair_named, weights_id
+from engine.runs.artifacts import keys_of
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import Kind
 from engine.tasks.base import Task
 from engine.tasks.registry import task_named
 
@@ -30,7 +32,8 @@ class Resolved:
     """A spec with what it names, and the key of its run.
 
     `weights`: the identity of the weights of each model that the run depends on, by its name in the pair.
-    `provenance`: everything that changes the run's numbers; the key is its hash.
+    `provenance`: everything that changes the numbers of the run's circuit; its hash is the key of the run.
+    `keys`: those of all its artifacts, the circuit's included.
     """
 
     spec: RunSpec
@@ -38,7 +41,11 @@ class Resolved:
     task: Task
     weights: Mapping[str, str]
     provenance: Mapping[str, Any]
-    key: str
+    keys: Mapping[Kind, str]
+
+    @property
+    def key(self) -> str:
+        return self.keys["circuit"]
 
 
 class WeightsNotHere(UserError):
@@ -68,7 +75,7 @@ def resolve(spec: RunSpec) -> Resolved:
         **({"read_as": weights["mdm"]} if spec.is_control else {}),
         **pair.reading(spec.model),
     }
-    return Resolved(spec, pair, task, weights, provenance, hash_of(provenance))
+    return Resolved(spec, pair, task, weights, provenance, keys_of(provenance))
 
 
 def is_key_of(key: str, description: Mapping[str, Any]) -> bool:

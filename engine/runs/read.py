@@ -1,17 +1,20 @@
 """Read a stored run: its edges, the overlap of two runs, and the rows of its tables.
 
-`table` reads any table as Arrow, `rows` and `row` as records; the other functions return a shape of their own.
+`table` reads any table as Arrow, `rows` and `row` as records; the other functions return a shape of their own. A table
+whose columns lie in several artifacts (engine/schema/artifacts.py) is joined; what is not computed yet is NotComputed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cache.layout import RunPart
+from cache import queries
+from cache.errors import StoreError
 from engine.circuits.edges import EdgeBlocks, EdgeTable, OverlapCurve, RankedEdges
 from engine.errors import UserError
 from engine.runs.cache_connection import store
@@ -34,6 +37,7 @@ from engine.runs.rows import (
     TrajectoryStep,
     read_rows,
 )
+from engine.schema.artifacts import Kind, kinds_with, row_numbers
 from engine.schema.tables import TABLES
 from engine.schema.vocabulary import COMMON_PARTS, HALVES, TOTAL
 
@@ -61,6 +65,14 @@ TABLE_OF: dict[type[Any], str] = {
 Value = int | str | None
 
 
+class NotComputed(UserError):
+    """An artifact of a run is not there yet, or somebody deleted it; `kind` says which."""
+
+    def __init__(self, key: str, kind: Kind) -> None:
+        super().__init__(f"The {kind} artifact of the run {short_key(key)} is not computed yet.")
+        self.kind = kind
+
+
 def edge_table(key: str, part: str = TOTAL, limit: int | None = None) -> EdgeTable:
     """The `limit` strongest edges of a part (all: None), strongest first. Reads a prefix of a sorted table.
 
@@ -68,7 +80,8 @@ def edge_table(key: str, part: str = TOTAL, limit: int | None = None) -> EdgeTab
         UserError: there is no such run or part; a run of one example has no second half.
     """
     _refuse_no_half(key, part)
-    content = store().edges(RunPart(key, part), limit)
+    with _told():
+        content = queries.edges(store(), get(key).key, part, limit)
     if not content.num_rows and limit != 0:
         raise _no_part(key, part)
     return EdgeTable(_array(content, "edge"), _array(content, "score"))
@@ -78,27 +91,24 @@ def edges_among(key: str, part: str, edges: NDArray[np.int32]) -> RankedEdges:
     """Those of `edges` [edge] (Graph's indices) that a part has, with rank and score; in no order."""
     import pyarrow as pa
 
-    content = store().edges_among(RunPart(key, part), pa.table({"edge": pa.array(edges, pa.int32())}))
+    with _told():
+        wanted = pa.table({"edge": pa.array(edges, pa.int32())})
+        content = queries.edges_among(store(), get(key).key, part, wanted)
     return RankedEdges(*(_array(content, name) for name in ("edge", "rank", "score")))
 
 
 def overlap_curve(key_a: str, key_b: str, part_a: str = TOTAL, part_b: str = TOTAL) -> OverlapCurve:
-    """How much the top K of both have in common at every K of comparison.curve_sizes; computed once, then kept.
+    """How much the top K of both have in common at every K of comparison.curve_sizes. Raises like `edge_table`.
 
-    Raises like `edge_table`.
+    Worked out when it is asked for: 1.6 million edges take less than a tenth of a second.
     """
     from engine.circuits import comparison
 
     for key, part in ((key_a, part_a), (key_b, part_b)):
         _refuse_no_half(key, part)
-    a, b = RunPart(key_a, part_a), RunPart(key_b, part_b)
-    kept = store().overlap(a, b)
-    if not kept.num_rows:
-        counts = comparison.shared_counts_of_ranks(*_ranks(a, b))
-        k = comparison.curve_sizes(len(counts))
-        kept = _curve(k, counts[k - 1])
-        store().add_overlap(a, b, kept)
-    return OverlapCurve(_array(kept, "k"), _array(kept, "shared"))
+    counts = comparison.shared_counts_of_ranks(*_ranks((key_a, part_a), (key_b, part_b)))
+    k = comparison.curve_sizes(len(counts))
+    return OverlapCurve(k, counts[k - 1])
 
 
 def overlap(key_a: str, key_b: str, k: int, part_a: str = TOTAL, part_b: str = TOTAL) -> float:
@@ -124,6 +134,7 @@ def table(key: str, name: str, columns: Sequence[str] = (), /, **where: Value) -
     `columns` are those wanted (all: none named). Tables, their columns, types and units: engine/schema/tables.py.
 
     Raises:
+        NotComputed: the artifact that holds one of the columns is not there.
         UserError: no such run, table or column, or a column is asked for a value that it cannot have.
     """
     described = TABLES.get(name)
@@ -141,10 +152,14 @@ def table(key: str, name: str, columns: Sequence[str] = (), /, **where: Value) -
         if isinstance(value, str) != (known[column].kind == "text"):
             wanted = "texts" if known[column].kind == "text" else "numbers"
             raise UserError(f"The column {column!r} of {name} holds {wanted}; it was asked for {value!r}.")
-    content = store().rows(key, name, columns, **conditions)
-    if not content.num_rows:
-        get(key)  # says so where there is no such run
-    return content
+    run = get(key)
+    kinds = kinds_with(name, (*columns, *conditions) if columns else ())
+    keys = [run.key if kind == "circuit" else run.companions.get(kind, "") for kind in kinds]
+    for kind, own in zip(kinds, keys, strict=True):
+        if store().record(own) is None:
+            raise NotComputed(key, kind)
+    with _told():
+        return queries.rows(store(), name, keys, row_numbers(described), columns or tuple(known), conditions)
 
 
 def rows(kind: type[Row], key: str, /, **where: Value) -> list[Row]:
@@ -178,8 +193,16 @@ def neuron(key: str, layer: int, neuron: int) -> Neuron:
 
 
 def neurons_promoting(key: str, token: str, most: int = 200) -> pa.Table:
-    """Neurons among whose most promoted tokens is `token`, the largest |attribution| first."""
-    return store().neurons_promoting(key, token, most)
+    """Neurons among whose most promoted tokens is `token`, the largest |attribution| first.
+
+    With the columns of `neurons` that its circuit and its weights hold. Raises like `table`.
+    """
+    run = get(key)
+    weights = run.companions.get("weights", "")
+    if store().record(weights) is None:
+        raise NotComputed(key, "weights")
+    with _told():
+        return queries.neurons_promoting(store(), run.key, weights, token, most)
 
 
 def edge_blocks(key: str) -> EdgeBlocks:
@@ -214,24 +237,28 @@ def _no_part(key: str, part: str) -> UserError:
     return UserError(f"The run {short_key(key)} has no part {part!r}. Choose one of: {', '.join(parts)}.")
 
 
-def _ranks(*sides: RunPart) -> list[NDArray[np.int32]]:
-    """[edge] -> rank of each side; UserError when they are not of one architecture."""
+def _ranks(*sides: tuple[str, str]) -> list[NDArray[np.int32]]:
+    """[edge] -> rank of each side, a run's key and part; UserError when they are not of one architecture."""
     ranks = []
-    for side in sides:
-        content = store().ranks(side)
+    for key, part in sides:
+        with _told():
+            content = queries.ranks(store(), get(key).key, part)
         if not content.num_rows:
-            raise _no_part(side.key, side.part)
+            raise _no_part(key, part)
         rank = np.empty(content.num_rows, dtype=np.int32)
         rank[_array(content, "edge")] = _array(content, "rank")
         ranks.append(rank)
     sizes = [len(rank) for rank in ranks]
     if len(set(sizes)) > 1:
-        runs, edges = " and ".join(short_key(side.key) for side in sides), " and ".join(map(str, sizes))
+        runs, edges = " and ".join(short_key(key) for key, _ in sides), " and ".join(map(str, sizes))
         raise UserError(f"The runs {runs} have {edges} edges: only circuits of one architecture can be compared.")
     return ranks
 
 
-def _curve(k: NDArray[np.int32], shared: NDArray[np.int32]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.table({"k": k, "shared": shared})
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is wrong with a file of the cache, as a UserError: it was deleted meanwhile, or it is damaged."""
+    try:
+        yield
+    except StoreError as error:
+        raise UserError(str(error)) from error

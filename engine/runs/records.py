@@ -1,11 +1,11 @@
-"""What a run leaves behind: the record of the run and its tables, as the cache keeps them.
+"""What a run leaves behind: its record and its tables, as the cache keeps them.
 
-`compute` (engine/runs/compute.py) makes a `RunTables`; lifecycle.keep stores it whole. Tables are Arrow tables
-without the run's key, which the cache adds. What their columns hold: docs/tables.md, written from engine/schema.
+Tables are Arrow tables. What their columns hold: docs/tables.md, written from engine/schema.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,21 +26,18 @@ def short_key(key: str) -> str:
 
 @dataclass(frozen=True)
 class RunMeta:
-    """Where a run's numbers come from and what sums them up."""
+    """Where a run's circuit comes from and what sums it up."""
 
     n_layers: int
     n_heads: int
     n_sites: int
     parts: tuple[str, ...]  # the "site-TT" or "step-SS" parts, in order
-    accuracy: float  # share of held-out problems solved, of accuracy_n
-    accuracy_n: int
     metric_clean: float  # mean over examples of the site mean
     metric_corrupt: float
     device: str
     architecture: str
     versions: dict[str, str]
     n_neurons: int = 0  # of each MLP
-    stored_bytes: int = 0  # of the tables, before the database compresses them
     remarks: tuple[str, ...] = ()  # what to know before the run's numbers are believed, in sentences
 
     @classmethod
@@ -55,26 +52,43 @@ class RunMeta:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """How well a model solves a task: the share of `accuracy_n` held-out problems."""
+
+    accuracy: float
+    accuracy_n: int
+
+
+@dataclass(frozen=True)
+class ArtifactTables:
+    """What computing an artifact returns, not yet stored; `meta`: numbers that sum it up, as JSON has them."""
+
+    meta: Json
+    tables: dict[str, pa.Table]  # engine.schema.artifacts.tables_in its kind
+
+
+@dataclass(frozen=True)
 class RunTables:
-    """What `compute` returns: a complete run, not yet stored."""
+    """A complete run, not stored."""
 
     meta: RunMeta
+    accuracy: Accuracy
     tables: dict[str, pa.Table]  # every name of engine.schema.tables.TABLES
 
 
 @dataclass(frozen=True)
 class Run:
-    """A stored run."""
+    """A stored run: there is its circuit, and some or all of the other artifacts (lifecycle.missing)."""
 
-    key: str
+    key: str  # of its circuit
     spec: RunSpec
     meta: RunMeta
     created: str  # ISO 8601, UTC
-    seconds: float  # what computing took
+    seconds: float  # what computing the circuit took
     imported: str | None = None  # when a bundle brought it, ISO 8601, UTC; None: computed here
-    provenance: Json = field(
-        default_factory=dict
-    )  # what the key is the hash of (engine/runs/provenance.py); empty: not kept
+    provenance: Json = field(default_factory=dict)  # what the key is the hash of (engine/runs/provenance.py)
+    companions: Mapping[str, str] = field(default_factory=dict)  # keys of the other artifacts, by kind
+    accuracy: Accuracy | None = None  # None: not computed yet
 
     @property
     def has_halves(self) -> bool:

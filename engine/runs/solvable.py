@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.circuits.intervals import wilson
-from engine.runs.records import RunMeta
+from engine.runs.records import Accuracy
 from engine.tasks.base import Task
 
 ENOUGH = 0.5  # share of problems solved
@@ -23,11 +23,14 @@ class Ability:
     reason: str = ""
 
 
-def can_do(task: Task, meta: RunMeta) -> Ability:
-    """Whether the model of a run can do the run's task."""
-    solved = f"It solves {meta.accuracy:.0%} of {meta.accuracy_n} problems"
-    low, high = wilson(meta.accuracy, meta.accuracy_n)
-    if meta.accuracy < ENOUGH:
+def can_do(task: Task, measured: Accuracy | None) -> Ability:
+    """Whether a model can do a task, by its accuracy; where that is not measured yet, nothing speaks against it."""
+    if measured is None:
+        return Ability(True)
+    accuracy, n = measured.accuracy, measured.accuracy_n
+    solved = f"It solves {accuracy:.0%} of {n} problems"
+    low, high = wilson(accuracy, n)
+    if accuracy < ENOUGH:
         return Ability(False, f"{solved}, less than {ENOUGH:.0%}: its circuit is not informative.")
     if low <= task.guess:
         interval = f"95 % interval {low:.0%} to {high:.0%}"

@@ -1,10 +1,11 @@
-"""Compute runs in another process, so that the asking one stays responsive and imports no torch.
+"""Compute artifacts in another process, so that the asking one stays responsive and imports no torch.
 
 Both ends of the connection are here. Messages are JSON, tables are Arrow streams; nothing is pickled.
 
-1. `Worker` starts `python -m engine.runs.worker MODULE:FUNCTION` and keeps it warm between runs.
-2. It sends {"spec": ...}; the process answers with any number of {"progress": ...} and one of
+1. `Worker` starts `python -m engine.runs.worker MODULE:NAME` and keeps it warm between artifacts.
+2. It sends {"spec": ..., "kind": ...}; the process answers with any number of {"progress": ...} and one of
    {"meta": ...} followed by the tables, {"refused": sentence}, {"failed": sentence}, {"cancelled": true}.
+   {"release": true} says that nothing more is wanted for now, so that the model leaves the memory.
 3. {"cancel": true} takes effect at the next progress report; a process that does not answer it in time is killed.
 4. The process ends with its input, so it never outlives the one that started it.
 
@@ -24,14 +25,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import Cancelled, UserError
-from engine.runs.records import Progress, RunMeta, RunTables
+from engine.runs.execution import Compute
+from engine.runs.records import ArtifactTables, Progress
 from engine.runs.spec import RunSpec
-from engine.schema.tables import TABLES
+from engine.schema.artifacts import Kind, tables_in
 from engine.settings import ROOT
 
 if TYPE_CHECKING:
@@ -47,25 +50,30 @@ class Worker:
     """The asking end. Used by one thread at a time."""
 
     def __init__(self, compute: str, grace: float = 10.0) -> None:
-        """`compute` is "module:function"; `grace` is how many seconds a cancelled run has to end by itself."""
+        """`compute` is "module:name" of a Compute, or of a class whose instances are.
+
+        `grace` is how many seconds a cancelled computation has to end by itself.
+        """
         self._compute = compute
         self._grace = grace
         self._process: subprocess.Popen[bytes] | None = None
 
-    def compute(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunTables:
-        """Compute a spec in the process; it is started when there is none.
+    def compute(
+        self, spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], None], cancel: threading.Event
+    ) -> ArtifactTables:
+        """Compute an artifact of a run in the process; it is started when there is none.
 
         Raises:
-            UserError: the spec was refused, the compute failed, or the process died.
+            UserError: it was refused, the compute failed, or the process died.
             Cancelled: `cancel` was set.
         """
         process = self._started()
         inbox, outbox = _ends(process)
         try:
-            _send(outbox, {"spec": spec.as_dict()})
-            return self._answer(inbox, outbox, on_progress, cancel)
+            _send(outbox, {"spec": spec.as_dict(), "kind": kind})
+            return self._answer(kind, inbox, outbox, on_progress, cancel)
         except (UserError, Cancelled):
-            raise  # an answer like any other: the process is ready for the next spec
+            raise  # an answer like any other: the process is ready for the next artifact
         except (EOFError, OSError) as error:
             code = self.close()
             if cancel.is_set():
@@ -76,6 +84,12 @@ class Worker:
         except BaseException:
             self.close()  # in the middle of an answer: the rest of it must not be taken for the next one
             raise
+
+    def release(self) -> None:
+        """Let the process give up the model that it holds in memory; it stays warm."""
+        if self._process is not None and self._process.poll() is None:
+            with suppress(EOFError, OSError):
+                _send(_ends(self._process)[1], {"release": True})
 
     def close(self) -> int | None:
         """End the process, if there is one; its exit code."""
@@ -104,11 +118,12 @@ class Worker:
 
     def _answer(
         self,
+        kind: Kind,
         inbox: Connection,
         outbox: Connection,
         on_progress: Callable[[Progress], None],
         cancel: threading.Event,
-    ) -> RunTables:
+    ) -> ArtifactTables:
         asked: float | None = None
         while True:
             if cancel.is_set() and asked is None:
@@ -122,11 +137,11 @@ class Worker:
             if "progress" in message:
                 on_progress(Progress(**message["progress"]))
                 continue
-            tables = {name: _table(inbox.recv_bytes()) for name in TABLES} if "meta" in message else {}
+            tables = {name: _table(inbox.recv_bytes()) for name in tables_in(kind)} if "meta" in message else {}
             if "cancelled" in message or cancel.is_set():
                 raise Cancelled
             if "meta" in message:
-                return RunTables(RunMeta.of(message["meta"]), tables)
+                return ArtifactTables(message["meta"], tables)
             raise UserError(message.get("refused") or message["failed"])
 
 
@@ -161,15 +176,20 @@ class _Process:
     """The computing end: one thread receives messages, the main thread computes."""
 
     def __init__(self, compute: str, inbox: Connection, outbox: Connection) -> None:
-        self._compute, self._inbox, self._outbox = compute, inbox, outbox
-        self._specs: queue.SimpleQueue[RunSpec] = queue.SimpleQueue()
+        self._name, self._inbox, self._outbox = compute, inbox, outbox
+        self._asked: queue.SimpleQueue[tuple[RunSpec, Kind] | None] = queue.SimpleQueue()  # None: release the model
+        self._compute: Any = None
         self._cancel = threading.Event()
         self._reported = 0.0
 
     def serve(self) -> None:
         threading.Thread(target=self._receive, daemon=True).start()
         while True:
-            self._serve_one(self._specs.get())
+            asked = self._asked.get()
+            if asked is not None:
+                self._serve_one(*asked)
+            elif hasattr(self._compute, "close"):
+                self._compute.close()
 
     def _receive(self) -> None:
         """Messages come in order, so a cancel that arrives late is forgotten when the next spec arrives."""
@@ -178,15 +198,19 @@ class _Process:
                 message = json.loads(self._inbox.recv_bytes())
                 if "cancel" in message:
                     self._cancel.set()
+                elif "release" in message:
+                    self._asked.put(None)
                 else:
                     self._cancel.clear()
-                    self._specs.put(RunSpec(**message["spec"]))
+                    self._asked.put((RunSpec(**message["spec"]), message["kind"]))
         except (EOFError, OSError):
             os._exit(0)  # nobody is left to compute for, and the main thread may be deep in a long call
 
-    def _serve_one(self, spec: RunSpec) -> None:
+    def _serve_one(self, spec: RunSpec, kind: Kind) -> None:
         try:
-            result = function_named(self._compute)(spec, self._report)
+            if self._compute is None:
+                self._compute = compute_named(self._name)
+            made = self._compute(spec, kind, self._report)
         except Cancelled:
             _send(self._outbox, {"cancelled": True})
         except UserError as error:
@@ -196,9 +220,9 @@ class _Process:
             sentence = f"{type(error).__name__} while computing {spec.pair} / {spec.model} / {spec.task}: {error}"
             _send(self._outbox, {"failed": sentence})
         else:
-            _send(self._outbox, {"meta": asdict(result.meta)})
-            for name in TABLES:
-                self._outbox.send_bytes(_stream(result.tables[name]))
+            _send(self._outbox, {"meta": made.meta})
+            for name in tables_in(kind):
+                self._outbox.send_bytes(_stream(made.tables[name]))
 
     def _report(self, progress: Progress) -> None:
         if self._cancel.is_set():
@@ -209,10 +233,12 @@ class _Process:
             _send(self._outbox, {"progress": asdict(progress)})
 
 
-def function_named(name: str) -> Callable[[RunSpec, Callable[[Progress], None]], RunTables]:
-    """The compute function that "module:function" names."""
-    module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)
+def compute_named(name: str) -> Compute:
+    """The Compute that "module:name" names; of a class, an instance."""
+    module, _, attribute = name.partition(":")
+    named = getattr(importlib.import_module(module), attribute)
+    compute: Compute = named() if isinstance(named, type) else named
+    return compute
 
 
 def main(compute: str) -> None:

@@ -30,7 +30,7 @@ for task in ("countdown", "ioi", "greater_than"):  # the last one is there to be
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app's address. The cache is made by a process that has ended, as only one may hold it."""
     folder = tmp_path_factory.mktemp("app")
-    environment = {"CIRCUITS_DB": str(folder / "circuits.duckdb"), "CIRCUITS_PAIRS": str(_pair(folder))}
+    environment = {"CIRCUITS_CACHE": str(folder), "CIRCUITS_PAIRS": str(_pair(folder))}
     subprocess.run([sys.executable, "-c", SEED], cwd=ROOT, env={**os.environ, **environment}, check=True)
     with running_app(environment) as address:
         yield address

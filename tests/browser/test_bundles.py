@@ -28,10 +28,10 @@ MEGABYTE = 2**20  # what the app takes of other uploads
 
 def test_a_bundle_is_uploaded_looked_at_and_handed_on(page: Page, tmp_path: Path) -> None:
     file, pair = tmp_path / "mine.duckdb", register_fake_pair(tmp_path / "models", "mine")
-    there = {**os.environ, "CIRCUITS_DB": str(tmp_path / "there.duckdb"), "CIRCUITS_PAIRS": str(pair)}
+    there = {**os.environ, "CIRCUITS_CACHE": str(tmp_path / "there"), "CIRCUITS_PAIRS": str(pair)}
     subprocess.run([sys.executable, "-c", ELSEWHERE, str(file)], cwd=ROOT, env=there, check=True)
     assert file.stat().st_size > MEGABYTE
-    with running_app({"CIRCUITS_DB": str(tmp_path / "here" / "circuits.duckdb")}) as address:
+    with running_app({"CIRCUITS_CACHE": str(tmp_path / "here")}) as address:
         page.goto(address + "runs")
         wait_until_still(page)
         page.get_by_text("Import a bundle").click()

@@ -71,7 +71,7 @@ def test_a_request_that_names_no_host_is_refused(address: str) -> None:
 def test_a_configured_name_is_served_and_a_session_runs(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("hosts")
     told = {
-        "CIRCUITS_DB": str(folder / "circuits.duckdb"),
+        "CIRCUITS_CACHE": str(folder),
         "STREAMLIT_SERVER_ALLOWED_HOSTS": "circuits.example 127.0.0.1",
     }
     with running_app(told) as address:

@@ -24,7 +24,7 @@ SECOND_ROW = 35 * 2 + 17  # pixels from the top of the table, which is a canvas:
 @pytest.fixture(scope="module")
 def own_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app over the embedded pair, whose tokenizer the page reads; nothing is computed yet."""
-    with running_app({"CIRCUITS_DB": str(tmp_path_factory.mktemp("own") / "circuits.duckdb")}) as address:
+    with running_app({"CIRCUITS_CACHE": str(tmp_path_factory.mktemp("own"))}) as address:
         yield address
 
 

@@ -20,9 +20,9 @@ from cache.opening import StoreError
 from cache.store import Store
 from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
-from tests.fakes import tiny_compute
+from tests.fakes import tiny_run
 
-TABLES = tiny_compute(RunSpec(n=4), ignore).tables
+TABLES = tiny_run(RunSpec(n=4), ignore).tables
 GENERATED = """
     CREATE TABLE accuracy_steps (run INTEGER, steps INTEGER, correct INTEGER, total INTEGER GENERATED ALWAYS AS (7))"""
 CURVE = pa.table({"k": pa.array([1, 2], pa.int32()), "shared": pa.array([0, 2], pa.int32())})

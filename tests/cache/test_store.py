@@ -20,9 +20,9 @@ from cache.layout import SORTED_BY, RunPart, RunRow
 from cache.store import EDGES, Store
 from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
-from tests.fakes import tiny_compute
+from tests.fakes import tiny_run
 
-TABLES = tiny_compute(RunSpec(n=4), ignore).tables
+TABLES = tiny_run(RunSpec(n=4), ignore).tables
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_what_goes_in_comes_out(store: Store) -> None:
 
 
 def test_rows_of_another_run_never_show(store: Store) -> None:
-    other = tiny_compute(RunSpec(n=4, seed=1), ignore).tables
+    other = tiny_run(RunSpec(n=4, seed=1), ignore).tables
     store.add_run(row("a"), TABLES)
     store.add_run(row("b"), other)
     assert store.rows("b", "examples").equals(other["examples"])
@@ -128,7 +128,7 @@ def test_a_run_is_stored_whole_or_not_at_all(store: Store, broken: str) -> None:
 
 def test_a_key_is_never_overwritten(store: Store) -> None:
     store.add_run(row("k"), TABLES)
-    store.add_run(RunRow("k", "{}", "{}", "later", 9.0), tiny_compute(RunSpec(n=4, seed=5), ignore).tables)
+    store.add_run(RunRow("k", "{}", "{}", "later", 9.0), tiny_run(RunSpec(n=4, seed=5), ignore).tables)
     assert store.run("k") == row("k")
     assert store.rows("k", "examples").equals(TABLES["examples"])
 

@@ -24,12 +24,12 @@ from engine.tasks import own_prompts
 from engine.tasks.countdown.problem_file import ProblemFile
 from engine.tasks.own_prompts import PromptRow
 from engine.tasks.registry import task_named
-from tests.fakes import REMARK, fake_compute, remarked_compute, tiny_compute
+from tests.fakes import REMARK, fake_compute, fake_run, remarked_compute, tiny_compute, tiny_run
 
 
 def unable_compute(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
     """A pair of which only the ARM can do the task."""
-    tables = tiny_compute(spec, on_progress)
+    tables = tiny_run(spec, on_progress)
     return tables if spec.is_arm else replace(tables, meta=replace(tables.meta, accuracy=0.1))
 
 
@@ -62,7 +62,7 @@ def test_a_control_that_cannot_be_computed_does_not_hide_the_others(capsys: pyte
     def refused(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
         if spec.is_control:
             raise UserError("The ARM has no row for the mask.")
-        return tiny_compute(spec, on_progress)
+        return tiny_run(spec, on_progress)
 
     assert main(["compare", "--n", "4", "--k", "5"], refused) == 0
     printed = capsys.readouterr().out
@@ -215,7 +215,7 @@ def test_problems_are_written_and_run(workspace: Path, capsys: pytest.CaptureFix
 
     def compute(spec: RunSpec, on_progress: object) -> object:
         asked.append(spec)
-        return fake_compute(replace(spec, task="ioi"), on_progress)
+        return fake_run(replace(spec, task="ioi"), on_progress)
 
     assert main(["run", "--problems", str(file), "--n", "3", "--model", "arm"], compute) == 0
     assert main(["run", "--problems", str(file), "--model", "arm"], compute) == 0

@@ -19,7 +19,7 @@ from engine.runs import cache_connection, lifecycle
 from engine.runs.records import RunTables
 from engine.runs.spec import LARGEST_SEED, RunSpec
 from engine.tasks import own_prompts
-from tests.fakes import tiny_compute
+from tests.fakes import tiny_compute, tiny_run
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ("circuits.duckdb", "circuits.duckdb.wal", "digests.json")
@@ -176,7 +176,7 @@ def test_what_a_run_needs_stays_when_a_later_one_fails(place: Path, capsys: pyte
     def only_the_arm(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
         if spec.model != "arm":
             raise UserError("It does not load.")
-        return tiny_compute(spec, on_progress)
+        return tiny_run(spec, on_progress)
 
     for command in (["compare", "--k", "7"], ["run"]):
         assert "It does not load" in refused([*command, "--prompts", f"{place}/rows.csv"], capsys, only_the_arm)
@@ -264,7 +264,7 @@ def run_alone(place: Path, *argv: str, code: str = "") -> subprocess.Popen[bytes
         "sys.exit(main(sys.argv[1:], slow_compute))"
     )
     command = [sys.executable, "-c", program, *argv]
-    environment = {**os.environ, "CIRCUITS_DB": str(place / "circuits.duckdb")}
+    environment = {**os.environ, "CIRCUITS_CACHE": str(place)}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -74,7 +74,7 @@ def tree(folder: Path) -> dict[str, int]:
 def test_a_cache_that_cannot_be_is_one_sentence(
     named: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str, command: str
 ) -> None:
-    refused(named, monkeypatch, capsys, "CIRCUITS_DB", {**PATHS, **OF_A_CACHE}[what], command)
+    refused(named, monkeypatch, capsys, "CIRCUITS_CACHE", {**PATHS, **OF_A_CACHE}[what], command)
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in READS_NO_PAIRS])
@@ -98,7 +98,11 @@ def refused(
     assert main(COMMANDS[command]) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ") and message.count("\n") == 1 and len(message) < 900, message
-    assert ("CIRCUITS_DB" in message) if variable == "CIRCUITS_DB" else ("pairs file" in message or variable in message)
+    assert (
+        ("CIRCUITS_CACHE" in message)
+        if variable == "CIRCUITS_CACHE"
+        else ("pairs file" in message or variable in message)
+    )
     assert tree(folder) == before
     monkeypatch.delenv(variable)
     cache_connection.close()
@@ -107,7 +111,7 @@ def refused(
 def test_what_the_cache_cannot_be_is_told_by_doctor_with_all_the_rest(
     named: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("CIRCUITS_DB", str(named / "text"))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(named / "text"))
     assert main(["doctor"]) == 2
     output = capsys.readouterr()
     assert f"cache       The file {named}/text is no cache" in output.out and "pair        embedded" in output.out
@@ -116,7 +120,7 @@ def test_what_the_cache_cannot_be_is_told_by_doctor_with_all_the_rest(
 
 @pytest.mark.parametrize("name", ["with a space", "é 漢字"])
 def test_other_paths_are_paths(named: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv("CIRCUITS_DB", f" {name}/c.duckdb ")
+    monkeypatch.setenv("CIRCUITS_CACHE", f" {name}/c.duckdb ")
     assert settings.database_path() == named / name / "c.duckdb"
     assert main(["list"]) == 0
     assert (named / name / "c.duckdb").is_file()

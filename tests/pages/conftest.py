@@ -43,11 +43,11 @@ def pair_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def seeded_file(pair_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def seeded_folder(pair_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache with two tasks of the pair (one with checkpoints), made once."""
-    file = tmp_path_factory.mktemp("seeded") / "circuits.duckdb"
-    before = {name: os.environ.get(name) for name in ("CIRCUITS_DB", "CIRCUITS_PAIRS")}
-    os.environ.update({"CIRCUITS_DB": str(file), "CIRCUITS_PAIRS": str(pair_file)})
+    folder = tmp_path_factory.mktemp("seeded")
+    before = {name: os.environ.get(name) for name in ("CIRCUITS_CACHE", "CIRCUITS_PAIRS")}
+    os.environ.update({"CIRCUITS_CACHE": str(folder), "CIRCUITS_PAIRS": str(pair_file)})
     for model in MODELS:
         lifecycle.run(RunSpec(model=model, task="ioi"), compute=fake_compute)
     for model in MODELS[:3]:
@@ -58,7 +58,7 @@ def seeded_file(pair_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             del os.environ[name]
         else:
             os.environ[name] = value
-    return file
+    return folder
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def pair(pair_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def seeded(pair: None, seeded_file: Path, tmp_path: Path) -> None:
+def seeded(pair: None, seeded_folder: Path, tmp_path: Path) -> None:
     """The pair is registered, its runs on IOI and COUNTDOWN are computed."""
-    shutil.copy(seeded_file, tmp_path / "circuits.duckdb")
+    shutil.copytree(seeded_folder, tmp_path, copy_function=os.link, dirs_exist_ok=True)  # files never change
 
 
 @pytest.fixture

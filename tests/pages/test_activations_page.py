@@ -31,7 +31,7 @@ from pages.panels import activation_files as files
 from pages.shared import downloads, state
 from pages.shared.run_selector import Asked
 from pages.shared.state import Question
-from tests.fakes import HOSTILE, fake_compute
+from tests.fakes import HOSTILE, fake_compute, fake_run
 from tests.pages.test_pages import app, figures, texts, until
 
 K = 100
@@ -228,7 +228,7 @@ def test_few_examples_have_numbers_and_no_intervals() -> None:
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_a_circuit_beyond_what_is_resampled_says_so() -> None:
     def short(spec: RunSpec, on_progress: Callable[..., None]) -> RunTables:
-        made = fake_compute(spec, on_progress)
+        made = fake_run(spec, on_progress)
         made.tables["edge_blocks"] = made.tables["edge_blocks"].slice(0, 150)
         return made
 
@@ -241,7 +241,7 @@ def test_a_circuit_beyond_what_is_resampled_says_so() -> None:
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_a_region_without_tokens_is_a_sentence() -> None:
     def without_answers(spec: RunSpec, on_progress: Callable[..., None]) -> RunTables:
-        made = fake_compute(spec, on_progress)
+        made = fake_run(spec, on_progress)
         table = made.tables["activation_histograms"]
         nothing = {"counts": [0] * bins.BINS, "n": 0}
         rows = [row | (nothing if row["region"] == "answer" else {}) for row in table.to_pylist()]
@@ -257,7 +257,7 @@ def test_a_region_without_tokens_is_a_sentence() -> None:
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_a_model_of_one_layer_has_a_page_too() -> None:
     def flat(spec: RunSpec, on_progress: Callable[..., None]) -> RunTables:
-        return fake_compute(spec, on_progress, Graph(1, 2))
+        return fake_run(spec, on_progress, Graph(1, 2))
 
     for model in ("arm", "mdm"):
         lifecycle.run(RunSpec(model=model, seed=24), compute=flat)
@@ -326,7 +326,7 @@ def _numbers(stored: object) -> np.ndarray:
 
 def test_an_unreadable_cache_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder").mkdir()
-    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "folder"))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "folder"))
     assert "is not a file that can be written" in app("activations").error[0].value.replace("\\", "")
 
 
@@ -335,7 +335,7 @@ def test_numbers_that_are_none_are_called_so() -> None:
     """Activations that do not vary have no kurtosis, scores of zero no shares and no intervals."""
 
     def empty(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        made = fake_compute(spec, on_progress)
+        made = fake_run(spec, on_progress)
         tables = made.tables
         zeros = {
             "edges": ("score", pa.array(np.zeros(tables["edges"].num_rows, np.float32))),

@@ -17,7 +17,7 @@ from engine.runs.rows import Head, KeptInput, RoleAttention
 from engine.runs.spec import RunSpec
 from pages.figures.attention import CLEAR, verdict
 from pages.shared import state
-from tests.fakes import GRAPH, tiny_compute
+from tests.fakes import GRAPH, tiny_run
 from tests.pages.test_denoising_page import values
 from tests.pages.test_pages import app, figures, texts
 
@@ -160,7 +160,7 @@ def test_it_says_what_each_models_head_looks_like(node: int) -> None:
 @pytest.mark.usefixtures("pair")
 def test_runs_whose_inputs_were_too_long_say_so_and_keep_roles_and_scores() -> None:
     def bare(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        made = tiny_compute(spec, on_progress)
+        made = tiny_run(spec, on_progress)
         made.tables["attention_patterns"] = made.tables["attention_patterns"].slice(0, 0)
         return made
 
@@ -174,7 +174,7 @@ def test_runs_whose_inputs_were_too_long_say_so_and_keep_roles_and_scores() -> N
 @pytest.mark.usefixtures("pair")
 def test_a_head_that_writes_nothing_is_said_to() -> None:
     def without(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        made = tiny_compute(spec, on_progress)
+        made = tiny_run(spec, on_progress)
         heads = made.tables["heads"]
         place = heads.schema.get_field_index("copying")
         made.tables["heads"] = heads.set_column(place, "copying", pa.nulls(heads.num_rows, pa.float32()))

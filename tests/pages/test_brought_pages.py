@@ -18,7 +18,7 @@ from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
 from pages.shared import state
-from tests.fakes import REMARK, fake_compute, fake_model, register_fake_pair
+from tests.fakes import REMARK, fake_model, fake_run, register_fake_pair
 from tests.pages.test_pages import app, figures, overlap, texts
 
 IOI = RunSpec(pair="mine", dtype="bfloat16")
@@ -27,7 +27,7 @@ COUNTDOWN = replace(IOI, task="countdown", n=8, seed=3)
 
 def compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
     """`fake_compute`, where the ARM cannot do COUNTDOWN, and something is to be said of its run."""
-    made = fake_compute(spec, on_progress)
+    made = fake_run(spec, on_progress)
     unable = spec.is_arm and spec.task == "countdown"
     return RunTables(replace(made.meta, accuracy=0.02, remarks=(REMARK,)) if unable else made.meta, made.tables)
 
@@ -37,7 +37,7 @@ def brought_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of a pair in bfloat16: IOI with a run's defaults, COUNTDOWN with other settings."""
     there = tmp_path_factory.mktemp("there")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CIRCUITS_DB", str(there / "circuits.duckdb"))
+        patch.setenv("CIRCUITS_CACHE", str(there))
         patch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(there / "models", "mine")))
         for spec in (IOI, COUNTDOWN):
             for model in ("arm", "mdm"):
@@ -208,7 +208,7 @@ def test_the_runs_of_a_pair_can_be_downloaded_as_a_bundle(tmp_path: Path, monkey
     file = tmp_path / "b.duckdb"
     file.write_bytes(bundle.packed("embedded", "countdown"))
     cache_connection.close()
-    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "other.duckdb"))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path))
     assert bundle.take(file).added == 3
 
 

@@ -22,7 +22,7 @@ from pages.panels import denoising_data, denoising_files
 from pages.shared import state
 from pages.shared.downloads import table_csv
 from pages.shared.run_selector import Asked
-from tests.fakes import fake_compute
+from tests.fakes import fake_run
 from tests.pages.test_pages import app, figures, texts, until
 
 
@@ -70,7 +70,7 @@ def test_a_failed_job_says_why(queue_of: Callable[[str], JobQueue]) -> None:
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_a_run_without_trajectories_says_so() -> None:
     def bare(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        made = fake_compute(spec, on_progress)
+        made = fake_run(spec, on_progress)
         made.tables["trajectories"] = made.tables["trajectories"].slice(0, 0)
         return made
 

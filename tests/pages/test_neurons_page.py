@@ -187,7 +187,7 @@ def test_the_scatter_holds_every_neuron_once() -> None:
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_an_unreadable_cache_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder").mkdir()
-    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "folder"))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "folder"))
     assert "is not a file that can be written" in opened().error[0].value.replace("\\", "")
 
 

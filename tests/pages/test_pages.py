@@ -22,7 +22,7 @@ from engine.runs.spec import RunSpec
 from engine.tasks.registry import TASKS, task_named
 from pages.shared import state
 from pages.shared.jobs_panel import made, overall, time_left
-from tests.fakes import REMARK, remarked_compute, tiny_compute
+from tests.fakes import REMARK, remarked_compute, tiny_run
 
 MODELS = ("arm", "mdm", "control")
 APP = str(settings.ROOT / "app.py")
@@ -229,7 +229,7 @@ def test_a_model_that_cannot_do_the_task_is_marked_on_every_page(
     page: str, model: str, query: dict[str, str], name: str
 ) -> None:
     def unable(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
-        tables = tiny_compute(spec, on_progress)
+        tables = tiny_run(spec, on_progress)
         return replace(tables, meta=replace(tables.meta, accuracy=0.1)) if spec.model == model else tables
 
     for which in {"arm", "mdm", model}:
@@ -308,7 +308,7 @@ def test_progress_is_a_share_of_the_time() -> None:
 @pytest.mark.parametrize("page", ["overview", "circuits", "activations", "neurons", "denoising", "runs"])
 def test_an_unreadable_cache_is_a_sentence(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder").mkdir()
-    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "folder"))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "folder"))
     opened = app(page)
     assert "is not a file that can be written" in opened.error[0].value.replace("\\", "")
 

@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 @pytest.mark.usefixtures("queue_of")
 def test_a_cache_that_cannot_be(folder: Path, monkeypatch: pytest.MonkeyPatch, page: str, what: str) -> None:
-    told(folder, monkeypatch, page, "CIRCUITS_DB", CACHES[what])
+    told(folder, monkeypatch, page, "CIRCUITS_CACHE", CACHES[what])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ SPEC = RunSpec(pair="mine", n=4)
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     there = tmp_path_factory.mktemp("there")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CIRCUITS_DB", str(there / "circuits.duckdb"))
+        patch.setenv("CIRCUITS_CACHE", str(there))
         patch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(there / "models", "mine")))
         lifecycle.run(SPEC, compute=tiny_compute)
         bundle.write(there / "all.duckdb", "mine")

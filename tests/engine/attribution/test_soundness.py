@@ -196,7 +196,7 @@ def test_heads_that_write_nothing_are_stored_without_a_score_and_travel(
     assert [head.copying is None for head in read.rows(Head, run.key)] == [True, True, False, False]
     bundle.write(tmp_path / "small.duckdb", "small")
     cache_connection.close()
-    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "elsewhere" / "circuits.duckdb"))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "elsewhere"))
     assert bundle.take(tmp_path / "small.duckdb").added == 1
     assert [head.copying is None for head in read.rows(Head, run.key)] == [True, True, False, False]
 

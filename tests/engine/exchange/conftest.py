@@ -29,7 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of a pair `mine`: IOI with the control, the MDM on own prompts, made where the weights are."""
     there = tmp_path_factory.mktemp("there")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CIRCUITS_DB", str(there / "circuits.duckdb"))
+        patch.setenv("CIRCUITS_CACHE", str(there))
         patch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(there / "models", "mine")))
         prompts = own_prompts.save(ROWS, "Of my own", "mine")
         for spec in (ARM, SPEC, CONTROL, replace(SPEC, task=prompts.name, n=2)):
@@ -42,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache on a machine that does not know the pair."""
-    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "here" / "circuits.duckdb"))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "here"))
     monkeypatch.delenv("CIRCUITS_PAIRS", raising=False)
     return tmp_path / "here"
 

@@ -23,7 +23,7 @@ from engine.tasks.countdown import problem_file
 from engine.tasks.countdown.problems import PublishedProblem
 from engine.tasks.registry import task_named
 from tests.engine.exchange.conftest import ARM, CONTROL, ROWS, SPEC, stored
-from tests.fakes import register_fake_pair, tiny_compute
+from tests.fakes import register_fake_pair, tiny_compute, tiny_run
 
 PROBLEMS = [PublishedProblem((9, 5, 3), 24, "5*3=15,15+9=24"), PublishedProblem((40, 20, 4), 64, "40+20=60,60+4=64")]
 
@@ -36,7 +36,7 @@ def test_a_bundle_opens_where_there_is_no_model(made: Path) -> None:
     run, arm = lifecycle.find(SPEC), lifecycle.find(ARM)
     assert run and arm and run.imported and run.method_version == provenance.METHOD_VERSION
     assert (run.spec, arm.spec) == (SPEC, ARM)
-    computed = tiny_compute(SPEC, lifecycle.ignore)
+    computed = tiny_run(SPEC, lifecycle.ignore)
     assert replace(run.meta, stored_bytes=0) == computed.meta
     for part in ("total", *run.meta.parts):
         rows = [row for row in computed.tables["edges"].to_pylist() if row["part"] == part]
@@ -67,7 +67,7 @@ def test_own_prompts_come_along(made: Path) -> None:
 def with_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle with a run on COUNTDOWN problems of a file."""
     there = tmp_path / "problems"
-    monkeypatch.setenv("CIRCUITS_DB", str(there / "circuits.duckdb"))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(there))
     monkeypatch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(there / "models", "mine")))
     kept = problem_file.save(PROBLEMS, "Of a file")
     lifecycle.run(replace(SPEC, task=kept.name, n=2), compute=tiny_compute)
@@ -209,7 +209,7 @@ def test_what_is_wrong_with_the_cache_is_no_fault_of_the_bundle(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "notes").write_text("mine")
-    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "notes"))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "notes"))
     with pytest.raises(UserError, match=r"^The file .*/notes is no cache"):
         bundle.take(made)
 
@@ -252,6 +252,6 @@ def test_prompts_of_an_earlier_version_with_a_row_twice_do_not_spoil_a_bundle(
     written = bundle.write(tmp_path / "all.duckdb", "mine")
     assert (written.runs, written.left_out) == (1, 1)
     cache_connection.close()
-    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "here" / "circuits.duckdb"))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "here"))
     assert bundle.take(tmp_path / "all.duckdb").added == 1
     cache_connection.close()

@@ -12,14 +12,14 @@ from engine.errors import UserError
 from engine.exchange.column_checks import Sizes, check_columns, lengths_of, numbers_of, refuse_rows
 from engine.runs.spec import RunSpec
 from engine.schema.vocabulary import COMMON_PARTS
-from tests.fakes import fake_compute
+from tests.fakes import fake_run
 
 N = 3
 
 
 @pytest.fixture(scope="module")
 def sizes() -> Sizes:
-    run = fake_compute(RunSpec(model="mdm", task="countdown", n=N), lambda progress: None)
+    run = fake_run(RunSpec(model="mdm", task="countdown", n=N), lambda progress: None)
     meta = run.meta
     inputs = tuple(len(tokens) for tokens in run.tables["inputs"]["tokens"].to_pylist())
     return Sizes(
@@ -29,7 +29,7 @@ def sizes() -> Sizes:
 
 @pytest.fixture
 def examples() -> pa.Table:
-    return fake_compute(RunSpec(model="mdm", task="countdown", n=N), lambda progress: None).tables["examples"]
+    return fake_run(RunSpec(model="mdm", task="countdown", n=N), lambda progress: None).tables["examples"]
 
 
 def changed(table: pa.Table, name: str, values: Any, kind: pa.DataType | None = None) -> pa.Table:
@@ -97,7 +97,7 @@ def test_a_column_that_is_missing_is_named(examples: pa.Table, sizes: Sizes, col
 
 
 def test_a_part_that_the_run_has_not_is_refused(sizes: Sizes) -> None:
-    run = fake_compute(RunSpec(model="mdm", task="countdown", n=N), lambda progress: None)
+    run = fake_run(RunSpec(model="mdm", task="countdown", n=N), lambda progress: None)
     edges = run.tables["edges"]
     with pytest.raises(UserError, match="has 'step-77', which a run has not"):
         check_columns("edges", changed(edges, "part", ["step-77"] * edges.num_rows), sizes)

@@ -19,7 +19,7 @@ from engine.runs.spec import RunSpec
 from engine.schema.columns import Column
 from engine.schema.tables import TABLES
 from engine.tasks.registry import TASKS
-from tests.fakes import fake_compute, tiny_compute
+from tests.fakes import fake_compute, tiny_compute, tiny_run
 
 MODELS = ("arm", "mdm")
 SPEC = RunSpec(task="countdown", n=4)
@@ -29,7 +29,7 @@ OTHER_TYPES = {"bool": pa.string(), "int": pa.float32(), "float": pa.string(), "
 
 @cache
 def made(model: str) -> RunTables:
-    return tiny_compute(replace(SPEC, model=model), lambda progress: None)
+    return tiny_run(replace(SPEC, model=model), lambda progress: None)
 
 
 def check(model: str, changed: dict[str, pa.Table]) -> None:

@@ -27,8 +27,8 @@ def test_the_cache_is_opened_once_and_again_after_it_was_closed(workspace: Path)
 @pytest.mark.usefixtures("workspace")
 def test_what_cannot_be_opened_names_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database, but longer than its header would be")
-    monkeypatch.setenv("CIRCUITS_DB", str(tmp_path / "text"))
-    with pytest.raises(UserError, match=r"no cache.*\(CIRCUITS_DB names the path.\)"):
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "text"))
+    with pytest.raises(UserError, match=r"no cache.*\(CIRCUITS_CACHE names the path.\)"):
         store()
 
 

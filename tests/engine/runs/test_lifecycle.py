@@ -21,7 +21,7 @@ from engine.errors import Cancelled, UserError
 from engine.runs import cache_connection, device_plan, lifecycle, provenance, read
 from engine.runs.records import Progress, RunMeta, RunTables
 from engine.runs.spec import RunSpec
-from tests.fakes import REMARK, fake_model, remarked_compute, tiny_compute
+from tests.fakes import REMARK, fake_model, remarked_compute, tiny_compute, tiny_run
 
 SPEC = RunSpec(n=4)
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,7 +35,7 @@ class Counting:
 
     def __call__(self, spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
         self.calls += 1
-        return tiny_compute(spec, on_progress)
+        return tiny_run(spec, on_progress)
 
 
 @pytest.mark.usefixtures("workspace")
@@ -64,7 +64,7 @@ def test_two_threads_ask_for_the_same_run() -> None:
 
 @pytest.mark.usefixtures("workspace")
 def test_what_is_stored_is_what_was_computed() -> None:
-    made = tiny_compute(SPEC, lifecycle.ignore)
+    made = tiny_run(SPEC, lifecycle.ignore)
     run = lifecycle.run(SPEC, compute=tiny_compute)
     stored = sum(table.nbytes for table in made.tables.values())
     assert (run.spec, run.meta) == (SPEC, replace(made.meta, stored_bytes=stored))
@@ -106,7 +106,7 @@ def test_nothing_is_kept_of_a_run_that_was_cancelled_or_failed() -> None:
         raise Cancelled
 
     def broken(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        made = tiny_compute(spec, on_progress)
+        made = tiny_run(spec, on_progress)
         return RunTables(made.meta, {**made.tables, "residual_lens": made.tables["readouts"]})
 
     with pytest.raises(Cancelled):
@@ -121,7 +121,7 @@ HANGING = """
 import time
 from engine.runs import lifecycle
 from engine.runs.spec import RunSpec
-from tests.fakes import tiny_compute
+from tests.fakes import tiny_compute, tiny_run
 
 def hang(spec, on_progress):
     print("computing", flush=True)
@@ -156,7 +156,7 @@ def test_a_second_process_is_told_in_one_sentence() -> None:
     )
     assert process.returncode == 2 and process.stdout == ""
     assert process.stderr.startswith("error: The cache ") and "in use by another program" in process.stderr
-    assert process.stderr.count("\n") == 1 and "CIRCUITS_DB" in process.stderr
+    assert process.stderr.count("\n") == 1 and "CIRCUITS_CACHE" in process.stderr
 
 
 def test_a_damaged_cache_is_set_aside_and_named(workspace: Path) -> None:

@@ -14,7 +14,7 @@ from engine.runs import cache_connection, lifecycle, provenance, read
 from engine.runs.rows import ExampleRow, LayerLens, Neuron, NodeLens, ReadoutRow
 from engine.runs.spec import RunSpec
 from engine.schema.tables import TABLES
-from tests.fakes import HOSTILE, tiny_compute
+from tests.fakes import HOSTILE, tiny_compute, tiny_run
 
 SPEC = RunSpec(n=4)
 
@@ -38,7 +38,7 @@ def test_like_with_like_reads_the_stored_halves() -> None:
 
 @pytest.mark.usefixtures("workspace")
 def test_rows_come_as_records() -> None:
-    made = tiny_compute(SPEC, lifecycle.ignore).tables
+    made = tiny_run(SPEC, lifecycle.ignore).tables
     key = lifecycle.run(SPEC, compute=tiny_compute).key
     examples = read.rows(ExampleRow, key)
     assert [row.example for row in examples] == list(range(4))

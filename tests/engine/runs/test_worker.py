@@ -19,7 +19,7 @@ from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
 from engine.runs.worker import Worker, function_named
 from engine.schema.tables import TABLES
-from tests.fakes import REMARK, tiny_compute
+from tests.fakes import REMARK, tiny_compute, tiny_run
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = RunSpec(n=4)
@@ -49,7 +49,7 @@ def cancelled(worker: Worker) -> None:
 def test_what_the_process_computes_equals_what_this_one_would(worker_of: Callable[..., Worker]) -> None:
     reports: list[Progress] = []
     computed = worker_of("tiny_compute").compute(SPEC, reports.append, threading.Event())
-    expected = tiny_compute(SPEC, ignore)
+    expected = tiny_run(SPEC, ignore)
     assert computed.meta == expected.meta
     for name in TABLES:
         assert computed.tables[name].equals(expected.tables[name]), name
@@ -78,7 +78,7 @@ def test_refusals_and_failures_are_sentences(worker_of: Callable[..., Worker]) -
     ):
         with pytest.raises(UserError, match=message):
             worker.compute(RunSpec(n=4, seed=seed), ignore, threading.Event())
-    assert worker.compute(SPEC, ignore, threading.Event()).meta == tiny_compute(SPEC, ignore).meta
+    assert worker.compute(SPEC, ignore, threading.Event()).meta == tiny_run(SPEC, ignore).meta
 
 
 def test_a_process_that_does_not_answer_is_killed(worker_of: Callable[..., Worker]) -> None:

@@ -7,14 +7,14 @@ import pytest
 from engine.runs.spec import RunSpec
 from engine.schema.answer_tables import ANSWER_TABLES
 from engine.schema.vocabulary import SAMPLERS
-from tests.fakes import fake_compute
+from tests.fakes import fake_run
 
 MDM_ONLY = {"reveals", "trajectories", "accuracy_steps"}
 
 
 @pytest.mark.parametrize("model", ["arm", "mdm"])
 def test_tables_of_steps_are_an_mdms_alone(model: str) -> None:
-    run = fake_compute(RunSpec(model=model, task="countdown", n=5), lambda progress: None)
+    run = fake_run(RunSpec(model=model, task="countdown", n=5), lambda progress: None)
     assert {table.name for table in ANSWER_TABLES if table.mdm_only} == MDM_ONLY
     for table in ANSWER_TABLES:
         stored = run.tables[table.name]
@@ -23,7 +23,7 @@ def test_tables_of_steps_are_an_mdms_alone(model: str) -> None:
 
 
 def test_trajectories_know_the_samplers_alone() -> None:
-    run = fake_compute(RunSpec(model="mdm", task="countdown", n=5), lambda progress: None)
+    run = fake_run(RunSpec(model="mdm", task="countdown", n=5), lambda progress: None)
     (trajectories,) = (table for table in ANSWER_TABLES if table.name == "trajectories")
     (sampler,) = (column for column in trajectories.columns if column.name == "sampler")
     assert sampler.one_of == SAMPLERS

@@ -9,14 +9,14 @@ from engine.runs.records import RunTables
 from engine.runs.spec import RunSpec
 from engine.schema.circuit_tables import CIRCUIT_TABLES, EDGES
 from engine.schema.vocabulary import BLOCK_EDGES, BLOCKS, COMMON_PARTS
-from tests.fakes import fake_compute
+from tests.fakes import fake_run
 
 N = 5
 
 
 @pytest.fixture(scope="module", params=["arm", "mdm"])
 def run(request: pytest.FixtureRequest) -> RunTables:
-    return fake_compute(RunSpec(model=request.param, task="countdown", n=N), lambda progress: None)
+    return fake_run(RunSpec(model=request.param, task="countdown", n=N), lambda progress: None)
 
 
 def test_every_part_holds_every_edge_once_by_rank(run: RunTables) -> None:

@@ -8,12 +8,12 @@ from engine.runs.records import RunTables
 from engine.runs.spec import RunSpec
 from engine.schema.component_tables import COMPONENT_TABLES
 from engine.schema.vocabulary import BINS, REGIONS
-from tests.fakes import fake_compute
+from tests.fakes import fake_run
 
 
 @pytest.fixture(scope="module", params=["arm", "mdm"])
 def run(request: pytest.FixtureRequest) -> RunTables:
-    return fake_compute(RunSpec(model=request.param, task="countdown", n=5), lambda progress: None)
+    return fake_run(RunSpec(model=request.param, task="countdown", n=5), lambda progress: None)
 
 
 def test_every_neuron_and_every_head_has_a_row(run: RunTables) -> None:

@@ -19,7 +19,7 @@ from engine.runs.spec import RunSpec
 from pages.panels import neuron_tokens
 from pages.shared import state
 from pages.shared.sides import Side
-from tests.fakes import HOSTILE, fake_compute
+from tests.fakes import HOSTILE, fake_run
 from tests.pages.neurons import LAYER, MODELS, NEURON, column, htmls, opened, ranks, run_of, table
 from tests.pages.test_pages import texts
 
@@ -165,7 +165,7 @@ def test_where_words_are_not_tokens_no_position_is_shown(monkeypatch: pytest.Mon
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_a_neuron_without_detail_says_so_in_its_column() -> None:
     def without(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        made = fake_compute(spec, on_progress)
+        made = fake_run(spec, on_progress)
         if spec.is_arm:
             for name in ("neuron_detail", "neuron_tokens"):
                 rows = made.tables[name]
@@ -188,7 +188,7 @@ def test_a_neuron_without_detail_says_so_in_its_column() -> None:
 @pytest.mark.usefixtures("pair", "queue_of")
 def test_an_mlp_without_a_gate_offers_no_gated_part() -> None:
     def plain(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        made = fake_compute(spec, on_progress)
+        made = fake_run(spec, on_progress)
         for name, columns in (("neuron_detail", ("up_tokens", "up_cosine")), ("neuron_tokens", ("ups",))):
             rows = made.tables[name]
             for field in columns:

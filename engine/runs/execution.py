@@ -1,0 +1,160 @@
+"""Compute the artifacts that runs lack, in an order in which circuits come first.
+
+1. `plan` lists what is missing: the circuits of the ARM and of the model it is compared with, then the rest of the
+   latter, which is loaded, then the rest of the ARM; further models whole, one after the other.
+2. `carry_out` computes one after the other and stores each as soon as it is there, so that whatever ends it later
+   leaves what was finished.
+3. What another process is computing is left to it (cache/leases.py): the next artifact comes first, and in the end it
+   is waited for.
+4. An artifact that fails does not keep the others of its run from being computed, unless it is the circuit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cache import leases
+from cache.errors import StoreError
+from cache.layout import Record
+from engine.errors import UserError
+from engine.runs.artifacts import made_with
+from engine.runs.cache_connection import store
+from engine.runs.provenance import Resolved
+from engine.runs.records import ArtifactTables, Progress
+from engine.runs.spec import RunSpec
+from engine.schema.artifacts import KINDS, Kind
+
+WAIT = 0.5  # seconds between looks at what another process computes
+
+OnProgress = Callable[[Progress], None]
+Compute = Callable[[RunSpec, Kind, OnProgress], ArtifactTables]
+
+
+@dataclass(frozen=True)
+class Step:
+    """An artifact to be computed."""
+
+    run: Resolved
+    kind: Kind
+
+    @property
+    def key(self) -> str:
+        return self.run.keys[self.kind]
+
+    @property
+    def spec(self) -> RunSpec:
+        return self.run.spec
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An artifact that could not be computed, and why."""
+
+    step: Step
+    reason: str
+
+
+class Failures(UserError):
+    """Some artifacts could not be computed; the message is why the first could not."""
+
+    def __init__(self, failures: Sequence[Failed]) -> None:
+        super().__init__(failures[0].reason)
+        self.failures = tuple(failures)
+
+
+def plan(runs: Sequence[Resolved]) -> list[Step]:
+    """What is not stored of these runs, each artifact once, in the order in which it is computed."""
+    first, others = list(runs[:2]), runs[2:]
+    steps = [Step(run, "circuit") for run in first]
+    steps += [Step(run, kind) for run in reversed(first) for kind in KINDS]
+    steps += [Step(run, kind) for run in others for kind in KINDS]
+    folder = store()
+    missing = {step.key: step for step in reversed(steps) if folder.record(step.key) is None}
+    return sorted(missing.values(), key=steps.index)
+
+
+def carry_out(
+    steps: Sequence[Step],
+    compute: Compute,
+    on_progress: OnProgress,
+    on_step: Callable[[Step], None] = lambda step: None,
+    on_stored: Callable[[Step, float], None] = lambda step, seconds: None,
+) -> None:
+    """Compute and store every artifact that is not there by the time it is its turn.
+
+    `on_step` is told before an artifact is computed, `on_stored` after it is stored, with the seconds that it took.
+
+    Raises:
+        Failures: some artifacts could not be computed; the others were.
+        Whatever `on_progress` raises.
+    """
+    waiting, failures = list(steps), list[Failed]()
+    while waiting:
+        left = []
+        for step in waiting:
+            if any(failure.step.kind == "circuit" and failure.step.run == step.run for failure in failures):
+                continue
+            lease = store().lease_of(step.key)
+            if not leases.take(lease) and leases.holder(lease):
+                left.append(step)
+                continue
+            with leases.renewed(lease):
+                try:
+                    _compute_one(step, compute, on_progress, on_step, on_stored)
+                except UserError as error:
+                    failures.append(Failed(step, str(error)))
+        if left == waiting:
+            _wait(left[0], on_progress)
+        waiting = left
+    if failures:
+        raise Failures(failures)
+
+
+def keep(step: Step, made: ArtifactTables, seconds: float) -> None:
+    """Store what was computed in `seconds`.
+
+    Raises:
+        UserError: the cache cannot be written.
+    """
+    record = Record(
+        key=step.key,
+        kind=step.kind,
+        made_with=made_with(step.kind, step.run.provenance),
+        meta=made.meta,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=seconds,
+        companions={kind: key for kind, key in step.run.keys.items() if kind != "circuit"}
+        if step.kind == "circuit"
+        else {},
+    )
+    try:
+        store().write(record, made.tables)
+    except StoreError as error:
+        raise UserError(str(error)) from error
+
+
+def _compute_one(
+    step: Step,
+    compute: Compute,
+    on_progress: OnProgress,
+    on_step: Callable[[Step], None],
+    on_stored: Callable[[Step, float], None],
+) -> None:
+    if store().record(step.key):  # another process finished it meanwhile
+        return
+    on_step(step)
+    began = time.monotonic()
+    made = compute(step.spec, step.kind, on_progress)
+    seconds = time.monotonic() - began
+    keep(step, made, seconds)
+    on_stored(step, seconds)
+
+
+def _wait(step: Step, on_progress: OnProgress) -> None:
+    holder = leases.holder(store().lease_of(step.key))
+    if holder:
+        on_progress(Progress(f"waiting for process {holder.pid} on {holder.host}, which computes it", 0, 0))
+        time.sleep(WAIT)
