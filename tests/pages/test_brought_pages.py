@@ -208,7 +208,7 @@ def test_the_runs_of_a_pair_can_be_downloaded_as_a_bundle(tmp_path: Path, monkey
     file = tmp_path / "b.duckdb"
     file.write_bytes(bundle.packed("embedded", "countdown"))
     cache_connection.close()
-    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path))
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "other"))
     assert bundle.take(file).added == 3
 
 
