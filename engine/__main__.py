@@ -19,16 +19,17 @@ from engine.exchange import kept_inputs
 from engine.flags import DEFAULTS, parser
 from engine.models.pair import Pair
 from engine.models.pairs import pair_named
-from engine.runs import folder_pair, lifecycle
+from engine.runs import folder_pair
 from engine.runs.device_plan import fitting_dtype
+from engine.runs.execution import Compute
 from engine.runs.spec import RunSpec
 from engine.tasks.base import Listed, Task
 from engine.tasks.own_prompts import OwnPrompts
 from engine.tasks.registry import available, task_named
 
 
-def main(argv: Sequence[str] | None = None, compute: lifecycle.Compute | None = None) -> int:
-    """Run one command and return the exit code; `compute` replaces engine.runs.compute.compute."""
+def main(argv: Sequence[str] | None = None, compute: Compute | None = None) -> int:
+    """Run one command and return the exit code; `compute` replaces engine.runs.compute.Computing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
@@ -48,17 +49,18 @@ def main(argv: Sequence[str] | None = None, compute: lifecycle.Compute | None = 
         print(f"error: {error.filename or 'a file'} cannot be used: {error.strerror or error}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Interrupted. Runs that were finished are kept.", file=sys.stderr)
+        print("Interrupted. What was finished is kept.", file=sys.stderr)
         return 130
 
 
-def _lines(given: argparse.Namespace, compute: lifecycle.Compute | None) -> Iterator[str]:
+def _lines(given: argparse.Namespace, compute: Compute | None) -> Iterator[str]:
     chosen: dict[str, Callable[[], Iterator[str]]] = {
         "run": lambda: _put_back_unless_used(given, lambda spec: commands.run(spec, given.model, compute)),
         "compare": lambda: _put_back_unless_used(
             given, lambda spec: commands.compare(spec, given.k, given.steps, compute, given.control)
         ),
         "list": commands.list_runs,
+        "prune": lambda: commands.prune(given.older_than, given.keep_bundles),
         "export": lambda: commands.export(given.key, given.k, given.format, given.part, _filters(given), given.out),
         "pairs": lambda: _pairs(given),
         "countdown": lambda: commands.write_problems(given.out, given.operands, given.n, given.seed),

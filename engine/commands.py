@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from engine.circuits.filters import Filters
 from engine.circuits.graph import graph_of
@@ -23,20 +20,23 @@ from engine.runs import kept_pairs as kept
 from engine.runs import lifecycle
 from engine.runs.comparison_lines import LEGEND, TITLES, overlap_with_halves, table_line
 from engine.runs.device_plan import shape_of
+from engine.runs.execution import Compute
 from engine.runs.provenance import METHOD_VERSION
-from engine.runs.records import Progress, Run, short_key
+from engine.runs.records import Progress, Run, short_key, size_text
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import KIND_TITLES, KINDS
 from engine.tasks.countdown import published_format
 from engine.tasks.registry import measured_on, task_named
+from engine.terminal import shown_progress
 
 
-def run(spec: RunSpec, models: Sequence[str], compute: lifecycle.Compute | None = None) -> Iterator[str]:
+def run(spec: RunSpec, models: Sequence[str], compute: Compute | None = None) -> Iterator[str]:
     """The runs of a spec for every model, computed where the cache has none."""
     specs = [replace(spec, model=model) for model in models]
     _refuse_early(specs)
-    for asked in specs:
-        yield from described(_ready(asked, compute))
+    for ready in _ready(specs, compute):
+        yield from described(ready)
     if remark := same_weights(pair_named(spec.pair)):
         yield remark
 
@@ -45,7 +45,7 @@ def compare(
     spec: RunSpec,
     sizes: Sequence[int],
     with_steps: bool,
-    compute: lifecycle.Compute | None = None,
+    compute: Compute | None = None,
     with_control: bool = True,
 ) -> Iterator[str]:
     """Overlap of ARM and MDM at every size, beside what it is read against: control, chance, halves of the examples."""
@@ -54,7 +54,7 @@ def compare(
     specs = [replace(spec, model=model) for model in ("arm", "mdm", *(f"step:{step}" for step in steps))]
     _refuse_sizes(sizes, _n_edges(specs[0], pair))
     _refuse_early(specs)
-    arm, mdm = (_ready(asked, compute) for asked in specs[:2])
+    arm, mdm = _ready(specs[:2], compute)
     _refuse_sizes(sizes, arm.meta.graph.n_edges)
     control, without = _control(spec, compute) if with_control else (None, "left out (--no-control)")
     yield f"{pair.title} on {task.title}: {_choices(spec)}"
@@ -87,14 +87,34 @@ def write_problems(file: str, operands: int, n: int, seed: int) -> Iterator[str]
 
 
 def list_runs() -> Iterator[str]:
-    """The cache's runs, newest first."""
+    """The cache's runs, newest first, the artifacts of each with their sizes, and what each kind takes in all."""
     for run in lifecycle.list_runs():
         version = run.method_version or "unknown"
         older = "" if version == METHOD_VERSION else f"  method version {version}, now {METHOD_VERSION}"
         yield from described(run, after=f"  {run.created}{older}")
+        yield f"    {_artifacts(run)}"
+    yield from _sizes()
     notice = lifecycle.notice()
     if notice:
         yield notice
+
+
+def _artifacts(run: Run) -> str:
+    sizes = lifecycle.sizes_of(run)
+    return ", ".join(f"{KIND_TITLES[kind]} {size_text(sizes[kind]) if kind in sizes else 'missing'}" for kind in KINDS)
+
+
+def _sizes() -> Iterator[str]:
+    totals = lifecycle.sizes()
+    if totals:
+        parts = ", ".join(f"{KIND_TITLES[kind]} {size_text(size)}" for kind, size in totals.items())
+        yield f"In all {size_text(sum(totals.values()))}: {parts}. Runs share what does not depend on their settings."
+
+
+def prune(older_than: timedelta, keep_bundles: bool) -> Iterator[str]:
+    """Delete old runs, and say how much that freed."""
+    runs, freed = lifecycle.prune(older_than, keep_bundles)
+    yield f"{runs} run{'s' * (runs != 1)} deleted, {size_text(freed)} freed."
 
 
 def export(key: str, k: int, format: str, part: str, filters: Filters, out: str | None) -> Iterator[str]:
@@ -158,15 +178,17 @@ def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
     from engine.training.train import TrainSpec
     from engine.training.train import train as make
 
-    with _bar("training") as show:
+    with shown_progress("training") as show:
         make(TrainSpec(**chosen), Path(out), lambda stage, step, steps, loss: show(Progress(stage, step, steps)))
     yield f"Written to {out}."
 
 
 def describe(run: Run) -> str:
     """A run in one line: its key, what it is, how well the model solves the task, how an MDM was read."""
-    spec, meta = run.spec, run.meta
-    accuracy = f"accuracy {meta.accuracy:.1%} of {meta.accuracy_n} {measured_on(spec.task)}"
+    spec = run.spec
+    accuracy = "accuracy not measured yet"
+    if run.accuracy:
+        accuracy = f"accuracy {run.accuracy.accuracy:.1%} of {run.accuracy.accuracy_n} {measured_on(spec.task)}"
     brought = "  imported" if run.imported else ""
     shifted = "" if run.shifted is None else "  shifted" if run.shifted else "  not shifted"
     what = f"{short_key(run.key)}  {spec.pair} / {spec.model} / {spec.task}"
@@ -176,7 +198,7 @@ def describe(run: Run) -> str:
 def _unsolved(run: Run) -> str:
     """A remark where the model of a run cannot do its task; nothing where it can, or where the task is gone."""
     try:
-        able = can_do(task_named(run.spec.task), run.meta).can
+        able = can_do(task_named(run.spec.task), run.accuracy).can
     except UserError:
         return ""
     return "" if able else "  CANNOT DO THIS TASK: its circuit is not informative"
@@ -221,32 +243,15 @@ def described(run: Run, before: str = "", after: str = "") -> Iterator[str]:
         yield f"  ! {remark}"
 
 
-@contextmanager
-def _bar(title: str) -> Iterator[lifecycle.OnProgress]:
-    """A progress bar on standard error; silent when that is not a terminal, gone when the work is done."""
-    with tqdm(disable=None, leave=False, file=sys.stderr) as bar:
-        stages = [""]
-
-        def show(progress: Progress) -> None:
-            if progress.stage != stages[-1]:
-                stages.append(progress.stage)
-                bar.reset()
-                bar.set_description(f"{title}: {progress.stage}")
-            bar.total = progress.total or None
-            bar.update(progress.done - bar.n)
-
-        yield show
+def _ready(specs: Sequence[RunSpec], compute: Compute | None) -> list[Run]:
+    with shown_progress(f"{specs[0].pair} / {specs[0].task}") as show:
+        return lifecycle.run_all(specs, show, compute)
 
 
-def _ready(spec: RunSpec, compute: lifecycle.Compute | None) -> Run:
-    with _bar(f"{spec.pair} / {spec.model} / {spec.task}") as show:
-        return lifecycle.run(spec, show, compute)
-
-
-def _control(spec: RunSpec, compute: lifecycle.Compute | None) -> tuple[Run | None, str]:
+def _control(spec: RunSpec, compute: Compute | None) -> tuple[Run | None, str]:
     """The run of the step-0 control, else why there is none: the comparison does not wait for it."""
     try:
-        return _ready(replace(spec, model=CONTROL), compute), ""
+        return _ready([replace(spec, model=CONTROL)], compute)[0], ""
     except UserError as error:
         return None, f"not computed: {error}"
 
@@ -257,13 +262,17 @@ def _choices(spec: RunSpec) -> str:
 
 
 def _along_training(
-    pair: Pair, spec: RunSpec, arm: Run, sizes: Sequence[int], compute: lifecycle.Compute | None
+    pair: Pair, spec: RunSpec, arm: Run, sizes: Sequence[int], compute: Compute | None
 ) -> Iterator[str]:
     yield ""
     yield "Overlap with the ARM along post-training"
     yield "(in brackets, on half of the examples each: the ARM with the checkpoint, the checkpoint's own two halves)"
     yield "    step" + "".join(f"  {f'K={size}':>21}" for size in sizes) + "  accuracy  run"
     for step in pair.steps:
-        run = _ready(replace(spec, model=f"step:{step}"), compute)
+        (run,) = _ready([replace(spec, model=f"step:{step}")], compute)
         cells = "".join(f"  {overlap_with_halves(arm, run, size)}" for size in sizes)
-        yield f"{step:8d}{cells}  {run.meta.accuracy:8.1%}  {short_key(run.key)}{_unsolved(run)}"
+        yield f"{step:8d}{cells}  {_share(run):>8}  {short_key(run.key)}{_unsolved(run)}"
+
+
+def _share(run: Run) -> str:
+    return f"{run.accuracy.accuracy:.1%}" if run.accuracy else "unknown"

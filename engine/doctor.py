@@ -19,6 +19,7 @@ from engine.models.pairs import Pair, pairs, same_weights, weights_id
 from engine.models.scorable import mask_of, refuse_unscorable
 from engine.runs import cache_connection, device_plan, lifecycle, provenance
 from engine.runs.folder_pair import settled
+from engine.runs.records import size_text
 from engine.runs.spec import RunSpec
 from engine.tasks.natural import variant_for
 from engine.tasks.registry import TASKS, examples
@@ -177,11 +178,11 @@ def _mask(asked: Pair) -> str:
 def _cache_lines() -> Generator[str, None, UserError | None]:
     """What is to say of the cache; why it cannot be used, or None."""
     try:
-        path, store = settings.database_path(), cache_connection.store()
+        path, store = settings.cache_dir(), cache_connection.store()
     except UserError as error:
         yield f"cache       {error}"
         return error
-    yield f"cache       {path}: {len(lifecycle.list_runs())} runs, {store.size() / 2**20:.1f} MiB"
+    yield f"cache       {path}: {len(lifecycle.list_runs())} runs, {size_text(store.size())}"
     notice = lifecycle.notice()
     if notice:
         yield f"            {notice}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import NoReturn
 
 from engine.circuits.filters import KINDS, SIGNS
@@ -15,13 +16,14 @@ from engine.runs.spec import LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks.countdown.problems import COUNTS
 from engine.tasks.registry import TASKS
 
-DESCRIPTION = """The command line: python -m engine run | compare | list | export | pairs | countdown | bundle |
-import | doctor | train.
+DESCRIPTION = """The command line: python -m engine run | compare | list | prune | export | pairs | countdown |
+bundle | import | doctor | train.
 
 Flags are checked before anything heavy is imported; an answer from the cache never imports torch. What a command keeps
 (a pair, prompts, problems) is put back when it is refused.
 """
 DEFAULTS = RunSpec()
+AGE = re.compile(r"([0-9]{1,6})([dh])")
 WHOLE = re.compile(r"[0-9]{1,18}")
 MODELS = ["arm", "mdm"]
 
@@ -33,7 +35,8 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="python -m engine", description=DESCRIPTION, allow_abbrev=False)
     add: Add = top.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
     _add_runs(add)
-    add("list", help="the runs in the cache", allow_abbrev=False)
+    add("list", help="the runs in the cache, and what they take of the disk", allow_abbrev=False)
+    _add_prune(add)
     _add_export(add)
     _add_pairs(add("pairs", help="the pairs that were kept here", allow_abbrev=False))
     _add_countdown(add)
@@ -57,6 +60,14 @@ def _add_runs(add: Add) -> None:
         "--no-control", action="store_false", dest="control",
         help="without the step-0 control: the ARM's own weights read as the MDM is, which is one run more",
     )  # fmt: skip
+
+
+def _add_prune(add: Add) -> None:
+    prune = add("prune", help="delete old runs to free space", allow_abbrev=False)
+    prune.add_argument(
+        "--older-than", type=_age, required=True, metavar="AGE", help="as in 30d, 12h: what was made before"
+    )
+    prune.add_argument("--keep-bundles", action="store_true", help="leave what a bundle brought")
 
 
 def _add_export(add: Add) -> None:
@@ -176,6 +187,13 @@ def _models(text: str) -> list[str]:
         return list(dict.fromkeys(RunSpec(model=word).model for word in _words(text)))
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _age(text: str) -> timedelta:
+    match = AGE.fullmatch(text.strip())
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no age. Write days or hours, as in 30d or 12h")
+    return timedelta(days=int(match[1])) if match[2] == "d" else timedelta(hours=int(match[1]))
 
 
 def _whole(text: str) -> int:

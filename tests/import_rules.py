@@ -26,7 +26,7 @@ FLOORS = {
             ("evidence", "inspection"),
             ("runs",),
             ("exchange",),
-            ("doctor",),
+            ("doctor", "terminal"),
             ("flags", "commands"),
             ("__main__", "__init__"),
         ]

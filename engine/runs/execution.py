@@ -20,12 +20,13 @@ from cache import leases
 from cache.errors import StoreError
 from cache.layout import Record
 from engine.errors import UserError
+from engine.models.pair import model_title
 from engine.runs.artifacts import made_with
 from engine.runs.cache_connection import store
 from engine.runs.provenance import Resolved
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import KINDS, Kind
+from engine.schema.artifacts import KIND_TITLES, KINDS, Kind
 
 WAIT = 0.5  # seconds between looks at what another process computes
 
@@ -47,6 +48,11 @@ class Step:
     @property
     def spec(self) -> RunSpec:
         return self.run.spec
+
+    @property
+    def title(self) -> str:
+        """In plain words, as in "circuit of the MDM"."""
+        return f"{KIND_TITLES[self.kind]} of the {model_title(self.spec.model)}"
 
 
 @dataclass(frozen=True)

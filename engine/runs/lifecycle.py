@@ -1,7 +1,7 @@
 """Find the run of a spec in the cache, else compute and keep it; list and delete runs.
 
-1. A run is there when the circuit with its key is (`find`). Where the weights are not here, so that there is no key, the
-   newest run of the spec is; runs come from elsewhere in bundles (engine/exchange/bundle.py).
+1. A run is there when the circuit with its key is (`find`). Where the weights are not here, so that there is no key,
+   the newest run of the spec is; runs come from elsewhere in bundles (engine/exchange/bundle.py).
 2. What is missing of it is computed (`run`, or engine/runs/jobs.py in another process), artifact by artifact.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -121,13 +122,19 @@ def run_all(specs: Sequence[RunSpec], on_progress: OnProgress = ignore, compute:
 
 
 def _carry_out(steps: Sequence[execution.Step], on_progress: OnProgress, compute: Compute | None) -> None:
+    current = [steps[0]]
+
+    def report(progress: Progress) -> None:
+        step = current[-1]
+        on_progress(replace(progress, stage=f"{step.title}, {steps.index(step) + 1} of {len(steps)}: {progress.stage}"))
+
     if compute is not None:
-        execution.carry_out(steps, compute, on_progress)
+        execution.carry_out(steps, compute, report, current.append)
         return
     from engine.runs.compute import Computing
 
     with Computing() as computing:
-        execution.carry_out(steps, computing, on_progress)
+        execution.carry_out(steps, computing, report, current.append)
 
 
 def list_runs() -> list[Run]:
@@ -203,10 +210,22 @@ def prune(older_than: timedelta, keep_bundles: bool) -> tuple[int, int]:
     return len(old), freed
 
 
+def sizes_of(run: Run) -> dict[Kind, int]:
+    """Bytes on disk of a run's artifacts that are there, by kind; those that it shares with others included."""
+    keys: dict[Kind, str] = {kind: run.key if kind == "circuit" else run.companions.get(kind, "") for kind in KINDS}
+    records = {kind: store().record(key) for kind, key in keys.items()}
+    return {kind: record.size for kind, record in records.items() if record}
+
+
 def size_of(run: Run) -> int:
-    """Bytes on disk of a run's artifacts, those that it shares with others included."""
-    records = [store().record(key) for key in (run.key, *run.companions.values())]
-    return sum(record.size for record in records if record)
+    """Bytes on disk of all of `sizes_of`."""
+    return sum(sizes_of(run).values())
+
+
+def sizes() -> dict[Kind, int]:
+    """Bytes on disk of all artifacts, by kind."""
+    records = store().records()
+    return {kind: size for kind in KINDS if (size := sum(record.size for record in records if record.kind == kind))}
 
 
 def notice() -> str | None:

@@ -24,6 +24,11 @@ def short_key(key: str) -> str:
     return key[:SHOWN]
 
 
+def size_text(size: int) -> str:
+    """Bytes as they are shown, as in "1.2 MiB"."""
+    return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:,.0f} KiB"
+
+
 @dataclass(frozen=True)
 class RunMeta:
     """Where a run's circuit comes from and what sums it up."""

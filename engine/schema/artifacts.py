@@ -22,6 +22,13 @@ from engine.schema.tables import TABLES
 
 Kind = Literal["circuit", "ability", "lens", "activity", "weights"]
 KINDS: tuple[Kind, ...] = ("circuit", "ability", "lens", "activity", "weights")  # in the order of computing
+KIND_TITLES: dict[Kind, str] = {  # in plain words
+    "circuit": "circuit",
+    "ability": "accuracy",
+    "lens": "logit lens",
+    "activity": "activations",
+    "weights": "weights",
+}
 
 
 def row_numbers(table: Table) -> tuple[str, ...]:
@@ -51,14 +58,14 @@ def tables_in(kind: str) -> tuple[str, ...]:
 
 
 @cache
-def kinds_of(name: str) -> tuple[str, ...]:
+def kinds_of(name: str) -> tuple[Kind, ...]:
     """The kinds of artifact that hold columns of a table."""
     table = TABLES[name]
     there = {column.artifact or table.artifact for column in table.columns}
     return tuple(kind for kind in KINDS if kind in there)
 
 
-def kinds_with(name: str, columns: tuple[str, ...]) -> tuple[str, ...]:
+def kinds_with(name: str, columns: tuple[str, ...]) -> tuple[Kind, ...]:
     """The kinds of artifact that hold these columns of a table (none named: all), as few as possible."""
     table = TABLES[name]
     wanted = [column for column in table.columns if not columns or column.name in columns]
