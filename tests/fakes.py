@@ -10,8 +10,9 @@ from pathlib import Path
 
 from engine.circuits.graph import Graph
 from engine.errors import UserError
-from engine.runs.records import Progress, RunTables
+from engine.runs.records import ArtifactTables, Progress, RunTables
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import Kind
 from tools.synthetic_components import HOSTILE
 from tools.synthetic_runs import GRAPH, LLAMA, by_kind, fake_compute, fake_model, fake_run, register_fake_pair
 
@@ -58,12 +59,19 @@ def moody_run(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTabl
     return tiny_run(spec, on_progress)
 
 
-def logging_run(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-    """`tiny_run` that appends its seed to the file named by FAKE_LOG."""
+def logging_compute(spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], None]) -> ArtifactTables:
+    """`tiny_compute` that appends seed and kind to the file named by FAKE_LOG."""
     with Path(os.environ["FAKE_LOG"]).open("a") as log:
-        log.write(f"{spec.seed}\n")
-    return tiny_run(spec, on_progress)
+        log.write(f"{spec.seed}-{kind}\n")
+    return tiny_compute(spec, kind, on_progress)
+
+
+def blind_compute(spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], None]) -> ArtifactTables:
+    """`tiny_compute` that cannot read the logit lens."""
+    if kind == "lens":
+        raise UserError("The unembedding is not here.")
+    return tiny_compute(spec, kind, on_progress)
 
 
 tiny_compute, remarked_compute, slow_compute = by_kind(tiny_run), by_kind(remarked_run), by_kind(slow_run)
-deaf_compute, moody_compute, logging_compute = by_kind(deaf_run), by_kind(moody_run), by_kind(logging_run)
+deaf_compute, moody_compute = by_kind(deaf_run), by_kind(moody_run)

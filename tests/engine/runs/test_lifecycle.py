@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-import duckdb
 import numpy as np
 import pytest
 
-from cache.layout import SPEC_COLUMNS
+from cache.layout import SORTED_BY
 from engine.errors import Cancelled, UserError
 from engine.runs import cache_connection, device_plan, lifecycle, provenance, read
-from engine.runs.records import Progress, RunMeta, RunTables
+from engine.runs.execution import OnProgress
+from engine.runs.records import ArtifactTables, Progress, RunMeta
 from engine.runs.spec import RunSpec
-from tests.fakes import REMARK, fake_model, remarked_compute, tiny_compute, tiny_run
+from engine.schema.artifacts import KINDS, Kind
+from tests.fakes import REMARK, blind_compute, fake_model, remarked_compute, tiny_compute, tiny_run
 
 SPEC = RunSpec(n=4)
 ROOT = Path(__file__).resolve().parents[3]
 
 
 class Counting:
-    """`tiny_compute` that counts its calls."""
+    """`tiny_compute` that remembers what it was asked for."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.kinds: list[Kind] = []
 
-    def __call__(self, spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        self.calls += 1
-        return tiny_run(spec, on_progress)
+    def __call__(self, spec: RunSpec, kind: Kind, on_progress: OnProgress) -> ArtifactTables:
+        self.kinds.append(kind)
+        return tiny_compute(spec, kind, on_progress)
 
 
 @pytest.mark.usefixtures("workspace")
@@ -45,9 +46,30 @@ def test_the_same_spec_never_computes_twice() -> None:
     first = lifecycle.run(SPEC, compute=compute)
     cache_connection.close()
     assert lifecycle.run(SPEC, compute=compute) == first == lifecycle.find(SPEC)
-    assert compute.calls == 1
+    assert compute.kinds == list(KINDS)
     lifecycle.run(replace(SPEC, seed=1), compute=compute)
-    assert compute.calls == 2
+    assert compute.kinds[5:] == ["circuit", "lens", "activity"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "computed"),
+    [
+        ({"method": "eap"}, ["circuit"]),
+        ({"points": 7}, ["circuit"]),
+        ({"metric": "log_prob"}, ["circuit"]),
+        ({"order": "random"}, ["circuit", "lens", "activity"]),
+        ({"seed": 1}, ["circuit", "lens", "activity"]),
+        ({"n": 3}, ["circuit", "lens", "activity"]),
+        ({"task": "countdown"}, ["circuit", "ability", "lens", "activity"]),
+        ({"dtype": "bfloat16"}, list(KINDS)),
+    ],
+)
+@pytest.mark.usefixtures("workspace")
+def test_only_what_depends_on_a_setting_is_computed_again(changed: dict[str, Any], computed: list[Kind]) -> None:
+    compute = Counting()
+    lifecycle.run(SPEC, compute=compute)
+    lifecycle.run(replace(SPEC, **changed), compute=compute)
+    assert compute.kinds[5:] == computed
 
 
 @pytest.mark.usefixtures("workspace")
@@ -58,7 +80,7 @@ def test_two_threads_ask_for_the_same_run() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert compute.calls == 1
+    assert compute.kinds == list(KINDS)
     assert len(runs) == 4 and len({run.key for run in runs}) == 1
 
 
@@ -66,8 +88,11 @@ def test_two_threads_ask_for_the_same_run() -> None:
 def test_what_is_stored_is_what_was_computed() -> None:
     made = tiny_run(SPEC, lifecycle.ignore)
     run = lifecycle.run(SPEC, compute=tiny_compute)
-    stored = sum(table.nbytes for table in made.tables.values())
-    assert (run.spec, run.meta) == (SPEC, replace(made.meta, stored_bytes=stored))
+    assert (run.spec, run.meta, run.accuracy) == (SPEC, made.meta, made.accuracy)
+    assert lifecycle.missing(run) == () and all(lifecycle.has(run, kind) for kind in KINDS)
+    for name, table in made.tables.items():
+        order = [(column, "ascending") for column in SORTED_BY[name].replace('"', "").split(", ")]
+        assert read.table(run.key, name).sort_by(order).equals(table.sort_by(order)), name
     assert lifecycle.get(run.key) == run and lifecycle.list_runs() == [run]
     edges = made.tables["edges"].to_pylist()
     for part in ("total", "half-a", "half-b", *run.meta.parts):
@@ -92,38 +117,74 @@ def test_remarks_are_kept_with_a_run_and_a_run_from_before_has_none() -> None:
 def test_delete_and_compute_again() -> None:
     compute = Counting()
     key = lifecycle.run(SPEC, compute=compute).key
-    lifecycle.delete(key)
+    size = lifecycle.size_of(lifecycle.get(key))
+    assert lifecycle.delete(key) >= size > 0
     assert lifecycle.list_runs() == [] and lifecycle.find(SPEC) is None
+    assert cache_connection.store().records() == []
     with pytest.raises(UserError):
         lifecycle.delete(key)
     assert lifecycle.run(SPEC, compute=compute).key == key
-    assert compute.calls == 2
+    assert len(compute.kinds) == 10
 
 
 @pytest.mark.usefixtures("workspace")
-def test_nothing_is_kept_of_a_run_that_was_cancelled_or_failed() -> None:
+def test_deleting_a_run_leaves_what_other_runs_share() -> None:
+    first, second = (lifecycle.run(replace(SPEC, seed=seed), compute=tiny_compute) for seed in (0, 1))
+    shared = set(first.companions.values()) & set(second.companions.values())
+    assert shared == {first.companions["ability"], first.companions["weights"]}
+    lifecycle.delete(first.key)
+    assert lifecycle.missing(lifecycle.get(second.key)) == ()
+    lifecycle.delete(second.key)
+    assert cache_connection.store().records() == []
+
+
+@pytest.mark.usefixtures("workspace")
+def test_old_runs_are_pruned_with_what_is_theirs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, brought, new = (lifecycle.run(replace(SPEC, seed=seed), compute=tiny_compute) for seed in (0, 1, 2))
+    change(old.key, created="2026-01-01T00:00:00+00:00")
+    change(brought.key, created="2026-01-01T00:00:00+00:00", imported="2026-02-02")
+    sizes = lifecycle.sizes()
+    runs, freed = lifecycle.prune(timedelta(days=30), keep_bundles=True)
+    assert runs == 1 and freed > 0
+    assert {run.key for run in lifecycle.list_runs()} == {brought.key, new.key}
+    assert not any(lifecycle.missing(run) for run in lifecycle.list_runs())
+    assert lifecycle.sizes()["circuit"] < sizes["circuit"] and lifecycle.sizes()["weights"] == sizes["weights"]
+    assert lifecycle.prune(timedelta(days=30), keep_bundles=False)[0] == 1
+    assert [run.key for run in lifecycle.list_runs()] == [new.key]
+    assert lifecycle.prune(timedelta(days=30), keep_bundles=False) == (0, 0)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_what_was_finished_is_kept_of_a_run_that_was_cancelled_or_failed() -> None:
     def cancel(progress: Progress) -> None:
         raise Cancelled
 
-    def broken(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
-        made = tiny_run(spec, on_progress)
-        return RunTables(made.meta, {**made.tables, "residual_lens": made.tables["readouts"]})
+    def broken(spec: RunSpec, kind: Kind, on_progress: OnProgress) -> ArtifactTables:
+        made = tiny_compute(spec, kind, on_progress)
+        return ArtifactTables(made.meta, {"nothing": made.tables["edges"]}) if kind == "circuit" else made
 
     with pytest.raises(Cancelled):
         lifecycle.run(SPEC, cancel, tiny_compute)
-    with pytest.raises(Exception, match="column"):
+    with pytest.raises(KeyError):
         lifecycle.run(SPEC, compute=broken)
-    assert lifecycle.list_runs() == []
-    assert lifecycle.run(SPEC, compute=tiny_compute).spec == SPEC
+    assert lifecycle.list_runs() == [] and cache_connection.store().records() == []
+    with pytest.raises(UserError, match="The unembedding is not here"):
+        lifecycle.run(SPEC, compute=blind_compute)
+    run = lifecycle.find(SPEC)
+    assert run and lifecycle.missing(run) == ("lens",) and run.accuracy
+    assert isinstance(lifecycle.find_whole(SPEC), provenance.Resolved)
+    compute = Counting()
+    assert lifecycle.run(SPEC, compute=compute) == run == lifecycle.find_whole(SPEC)
+    assert compute.kinds == ["lens"]
 
 
 HANGING = """
 import time
 from engine.runs import lifecycle
 from engine.runs.spec import RunSpec
-from tests.fakes import tiny_compute, tiny_run
+from tests.fakes import tiny_compute
 
-def hang(spec, on_progress):
+def hang(spec, kind, on_progress):
     print("computing", flush=True)
     time.sleep(60)
 
@@ -145,30 +206,44 @@ def test_kill_in_the_middle_of_a_run() -> None:
     assert lifecycle.notice() is None
     assert lifecycle.run(SPEC, compute=compute).spec == SPEC
     assert lifecycle.run(replace(SPEC, seed=1), compute=compute)
-    assert compute.calls == 1
+    assert compute.kinds == ["circuit", "lens", "activity"]
 
 
 @pytest.mark.usefixtures("workspace")
-def test_a_second_process_is_told_in_one_sentence() -> None:
-    lifecycle.list_runs()
-    process = subprocess.run(
-        [sys.executable, "-m", "engine", "list"], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert process.returncode == 2 and process.stdout == ""
-    assert process.stderr.startswith("error: The cache ") and "in use by another program" in process.stderr
-    assert process.stderr.count("\n") == 1 and "CIRCUITS_CACHE" in process.stderr
+def test_a_second_process_reads_the_cache_and_adds_to_it() -> None:
+    first = lifecycle.run(SPEC, compute=tiny_compute)
+    code = """
+from engine.runs import lifecycle
+from engine.runs.spec import RunSpec
+from tests.fakes import tiny_compute
+print(lifecycle.list_runs()[0].key, lifecycle.run(RunSpec(n=4, seed=1), compute=tiny_compute).key)
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    seen, added = process.stdout.split()
+    assert seen == first.key
+    assert {run.key for run in lifecycle.list_runs()} == {first.key, added}
+    assert read.edge_table(added, limit=3).edge.tolist()
 
 
-def test_a_damaged_cache_is_set_aside_and_named(workspace: Path) -> None:
-    lifecycle.list_runs()
+def test_a_damaged_circuit_costs_its_run_alone(workspace: Path) -> None:
+    hurt, sound = (lifecycle.run(replace(SPEC, seed=seed), compute=tiny_compute) for seed in (0, 1))
     cache_connection.close()
-    damaged = (workspace / "circuits.duckdb").read_bytes()[:30_000]
-    (workspace / "circuits.duckdb").write_bytes(damaged)
-    assert lifecycle.list_runs() == []
-    (moved,) = workspace.glob("circuits.duckdb.unreadable-*")
+    file = workspace / "artifacts" / f"{hurt.key}.duckdb"
+    file.write_bytes(file.read_bytes()[:30_000])
+    with pytest.raises(UserError, match=f"circuit artifact {hurt.key}.*set aside.*compute it again"):
+        read.edge_table(hurt.key)
+    assert [run.key for run in lifecycle.list_runs()] == [sound.key]
+    (moved,) = (workspace / "artifacts").glob("*.duckdb.unreadable-*")
     notice = lifecycle.notice()
     assert notice and str(moved) in notice
-    assert moved.read_bytes() == damaged
+    assert lifecycle.run(SPEC, compute=tiny_compute).key == hurt.key
+
+
+def test_the_cache_of_earlier_versions_is_named(workspace: Path) -> None:
+    assert lifecycle.notice() is None
+    (workspace / "circuits.duckdb").write_bytes(b"")
+    message = lifecycle.notice()
+    assert message and "is the cache of an earlier version. Take it over with" in message
 
 
 def test_importing_the_engine_imports_no_torch() -> None:
@@ -219,16 +294,17 @@ def test_what_does_not_fit_cannot_be_computed(workspace: Path, monkeypatch: pyte
     assert lifecycle.obstacle(SPEC) is None
 
 
-def test_stored_runs_whose_settings_are_refused_by_now_are_left_out_with_a_word(workspace: Path) -> None:
+@pytest.mark.usefixtures("workspace")
+def test_stored_runs_whose_settings_are_refused_by_now_are_left_out_with_a_word() -> None:
     kept, old = (lifecycle.run(replace(SPEC, method=method), compute=tiny_compute) for method in ("eap-ig", "eap"))
-    cache_connection.close()
-    with duckdb.connect(str(workspace / "circuits.duckdb")) as db:
-        db.execute("UPDATE runs SET spec = replace(spec, 'logit_diff', 'kl') WHERE key = ?", [old.key])
+    record = cache_connection.store().record(old.key)
+    assert record
+    change(old.key, made_with={**record.made_with, "spec": {**record.made_with["spec"], "metric": "kl"}})
     assert [run.key for run in lifecycle.list_runs()] == [kept.key]
     message = lifecycle.notice()
     assert message and f"left out: 1. {old.key}: eap takes gradients at the clean input only" in message
-    lifecycle.delete(old.key)
-    assert lifecycle.notice() is None
+    with pytest.raises(UserError, match="cannot be shown: eap takes gradients"):
+        lifecycle.get(old.key)
 
 
 def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(
@@ -238,7 +314,7 @@ def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(
     assert run.method_version == provenance.METHOD_VERSION and run.imported is None
     monkeypatch.setattr(provenance, "library_version", lambda name: "0.0")
     assert lifecycle.find(SPEC) is None
-    bring(workspace, run.key)
+    change(run.key, imported="2026-02-02")
     brought = lifecycle.find(SPEC)
     assert brought and (brought.key, brought.imported) == (run.key, "2026-02-02")
     with monkeypatch.context() as later:
@@ -248,38 +324,14 @@ def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(
     assert lifecycle.find(SPEC) is None
 
 
-def bring(workspace: Path, key: str) -> None:
-    """Mark a run as one that a bundle brought."""
+def change(key: str, **fields: Any) -> None:
+    """Write the record of an artifact again, with other values in some fields."""
+    folder = cache_connection.store()
+    record = folder.record(key)
+    assert record
+    folder.record_file_of(key).unlink()
+    folder.record_file_of(key).write_text(replace(record, **fields).as_text())
     cache_connection.close()
-    with duckdb.connect(str(workspace / "circuits.duckdb")) as db:
-        db.execute("UPDATE runs SET imported = '2026-02-02' WHERE key = ?", [key])
-
-
-OLD_COLUMNS = "id, key, spec, meta, created, seconds, made_with, imported"
-
-
-def test_a_run_from_before_a_field_was_there_is_found(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a cache that was written before specs were columns, whose spec lacks a field and has another order."""
-    run = lifecycle.run(SPEC, compute=tiny_compute)
-    other = lifecycle.run(replace(SPEC, dtype="bfloat16"), compute=tiny_compute)
-    cache_connection.close()
-    path = workspace / "circuits.duckdb"
-    spec = {name: value for name, value in reversed(SPEC.as_dict().items()) if name != "dtype"}
-    with duckdb.connect(str(path)) as db:
-        db.execute("UPDATE runs SET spec = ? WHERE key = ?", [json.dumps(spec), run.key])
-        for name in SPEC_COLUMNS:
-            db.execute(f'ALTER TABLE runs DROP COLUMN "{name}"')
-        db.execute("DELETE FROM migrations WHERE name = 'm009_specs_as_columns'")
-    forget_weights(workspace)
-    assert lifecycle.find(SPEC) == run
-    assert lifecycle.find(other.spec) == other
-    assert lifecycle.find(replace(SPEC, order="random")) is None
-
-
-@pytest.mark.usefixtures("workspace")
-def test_every_field_of_a_spec_is_a_column_of_runs() -> None:
-    """A new field needs a column, added by a migration that fills it with the field's default."""
-    assert [field.name for field in fields(RunSpec)] == list(SPEC_COLUMNS)
 
 
 @pytest.mark.usefixtures("workspace")
@@ -294,3 +346,14 @@ def test_a_spec_is_resolved_once_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifecycle, "resolve", watched)
     lifecycle.run(SPEC, compute=tiny_compute)
     assert asked == [SPEC]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_progress_says_which_artifact_it_is_of() -> None:
+    reports: list[str] = []
+    specs = [replace(SPEC, model=model) for model in ("arm", "mdm")]
+    arm, mdm = lifecycle.run_all(specs, lambda progress: reports.append(progress.stage), tiny_compute)
+    assert (arm.spec, mdm.spec) == tuple(specs)
+    steps = list(dict.fromkeys(report.partition(":")[0] for report in reports))
+    assert steps[:3] == ["circuit of the ARM, 1 of 10", "circuit of the MDM, 2 of 10", "accuracy of the MDM, 3 of 10"]
+    assert steps[-1] == "weights of the ARM, 10 of 10"
