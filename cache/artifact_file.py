@@ -32,6 +32,7 @@ def write_file(path: Path, record: Record, tables: Mapping[str, pa.Table]) -> No
     block = SMALL_BLOCKS if size < SMALL else LARGE_BLOCKS
     with duckdb.connect(":memory:") as db:
         db.execute(f"ATTACH ? AS artifact (BLOCK_SIZE {block})", [str(path)])
+        db.begin()  # one transaction: each would wait for the disk
         db.execute(f"CREATE TABLE artifact.main.{RECORD} (record VARCHAR NOT NULL)")
         db.execute(f"INSERT INTO artifact.main.{RECORD} VALUES (?)", [record.as_written_inside()])
         for name, table in tables.items():
@@ -39,4 +40,5 @@ def write_file(path: Path, record: Record, tables: Mapping[str, pa.Table]) -> No
             order = SORTED_BY[name]
             db.execute(f"CREATE TABLE artifact.main.{name} AS SELECT * FROM incoming ORDER BY {order}")  # noqa: S608
             db.unregister("incoming")
+        db.commit()
         db.execute("DETACH artifact")  # writes everything and leaves no log beside it

@@ -66,6 +66,14 @@ def logging_compute(spec: RunSpec, kind: Kind, on_progress: Callable[[Progress],
     return tiny_compute(spec, kind, on_progress)
 
 
+def stuck_compute(spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], None]) -> ArtifactTables:
+    """`tiny_compute` whose logit lens takes 30 seconds."""
+    for done in range(600 if kind == "lens" else 0):
+        on_progress(Progress("lenses", done, 600))
+        time.sleep(0.05)
+    return tiny_compute(spec, kind, on_progress)
+
+
 def blind_compute(spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], None]) -> ArtifactTables:
     """`tiny_compute` that cannot read the logit lens."""
     if kind == "lens":
@@ -75,3 +83,25 @@ def blind_compute(spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], N
 
 tiny_compute, remarked_compute, slow_compute = by_kind(tiny_run), by_kind(remarked_run), by_kind(slow_run)
 deaf_compute, moody_compute = by_kind(deaf_run), by_kind(moody_run)
+
+
+class Holding:
+    """Computes as `tiny_compute` does, with something that stands for a loaded model; logs to FAKE_LOG."""
+
+    def __init__(self) -> None:
+        self.loaded = False
+
+    def __call__(self, spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], None]) -> ArtifactTables:
+        if not self.loaded:
+            self._log("load")
+        self.loaded = True
+        self._log(kind)
+        return tiny_compute(spec, kind, on_progress)
+
+    def close(self) -> None:
+        self.loaded = False
+        self._log("close")
+
+    def _log(self, word: str) -> None:
+        with Path(os.environ["FAKE_LOG"]).open("a") as log:
+            log.write(f"{word}\n")

@@ -130,7 +130,7 @@ def keep(step: Step, made: ArtifactTables, seconds: float) -> None:
         kind=step.kind,
         made_with=made_with(step.kind, step.run.provenance),
         meta=made.meta,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         seconds=seconds,
         companions={kind: key for kind, key in step.run.keys.items() if kind != "circuit"}
         if step.kind == "circuit"

@@ -269,7 +269,7 @@ def _run_with(record: Record, ability: Record | None) -> Run:
         key=record.key,
         spec=RunSpec(**record.made_with["spec"]),
         meta=RunMeta.of(dict(record.meta)),
-        created=record.created,
+        created=datetime.fromisoformat(record.created).isoformat(timespec="seconds"),
         seconds=record.seconds,
         imported=record.imported,
         provenance=dict(record.made_with),
@@ -284,6 +284,7 @@ def _refused(record: Record) -> str | None:
     try:
         RunSpec(**record.made_with["spec"])
         RunMeta.of(dict(record.meta))
+        datetime.fromisoformat(record.created)
     except UserError as error:
         return str(error)
     except (KeyError, ValueError, TypeError):

@@ -13,6 +13,7 @@ from engine.runs import lifecycle
 from engine.runs.jobs import JobQueue, JobView, time_left
 from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import Kind
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = RunSpec(n=4)
@@ -52,11 +53,14 @@ def test_a_job_computes_and_stores_every_run_once(
     queue = queue_of("logging_compute")
     specs = [RunSpec(n=4, seed=seed) for seed in (5, 6)]
     view = finished(queue, queue.submit(specs, "two runs"))
-    assert (view.state, view.error, view.title, view.n_runs) == ("done", None, "two runs", 2)
+    assert (view.state, view.error, view.title, view.failures) == ("done", None, "two runs", ())
+    assert (view.step_index, view.n_steps) == (8, 8)  # accuracy and weights do not depend on the seed
     assert view.started is not None and view.finished is not None and view.submitted <= view.started <= view.finished
     assert {run.spec for run in lifecycle.list_runs()} == set(specs)
     finished(queue, queue.submit([*specs, RunSpec(n=4, seed=7)], "one more"))
-    assert log.read_text().split() == ["5", "6", "7"]
+    computed = log.read_text().split()
+    assert computed[:3] == ["5-circuit", "6-circuit", "6-ability"] and len(computed) == 8 + 3
+    assert computed[8:] == ["7-circuit", "7-lens", "7-activity"]
 
 
 def test_progress_is_seen_and_cancel_works_midway(queue_of: Callable[..., JobQueue]) -> None:
@@ -66,6 +70,7 @@ def test_progress_is_seen_and_cancel_works_midway(queue_of: Callable[..., JobQue
     wait(lambda: queue.job(first).progress.done > 5)
     view = queue.job(first)
     assert view.state == "running" and view.progress.stage == "Scoring edges" and view.progress.total == 600
+    assert view.step and view.step.title == "circuit of the MDM" and (view.step_index, view.n_steps) == (0, 5)
     assert view.eta_seconds is not None and view.eta_seconds > 5
     assert queue.job(second).state == "queued" and queue.job(second).eta_seconds is None
     queue.cancel(second)
@@ -98,11 +103,11 @@ def test_finished_jobs_say_what_they_made_and_can_be_dismissed(queue_of: Callabl
     assert queue.job(failed).made == ()
     queue.dismiss(failed)  # it is not finished: it stays
     assert finished(queue, done).made == tuple(specs[:2])
-    assert (finished(queue, failed).state, queue.job(failed).made) == ("failed", (specs[1],))
+    assert (finished(queue, failed).state, queue.job(failed).made) == ("failed", (specs[1], specs[3]))
     for _ in range(2):  # another tab may have been quicker
         queue.dismiss(failed)
     assert [view.id for view in queue.jobs()] == [done]
-    assert len(lifecycle.list_runs()) == 2
+    assert len(lifecycle.list_runs()) == 3
     with pytest.raises(UserError, match="no job"):
         queue.cancel(failed)
 
@@ -121,8 +126,30 @@ def test_failures_are_sentences_and_the_queue_goes_on(queue_of: Callable[..., Jo
 def test_a_failing_job_keeps_what_it_finished(queue_of: Callable[..., JobQueue]) -> None:
     queue = queue_of("moody_compute")
     view = finished(queue, queue.submit([RunSpec(n=4, seed=seed) for seed in (1, 13, 2)], "three"))
-    assert view.state == "failed" and view.run_index == 1
-    assert [run.spec.seed for run in lifecycle.list_runs()] == [1]
+    assert (view.state, view.made) == ("failed", (RunSpec(n=4, seed=1), RunSpec(n=4, seed=2)))
+    (failure,) = view.failures
+    assert (failure.step.spec.seed, failure.step.kind) == (13, "circuit") and failure.reason == view.error
+    assert sorted(run.spec.seed for run in lifecycle.list_runs()) == [1, 2]
+
+
+def test_an_artifact_that_fails_leaves_the_rest_of_its_run(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("blind_compute")
+    view = finished(queue, queue.submit([SPEC], "blind"))
+    assert (view.state, view.made, view.error) == ("failed", (SPEC,), "The unembedding is not here.")
+    assert [(failure.step.kind, failure.reason) for failure in view.failures] == [("lens", view.error)]
+    run = lifecycle.find(SPEC)
+    assert run and lifecycle.missing(run) == ("lens",)
+
+
+def test_a_cancelled_job_keeps_the_artifacts_that_it_finished(queue_of: Callable[..., JobQueue]) -> None:
+    queue = queue_of("stuck_compute")
+    job = queue.submit([SPEC], "stuck")
+    wait(lambda: queue.job(job).step_index == 2)
+    queue.cancel(job)
+    view = finished(queue, job)
+    assert (view.state, view.made, view.n_steps) == ("cancelled", (SPEC,), 5)
+    run = lifecycle.find(SPEC)
+    assert run and lifecycle.missing(run) == ("lens", "activity", "weights")
 
 
 def test_jobs_are_done_in_the_order_of_submission(queue_of: Callable[..., JobQueue]) -> None:
@@ -146,17 +173,18 @@ def test_what_cannot_be_asked_for_is_refused_at_once(queue_of: Callable[..., Job
 
 
 @pytest.mark.parametrize(
-    ("done", "stage", "run", "before", "after", "expected"),
+    ("done", "stage", "kind", "before", "after", "expected"),
     [
-        (0, 3.0, 3.0, [], 0, None),
-        (25, 10.0, 12.0, [], 0, 30.0),
-        (25, 10.0, 12.0, [], 2, 30.0 + 2 * 42.0),
-        (25, 10.0, 12.0, [60.0, 40.0], 2, 38.0 + 100.0),
-        (25, 40.0, 45.0, [50.0], 1, 120.0 + 50.0),
-        (0, 1.0, 60.0, [50.0], 0, 0.0),
+        (0, 3.0, "circuit", (0.0, 0.0), 0.0, None),
+        (25, 10.0, "circuit", (0.0, 0.0), 0.0, 30.0),
+        (25, 10.0, "circuit", (0.0, 0.0), 2.0, 30.0 + 2 * 40.0),
+        (25, 10.0, "circuit", (2.0, 100.0), 2.0, 40.0 + 100.0),
+        (25, 40.0, "circuit", (1.0, 50.0), 1.0, 120.0 + 50.0),
+        (0, 60.0, "circuit", (1.0, 50.0), 0.0, 0.0),
+        (0, 0.0, "weights", (1.0, 50.0), 0.0, 25.0),
     ],
 )
 def test_time_left(
-    done: int, stage: float, run: float, before: list[float], after: int, expected: float | None
+    done: int, stage: float, kind: Kind, before: tuple[float, float], after: float, expected: float | None
 ) -> None:
-    assert time_left(Progress("Scoring edges", done, 100), stage, run, before, after) == expected
+    assert time_left(Progress("Scoring edges", done, 100), stage, kind, before, after) == expected

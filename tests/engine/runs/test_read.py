@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from engine.circuits import comparison
@@ -13,6 +14,7 @@ from engine.errors import UserError
 from engine.runs import cache_connection, lifecycle, provenance, read
 from engine.runs.rows import ExampleRow, LayerLens, Neuron, NodeLens, ReadoutRow
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import KINDS, Kind, columns_in, tables_in
 from engine.schema.tables import TABLES
 from tests.fakes import HOSTILE, tiny_compute, tiny_run
 
@@ -69,7 +71,7 @@ def test_what_is_not_there_is_refused_by_name() -> None:
 
 
 @pytest.mark.usefixtures("workspace")
-def test_overlap_is_computed_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlap_at_every_size_is_that_of_the_circuits() -> None:
     a = lifecycle.run(SPEC, compute=tiny_compute).key
     b = lifecycle.run(replace(SPEC, model="arm"), compute=tiny_compute).key
     curve = read.overlap_curve(a, b)
@@ -80,8 +82,6 @@ def test_overlap_is_computed_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> N
     for k in (1, 7, len(brute)):
         assert read.overlap(a, b, k) == brute[k - 1] / (2 * k - brute[k - 1])
     other = read.overlap_curve(a, a, "half-a", "half-b")
-    cache_connection.close()
-    monkeypatch.setattr(comparison, "shared_counts_of_ranks", None)
     assert read.overlap_curve(b, a).shared.tolist() == curve.shared.tolist()
     again = read.overlap_curve(a, a, "half-b", "half-a")
     assert again.shared.tolist() == other.shared.tolist() != curve.shared.tolist()
@@ -140,6 +140,35 @@ def test_a_table_is_read_by_columns_and_values() -> None:
     assert read.table(key, "neurons", layer=None).equals(whole)
     assert read.table(key, "examples", ("example",), correct=True).num_rows <= 4
     assert read.table(key, "reveals", example=99).num_rows == 0
+
+
+@pytest.mark.usefixtures("workspace")
+def test_columns_of_several_artifacts_are_joined_and_read_without_those_that_are_not_asked_for() -> None:
+    run = lifecycle.run(SPEC, compute=tiny_compute)
+    expected = tiny_run(SPEC, lifecycle.ignore).tables["neurons"]
+    assert read.table(run.key, "neurons").equals(expected)
+    promoted = read.neurons_promoting(run.key, "Mary", 3).to_pylist()
+    assert promoted and all("Mary" in row["promoted"] for row in promoted)
+    cache_connection.store().delete(run.companions["activity"])
+    chosen = ["layer", "neuron", "attribution", "promoted"]
+    assert read.table(run.key, "neurons", chosen, layer=1).equals(
+        expected.filter(pc.equal(expected["layer"], 1)).select(chosen)
+    )
+    assert read.neurons_promoting(run.key, "Mary", 3).to_pylist() == promoted
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "circuit"])
+@pytest.mark.usefixtures("workspace")
+def test_what_is_not_computed_yet_says_so(kind: Kind) -> None:
+    run = lifecycle.run(SPEC, compute=tiny_compute)
+    cache_connection.store().delete(run.companions[kind])
+    assert lifecycle.missing(run) == (kind,) and not lifecycle.has(run, kind)
+    for name in tables_in(kind):
+        with pytest.raises(read.NotComputed, match=f"The {kind} artifact of the run .* is not computed yet") as error:
+            read.table(run.key, name)
+        assert error.value.kind == kind
+    for name in tables_in("circuit"):
+        assert read.table(run.key, name, [column.name for column in columns_in("circuit", name)]).num_rows
 
 
 @pytest.mark.usefixtures("workspace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,9 +18,9 @@ from engine.errors import Cancelled, UserError
 from engine.runs.lifecycle import ignore
 from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
-from engine.runs.worker import Worker, function_named
-from engine.schema.tables import TABLES
-from tests.fakes import REMARK, tiny_compute, tiny_run
+from engine.runs.worker import Worker, compute_named
+from engine.schema.artifacts import KINDS, tables_in
+from tests.fakes import REMARK, Holding, tiny_compute
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = RunSpec(n=4)
@@ -43,22 +44,38 @@ def cancelled(worker: Worker) -> None:
     """Compute, and cancel at the first report."""
     cancel = threading.Event()
     with pytest.raises(Cancelled):
-        worker.compute(SPEC, lambda progress: cancel.set(), cancel)
+        worker.compute(SPEC, "circuit", lambda progress: cancel.set(), cancel)
 
 
 def test_what_the_process_computes_equals_what_this_one_would(worker_of: Callable[..., Worker]) -> None:
-    reports: list[Progress] = []
-    computed = worker_of("tiny_compute").compute(SPEC, reports.append, threading.Event())
-    expected = tiny_run(SPEC, ignore)
-    assert computed.meta == expected.meta
-    for name in TABLES:
-        assert computed.tables[name].equals(expected.tables[name]), name
-    assert all(isinstance(report, Progress) for report in reports)
+    worker = worker_of("tiny_compute")
+    for kind in KINDS:
+        reports: list[Progress] = []
+        computed = worker.compute(SPEC, kind, reports.append, threading.Event())
+        expected = tiny_compute(SPEC, kind, ignore)
+        assert json.dumps(computed.meta) == json.dumps(expected.meta)
+        assert computed.tables.keys() == expected.tables.keys() == set(tables_in(kind))
+        for name, table in computed.tables.items():
+            assert table.equals(expected.tables[name]), name
+        assert all(isinstance(report, Progress) for report in reports)
+
+
+def test_the_model_is_given_up_when_nothing_more_is_wanted(
+    worker_of: Callable[..., Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
+    worker = worker_of("Holding")
+    worker.release()  # there is no process yet
+    for _ in range(2):
+        worker.compute(SPEC, "circuit", ignore, threading.Event())
+    worker.release()
+    worker.compute(SPEC, "ability", ignore, threading.Event())
+    assert (tmp_path / "log").read_text().split() == ["load", "circuit", "circuit", "close", "load", "ability"]
 
 
 def test_remarks_come_through_the_process(worker_of: Callable[..., Worker]) -> None:
-    computed = worker_of("remarked_compute").compute(SPEC, ignore, threading.Event())
-    assert computed.meta.remarks == (REMARK, "And another.")
+    computed = worker_of("remarked_compute").compute(SPEC, "circuit", ignore, threading.Event())
+    assert computed.meta["remarks"] == [REMARK, "And another."]
 
 
 def test_the_process_stays_warm_after_a_cancel_and_after_refusals(worker_of: Callable[..., Worker]) -> None:
@@ -77,8 +94,8 @@ def test_refusals_and_failures_are_sentences(worker_of: Callable[..., Worker]) -
         (15, "ended unexpectedly .exit code 9."),
     ):
         with pytest.raises(UserError, match=message):
-            worker.compute(RunSpec(n=4, seed=seed), ignore, threading.Event())
-    assert worker.compute(SPEC, ignore, threading.Event()).meta == tiny_run(SPEC, ignore).meta
+            worker.compute(RunSpec(n=4, seed=seed), "circuit", ignore, threading.Event())
+    assert worker.compute(SPEC, "circuit", ignore, threading.Event()).meta["n_layers"] == 2
 
 
 def test_a_process_that_does_not_answer_is_killed(worker_of: Callable[..., Worker]) -> None:
@@ -88,8 +105,9 @@ def test_a_process_that_does_not_answer_is_killed(worker_of: Callable[..., Worke
     assert worker.close() is None  # there is none to end
 
 
-def test_a_function_is_named_by_its_module() -> None:
-    assert function_named("tests.fakes:tiny_compute") is tiny_compute
+def test_a_compute_is_named_by_its_module() -> None:
+    assert compute_named("tests.fakes:tiny_compute") is tiny_compute
+    assert isinstance(compute_named("tests.fakes:Holding"), Holding)
 
 
 PARENT = """
