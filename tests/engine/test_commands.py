@@ -16,27 +16,29 @@ from engine.circuits import pruning
 from engine.errors import UserError
 from engine.models.light_tokenizer import words_of
 from engine.models.pairs import pair_named
-from engine.runs import lifecycle, read
+from engine.runs import cache_connection, lifecycle, read
+from engine.runs.execution import OnProgress
 from engine.runs.provenance import METHOD_VERSION
-from engine.runs.records import RunTables, short_key
+from engine.runs.records import Accuracy, RunTables, short_key, size_text
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import KIND_TITLES
 from engine.tasks import own_prompts
 from engine.tasks.countdown.problem_file import ProblemFile
 from engine.tasks.own_prompts import PromptRow
 from engine.tasks.registry import task_named
-from tests.fakes import REMARK, fake_compute, fake_run, remarked_compute, tiny_compute, tiny_run
+from tests.fakes import REMARK, by_kind, fake_compute, fake_run, remarked_compute, tiny_compute, tiny_run
 
 
-def unable_compute(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
+def unable_run(spec: RunSpec, on_progress: OnProgress) -> RunTables:
     """A pair of which only the ARM can do the task."""
-    tables = tiny_run(spec, on_progress)
-    return tables if spec.is_arm else replace(tables, meta=replace(tables.meta, accuracy=0.1))
+    made = tiny_run(spec, on_progress)
+    return made if spec.is_arm else replace(made, accuracy=Accuracy(0.1, 200))
 
 
 @pytest.mark.usefixtures("workspace")
 def test_models_that_cannot_do_the_task_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
     mark = "CANNOT DO THIS TASK: its circuit is not informative"
-    assert main(["compare", "--n", "4", "--k", "5", "--steps"], unable_compute) == 0
+    assert main(["compare", "--n", "4", "--k", "5", "--steps"], by_kind(unable_run)) == 0
     lines = capsys.readouterr().out.splitlines()
     for line in lines:
         if any(run.key in line for run in lifecycle.list_runs()):
@@ -59,12 +61,12 @@ def test_a_comparison_can_go_without_its_control(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.usefixtures("workspace")
 def test_a_control_that_cannot_be_computed_does_not_hide_the_others(capsys: pytest.CaptureFixture[str]) -> None:
-    def refused(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
+    def refused(spec: RunSpec, on_progress: OnProgress) -> RunTables:
         if spec.is_control:
             raise UserError("The ARM has no row for the mask.")
         return tiny_run(spec, on_progress)
 
-    assert main(["compare", "--n", "4", "--k", "5"], refused) == 0
+    assert main(["compare", "--n", "4", "--k", "5"], by_kind(refused)) == 0
     printed = capsys.readouterr().out
     assert "control: not computed: The ARM has no row for the mask." in printed
     assert {run.spec.model for run in lifecycle.list_runs()} == {"arm", "mdm"}
@@ -103,6 +105,35 @@ def test_run_computes_and_list_shows(capsys: pytest.CaptureFixture[str]) -> None
     listed = capsys.readouterr().out
     for run in lifecycle.list_runs():
         assert short_key(run.key) in printed and short_key(run.key) in listed and run.created in listed
+
+
+@pytest.mark.usefixtures("workspace")
+def test_list_says_what_each_artifact_takes_and_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    run, other = (lifecycle.run(RunSpec(n=4, seed=seed), compute=tiny_compute) for seed in (0, 1))
+    cache_connection.store().delete(run.companions["lens"])
+    sizes = lifecycle.sizes_of(other)
+    assert main(["list"]) == 0
+    first, second, *_ = [line for line in capsys.readouterr().out.splitlines() if line.startswith("    circuit ")]
+    assert first.strip() == ", ".join(f"{KIND_TITLES[kind]} {size_text(size)}" for kind, size in sizes.items())
+    assert "logit lens missing" in second and second.count("missing") == 1
+    assert main(["list"]) == 0
+    total = cache_connection.store().size()
+    assert f"In all {size_text(total)}: circuit " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("workspace")
+def test_prune_deletes_what_is_older_and_says_how_much_that_freed(capsys: pytest.CaptureFixture[str]) -> None:
+    lifecycle.run(RunSpec(n=4), compute=tiny_compute)
+    assert main(["prune", "--older-than", "1h"]) == 0
+    assert capsys.readouterr().out == "0 runs deleted, 0 KiB freed.\n"
+    size = cache_connection.store().size()
+    assert main(["prune", "--older-than", "0h", "--keep-bundles"]) == 0
+    assert capsys.readouterr().out.startswith("1 run deleted, ") and size > 0
+    assert lifecycle.list_runs() == [] and cache_connection.store().size() == 0
+    for age in ("soon", "3", "-1d", "1w"):
+        with pytest.raises(SystemExit):
+            main(["prune", f"--older-than={age}"])
+    assert "is no age. Write days or hours, as in 30d or 12h" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("workspace")

@@ -32,7 +32,6 @@ PATHS = {
     "a file as folder": "{folder}/text/c",
     "a loop of links": "{folder}/loop",
     "a loop of links as folder": "{folder}/loop/c",
-    "a folder": "{folder}",
     "a pipe": "{folder}/pipe",
     "a device": "/dev/null",
     "the root": "/",
@@ -45,6 +44,7 @@ OF_A_CACHE = {
     "an empty file": "{folder}/empty",
 }
 OF_PAIRS = {
+    "a folder": "{folder}",
     "nothing": "{folder}/none",
     "a text": "{folder}/text",
     "bytes": "{folder}/bytes",
@@ -114,13 +114,13 @@ def test_what_the_cache_cannot_be_is_told_by_doctor_with_all_the_rest(
     monkeypatch.setenv("CIRCUITS_CACHE", str(named / "text"))
     assert main(["doctor"]) == 2
     output = capsys.readouterr()
-    assert f"cache       The file {named}/text is no cache" in output.out and "pair        embedded" in output.out
-    assert "is no cache" in output.err
+    assert f"cache       The cache {named}/text cannot be used" in output.out and "pair        embedded" in output.out
+    assert "cannot be used" in output.err
 
 
 @pytest.mark.parametrize("name", ["with a space", "é 漢字"])
 def test_other_paths_are_paths(named: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv("CIRCUITS_CACHE", f" {name}/c.duckdb ")
-    assert settings.database_path() == named / name / "c.duckdb"
+    monkeypatch.setenv("CIRCUITS_CACHE", f" {name}/c ")
+    assert settings.cache_dir() == named / name / "c"
     assert main(["list"]) == 0
-    assert (named / name / "c.duckdb").is_file()
+    assert (named / name / "c" / "artifacts").is_dir()
