@@ -1,6 +1,6 @@
 """Synthetic runs at the size of a 7B pair: what the pages have to carry, without a model.
 
-    CIRCUITS_CACHE=FILE CIRCUITS_PAIRS=FOLDER/pairs.toml python -m benchmarks.large llama FOLDER ioi countdown
+    CIRCUITS_CACHE=FOLDER CIRCUITS_PAIRS=FOLDER/pairs.toml python -m benchmarks.large llama FOLDER ioi countdown
 
 Everything that tools/synthetic_runs.py makes, on a graph of 28 x 28 or 32 x 32 heads, with as many neurons as the real
 MLPs have and tokens from a vocabulary of 30,000. The same spec gives the same run.
@@ -12,6 +12,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from engine.inspection.bins import BINS
 from engine.runs import lifecycle
 from engine.runs.records import Progress, Run, RunTables
 from engine.runs.spec import RunSpec
-from tools.synthetic_runs import fake_run, register_fake_pair
+from tools.synthetic_runs import by_kind, fake_run, register_fake_pair
 
 PAIRS = {"qwen": SHAPES[0], "llama": SHAPES[1]}  # by the name of the pair
 FLOAT, INT = pa.float32(), pa.int32()
@@ -37,17 +38,18 @@ def register(folder: Path, name: str) -> Path:
 def store(name: str, tasks: Sequence[str], models: Sequence[str] = ("arm", "mdm")) -> list[Run]:
     """Make and store the runs of a registered pair in the cache of the environment."""
     specs = [RunSpec(pair=name, task=task, model=model) for task in tasks for model in models]
-    return [lifecycle.run(spec, compute=large_compute) for spec in specs]
+    compute = by_kind(lru_cache(maxsize=1)(large_run))  # a run is made once for all of its artifacts
+    return [lifecycle.run(spec, compute=compute) for spec in specs]
 
 
-def large_compute(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+def large_run(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
     """A complete run of `spec`, whose pair is one of PAIRS."""
     shape = PAIRS[spec.pair]
     small = fake_run(spec, on_progress, Graph(shape.layers, shape.heads))
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(repr(spec).encode()).digest()[:8], "big"))
     words = Words(np.random.default_rng(0))
     tables = small.tables | neuron_tables(spec, shape, small.tables["inputs"], rng, words)
-    return RunTables(replace(small.meta, n_neurons=shape.d_mlp), tables)
+    return RunTables(replace(small.meta, n_neurons=shape.d_mlp), small.accuracy, tables)
 
 
 def neuron_tables(

@@ -3,7 +3,7 @@
     python benchmarks/stored_size.py
 
 Floats are random, so they compress as badly as floats can; tokens are drawn from a vocabulary of 30,000 by Zipf's law.
-Each of two tasks is stored as two runs (ARM and MDM) in a new database, and the file is measured after a checkpoint.
+Each of two tasks is stored as two runs (ARM and MDM) in a new cache folder, whose files are measured.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.table import Figure  # noqa: E402
-from cache.layout import RunRow  # noqa: E402
-from cache.store import Store  # noqa: E402
+from cache.folder import ArtifactFolder  # noqa: E402
+from cache.keys import hash_of  # noqa: E402
+from cache.layout import Record  # noqa: E402
 from engine.circuits.graph import Graph  # noqa: E402
 from engine.inspection.bins import BINS  # noqa: E402
+from engine.schema.artifacts import KINDS, Kind, columns_in, tables_in  # noqa: E402
 
 EXAMPLES, KEPT = 64, 6
 PATTERN_VALUES = 20_000_000
@@ -84,15 +86,20 @@ def report(shape: Shape, load: Load) -> None:
 def stored(shape: Shape, load: Load) -> tuple[float, dict[str, int]]:
     """Megabytes on disk of a pair's two runs, and bytes in memory by table."""
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "size.duckdb")
+        cache = ArtifactFolder(Path(folder))
         sizes: dict[str, int] = {}
         for number in range(2):
             tables = synthetic(shape, load, np.random.default_rng(number))
             sizes = {name: sizes.get(name, 0) + table.nbytes for name, table in tables.items()}
-            store.add_run(RunRow(str(number), "{}", "{}", "", 0.0), tables)
+            for kind in KINDS:
+                record = Record(hash_of({"run": number, "kind": kind}), kind, {}, {}, "", 0.0)
+                cache.write(record, _held_by(kind, tables))
             del tables
-        store.close()
-        return Store(Path(folder) / "size.duckdb").size() / MEGABYTE, sizes
+        return cache.size() / MEGABYTE, sizes
+
+
+def _held_by(kind: Kind, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+    return {name: tables[name].select([column.name for column in columns_in(kind, name)]) for name in tables_in(kind)}
 
 
 def synthetic(shape: Shape, load: Load, rng: np.random.Generator) -> dict[str, pa.Table]:

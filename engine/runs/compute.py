@@ -176,6 +176,7 @@ def _task_of(resolved: Resolved, model: Model) -> Task:
 
 def _circuit(study: _Study, on_progress: Report) -> ArtifactTables:
     spec, model, rows = study.spec, study.model, study.rows
+    on_progress(Progress("edge scores", 0, len(rows)))
     attribution = attribute(
         model,
         rows,
