@@ -28,8 +28,9 @@ from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KIND_TITLES, KINDS, Kind
 
 PAIR, SPEC = "smollm2-shape", RunSpec(pair="smollm2-shape", task="ioi", n=32)
+VOCABULARY = 49_152
 CONFIG = {  # of SmolLM2-135M
-    "vocab_size": 49_152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+    "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
     "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 2048, "tie_word_embeddings": True,
     "rope_theta": 100_000.0, "rms_norm_eps": 1e-5,
 }  # fmt: skip
@@ -58,12 +59,12 @@ def make_pair(folder: Path) -> Path:
     from engine.training.word_tokenizer import build_tokenizer
 
     tokenizer = build_tokenizer()
-    more = CONFIG["vocab_size"] - len(tokenizer)  # type: ignore[operator]
+    more = VOCABULARY - len(tokenizer)
     tokenizer.add_tokens([f"word{number}" for number in range(more)])
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": None, "pad_token_id": tokenizer.pad_token_id}
     for number, model in enumerate(("arm", "mdm")):
         torch.manual_seed(number)
-        made = LlamaForCausalLM(LlamaConfig(**CONFIG, **ids))  # type: ignore[arg-type]
+        made = LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, **CONFIG, **ids))  # type: ignore[arg-type]
         with torch.no_grad():
             made.model.embed_tokens.weight.mul_(5)  # logits of some size, so that scores are no rounding errors
         made.save_pretrained(folder / model)
@@ -90,20 +91,22 @@ class Timed:
         self._began = time.perf_counter()
 
     def __call__(self, spec: RunSpec, kind: Kind, on_progress: execution.OnProgress) -> ArtifactTables:
-        began = time.perf_counter()
-        current = ["preparing", began]
+        began = last = time.perf_counter()
+        current = "preparing"
 
         def close_stage() -> None:
+            nonlocal last
             now = time.perf_counter()
-            self.stages[f"{KIND_TITLES[kind]}: {current[0]}"] += now - float(current[1])
-            self.by_model[spec.model, str(current[0])] += now - float(current[1])
-            current[1] = now
+            self.stages[f"{KIND_TITLES[kind]}: {current}"] += now - last
+            self.by_model[spec.model, current] += now - last
+            last = now
 
         def report(progress: Progress) -> None:
+            nonlocal current
             stage = LOADING if progress.stage.startswith(LOADING) else progress.stage
-            if stage != current[0]:
+            if stage != current:
                 close_stage()
-                current[0] = stage
+                current = stage
 
         made = self._computing(spec, kind, report)
         close_stage()

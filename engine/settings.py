@@ -30,8 +30,8 @@ def cache_dir() -> Path:
     if earlier:
         raise UserError(
             f"CIRCUITS_DB is set to {earlier[:LONGEST_SHOWN]!r}, which is not read any more: the cache is a folder "
-            "now. Unset it, name a folder with CIRCUITS_CACHE if the default will not do, and take the earlier file over "
-            "with `python -m engine import FILE`."
+            "now. Unset it, name a folder with CIRCUITS_CACHE if the default will not do, and take the earlier file "
+            "over with `python -m engine import FILE`."
         )
     return _path("CIRCUITS_CACHE") or ROOT / "cache"
 

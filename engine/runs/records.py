@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.circuits.graph import Graph, graph_of
 from engine.files.reading import Json
 from engine.runs.spec import RunSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from engine.circuits.graph import Graph
 
 SHOWN = 10  # characters of a run's key
 
@@ -53,6 +54,8 @@ class RunMeta:
 
     @property
     def graph(self) -> Graph:
+        from engine.circuits.graph import graph_of  # which imports numpy: listing runs does without
+
         return graph_of(self.n_layers, self.n_heads)
 
 

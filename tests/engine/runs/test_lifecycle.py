@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import asdict, replace
-from datetime import timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ from cache.layout import SORTED_BY
 from engine.errors import Cancelled, UserError
 from engine.runs import cache_connection, device_plan, lifecycle, provenance, read
 from engine.runs.execution import OnProgress
-from engine.runs.records import ArtifactTables, Progress, RunMeta
+from engine.runs.records import ArtifactTables, Progress
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS, Kind
-from tests.fakes import REMARK, blind_compute, fake_model, remarked_compute, tiny_compute, tiny_run
+from tests.engine.runs.test_stored import change
+from tests.fakes import blind_compute, fake_model, tiny_compute, tiny_run
 
 SPEC = RunSpec(n=4)
 ROOT = Path(__file__).resolve().parents[3]
@@ -105,15 +105,6 @@ def test_what_is_stored_is_what_was_computed() -> None:
 
 
 @pytest.mark.usefixtures("workspace")
-def test_remarks_are_kept_with_a_run_and_a_run_from_before_has_none() -> None:
-    run = lifecycle.run(SPEC, compute=remarked_compute)
-    assert lifecycle.get(run.key).meta.remarks == (REMARK, "And another.")
-    fields = asdict(run.meta)
-    del fields["remarks"]
-    assert RunMeta.of(fields) == replace(run.meta, remarks=())
-
-
-@pytest.mark.usefixtures("workspace")
 def test_delete_and_compute_again() -> None:
     compute = Counting()
     key = lifecycle.run(SPEC, compute=compute).key
@@ -125,33 +116,6 @@ def test_delete_and_compute_again() -> None:
         lifecycle.delete(key)
     assert lifecycle.run(SPEC, compute=compute).key == key
     assert len(compute.kinds) == 10
-
-
-@pytest.mark.usefixtures("workspace")
-def test_deleting_a_run_leaves_what_other_runs_share() -> None:
-    first, second = (lifecycle.run(replace(SPEC, seed=seed), compute=tiny_compute) for seed in (0, 1))
-    shared = set(first.companions.values()) & set(second.companions.values())
-    assert shared == {first.companions["ability"], first.companions["weights"]}
-    lifecycle.delete(first.key)
-    assert lifecycle.missing(lifecycle.get(second.key)) == ()
-    lifecycle.delete(second.key)
-    assert cache_connection.store().records() == []
-
-
-@pytest.mark.usefixtures("workspace")
-def test_old_runs_are_pruned_with_what_is_theirs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    old, brought, new = (lifecycle.run(replace(SPEC, seed=seed), compute=tiny_compute) for seed in (0, 1, 2))
-    change(old.key, created="2026-01-01T00:00:00+00:00")
-    change(brought.key, created="2026-01-01T00:00:00+00:00", imported="2026-02-02")
-    sizes = lifecycle.sizes()
-    runs, freed = lifecycle.prune(timedelta(days=30), keep_bundles=True)
-    assert runs == 1 and freed > 0
-    assert {run.key for run in lifecycle.list_runs()} == {brought.key, new.key}
-    assert not any(lifecycle.missing(run) for run in lifecycle.list_runs())
-    assert lifecycle.sizes()["circuit"] < sizes["circuit"] and lifecycle.sizes()["weights"] == sizes["weights"]
-    assert lifecycle.prune(timedelta(days=30), keep_bundles=False)[0] == 1
-    assert [run.key for run in lifecycle.list_runs()] == [new.key]
-    assert lifecycle.prune(timedelta(days=30), keep_bundles=False) == (0, 0)
 
 
 @pytest.mark.usefixtures("workspace")
@@ -225,27 +189,6 @@ print(lifecycle.list_runs()[0].key, lifecycle.run(RunSpec(n=4, seed=1), compute=
     assert read.edge_table(added, limit=3).edge.tolist()
 
 
-def test_a_damaged_circuit_costs_its_run_alone(workspace: Path) -> None:
-    hurt, sound = (lifecycle.run(replace(SPEC, seed=seed), compute=tiny_compute) for seed in (0, 1))
-    cache_connection.close()
-    file = workspace / "artifacts" / f"{hurt.key}.duckdb"
-    file.write_bytes(file.read_bytes()[:30_000])
-    with pytest.raises(UserError, match=f"circuit artifact {hurt.key}.*set aside.*compute it again"):
-        read.edge_table(hurt.key)
-    assert [run.key for run in lifecycle.list_runs()] == [sound.key]
-    (moved,) = (workspace / "artifacts").glob("*.duckdb.unreadable-*")
-    notice = lifecycle.notice()
-    assert notice and str(moved) in notice
-    assert lifecycle.run(SPEC, compute=tiny_compute).key == hurt.key
-
-
-def test_the_cache_of_earlier_versions_is_named(workspace: Path) -> None:
-    assert lifecycle.notice() is None
-    (workspace / "circuits.duckdb").write_bytes(b"")
-    message = lifecycle.notice()
-    assert message and "is the cache of an earlier version. Take it over with" in message
-
-
 def test_importing_the_engine_imports_no_torch() -> None:
     code = """
 import sys
@@ -294,19 +237,6 @@ def test_what_does_not_fit_cannot_be_computed(workspace: Path, monkeypatch: pyte
     assert lifecycle.obstacle(SPEC) is None
 
 
-@pytest.mark.usefixtures("workspace")
-def test_stored_runs_whose_settings_are_refused_by_now_are_left_out_with_a_word() -> None:
-    kept, old = (lifecycle.run(replace(SPEC, method=method), compute=tiny_compute) for method in ("eap-ig", "eap"))
-    record = cache_connection.store().record(old.key)
-    assert record
-    change(old.key, made_with={**record.made_with, "spec": {**record.made_with["spec"], "metric": "kl"}})
-    assert [run.key for run in lifecycle.list_runs()] == [kept.key]
-    message = lifecycle.notice()
-    assert message and f"left out: 1. {old.key}: eap takes gradients at the clean input only" in message
-    with pytest.raises(UserError, match="cannot be shown: eap takes gradients"):
-        lifecycle.get(old.key)
-
-
 def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,16 +252,6 @@ def test_a_brought_run_of_the_same_weights_counts_whatever_the_libraries(
         assert lifecycle.find(SPEC) is None
     (workspace / "pair" / "mdm" / "model.safetensors").write_bytes(b"trained for longer")
     assert lifecycle.find(SPEC) is None
-
-
-def change(key: str, **fields: Any) -> None:
-    """Write the record of an artifact again, with other values in some fields."""
-    folder = cache_connection.store()
-    record = folder.record(key)
-    assert record
-    folder.record_file_of(key).unlink()
-    folder.record_file_of(key).write_text(replace(record, **fields).as_text())
-    cache_connection.close()
 
 
 @pytest.mark.usefixtures("workspace")

@@ -1,0 +1,191 @@
+"""Stored runs: list them, say what is there of each and what it takes, delete them.
+
+A run is there when its circuit is; `missing` says which of its other artifacts are not. Nothing here imports numpy or
+looks at a model, so that a listing is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from cache.errors import StoreError
+from cache.layout import Record
+from engine import settings
+from engine.errors import UserError
+from engine.runs.cache_connection import store
+from engine.runs.records import Accuracy, Run, RunMeta, short_key
+from engine.runs.spec import RunSpec
+from engine.schema.artifacts import KINDS, Kind
+
+MOST_LISTED = 8  # runs that an error names
+MOST_NOTICES = 3
+
+
+def list_runs() -> list[Run]:
+    """Every stored run, newest first; without those whose settings are refused by now, of which `notice` tells."""
+    return [run_of(record) for record in _circuits() if not _refused(record)]
+
+
+def get(key: str) -> Run:
+    """The stored run of a key; UserError when there is none."""
+    record = store().record(key)
+    if record is None or record.kind != "circuit":
+        raise UserError(f"There is no run with the key {key!r} in the cache {settings.cache_dir()}.")
+    refused = _refused(record)
+    if refused:
+        raise UserError(f"The run {short_key(key)} cannot be shown: {refused}")
+    return run_of(record)
+
+
+def key_beginning(text: str) -> str:
+    """The key of the one stored run whose key begins so.
+
+    Raises:
+        UserError: no run's does, or several do; the text lists them.
+    """
+    runs = list_runs()
+    matches = [run for run in runs if text and run.key.startswith(text.lower())]
+    if len(matches) == 1:
+        return matches[0].key
+    shown = [f"{short_key(run.key)} ({run.spec.model} on {run.spec.task})" for run in (matches or runs)[:MOST_LISTED]]
+    more = len(matches or runs) - len(shown)
+    listed = ", ".join(shown) + (f" and {more} more" if more else "")
+    if matches:
+        raise UserError(f"{len(matches)} runs have a key that begins with {text!r}: {listed}. Give more of it.")
+    there = f"There are {listed}." if runs else "There are no runs yet."
+    raise UserError(f"No run in the cache {settings.cache_dir()} has a key that begins with {text!r}. {there}")
+
+
+def delete(key: str) -> int:
+    """Remove a run and its artifacts that no other run has; how many bytes that freed.
+
+    Raises:
+        UserError: there is no such run, or the cache cannot be written.
+    """
+    run = get(key)
+    shared = {other for record in _circuits() if record.key != key for other in record.companions.values()}
+    try:
+        return sum(store().delete(own) for own in (key, *run.companions.values()) if own not in shared)
+    except StoreError as error:
+        raise UserError(str(error)) from error
+
+
+def prune(older_than: timedelta, keep_bundles: bool) -> tuple[int, int]:
+    """Delete the runs that were made before some time, and artifacts of that age that belong to no run.
+
+    `keep_bundles`: those that a bundle brought stay. How many runs that were, and how many bytes that freed.
+
+    Raises:
+        UserError: the cache cannot be written.
+    """
+    before = (datetime.now(UTC) - older_than).isoformat(timespec="seconds")
+    old = [record for record in _circuits() if record.created < before and not (keep_bundles and record.imported)]
+    gone = {record.key for record in old}
+    needed = {key for record in _circuits() if record.key not in gone for key in record.companions.values()}
+    own = {key for record in old for key in record.companions.values()}
+    freed = 0
+    try:
+        for record in store().records():
+            alone = record.kind != "circuit" and record.key not in needed
+            if record.key in gone or (alone and (record.key in own or record.created < before)):
+                freed += store().delete(record.key)
+    except StoreError as error:
+        raise UserError(str(error)) from error
+    return len(old), freed
+
+
+def sizes_of(run: Run) -> dict[Kind, int]:
+    """Bytes on disk of a run's artifacts that are there, by kind; those that it shares with others included."""
+    keys: dict[Kind, str] = {kind: run.key if kind == "circuit" else run.companions.get(kind, "") for kind in KINDS}
+    records = {kind: store().record(key) for kind, key in keys.items()}
+    return {kind: record.size for kind, record in records.items() if record}
+
+
+def size_of(run: Run) -> int:
+    """Bytes on disk of all of `sizes_of`."""
+    return sum(sizes_of(run).values())
+
+
+def sizes() -> dict[Kind, int]:
+    """Bytes on disk of all artifacts, by kind."""
+    records = store().records()
+    return {kind: size for kind in KINDS if (size := sum(record.size for record in records if record.kind == kind))}
+
+
+def notice() -> str | None:
+    """Sentences about the cache that the user has to know, or None."""
+    sentences = list(store().notices)
+    refused = [(record, why) for record in _circuits() if (why := _refused(record))]
+    if refused:
+        record, why = refused[0]
+        sentences.append(f"Runs of an earlier version that are left out: {len(refused)}. {record.key}: {why}")
+    if settings.earlier_database().is_file():
+        sentences.append(
+            f"{settings.earlier_database()} is the cache of an earlier version. Take it over with `python -m engine "
+            "import` and its path, then move it away."
+        )
+    more = [f"And {len(sentences) - MOST_NOTICES} more."] if len(sentences) > MOST_NOTICES else []
+    return " ".join([*sentences[:MOST_NOTICES], *more]) or None
+
+
+def _circuits() -> list[Record]:
+    return [record for record in store().records() if record.kind == "circuit"]
+
+
+def missing(run: Run) -> tuple[Kind, ...]:
+    """The kinds of artifacts that are not there of a stored run."""
+    folder = store()
+    return tuple(kind for kind in KINDS if kind != "circuit" and not _is_there(folder.record, run, kind))
+
+
+def has(run: Run, kind: Kind) -> bool:
+    """Whether an artifact of a stored run is there."""
+    return kind == "circuit" or _is_there(store().record, run, kind)
+
+
+def runs_of(spec: RunSpec) -> list[Run]:
+    """The stored runs of a spec, newest first: those that are equal to it once they are read."""
+    return [run for record in _circuits() if not _refused(record) and (run := run_of(record)).spec == spec]
+
+
+def run_of(record: Record) -> Run:
+    """The run of a circuit."""
+    ability = store().record(record.companions.get("ability", ""))
+    return _run_with(record, ability)
+
+
+@lru_cache(maxsize=4096)
+def _run_with(record: Record, ability: Record | None) -> Run:
+    """A run from the records of its circuit and, where it is there, of its ability; all who ask share it."""
+    return Run(
+        key=record.key,
+        spec=RunSpec(**record.made_with["spec"]),
+        meta=RunMeta.of(dict(record.meta)),
+        created=datetime.fromisoformat(record.created).isoformat(timespec="seconds"),
+        seconds=record.seconds,
+        imported=record.imported,
+        provenance=dict(record.made_with),
+        companions=record.companions,
+        accuracy=Accuracy(**ability.meta) if ability else None,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _refused(record: Record) -> str | None:
+    """Why a run with the settings of a stored one is refused by now, unreadable ones included; None where it is not."""
+    try:
+        RunSpec(**record.made_with["spec"])
+        RunMeta.of(dict(record.meta))
+        datetime.fromisoformat(record.created)
+    except UserError as error:
+        return str(error)
+    except (KeyError, ValueError, TypeError):
+        return "Its settings cannot be read."
+    return None
+
+
+def _is_there(record_of: Callable[[str], Record | None], run: Run, kind: Kind) -> bool:
+    key = run.companions.get(kind)
+    return key is not None and record_of(key) is not None
