@@ -23,13 +23,12 @@ from engine.attribution.sites import AttributionInput, arm_inputs, mdm_inputs
 from engine.attribution.soundness import refuse_unsound, refuse_unsound_tables
 from engine.circuits.comparison import order_of
 from engine.errors import UserError
-from engine.inspection.activations import Histograms, ResidualNorms
-from engine.inspection.heads import Heads, token_roles
+from engine.inspection.artifact_tables import activity_tables, circuit_tables, lens_tables, weight_tables
+from engine.inspection.heads import token_roles
 from engine.inspection.lens import Lens, LensSite, lenses, readouts_of
-from engine.inspection.lens_by_layer import LensLayers, position_lens
+from engine.inspection.lens_by_layer import position_lens
 from engine.inspection.neuron_cosines import Cosines, neuron_cosines
-from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, neuron_table, strongest_neurons
-from engine.inspection.observers import detailed_inputs, input_table, inputs_of, survey
+from engine.inspection.observers import inputs_of
 from engine.inspection.trajectories import reveal_table, trajectory_table
 from engine.models.batching import release
 from engine.models.decoding import Order, reveal_order
@@ -211,33 +210,26 @@ def _edge_blocks(study: _Study, attribution: Attribution) -> pa.Table:
 
 
 def _survey_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Table]:
-    """What components do on the clean inputs: every observer of the survey is listed here, with its tables."""
-    model, inputs, neurons = study.model, inputs_of(study.rows, study.encoded), strongest_neurons(attribution)
-    stored = detailed_inputs(inputs)
-    activity, strongest, traces = Activity(model), Strongest(model, inputs, neurons), Traces(model, stored, neurons)
-    histograms, norms = Histograms(model), ResidualNorms(model, inputs)
+    """What components do on the clean inputs and by their weights: the tables of all artifacts, joined."""
+    model, inputs = study.model, inputs_of(study.rows, study.encoded)
     roles = [_roles(study, example) for example in range(study.n)]
-    heads, layers = Heads(model, roles, inputs, stored), LensLayers(model, study.n)
-    survey(
-        model,
-        inputs,
-        [activity, strongest, traces, histograms, norms, heads, layers],
-        on_inputs=lambda done: study.on_progress(Progress("what components do", done, len(inputs))),
-    )
+
+    def on_inputs(done: int) -> None:
+        study.on_progress(Progress("what components do", done, len(inputs)))
+
+    parts = [
+        circuit_tables(model, attribution, study.n, inputs, roles, on_inputs),
+        lens_tables(model, inputs, study.n, on_inputs),
+        activity_tables(model, inputs, roles, on_inputs),
+    ]
     study.on_progress(Progress("what neurons read and write", 0, 0))
-    stored_inputs = [inputs[number] for number in stored]
-    return {
-        "inputs": input_table(model, stored_inputs, [roles[kept_input.example] for kept_input in stored_inputs]),
-        "neurons": neuron_table(model, attribution, study.n, activity, _cosines(study)),
-        "neuron_detail": detail_table(model, neurons, strongest),
-        "neuron_tokens": traces.table(),
-        "activation_histograms": histograms.table(),
-        "residual_norms": norms.table(),
-        "heads": heads.head_table(study.spec.seed),
-        "attention_roles": heads.role_table(),
-        "attention_patterns": heads.pattern_table(),
-        "lens_layers": layers.table(),
-    }
+    parts.append(weight_tables(model, _cosines(study)))
+    return {name: _joined(name, [part[name] for part in parts if name in part]) for name in set().union(*parts)}
+
+
+def _joined(name: str, parts: Sequence[pa.Table]) -> pa.Table:
+    """The table `name` of parts that have the same rows and hold its columns between them."""
+    return table(name, {column: part[column] for part in parts for column in part.column_names})
 
 
 def _denoising_tables(study: _Study) -> dict[str, pa.Table]:
