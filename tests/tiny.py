@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import (
     GPT2Config,
@@ -20,6 +21,7 @@ from transformers import (
 )
 
 from engine.attribution.sites import AttributionInput, arm_inputs, mdm_inputs
+from engine.models.activation_cache import recording
 from engine.models.decoding import reveal_order
 from engine.models.encoding import Encoded
 from engine.models.model import Model, wrap
@@ -51,6 +53,23 @@ def model(architecture: str, causal: bool, shifted: bool = True, seed: int = 0) 
     hf = hf_model(architecture, seed)
     hf.config.is_causal = causal
     return wrap(hf, build_tokenizer(), causal=causal, shifted=shifted, mask_token=MASK)
+
+
+def recorded(of: Model, ids: tuple[int, ...], name: str) -> np.ndarray:
+    """[pos, ...] of a hook when an input runs alone, without padding."""
+    with recording(of, [name]) as cache, torch.no_grad():
+        of.logits(torch.tensor([ids]))
+    return cache[name][0].double().numpy()
+
+
+def eager_attentions(architecture: str, of: Model, ids: tuple[int, ...]) -> torch.Tensor:
+    """[layer, head, query, key] of the same weights from plain transformers, without our bridge."""
+    hf = hf_model(architecture)
+    hf.set_attn_implementation("eager")
+    hidden = torch.finfo(torch.float32).min * torch.ones(len(ids), len(ids)).triu(1)
+    mask = (hidden if of.causal else torch.zeros_like(hidden))[None, None]
+    hf.config.is_causal = of.causal
+    return torch.stack(hf(torch.tensor([ids]), attention_mask=mask, output_attentions=True).attentions)[:, 0]
 
 
 def with_own_keys(architecture: str, causal: bool) -> Model:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -72,3 +73,9 @@ def _nearest(directions: Tensor, embeddings: Tensor) -> NearestTokens:
     most = min(NEURON_TOKENS, len(embeddings))
     tops = [(chunk @ embeddings.T).topk(most) for chunk in directions.split(max(1, VALUES_AT_ONCE // len(embeddings)))]
     return NearestTokens(torch.cat([top.indices for top in tops]), torch.cat([top.values for top in tops]))
+
+
+def token_texts(model: Model) -> pa.Array:
+    """Every token a model has an embedding or a logit for, by id."""
+    rows = max(len(model.bridge.W_E), model.bridge.W_U.shape[1])
+    return pa.array(model.words(range(rows)), pa.string())

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 
 import numpy as np
@@ -26,21 +27,12 @@ from engine.attribution.sites import AttributionInput, arm_inputs, mdm_inputs
 from engine.attribution.soundness import refuse_unsound, refuse_unsound_tables
 from engine.circuits.comparison import order_of
 from engine.errors import UserError
-from engine.inspection.activations import Histograms, ResidualNorms
-from engine.inspection.heads import Heads, head_scores_table, token_roles
+from engine.inspection.artifact_tables import activity_tables, circuit_tables, lens_tables, weight_tables
+from engine.inspection.heads import token_roles
 from engine.inspection.lens import Lens, LensSite, lenses, readouts_of
-from engine.inspection.lens_by_layer import LensLayers, position_lens
+from engine.inspection.lens_by_layer import position_lens
 from engine.inspection.neuron_cosines import neuron_cosines
-from engine.inspection.neurons import (
-    Activity,
-    Strongest,
-    Traces,
-    detail_table,
-    neuron_attribution_table,
-    neuron_weights_table,
-    strongest_neurons,
-)
-from engine.inspection.observers import detailed_inputs, input_table, inputs_of, survey
+from engine.inspection.observers import Input, inputs_of
 from engine.inspection.trajectories import reveal_table, trajectory_table
 from engine.models.batching import release
 from engine.models.decoding import Order, reveal_order
@@ -88,6 +80,19 @@ class _Study:
     @property
     def n(self) -> int:
         return len(self.drawn)
+
+    @cached_property
+    def inputs(self) -> list[Input]:
+        return inputs_of(self.rows, self.encoded)
+
+    @cached_property
+    def roles(self) -> list[tuple[str, ...]]:
+        """By example, a role for every token of prompt + answer."""
+        roles = (
+            token_roles(self.task, example, encoded, self.model.tokenizer)
+            for example, encoded in zip(self.drawn, self.encoded, strict=True)
+        )
+        return [prompt + answer for prompt, answer in roles]
 
 
 class Computing:
@@ -195,7 +200,7 @@ def _circuit(study: _Study, on_progress: Report) -> ArtifactTables:
         "examples": example_table(model, study.drawn, study.encoded, study.task, answers, attribution),
         "edge_blocks": _edge_blocks(study, attribution),
         "reveals": reveal_table(study.orders),
-        **_neuron_tables(study, attribution),
+        **circuit_tables(model, attribution, study.n, study.inputs, study.roles),
     }
     meta = RunMeta(
         n_layers=model.graph.n_layers,
@@ -213,20 +218,6 @@ def _circuit(study: _Study, on_progress: Report) -> ArtifactTables:
     return ArtifactTables(asdict(meta), tables)
 
 
-def _neuron_tables(study: _Study, attribution: Attribution) -> dict[str, pa.Table]:
-    """Attribution of every neuron, and the strongest token by token."""
-    model, inputs, neurons = study.model, inputs_of(study.rows, study.encoded), strongest_neurons(attribution)
-    stored = detailed_inputs(inputs)
-    strongest, traces = Strongest(model, inputs, neurons), Traces(model, stored, neurons)
-    survey(model, inputs, [strongest, traces])
-    return {
-        "inputs": input_table(model, [inputs[i] for i in stored], [_roles(study, inputs[i].example) for i in stored]),
-        "neurons": neuron_attribution_table(attribution, study.n),
-        "neuron_detail": detail_table(model, neurons, strongest),
-        "neuron_tokens": traces.table(),
-    }
-
-
 def _ability(task: Task, model: Model, on_progress: Report) -> ArtifactTables:
     on_progress(Progress("accuracy", 0, 0))
     solved_of = available(task, ACCURACY_EXAMPLES)
@@ -242,8 +233,6 @@ def _lens(study: _Study, on_progress: Report) -> ArtifactTables:
     model, task = study.model, study.task
     readouts = sorted(readouts_of(study.rows, SHOWN_EXAMPLES), key=lambda r: (r.row.example, r.row.part, r.site.target))
     read_lenses = _lenses(model, readouts, on_progress)
-    inputs, layers = inputs_of(study.rows, study.encoded), LensLayers(model, study.n)
-    survey(model, inputs, [layers], lambda done: on_progress(Progress("lens by layer", done, len(inputs))))
     on_progress(Progress("samplers", 0, 0))
     samplers = _reporting("samplers", on_progress)
     seed = study.spec.seed
@@ -251,7 +240,7 @@ def _lens(study: _Study, on_progress: Report) -> ArtifactTables:
         "readouts": readout_table(model, readouts, study.encoded),
         "node_lens": node_lens_table(model, readouts, read_lenses, study.encoded),
         "residual_lens": residual_lens_table(model, readouts, read_lenses, study.encoded),
-        "lens_layers": layers.table(),
+        **lens_tables(model, study.inputs, study.n, _counting("lens by layer", study, on_progress)),
         "position_lens": position_lens(model, study.encoded, study.orders),
         "trajectories": trajectory_table(model, task, study.drawn, study.encoded, seed, on_samplers=samplers),
     }
@@ -259,34 +248,19 @@ def _lens(study: _Study, on_progress: Report) -> ArtifactTables:
 
 
 def _activity(study: _Study, on_progress: Report) -> ArtifactTables:
-    model, inputs = study.model, inputs_of(study.rows, study.encoded)
-    neurons, histograms, norms = Activity(model), Histograms(model), ResidualNorms(model, inputs)
-    roles = [_roles(study, example) for example in range(study.n)]
-    heads = Heads(model, roles, inputs, detailed_inputs(inputs))
-    survey(
-        model,
-        inputs,
-        [neurons, histograms, norms, heads],
-        lambda done: on_progress(Progress("what components do", done, len(inputs))),
-    )
-    tables = {
-        "neurons": neurons.table(),
-        "activation_histograms": histograms.table(),
-        "residual_norms": norms.table(),
-        "heads": heads.norm_table(),
-        "attention_roles": heads.role_table(),
-        "attention_patterns": heads.pattern_table(),
-    }
-    return ArtifactTables({}, tables)
+    counting = _counting("what components do", study, on_progress)
+    return ArtifactTables({}, activity_tables(study.model, study.inputs, study.roles, counting))
 
 
 def _weights(resolved: Resolved, model: Model, on_progress: Report) -> ArtifactTables:
-    on_progress(Progress("what neurons write", 0, 0))
+    on_progress(Progress("what neurons write, head scores", 0, 0))
     pair, spec = resolved.pair, resolved.spec
     cosines = None if spec.is_arm else neuron_cosines(pair.folder(spec.model), pair.folder("arm"), model.device)
-    neurons = neuron_weights_table(model, cosines)
-    on_progress(Progress("head scores", 0, 0))
-    return ArtifactTables({}, {"neurons": neurons, "heads": head_scores_table(model)})
+    return ArtifactTables({}, weight_tables(model, cosines))
+
+
+def _counting(stage: str, study: _Study, on_progress: Report) -> Callable[[int], None]:
+    return lambda done: on_progress(Progress(stage, done, len(study.inputs)))
 
 
 def _reporting(stage: str, on_progress: Report) -> Callable[[int, int], None]:
@@ -347,12 +321,6 @@ def _edge_blocks(study: _Study, attribution: Attribution) -> pa.Table:
     total = (attribution.total / study.n).cpu().numpy()[graph.edge_source, graph.edge_destination]
     strongest = order_of(total)[:BLOCK_EDGES]
     return table("edge_blocks", {"edge": strongest.astype(np.int32), "scores": lists(blocks[:, strongest].T)})
-
-
-def _roles(study: _Study, example: int) -> tuple[str, ...]:
-    """A role for every token of prompt + answer."""
-    prompt, answer = token_roles(study.task, study.drawn[example], study.encoded[example], study.model.tokenizer)
-    return prompt + answer
 
 
 def _lenses(model: Model, readouts: Sequence[LensSite], on_progress: Report) -> list[Lens]:

@@ -15,7 +15,7 @@ import torch
 from engine.attribution.soundness import Unsound, refuse_unsound, refuse_unsound_tables
 from engine.errors import UserError
 from engine.exchange import bundle
-from engine.inspection.heads import Heads, copying_scores, positive_share
+from engine.inspection.head_scores import copying_scores, head_scores_table, positive_share
 from engine.models import model as models
 from engine.models.model import Model
 from engine.models.pairs import Pair, pair_named
@@ -184,7 +184,7 @@ def test_a_head_that_writes_nothing_copies_nothing_and_has_no_score() -> None:
     weight_named(model, "layers.0.self_attn.o_proj.weight")[:, :8] = 0  # of head 0
     scores = copying_scores(model)
     assert scores[0, 0].isnan() and scores.isnan().sum() == 1
-    table = Heads(model, [], [], []).head_table().to_pylist()
+    table = head_scores_table(model).to_pylist()
     assert [row["node"] for row in table if row["copying"] is None] == [model.graph.head(0, 0)]
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from engine.inspection import neuron_directions
-from engine.inspection.neuron_directions import input_tokens, output_tokens
+from engine.inspection.neuron_directions import input_tokens, output_tokens, token_texts
 from engine.schema.vocabulary import NEURON_TOKENS
 from tests import tiny
 
@@ -78,3 +78,13 @@ def test_a_neuron_that_reads_a_tokens_embedding_is_nearest_to_it() -> None:
     model.bridge.blocks[0].mlp.W_gate[:, 2] = model.bridge.W_E[9] / weight
     gate = input_tokens(model, 0, torch.tensor([2])).gate
     assert int(gate.tokens[0, 0]) == 9 and float(gate.cosines[0, 0]) == pytest.approx(1)
+
+
+def test_tokens_without_a_word_are_named_by_their_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Qwen2.5 has 399 more embeddings than tokens."""
+    model = tiny.model("llama", causal=True)
+    known = model.tokenizer.convert_ids_to_tokens
+    monkeypatch.setattr(
+        model.tokenizer, "convert_ids_to_tokens", lambda ids: [known(i) if i < tiny.VOCAB - 2 else None for i in ids]
+    )
+    assert token_texts(model).to_pylist()[-3:] == [known(tiny.VOCAB - 3), "<id 59>", "<id 60>"]

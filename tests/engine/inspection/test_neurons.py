@@ -1,46 +1,34 @@
-"""Neurons' numbers against numpy on the raw activations of every input run alone, their words against the weights."""
+"""Every neuron's numbers against numpy on the raw activations of every input run alone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from engine.attribution.edge_scores import Attribution, attribute
-from engine.inspection import bins, neuron_directions, neurons, observers
-from engine.inspection.neuron_cosines import Cosines
-from engine.inspection.neurons import Activity, Strongest, Traces, detail_table, neuron_table, strongest_neurons
-from engine.inspection.observers import Input, detailed_inputs, inputs_of, survey
-from engine.models.activation_cache import recording
+from engine.inspection import bins, observers
+from engine.inspection.neurons import Activity
+from engine.inspection.observers import Input, inputs_of, survey
 from engine.models.model import Model
+from engine.schema.arrow import arrow_schema
 from tests import tiny
 
-EXAMPLES = 7
 LENGTHS = (5, 9, 7)  # of prompts, so that batches are padded
 LAYERS = 2
-AttributionInput = dict[str, object]
 
 
 @dataclass
 class Study:
     model: Model
     inputs: list[Input]
-    stored: list[int]
-    attribution: Attribution
-    chosen: torch.Tensor  # [layer, k]
-    neurons: list[AttributionInput]
-    detail: list[AttributionInput]
-    tokens: list[AttributionInput]
+    neurons: list[dict[str, Any]]
 
     def raw(self, number: int, layer: int, hook: str) -> np.ndarray:
         """[pos, neuron] when the input runs alone, without padding."""
-        name = f"blocks.{layer}.mlp.{hook}"
-        with recording(self.model, [name]) as cache, torch.no_grad():
-            self.model.logits(torch.tensor([self.inputs[number].ids]))
-        return cache[name][0].double().numpy()
+        return tiny.recorded(self.model, self.inputs[number].ids, f"blocks.{layer}.mlp.{hook}")
 
     @property
     def width(self) -> int:
@@ -49,27 +37,15 @@ class Study:
 
 @cache
 def study(architecture: str, causal: bool) -> Study:
-    """All tables of a tiny model's run, from several padded batches; 20 detailed neurons a layer."""
-    model, examples = tiny.model(architecture, causal), tiny.random_examples(EXAMPLES, lengths=LENGTHS)
-    rows = tiny.rows_of(model, examples)
-    inputs = inputs_of(rows, examples)
-    stored = detailed_inputs(inputs)
-    attribution = attribute(model, rows, EXAMPLES, points=1)
+    """The table of a tiny model's neurons, from several padded batches."""
+    model, examples = tiny.model(architecture, causal), tiny.random_examples(7, lengths=LENGTHS)
+    inputs, activity = inputs_of(tiny.rows_of(model, examples), examples), Activity(model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(observers, "TOKENS", 40)
-        patch.setattr(neurons, "DETAILED_NEURONS", 40)
-        patch.setattr(neurons, "DETAILED_OF_LAYER", 20)
-        patch.setattr(neuron_directions, "VALUES_AT_ONCE", 7 * tiny.VOCAB)
-        chosen = strongest_neurons(attribution)
-        activity, strongest = Activity(model), Strongest(model, inputs, chosen)
-        traces = Traces(model, stored, chosen)
-        survey(model, inputs, [activity, strongest, traces])
-        tables = (
-            neuron_table(model, attribution, EXAMPLES, activity, None),
-            detail_table(model, chosen, strongest),
-            traces.table(),
-        )
-    return Study(model, inputs, stored, attribution, chosen, *(table.to_pylist() for table in tables))
+        survey(model, inputs, [activity])
+    table = activity.table()
+    assert table.schema == arrow_schema("neurons", "activity")
+    return Study(model, inputs, table.to_pylist())
 
 
 each = pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
@@ -99,129 +75,3 @@ def test_moments_range_and_histogram_equal_numpys(architecture: str, causal: boo
         expected = np.stack([bins.counts(column) for column in post.T])
         # A value within rounding of an edge may fall on its other side when the input is padded.
         assert np.abs(counts - expected).sum() <= 4
-
-
-@each
-def test_attributions_are_means_over_all_and_over_half_the_examples(causal: bool) -> None:
-    s = study("llama", causal)
-    even, odd = (half.ravel().numpy() for half in s.attribution.neurons)
-    np.testing.assert_allclose([row["attribution"] for row in s.neurons], (even + odd) / 7, rtol=1e-5, atol=1e-9)
-    np.testing.assert_allclose([row["half_a"] for row in s.neurons], even / 4, rtol=1e-5, atol=1e-9)
-    np.testing.assert_allclose([row["half_b"] for row in s.neurons], odd / 3, rtol=1e-5, atol=1e-9)
-
-
-def test_detail_is_kept_for_the_neurons_with_the_largest_attribution() -> None:
-    s = study("llama", causal=True)
-    scores = s.attribution.neurons.sum(0).abs().numpy()
-    for layer in range(LAYERS):
-        expected = sorted(np.argsort(-scores[layer])[:20].tolist())
-        assert [row["neuron"] for row in s.detail if row["layer"] == layer] == expected
-
-
-def test_how_many_neurons_are_detailed() -> None:
-    def count(layers: int, width: int) -> int:
-        empty = torch.zeros(1)
-        return strongest_neurons(Attribution({}, empty, torch.zeros(2, layers, width), empty, empty)).shape[1]
-
-    assert count(28, 18944) == 146  # 4096 // 28
-    assert count(80, 18944) == 64  # never fewer
-    assert count(6, 512) == 512  # all, when fewer
-
-
-@each
-@everyone
-def test_strongest_examples_are_the_five_largest_maxima(architecture: str, causal: bool) -> None:
-    s = study(architecture, causal)
-    for layer in range(LAYERS):
-        values = [s.raw(number, layer, "hook_post") for number in range(len(s.inputs))]
-        for row in (row for row in s.detail if row["layer"] == layer):
-            j = row["neuron"]
-            best: dict[int, float] = {}
-            for item, value in zip(s.inputs, values, strict=True):
-                best[item.example] = max(best.get(item.example, -np.inf), value[:, j].max())
-            expected = sorted(best, key=lambda example: -best[example])[:5]
-            assert row["top_input_example"] == expected
-            np.testing.assert_allclose(row["top_value"], [best[example] for example in expected], rtol=1e-4, atol=1e-5)
-            for example, part, position, value in zip(
-                row["top_input_example"], row["top_part"], row["top_position"], row["top_value"], strict=True
-            ):
-                there = next(i for i, item in enumerate(s.inputs) if (item.example, item.part) == (example, part))
-                assert values[there][position, j] == pytest.approx(value, rel=1e-4, abs=1e-5)
-
-
-def test_fewer_examples_than_five_give_shorter_lists() -> None:
-    model, examples = tiny.model("llama", causal=False), tiny.random_examples(2)
-    inputs = inputs_of(tiny.rows_of(model, examples), examples)
-    strongest = Strongest(model, inputs, torch.tensor([[3], [4]]))
-    survey(model, inputs, [strongest])
-    assert [sorted(examples) for examples in strongest.columns()["top_input_example"].to_pylist()] == [[0, 1], [0, 1]]
-
-
-@each
-@everyone
-def test_traces_are_the_raw_values_of_every_real_token(architecture: str, causal: bool) -> None:
-    s = study(architecture, causal)
-    expected = [
-        (number, layer, j)
-        for number in range(len(s.stored))
-        for layer in range(LAYERS)
-        for j in s.chosen[layer].tolist()
-    ]
-    assert [(row["input"], row["layer"], row["neuron"]) for row in s.tokens] == expected
-    hooks = {"activations": "hook_post", "gates": "hook_pre", "ups": "hook_pre_linear"}
-    for number, place in enumerate(s.stored):
-        for layer in range(LAYERS):
-            mine = [row for row in s.tokens if row["input"] == number and row["layer"] == layer]
-            for column, hook in hooks.items():
-                values = [row[column] for row in mine]
-                if column == "ups" and architecture == "gpt2":
-                    assert values == [[]] * len(mine)
-                else:
-                    raw = s.raw(place, layer, hook)[:, s.chosen[layer]].T
-                    np.testing.assert_allclose(values, raw, rtol=1e-4, atol=1e-5)
-    if architecture != "gpt2":
-        row = s.tokens[-1]
-        gates = torch.tensor(row["gates"])
-        written = torch.nn.functional.silu(gates) * torch.tensor(row["ups"])
-        torch.testing.assert_close(written, torch.tensor(row["activations"]), rtol=1e-4, atol=1e-5)
-
-
-@everyone
-def test_words_are_those_of_the_neurons_directions(architecture: str) -> None:
-    s = study(architecture, causal=True)
-    words = s.model.tokenizer.convert_ids_to_tokens(list(range(tiny.VOCAB)))
-    outputs = [neuron_directions.output_tokens(s.model, layer) for layer in range(2)]
-    for row in s.neurons:
-        tokens, neuron = outputs[row["layer"]], row["neuron"]
-        assert row["promoted"] == [words[i] for i in tokens.promoted[neuron]]
-        assert row["suppressed"] == [words[i] for i in tokens.suppressed[neuron]]
-        assert row["promoted_logit"] == pytest.approx(tokens.promoted_logits[neuron].tolist(), rel=1e-5)
-        assert row["suppressed_logit"] == pytest.approx(tokens.suppressed_logits[neuron].tolist(), rel=1e-5)
-    for row in s.detail:
-        inputs = neuron_directions.input_tokens(s.model, row["layer"], torch.tensor([row["neuron"]]))
-        for side, nearest in (("gate", inputs.gate), ("up", inputs.up)):
-            assert row[f"{side}_tokens"] == ([] if nearest is None else [words[i] for i in nearest.tokens[0]])
-            cosines = [] if nearest is None else nearest.cosines[0].tolist()
-            assert row[f"{side}_cosine"] == pytest.approx(cosines, rel=1e-4)
-
-
-def test_cosines_become_columns_and_nulls_where_there_are_none() -> None:
-    s = study("llama", causal=False)
-    activity = Activity(s.model)
-    survey(s.model, s.inputs, [activity])
-    assert all(row[name] is None for row in s.neurons for name in ("cos_in", "cos_gate", "cos_out"))
-    values = np.arange(2 * s.width, dtype=np.float32).reshape(2, s.width)
-    table = neuron_table(s.model, s.attribution, EXAMPLES, activity, Cosines(values, None, -values))
-    assert table["cos_in"].to_pylist() == values.ravel().tolist()
-    assert table["cos_out"].to_pylist() == (-values).ravel().tolist()
-    assert table["cos_gate"].null_count == table.num_rows
-
-
-def test_tokens_without_a_word_are_named_by_their_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Qwen2.5 has 399 more embeddings than tokens."""
-    model = tiny.model("llama", causal=True)
-    known = model.tokenizer.convert_ids_to_tokens
-    monkeypatch.setattr(
-        model.tokenizer, "convert_ids_to_tokens", lambda ids: [known(i) if i < tiny.VOCAB - 2 else None for i in ids]
-    )
-    assert neurons.token_texts(model).to_pylist()[-3:] == [known(tiny.VOCAB - 3), "<id 59>", "<id 60>"]
