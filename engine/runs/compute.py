@@ -14,8 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -23,21 +22,14 @@ import pyarrow as pa
 import torch
 
 from engine.attribution.edge_scores import Attribution, attribute
-from engine.attribution.sites import AttributionInput, arm_inputs, mdm_inputs
-from engine.attribution.soundness import refuse_unsound, refuse_unsound_tables
+from engine.attribution.soundness import refuse_unsound_tables
 from engine.circuits.comparison import order_of
-from engine.errors import UserError
 from engine.inspection.artifact_tables import activity_tables, circuit_tables, lens_tables, weight_tables
-from engine.inspection.heads import token_roles
 from engine.inspection.lens import Lens, LensSite, lenses, readouts_of
 from engine.inspection.lens_by_layer import position_lens
 from engine.inspection.neuron_cosines import neuron_cosines
-from engine.inspection.observers import Input, inputs_of
 from engine.inspection.trajectories import reveal_table, trajectory_table
 from engine.models.batching import release
-from engine.models.decoding import Order, reveal_order
-from engine.models.encoding import Encoded, encode
-from engine.models.example import Example
 from engine.models.model import Model, load
 from engine.models.pair import Pair
 from engine.runs.artifacts import whole
@@ -47,15 +39,15 @@ from engine.runs.records import Accuracy, ArtifactTables, Progress, RunMeta, Run
 from engine.runs.refusals import blamed
 from engine.runs.remarks import refuse_unranked, remarks
 from engine.runs.spec import RunSpec
+from engine.runs.study import Study, study_of, task_of
 from engine.runs.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
 from engine.schema.arrow import table
 from engine.schema.artifacts import KINDS, Kind
 from engine.schema.list_columns import lists
 from engine.schema.vocabulary import BLOCK_EDGES, HALVES, SHOWN_EXAMPLES, SITE, STEP, TOTAL
-from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, steps_of
+from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy
 from engine.tasks.base import Task
-from engine.tasks.natural import variant_for
-from engine.tasks.registry import available, examples
+from engine.tasks.registry import available
 
 ACCURACY_EXAMPLES = 300
 ACCURACY_SEED = 0
@@ -65,42 +57,12 @@ LENS_BATCH = 64
 Report = Callable[[Progress], None]
 
 
-@dataclass(frozen=True)
-class _Study:
-    """What a run examines: a model on examples of a task."""
-
-    spec: RunSpec
-    task: Task
-    model: Model
-    drawn: Sequence[Example]
-    encoded: Sequence[Encoded]
-    orders: Sequence[Order]  # of revealing, by example; none for an ARM
-    rows: Sequence[AttributionInput]
-
-    @property
-    def n(self) -> int:
-        return len(self.drawn)
-
-    @cached_property
-    def inputs(self) -> list[Input]:
-        return inputs_of(self.rows, self.encoded)
-
-    @cached_property
-    def roles(self) -> list[tuple[str, ...]]:
-        """By example, a role for every token of prompt + answer."""
-        roles = (
-            token_roles(self.task, example, encoded, self.model.tokenizer)
-            for example, encoded in zip(self.drawn, self.encoded, strict=True)
-        )
-        return [prompt + answer for prompt, answer in roles]
-
-
 class Computing:
     """Computes artifacts one after the other. Close it, or use it in a `with` block: it holds a model in memory."""
 
     def __init__(self) -> None:
         self._model: tuple[tuple[str, ...], Model] | None = None
-        self._study: tuple[tuple[object, ...], _Study] | None = None
+        self._study: tuple[tuple[object, ...], Study] | None = None
 
     def __enter__(self) -> Computing:
         return self
@@ -136,7 +98,7 @@ class Computing:
         if kind == "weights":
             return _weights(resolved, model, on_progress)
         if kind == "ability":
-            return _ability(_task_of(resolved, model), model, on_progress)
+            return _ability(task_of(resolved, model), model, on_progress)
         study = self._studied(resolved, model)
         if kind == "circuit":
             return _circuit(study, on_progress)
@@ -150,10 +112,10 @@ class Computing:
             self._model = key, loaded(resolved.pair, spec.model, spec.dtype, on_progress)
         return self._model[1]
 
-    def _studied(self, resolved: Resolved, model: Model) -> _Study:
+    def _studied(self, resolved: Resolved, model: Model) -> Study:
         key = (resolved.keys["activity"], model)  # which depends on the examples and how they are revealed
         if self._study is None or self._study[0] != key:
-            self._study = key, _study_of(resolved, model)
+            self._study = key, study_of(resolved, model)
         return replace(self._study[1], spec=resolved.spec)
 
 
@@ -164,22 +126,7 @@ def compute(spec: RunSpec, on_progress: Report = lambda progress: None) -> RunTa
     return whole(made)
 
 
-def _study_of(resolved: Resolved, model: Model) -> _Study:
-    spec, task = resolved.spec, _task_of(resolved, model)
-    drawn = examples(task, spec.n, spec.seed)
-    encoded = [encode(example, model.tokenizer) for example in drawn]
-    _refuse_masked(model, drawn, encoded)
-    _refuse_unsound_logits(model, encoded[0])
-    orders = _orders(spec, model, task, encoded)
-    rows = arm_inputs(model, encoded) if spec.is_arm else mdm_inputs(model, encoded, orders)
-    return _Study(spec, task, model, drawn, encoded, orders, rows)
-
-
-def _task_of(resolved: Resolved, model: Model) -> Task:
-    return variant_for(resolved.task, resolved.pair.prompts, model.tokenizer)
-
-
-def _circuit(study: _Study, on_progress: Report) -> ArtifactTables:
+def _circuit(study: Study, on_progress: Report) -> ArtifactTables:
     spec, model, rows = study.spec, study.model, study.rows
     on_progress(Progress("edge scores", 0, len(rows)))
     attribution = attribute(
@@ -229,7 +176,7 @@ def _ability(task: Task, model: Model, on_progress: Report) -> ArtifactTables:
     return ArtifactTables(asdict(accuracy), {"accuracy_steps": accuracy_table(counts)})
 
 
-def _lens(study: _Study, on_progress: Report) -> ArtifactTables:
+def _lens(study: Study, on_progress: Report) -> ArtifactTables:
     model, task = study.model, study.task
     readouts = sorted(readouts_of(study.rows, SHOWN_EXAMPLES), key=lambda r: (r.row.example, r.row.part, r.site.target))
     read_lenses = _lenses(model, readouts, on_progress)
@@ -247,7 +194,7 @@ def _lens(study: _Study, on_progress: Report) -> ArtifactTables:
     return ArtifactTables({}, tables)
 
 
-def _activity(study: _Study, on_progress: Report) -> ArtifactTables:
+def _activity(study: Study, on_progress: Report) -> ArtifactTables:
     counting = _counting("what components do", study, on_progress)
     return ArtifactTables({}, activity_tables(study.model, study.inputs, study.roles, counting))
 
@@ -259,7 +206,7 @@ def _weights(resolved: Resolved, model: Model, on_progress: Report) -> ArtifactT
     return ArtifactTables({}, weight_tables(model, cosines))
 
 
-def _counting(stage: str, study: _Study, on_progress: Report) -> Callable[[int], None]:
+def _counting(stage: str, study: Study, on_progress: Report) -> Callable[[int], None]:
     return lambda done: on_progress(Progress(stage, done, len(study.inputs)))
 
 
@@ -279,30 +226,6 @@ def loaded(pair: Pair, model: str, dtype: str, on_progress: Report) -> Model:
     return load(pair, model, dtype, "auto" if chosen.spread else chosen.device.name)
 
 
-def _refuse_masked(model: Model, drawn: Sequence[Example], encoded: Sequence[Encoded]) -> None:
-    """No example may hold the mask, which is an ordinary token in some models."""
-    for example, tokens in zip(drawn, encoded, strict=True):
-        if model.mask_id in tokens.prompt + tokens.answer + tokens.corrupt_prompt + tokens.corrupt_answer:
-            raise UserError(
-                f"The prompt {example.prompt!r} or its answer contains token {model.mask_id}, which this model reads "
-                "as masked. Choose another seed, or other prompts."
-            )
-
-
-@torch.no_grad()
-def _refuse_unsound_logits(model: Model, encoded: Encoded) -> None:
-    """Of one example, before time is spent on more."""
-    ids = torch.tensor([encoded.prompt + encoded.answer], device=model.device)
-    refuse_unsound(model.logits(ids, at=[ids.shape[1] - 1]), "its logits")
-
-
-def _orders(spec: RunSpec, model: Model, task: Task, encoded: Sequence[Encoded]) -> list[Order]:
-    if spec.is_arm:
-        return []
-    steps = steps_of(task, max(len(e.answer) for e in encoded))
-    return reveal_order(model, encoded, spec.order, steps, spec.seed)
-
-
 def _part_scores(attribution: Attribution, n: int) -> dict[str, torch.Tensor]:
     """Mean scores [source, destination] by part: the total, both halves, then every site or step."""
     even, odd = attribution.halves
@@ -314,7 +237,7 @@ def _part_scores(attribution: Attribution, n: int) -> dict[str, torch.Tensor]:
     }
 
 
-def _edge_blocks(study: _Study, attribution: Attribution) -> pa.Table:
+def _edge_blocks(study: Study, attribution: Attribution) -> pa.Table:
     """What every block of examples adds to the scores of the strongest edges."""
     graph = study.model.graph
     blocks = (attribution.blocks / study.n).cpu().numpy()[:, graph.edge_source, graph.edge_destination]  # [block, edge]
