@@ -41,10 +41,10 @@ def writing(path: Path, record: Record, size: int) -> Iterator[Callable[[str, pa
     import duckdb
 
     block = SMALL_BLOCKS if size < SMALL else LARGE_BLOCKS
-    with duckdb.connect(":memory:") as db:
+    with duckdb.connect(":memory:", config={"temp_directory": str(path.with_suffix(".sorting"))}) as db:
         db.execute(f"ATTACH ? AS artifact (BLOCK_SIZE {block})", [str(path)])
         db.execute(f"CREATE TABLE artifact.main.{RECORD} (record VARCHAR NOT NULL)")
-        db.execute(f"INSERT INTO artifact.main.{RECORD} VALUES (?)", [record.as_written_inside()])
+        db.execute(f"INSERT INTO artifact.main.{RECORD} VALUES (?)", [record.as_written_inside()])  # noqa: S608
 
         def add(name: str, table: pa.Table) -> None:
             db.register("incoming", table)

@@ -76,10 +76,10 @@ class ForeignFile:
         """The one value of a table of one row."""
         if self.count(table) != 1:
             raise Refused(f"its table `{table}` does not have one row")
-        value = self.read(f'SELECT "{column}" AS value FROM foreign_file.main.{table}', most=MOST_RECORD_BYTES)["value"]
-        if value[0].as_py() is None:
+        (value,) = self.rows(table, [column], "1", most=MOST_RECORD_BYTES)[column].to_pylist()
+        if value is None:
             raise Refused(f"its {column} lacks a value")
-        return str(value[0].as_py())
+        return str(value)
 
     def count(self, table: str, where: str = "true", *values: object) -> int:
         """How many rows a table has; none of them is read."""

@@ -44,7 +44,7 @@ from engine.tasks.registry import task_named
 
 @dataclass(frozen=True)
 class Written:
-    """A bundle that was written; `left_out`: runs whose prompts are gone, or of which it is not known what made them."""
+    """A bundle that was written; `left_out`: runs whose prompts are gone, or that do not say what made them."""
 
     runs: int
     artifacts: int

@@ -87,7 +87,7 @@ class EarlierOffer:
             raise UserError(f"a run is on the task {spec.task!r}, which this program does not know")
         created, seconds = checks.when(recorded.created), checks.seconds(recorded.seconds)
         keys = keys_of(provenance)
-        companions = {kind: key for kind, key in keys.items() if kind != "circuit"}
+        companions: dict[str, str] = {kind: key for kind, key in keys.items() if kind != "circuit"}
         sums: dict[str, dict[str, Any]] = {"circuit": asdict(meta), "ability": asdict(accuracy)}
         records = {
             kind: Record(
