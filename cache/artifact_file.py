@@ -5,7 +5,8 @@ The file is written under a temporary name and renamed by whoever asked for it (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,19 +27,32 @@ def write_file(path: Path, record: Record, tables: Mapping[str, pa.Table]) -> No
         duckdb.Error, OSError: it cannot be written. What was written so far is the caller's to remove.
         KeyError: there is no such table.
     """
+    with writing(path, record, sum(table.nbytes for table in tables.values())) as add:
+        for name, table in tables.items():
+            add(name, table)
+
+
+@contextmanager
+def writing(path: Path, record: Record, size: int) -> Iterator[Callable[[str, pa.Table], None]]:
+    """Write an artifact table by table, each with the function that is given; `size`: bytes of all in memory, about.
+
+    Raises like `write_file`.
+    """
     import duckdb
 
-    size = sum(table.nbytes for table in tables.values())
     block = SMALL_BLOCKS if size < SMALL else LARGE_BLOCKS
-    with duckdb.connect(":memory:") as db:
+    with duckdb.connect(":memory:", config={"temp_directory": str(path.with_suffix(".sorting"))}) as db:
         db.execute(f"ATTACH ? AS artifact (BLOCK_SIZE {block})", [str(path)])
         db.begin()  # one transaction: each would wait for the disk
         db.execute(f"CREATE TABLE artifact.main.{RECORD} (record VARCHAR NOT NULL)")
-        db.execute(f"INSERT INTO artifact.main.{RECORD} VALUES (?)", [record.as_written_inside()])
-        for name, table in tables.items():
+        db.execute(f"INSERT INTO artifact.main.{RECORD} VALUES (?)", [record.as_written_inside()])  # noqa: S608
+
+        def add(name: str, table: pa.Table) -> None:
             db.register("incoming", table)
             order = SORTED_BY[name]
             db.execute(f"CREATE TABLE artifact.main.{name} AS SELECT * FROM incoming ORDER BY {order}")  # noqa: S608
             db.unregister("incoming")
+
+        yield add
         db.commit()
         db.execute("DETACH artifact")  # writes everything and leaves no log beside it

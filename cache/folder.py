@@ -109,9 +109,12 @@ class ArtifactFolder:
 
     def write_staged(self, place: Path, record: Record, tables: Mapping[str, pa.Table]) -> Path:
         """Write an artifact and its record into a folder of `staged`; the record's file."""
-        file = place / f"{record.key}.duckdb"
-        write_file(file, record, tables)
-        about = place / f"{record.key}.json"
+        write_file(place / f"{record.key}.duckdb", record, tables)
+        return self.write_record(place, record)
+
+    def write_record(self, place: Path, record: Record) -> Path:
+        """Write the record of an artifact whose file lies in a folder of `staged`; the record's file."""
+        file, about = place / f"{record.key}.duckdb", place / f"{record.key}.json"
         with about.open("w", encoding="utf-8") as stream:
             stream.write(replace(record, size=file.stat().st_size).as_text())
             stream.flush()

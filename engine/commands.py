@@ -133,16 +133,14 @@ def bundle(file: str, pair: str, task: str | None) -> Iterator[str]:
     """Write the runs of a pair to a bundle."""
     refuse_existing(Path(file))
     written = bundles.write(Path(file), pair, task)
-    yield f"{file}: {written.runs} runs, {written.size / 2**20:.1f} MiB"
+    yield f"{file}: {written.runs} runs, {written.artifacts} artifacts, {size_text(written.size)}"
     if written.left_out:
-        yield f"{written.left_out} runs are left out: they are older than bundles, or their prompts are gone."
+        yield f"{written.left_out} runs are left out: their prompts are gone, or it is not known what made them."
 
 
 def take(file: str) -> Iterator[str]:
-    """Take the runs of a bundle into the cache."""
-    taken = bundles.take(Path(file))
-    known = f", {taken.known} were here before" if taken.known else ""
-    yield f"{file}: {taken.added} runs of the pair {taken.pair} added{known}."
+    """Take the runs of a bundle, or of the cache of an earlier version, into the cache."""
+    yield f"{file}: {bundles.take(Path(file)).summary}"
 
 
 def list_pairs() -> Iterator[str]:

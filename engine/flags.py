@@ -98,12 +98,15 @@ def _add_countdown(add: Add) -> None:
 
 def _add_bundles(add: Add) -> None:
     bundle = add("bundle", help="write a pair's runs to a file for another machine", allow_abbrev=False)
-    bundle.add_argument("file", type=_text, help="the file to write, as in out.duckdb")
+    bundle.add_argument("file", type=_text, help="the file to write, as in mine.circuits.zip")
     bundle.add_argument("--pair", type=_text, default=DEFAULTS.pair, help=f"default {DEFAULTS.pair}")
     bundle.add_argument("--task", type=_text, help="default every task")
 
     take = add("import", help="take the runs of a bundle into the cache", allow_abbrev=False)
-    take.add_argument("file", type=_text, help="a bundle; no model is needed to show what is in it")
+    take.add_argument(
+        "file", type=_text,
+        help="a bundle, or the bundle or cache of an earlier version; no model is needed to show what is in it",
+    )  # fmt: skip
 
 
 def _add_train(add: Add) -> None:

@@ -1,4 +1,4 @@
-"""What a bundle says of its runs, checked field by field before any of it is kept; its tables: table_checks.py.
+"""What a bundle says of its artifacts, checked field by field before any is kept; their tables: table_checks.py.
 
 A bundle may come from anybody, so its texts are read within the bounds of engine/files/reading.py.
 """
@@ -6,26 +6,22 @@ A bundle may come from anybody, so its texts are read within the bounds of engin
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from engine.circuits import comparison
-from engine.circuits.graph import Graph
+from cache.keys import KEY, hash_of
+from cache.layout import SCHEMA, NoRecord, Record, record_of
 from engine.errors import UserError
 from engine.files.checked import checked
 from engine.files.reading import Json, read_json_table
-from engine.runs.records import RunMeta
+from engine.runs import provenance as here
+from engine.runs.records import Accuracy, RunMeta
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import KINDS
 from engine.schema.columns import LARGEST, LONGEST_TEXT, MOST_COUNT
-from engine.schema.vocabulary import COMMON_PARTS, SITE, STEP
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from engine.schema.vocabulary import SITE, STEP
 
 PART = re.compile(rf"({SITE}|{STEP})\d{{2,4}}")
-KEY = re.compile(r"[0-9a-f]{20}")
 MOST_LAYERS = MOST_HEADS = 512
 MOST_EDGES = 10_000_000
 MOST_NEURONS = 1_000_000  # of an MLP
@@ -42,32 +38,72 @@ BOUNDS = {  # of the numbers of a run's record
     "accuracy_n": (1, MOST_COUNT),
     "metric_clean": (-LARGEST, LARGEST),
     "metric_corrupt": (-LARGEST, LARGEST),
-    "stored_bytes": (0, 2**50),
 }
 
 
-def spec(text: str, pair: str) -> RunSpec:
-    """The spec of a run of `pair`.
+def record(text: str) -> Record:
+    """The record of an artifact; what its `meta` and `made_with` say is still to be checked.
+
+    Raises:
+        UserError: a field is missing, too many or not what it should be; or another version wrote it.
+    """
+    values = json_of(text, "its record")
+    refuse_other_schema(values.get("schema"))
+    try:
+        stated = record_of(text)
+    except NoRecord as error:
+        raise UserError(f"its record is wrong: {error}") from error
+    named = f"the artifact {stated.key[:40]!r}"
+    _refuse(stated.kind not in KINDS, f"{named} is of the kind {stated.kind[:40]!r}, which there is not")
+    _refuse(
+        not KEY.fullmatch(stated.key) or hash_of(stated.made_with) != stated.key,
+        f"the key of {named} is not that of what it was made with",
+    )
+    own = stated.kind == "circuit"
+    _refuse(bool(stated.companions) != own, f"{named} names artifacts that belong to it, or lacks them")
+    return replace(stated, created=when(stated.created), seconds=seconds(stated.seconds), imported=None, size=0)
+
+
+def refuse_other_schema(schema: object) -> None:
+    """Refuse what has another layout than this version's files, naming it."""
+    _refuse(type(schema) is not int, "it does not say the version of its layout")
+    if schema != SCHEMA:
+        later = isinstance(schema, int) and schema > SCHEMA
+        remedy = "Update the program" if later else "Make it again with this version"
+        raise UserError(
+            f"{'a later' if later else 'an earlier'} version of this program made it (layout {str(schema)[:20]}, where "
+            f"this one has {SCHEMA}). {remedy}"
+        )
+
+
+def spec(values: object, pair: str | None) -> RunSpec:
+    """The spec of a run of `pair` (None: of any).
 
     Raises:
         UserError: a field is unknown, missing or of another type, or says what no run can be asked.
     """
-    values = json_of(text, "spec")
+    if not isinstance(values, dict):
+        raise UserError("a run does not say its spec")
     for name, value in values.items():
         _refuse(isinstance(value, str) and len(value) > LONGEST_TEXT, f"{name} in spec is a very long text")
         _refuse(isinstance(value, int) and abs(value) >= 2**53, f"{name} in spec is a very large number")
     stated = checked(RunSpec, values, "spec", "in spec")
-    if stated.pair != pair:
+    if pair is not None and stated.pair != pair:
         raise UserError(f"a run is of the pair {stated.pair!r}, not of {pair!r}")
     return stated
 
 
-def meta(text: str) -> RunMeta:
-    """The record of a run; raises like `spec`."""
-    about = checked(RunMeta, json_of(text, "meta"), "meta", "in meta")
-    for name, bounds in BOUNDS.items():
-        value, (low, high) = getattr(about, name), bounds
-        _refuse(not low <= value <= high, f"meta says {name} = {value}. It must be from {low:g} to {high:g}")
+def accuracy(values: Json) -> Accuracy:
+    """What sums up how well a model solves a task; raises like `spec`."""
+    about = checked(Accuracy, values, "meta", "in meta")
+    _refuse_beyond_bounds(about, ("accuracy", "accuracy_n"))
+    return about
+
+
+def meta(values: Json) -> RunMeta:
+    """What sums up a circuit; raises like `spec`."""
+    about = checked(RunMeta, values, "meta", "in meta")
+    _refuse_beyond_bounds(about, ("n_layers", "n_heads", "n_neurons", "n_sites", "metric_clean", "metric_corrupt"))
     edges = _n_edges(about.n_layers, about.n_heads)
     _refuse(
         edges > MOST_EDGES,
@@ -91,15 +127,21 @@ def refuse_other_parts(of: RunSpec, about: RunMeta) -> None:
     _refuse(other is not None, f"meta has a part {other!r}, which a run of {of.model} has not")
 
 
-def provenance(text: str | None, key: str, of: RunSpec) -> Json:
-    """What a run of a spec was made with. Whether its hash is the key: provenance.is_key_of."""
-    made_with = json_of(text or "", "made_with")
+def provenance(made_with: Json, key: str, of: RunSpec) -> Json:
+    """What a run of a spec was made with, whose hash is its key.
+
+    Raises:
+        UserError: something is missing, or a later version computed it.
+    """
     _refuse(not KEY.fullmatch(key), f"a run's key is {key[:40]!r}")
     _refuse(made_with.get("spec") != of.as_dict(), f"the run {key} was made with another spec than it says")
     arm = type(None) if of.is_arm else str
     for name, kind in (("method_version", int), ("weights", str), ("compared_with", arm), ("libraries", dict)):
         _refuse(name not in made_with or type(made_with[name]) is not kind, f"the run {key} does not say its {name}")
     _refuse(of.is_control and type(made_with.get("read_as")) is not str, f"the run {key} does not say its read_as")
+    _refuse(hash_of(made_with) != key, f"the key of the run {key} is not that of what it was made with")
+    later = made_with["method_version"] > here.METHOD_VERSION
+    _refuse(later, "a later version of this program computed it. Update the program")
     return made_with
 
 
@@ -109,19 +151,6 @@ def when(text: str) -> str:
         return datetime.fromisoformat(text).isoformat()
     except ValueError as error:
         raise UserError(f"{text[:40]!r} is no date") from error
-
-
-def curve(rows: pa.Table, graph: Graph) -> pa.Table:
-    """An overlap curve (`k`, `shared`) of two circuits of a graph, as it is; UserError when it can be none."""
-    _refuse(any(rows[name].null_count for name in ("k", "shared")), "an overlap curve lacks values")
-    k, shared = (rows[name].to_numpy().astype(np.int64) for name in ("k", "shared"))
-    _refuse(
-        not np.array_equal(k, comparison.curve_sizes(graph.n_edges)), "an overlap curve is not of the K that are kept"
-    )
-    rises, most = np.diff(shared, prepend=0), 2 * np.diff(k, prepend=0)
-    possible = (rises >= 0).all() and (rises <= most).all() and (shared <= k).all() and shared[-1] == graph.n_edges
-    _refuse(not possible, "an overlap curve has numbers that no two circuits can have in common")
-    return rows
 
 
 def text(value: object, what: str, longest: int = LONGEST_TEXT) -> str:
@@ -135,14 +164,6 @@ def seconds(value: float) -> float:
     """How long something took."""
     _refuse(not 0 <= value < MOST_COUNT, f"a run took {value} seconds")
     return value
-
-
-def part(name: str, of: RunMeta) -> str:
-    """The name of a part that a run has."""
-    _refuse(
-        name not in (*COMMON_PARTS, *of.parts), f"an overlap curve is of the part {name[:40]!r}, which the run has not"
-    )
-    return name
 
 
 def json_of(text: str, what: str) -> Json:
@@ -159,6 +180,12 @@ def _n_edges(n_layers: int, n_heads: int) -> int:
     return inner + 1 + n_layers * (n_heads + 1)
 
 
-def _refuse(wrong: bool | np.bool, why: str) -> None:
+def _refuse_beyond_bounds(about: object, names: tuple[str, ...]) -> None:
+    for name in names:
+        value, (low, high) = getattr(about, name), BOUNDS[name]
+        _refuse(not low <= value <= high, f"meta says {name} = {value}. It must be from {low:g} to {high:g}")
+
+
+def _refuse(wrong: bool, why: str) -> None:
     if wrong:
         raise UserError(why)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cache.layout import SCHEMA
 from engine import settings
 from engine.errors import UserError
 from engine.exchange import bundle_checks as checks
@@ -25,7 +26,8 @@ from engine.tasks.countdown import problem_file, published_format
 from engine.tasks.countdown.problem_file import ProblemFile
 from engine.tasks.own_prompts import OwnPrompts, PromptRow
 
-FIELDS = ("made", "program", "pair", "problems", "prompts")
+EARLIER_FIELDS = ("made", "program", "pair", "problems", "prompts")
+FIELDS = ("schema", *EARLIER_FIELDS)
 NOT_HERE = "not-here"  # where the folders of another machine's pair are said to be
 LONGEST_PAIR = 20_000  # characters of its TOML
 MOST_PROMPTS = 10_000  # rows of own prompts
@@ -55,6 +57,7 @@ def written_header(pair: str, tasks: Sequence[str]) -> str:
         UserError: there is no such pair, or a task's own prompts or problems cannot be read.
     """
     header = {
+        "schema": SCHEMA,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "program": {name: library_version(name) for name in (*LIBRARIES, "duckdb")},
         "pair": toml_of(_without_paths(pairs.pair_named(pair))),
@@ -64,14 +67,16 @@ def written_header(pair: str, tasks: Sequence[str]) -> str:
     return json.dumps(header)
 
 
-def read_header(text: str) -> Header:
-    """The header of a bundle, checked.
+def read_header(text: str, earlier: bool = False) -> Header:
+    """The header of a bundle, checked; `earlier`: of the versions that wrote a bundle as a database.
 
     Raises:
-        UserError: a field is missing, too many, or not what it should be.
+        UserError: a field is missing, too many, or not what it should be; or another version made the bundle.
     """
     fields = checks.json_of(text, "the header")
-    unknown = set(fields) ^ set(FIELDS)
+    if not earlier:
+        checks.refuse_other_schema(fields.get("schema"))
+    unknown = set(fields) ^ set(EARLIER_FIELDS if earlier else FIELDS)
     if unknown:
         raise UserError(f"the header lacks the field {min(unknown)[:40]!r}, or has it and should not")
     program, prompts, problems = fields["program"], fields["prompts"], fields["problems"]

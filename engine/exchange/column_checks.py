@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.circuits.graph import Graph
 from engine.errors import UserError
+from engine.schema.artifacts import KINDS, columns_in
 from engine.schema.columns import LONGEST_TEXT, Column, Size, Table
 from engine.schema.tables import TABLES
 from engine.schema.vocabulary import COMMON_PARTS
@@ -132,14 +133,17 @@ def _check_numbers(table: Table, stored: pa.Table, of: Sizes) -> None:
         place //= count
 
 
-def check_columns(name: str, stored: pa.Table, of: Sizes) -> None:
-    """UserError where a table has a column or a value that it cannot have."""
+def check_columns(name: str, stored: pa.Table, of: Sizes, kinds: Collection[str] = KINDS) -> None:
+    """UserError where a table has a column or a value that it cannot have; `kinds`: the artifacts that are there."""
     table = TABLES[name]
-    missing = {column.name for column in table.columns} ^ set(stored.column_names)
+    expected = [column for column in table.columns if any(column in columns_in(kind, name) for kind in kinds)]
+    missing = {column.name for column in expected} ^ set(stored.column_names)
     refuse(bool(missing), f"the table {name} lacks the column {min(missing, default='')!r}, or has it and should not")
-    for column in table.columns:
+    for column in expected:
         _check_column(name, column, stored[column.name].combine_chunks(), of)
     for columns in table.alike:
+        if not set(columns) <= set(stored.column_names):
+            continue
         lengths = [lengths_of(stored, column) for column in columns]
         same = all(np.array_equal(lengths[0], other) for other in lengths[1:])
         refuse(not same, f"in the table {name}, the lists {', '.join(columns)} are not equally long")

@@ -9,7 +9,7 @@ Tables are checked in the order of engine/schema/tables.py, as some are held aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from engine.exchange.column_checks import Sizes, check_columns, lengths_of, numbers_of, refuse, refuse_rows
 from engine.runs.records import RunMeta
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import KINDS
 from engine.schema.tables import TABLES
 from engine.schema.vocabulary import BLOCKS, COMMON_PARTS, REGIONS, SAMPLERS, TOTAL
 
@@ -57,9 +58,12 @@ class Seen:
     detailed: NDArray[np.int64] | None = None  # layer * n_neurons + neuron of the neurons with detail
 
 
-def check(name: str, stored: pa.Table, of: Sizes, seen: Seen) -> pa.Table:
-    """A table, as it is; UserError where it is not sound, or not with what was `seen` before."""
-    check_columns(name, stored, of)
+def check(name: str, stored: pa.Table, of: Sizes, seen: Seen, kinds: Collection[str] = KINDS) -> pa.Table:
+    """A table, as it is; UserError where it is not sound, or not with what was `seen` before.
+
+    `kinds`: the artifacts that are there of its run; columns that others hold are not looked for.
+    """
+    check_columns(name, stored, of, kinds)
     if name in RELATIONS and stored.num_rows:
         RELATIONS[name](stored, of, seen)
     return stored
@@ -114,15 +118,17 @@ def _inputs(stored: pa.Table, of: Sizes, seen: Seen) -> None:
 
 
 def _neurons(stored: pa.Table, of: Sizes, seen: Seen) -> None:
-    low, high = numbers_of(stored, "low"), numbers_of(stored, "high")
-    refuse((low > high).any(), "the column low of neurons has numbers above those of the column high")
-    nothing = _sums(stored, "counts") < 1
-    refuse(nothing.any(), "the column counts of neurons has a histogram of nothing")
-    for name in ("promoted", "suppressed"):
-        refuse(
-            len(np.unique(lengths_of(stored, name))) > 1, f"the column {name} of neurons has lists of different length"
-        )
-    for name in ("cos_in", "cos_gate", "cos_out"):
+    """What it holds of its circuit needs no more; the rest where it is there."""
+    there = set(stored.column_names)
+    if "counts" in there:
+        low, high = numbers_of(stored, "low"), numbers_of(stored, "high")
+        refuse((low > high).any(), "the column low of neurons has numbers above those of the column high")
+        nothing = _sums(stored, "counts") < 1
+        refuse(nothing.any(), "the column counts of neurons has a histogram of nothing")
+    for name in sorted(there & {"promoted", "suppressed"}):
+        several = len(np.unique(lengths_of(stored, name))) > 1
+        refuse(several, f"the column {name} of neurons has lists of different length")
+    for name in sorted(there & {"cos_in", "cos_gate", "cos_out"}):
         nulls, rows = stored[name].null_count, stored.num_rows
         allowed = {rows} if of.is_arm else {0, rows} if name == "cos_gate" else {0}
         refuse(nulls not in allowed, f"the column {name} of neurons lacks values, or has them and should not")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Callable, Mapping, Sequence
+from typing import BinaryIO
 
 import pyarrow as pa
 import streamlit as st
@@ -20,7 +21,7 @@ ICON = ":material/download:"
 
 def file_button(
     label: str,
-    data: bytes | Callable[[], bytes],
+    data: bytes | Callable[[], bytes | BinaryIO],
     file_name: str,
     *,
     key: str,
