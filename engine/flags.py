@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from engine.circuits.filters import KINDS, SIGNS
 from engine.errors import UserError, cut
-from engine.exchange.export import FORMATS
+from engine.exchange.circuit_formats import FORMATS
 from engine.models.pair import DTYPES
 from engine.runs.spec import LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks.countdown.problems import COUNTS
