@@ -188,11 +188,9 @@ def _xml_columns(rows: pa.Table) -> dict[str, list[Any]]:
 
     texts = {name: rows[name] for name in ("name", "source", "destination", "kind")}
     texts["target"] = pc.replace_substring_regex(texts["destination"], "<.*", "")
-    for name, column in texts.items():
-        for character in "&<>":
-            column = pc.replace_substring(column, character, escape(character))
-        texts[name] = column
-    columns = {name: column.to_pylist() for name, column in texts.items()}
+    for character in "&<>":
+        texts = {name: pc.replace_substring(text, character, escape(character)) for name, text in texts.items()}
+    columns = {name: text.to_pylist() for name, text in texts.items()}
     columns |= {name: rows[name].to_pylist() for name in ("rank", "score")}
     if "shared" in rows.column_names:
         columns["shared"] = [xml_text(shared) for shared in rows["shared"].to_pylist()]
