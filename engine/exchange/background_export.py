@@ -21,7 +21,7 @@ import threading
 import time
 import weakref
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -162,8 +162,7 @@ class BackgroundExports:
     def _work(self, export: _Export) -> None:
         with self._turn:
             try:
-                size = self._written(export)
-                view = replace(export.view, state="done", size=size)
+                view = ExportView("done", size=self._written(export))
             except UserError as error:
                 view = ExportView("failed", error=str(error))
             with self._lock:

@@ -128,9 +128,9 @@ def write_rows(circuit: Circuit, out: BinaryIO, on_edges: OnEdges) -> None:
 
 FORMATS = {
     "json": Format(write_json, 73, every_edge=True),
-    "graphml": Format(write_graphml, 229),
+    "graphml": Format(write_graphml, 256),
     "parquet": Format(write_parquet, 25),
-    "csv": Format(write_rows, 157),
+    "csv": Format(write_rows, 162),
 }
 
 
