@@ -124,6 +124,8 @@ def export(
     """Write what filters leave of a circuit to a file; the keys of runs may be beginnings of them."""
     run = lifecycle.get(lifecycle.key_beginning(key))
     _refuse_sizes([k], run.meta.graph.n_edges)
+    if other is None and filters.show != "all":
+        raise UserError(f"--show {filters.show} compares with another run. Name it with --other.")
     if other is not None:
         other = replace(other, key=lifecycle.key_beginning(other.key))
     file = Path(out or exports.file_name(run, k, format, part, filters))
