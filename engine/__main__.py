@@ -16,6 +16,7 @@ from engine import commands, doctor
 from engine.circuits.filters import Filters
 from engine.errors import UserError
 from engine.exchange import kept_inputs
+from engine.exchange.circuit import Other
 from engine.flags import DEFAULTS, parser
 from engine.models.pair import Pair
 from engine.models.pairs import pair_named
@@ -61,7 +62,9 @@ def _lines(given: argparse.Namespace, compute: Compute | None) -> Iterator[str]:
         ),
         "list": commands.list_runs,
         "prune": lambda: commands.prune(given.older_than, given.keep_bundles),
-        "export": lambda: commands.export(given.key, given.k, given.format, given.part, _filters(given), given.out),
+        "export": lambda: commands.export(
+            given.key, given.k, given.format, given.part, _filters(given), _other(given), given.out
+        ),
         "pairs": lambda: _pairs(given),
         "countdown": lambda: commands.write_problems(given.out, given.operands, given.n, given.seed),
         "bundle": lambda: commands.bundle(given.file, given.pair, given.task),
@@ -97,7 +100,11 @@ def _pairs(given: argparse.Namespace) -> Iterator[str]:
 
 
 def _filters(given: argparse.Namespace) -> Filters:
-    return Filters(tuple(given.kinds), given.sign, pruned=given.prune)
+    return Filters(tuple(given.kinds), given.sign, given.show, given.prune)
+
+
+def _other(given: argparse.Namespace) -> Other | None:
+    return None if given.other is None else Other(given.other, given.other_part)
 
 
 def _training(given: argparse.Namespace) -> dict[str, Any]:

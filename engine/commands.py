@@ -13,6 +13,7 @@ from engine.circuits.graph import graph_of
 from engine.errors import UserError
 from engine.exchange import bundle as bundles
 from engine.exchange import export as exports
+from engine.exchange.circuit import Other, circuit
 from engine.files.writing import refuse_existing, write_new
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pair_named, same_weights
@@ -117,16 +118,26 @@ def prune(older_than: timedelta, keep_bundles: bool) -> Iterator[str]:
     yield f"{runs} run{'s' * (runs != 1)} deleted, {size_text(freed)} freed."
 
 
-def export(key: str, k: int, format: str, part: str, filters: Filters, out: str | None) -> Iterator[str]:
-    """Write what filters leave of a circuit to a file; `key` may be the beginning of the run's."""
+def export(
+    key: str, k: int, format: str, part: str, filters: Filters, other: Other | None, out: str | None
+) -> Iterator[str]:
+    """Write what filters leave of a circuit to a file; the keys of runs may be beginnings of them."""
     run = lifecycle.get(lifecycle.key_beginning(key))
     _refuse_sizes([k], run.meta.graph.n_edges)
+    if other is None and filters.show != "all":
+        raise UserError(f"--show {filters.show} compares with another run. Name it with --other.")
+    if other is not None:
+        other = replace(other, key=lifecycle.key_beginning(other.key))
     file = Path(out or exports.file_name(run, k, format, part, filters))
-    circuit = exports.circuit(run.key, k, part, filters)
-    content = exports.FORMATS[format](circuit)
-    write_new(file, content)
-    chosen = f" of {k} edges ({', '.join(filters.words)})" if filters.active else " edges"
-    yield f"{file}: {circuit.kept.sum()}{chosen}, {len(content)} bytes"
+    exported = circuit(run.key, k, part, filters, other)
+    chosen = int(exported.kept.sum())
+    size = exports.likely_size(format, exports.edges_in_file(format, exported.graph, chosen))
+    with shown_progress(f"{file}, about {size_text(size)}") as show:
+        size = exports.export_to(
+            file, exported, format, lambda done, total: show(Progress("Writing edges", done, total))
+        )
+    of_how_many = f" of {k} edges ({', '.join(filters.words)})" if filters.active else " edges"
+    yield f"{file}: {chosen}{of_how_many}, {size} bytes"
 
 
 def bundle(file: str, pair: str, task: str | None) -> Iterator[str]:

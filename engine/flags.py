@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import NoReturn
 
-from engine.circuits.filters import KINDS, SIGNS
+from engine.circuits.filters import CLASSES, KINDS, SIGNS
 from engine.errors import UserError, cut
-from engine.exchange.export import FORMATS
+from engine.exchange.circuit_formats import FORMATS
 from engine.models.pair import DTYPES
 from engine.runs.spec import LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks.countdown.problems import COUNTS
@@ -85,6 +85,11 @@ def _add_export(add: Add) -> None:
         "--kinds", type=_words, default=list(KINDS), help=f"what edges are read by; default {','.join(KINDS)}"
     )
     export.add_argument("--prune", action="store_true", help="leave out edges on no path from input to logits")
+    export.add_argument("--other", type=_text, metavar="RUN", help="another run: which edges its circuit has as well")
+    export.add_argument("--other-part", type=_text, default="total", help="of the other run; default total")
+    export.add_argument(
+        "--show", choices=CLASSES, default="all", help="only edges shared with the other run, or not; default all"
+    )
     export.add_argument("--out", type=_text, help="the file to write; default a name made from the run")
 
 

@@ -10,7 +10,8 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,13 +42,27 @@ def csv_of(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
 
 def csv_of_table(table: pa.Table) -> bytes:
     """A table as a CSV file with every text harmless."""
-    import pyarrow as pa
+    out = io.BytesIO()
+    write_csv([table], out)
+    return out.getvalue()
+
+
+def write_csv(tables: Iterable[pa.Table], out: BinaryIO) -> None:
+    """Tables of the same columns, at least one, below each other as a CSV file with every text harmless."""
     import pyarrow.csv
 
+    blocks = map(_harmless_table, tables)
+    first = next(blocks)
+    with pyarrow.csv.CSVWriter(out, first.schema) as writer:
+        for block in chain([first], blocks):
+            writer.write_table(block)
+
+
+def _harmless_table(table: pa.Table) -> pa.Table:
+    import pyarrow as pa
+
     columns = [_harmless_column(column) for column in table.columns]
-    out = io.BytesIO()
-    pyarrow.csv.write_csv(pa.table(columns, names=[harmless(name) for name in table.column_names]), out)
-    return out.getvalue()
+    return pa.table(columns, names=[harmless(name) for name in table.column_names])
 
 
 def _harmless_column(column: pa.ChunkedArray) -> pa.ChunkedArray:

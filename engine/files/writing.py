@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import filecmp
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from engine.errors import UserError
 
@@ -31,14 +33,27 @@ def write_new(path: Path, content: bytes) -> None:
     Raises:
         UserError: something else is there already, or it cannot be written.
     """
-    with suppress(OSError):
-        if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
-            return
-    refuse_existing(path)
+    with new_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that is at `path` once it is whole; the same content again changes nothing.
+
+    Raises:
+        UserError: something else is there already, or it cannot be written; nothing is left of what was written.
+    """
     try:
+        if not path.is_file():  # a file may turn out to be the same
+            refuse_existing(path)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
             part = Path(folder) / "part"
-            part.write_bytes(content)
+            with part.open("wb") as file:
+                yield file
+            if path.is_file() and filecmp.cmp(part, path, shallow=False):
+                return
+            refuse_existing(path)
             part.rename(path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {_reason(error)}.") from error

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from engine.errors import UserError
-from engine.exchange.export import FORMATS, file_name
 from engine.runs import cache_connection, lifecycle
 from engine.runs.records import Run, short_key
 from engine.runs.solvable import can_do
 from engine.schema.vocabulary import HALVES, TOTAL
 from engine.tasks.registry import task_named
 from pages.panels.bundles import bundle_download
-from pages.shared import cached_reads
 from pages.shared.availability import title_of_task
-from pages.shared.downloads import file_button
+from pages.shared.circuit_files import Row, circuit_files, show_files
 from pages.shared.glossary import meaning
 
 
@@ -107,12 +103,7 @@ def download(run: Run) -> None:
         k = int(st.number_input("Edges in the circuit", 1, n_edges, min(200, n_edges), key="export k", width=180))
         halves = HALVES if run.has_halves else ()
         part = str(st.selectbox("Part", [TOTAL, *halves, *run.meta.parts], key="export part", width=180))
-        for kind in FORMATS:
-            file_button(kind, _exporter(run, k, kind, part), file_name(run, k, kind, part), key=f"export {kind}")
-
-
-def _exporter(run: Run, k: int, kind: str, part: str) -> Callable[[], bytes]:
-    return lambda: cached_reads.exported(run.key, k, kind, part)
+    show_files([Row("", circuit_files(run, k, part, "export", k))])
 
 
 def _delete(keys: list[str]) -> None:

@@ -16,9 +16,7 @@ from engine import settings
 from engine.circuits import comparison as circuit
 from engine.circuits import profiles
 from engine.circuits.edges import EdgeBlocks, EdgeTable, OverlapCurve, RankedEdges
-from engine.circuits.filters import Filters
 from engine.circuits.graph import Graph
-from engine.exchange import export
 from engine.runs import lifecycle, read
 from engine.runs.records import Run
 from engine.runs.rows import (
@@ -144,18 +142,6 @@ def columns(key: str, table: str, names: tuple[str, ...] = (), /, **where: int |
     """Columns of a table as arrays [row], or [row, entry] where its lists have one length (all: none named)."""
     content = read.table(key, table, names, **where)
     return {name: _as_array(content[name]) for name in content.column_names}
-
-
-@st.cache_data(show_spinner=False, max_entries=16)
-def exported(
-    key: str,
-    k: int,
-    format: str,
-    part: str,
-    filters: Filters = export.NO_FILTERS,
-    other: export.Other | None = None,
-) -> bytes:
-    return export.export(key, k, format, part, filters, other)
 
 
 def _as_array(column: Any) -> NDArray[Any]:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from engine import commands
 from engine.__main__ import main
 from engine.circuits import pruning
+from engine.circuits.filters import Filters
 from engine.errors import UserError
+from engine.exchange import export as exports
+from engine.exchange.circuit import Other
 from engine.models.light_tokenizer import words_of
 from engine.models.pairs import pair_named
 from engine.runs import cache_connection, lifecycle, read
 from engine.runs.execution import OnProgress
 from engine.runs.provenance import METHOD_VERSION
-from engine.runs.records import Accuracy, RunTables, short_key, size_text
+from engine.runs.records import Accuracy, Progress, RunTables, short_key, size_text
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KIND_TITLES
 from engine.tasks import own_prompts
@@ -179,6 +185,39 @@ def test_export_writes_what_filters_leave(workspace: Path, capsys: pytest.Captur
     assert [row["name"] for row in rows] == wanted
     summary = f"{len(wanted)} of 12 edges (read as q, mlp, logits, negative, pruned)"
     assert summary in capsys.readouterr().out
+
+
+def test_export_compares_with_another_run(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arm, mdm = (lifecycle.run(RunSpec(n=4, model=model), compute=tiny_compute) for model in ("arm", "mdm"))
+    out = workspace / "out.csv"
+    flags = ["--k", "12", "--other", short_key(mdm.key), "--other-part", "half-a", "--show", "only"]
+    assert main(["export", short_key(arm.key), "--format", "csv", "--out", str(out), *flags]) == 0
+    expected = exports.export(arm.key, 12, "csv", "total", Filters(show="only"), Other(mdm.key, "half-a"))
+    assert out.read_bytes() == expected
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    assert {row["shared"] for row in rows} == {"false"}
+    assert f"{len(rows)} of 12 edges (not shared)" in capsys.readouterr().out
+    assert main(["export", arm.key, "--show", "shared", "--k", "12", "--out", str(workspace / "none.json")]) == 2
+    assert "--show shared compares with another run. Name it with --other." in capsys.readouterr().err
+    assert not (workspace / "none.json").exists()
+
+
+def test_export_says_beforehand_how_large_a_file_is(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    run = lifecycle.run(RunSpec(n=4), compute=tiny_compute)
+    told: list[str | Progress] = []
+
+    @contextmanager
+    def shown(title: str) -> Iterator[Callable[[Progress], None]]:
+        told.append(title)
+        yield told.append
+
+    monkeypatch.setattr(commands, "shown_progress", shown)
+    (line,) = commands.export(run.key, 9, "json", "total", Filters(), None, None)
+    edges = run.meta.graph.n_edges
+    name = exports.file_name(run, 9, "json")
+    assert told == [f"{name}, about {edges * 73 / 2**10:.0f} KiB", Progress("Writing edges", edges, edges)]
+    assert line == f"{name}: 9 edges, {Path(name).stat().st_size} bytes"
 
 
 @pytest.mark.parametrize("format", ["json", "graphml", "parquet", "csv"])

@@ -25,6 +25,8 @@ from engine.runs.spec import LARGEST_SEED
         (["export", "abc"], "abc"),
         (["export", "abc", "--sign", "up"], "up"),
         (["export", "abc", "--kinds", "q,w"], "'w'"),
+        (["export", "abc", "--show", "most"], "most"),
+        (["export", "abc", "--other", " "], "empty"),
         (["train", "--out", "x", "--precision", "fp8"], "fp8"),
         (["train"], "--out"),
         (["dance"], "dance"),

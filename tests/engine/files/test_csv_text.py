@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.files.csv_text import as_written, csv_of, csv_of_table, harmless
+from engine.files.csv_text import as_written, csv_of, csv_of_table, harmless, write_csv
 
 ROOT = Path(__file__).parents[3]
 FORMULAS = [
@@ -67,3 +67,14 @@ def test_every_csv_file_is_written_by_this_module() -> None:
     files = [file for folder in ("engine", "pages", "cache") for file in (ROOT / folder).rglob("*.py")]
     writing = {file.relative_to(ROOT).as_posix() for file in files if writers.search(file.read_text())}
     assert writing == {"engine/files/csv_text.py"}
+
+
+def test_blocks_of_a_table_are_the_table() -> None:
+    table = pa.table({"=n": list(range(7)), "text": ["=1", None, '"', ",", "\n", "", "é"]})
+    for size in (1, 3, 7):
+        out = io.BytesIO()
+        write_csv([table.slice(start, size) for start in range(0, 7, size)], out)
+        assert out.getvalue() == csv_of_table(table)
+    out = io.BytesIO()
+    write_csv([table.slice(0, 0)], out)
+    assert out.getvalue() == b'"\'=n","text"\n'

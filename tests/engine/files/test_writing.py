@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.files.writing import put_back, refuse_existing, write_new
+from engine.files.writing import new_file, put_back, refuse_existing, write_new
 
 
 def test_a_new_file_is_written_whole_and_the_same_again_is_no_matter(tmp_path: Path) -> None:
@@ -39,14 +39,27 @@ def test_what_is_there_stays_and_odd_places_are_refused(tmp_path: Path, place: s
     assert sorted(tmp_path.iterdir()) == before and (tmp_path / "file").read_text() == "mine"
 
 
-def test_what_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(file: Path, content: bytes) -> None:
-        raise OSError(28, "No space left on device")
+def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    def write() -> None:
+        with new_file(tmp_path / "a.json") as file:
+            file.write(b"half")
+            assert not (tmp_path / "a.json").exists()
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match=r"a\.json cannot be written: No space left on device"):
-        write_new(tmp_path / "a.json", b"content")
+        write()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_came_meanwhile_stays(tmp_path: Path) -> None:
+    def write() -> None:
+        with new_file(tmp_path / "a") as file:
+            file.write(b"mine")
+            (tmp_path / "a").write_text("theirs")
+
+    with pytest.raises(UserError, match="is there already"):
+        write()
+    assert (tmp_path / "a").read_text() == "theirs" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_file_is_put_back_as_it_was(tmp_path: Path) -> None:
