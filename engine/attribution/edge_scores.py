@@ -1,7 +1,7 @@
 """Edge scores: EAP and EAP-IG (Hanna et al. 2024, arXiv 2403.17806), as METHOD defines them.
 
 Scores are linear in the gradient, so the gradients at all integration points are summed before they are multiplied
-with the source differences. Per batch of rows:
+with the source differences. A causal model runs the tokens up to the last one that is read. Per batch of rows:
 
 1. Run the clean and the corrupted inputs; keep the differences of what heads (z), MLPs and neurons wrote.
 2. At every integration point run the clean input with interpolated embeddings and differentiate the metric. Kept are
@@ -30,7 +30,7 @@ from torch.utils.hooks import RemovableHandle
 from engine.attribution.contraction import contract
 from engine.attribution.metrics import at_sites, row_metrics
 from engine.attribution.path_gradients import ActivationDifference, Path
-from engine.attribution.sites import AttributionInput
+from engine.attribution.sites import AttributionInput, up_to_reads
 from engine.attribution.soundness import refuse_unsound
 from engine.models.batching import Capacity, in_batches, padded, token_capacity
 from engine.models.fast_model import Sink, blocks_of, embed, hidden, hooked, output_logits
@@ -98,7 +98,7 @@ def attribute(
     def work(batch: Sequence[AttributionInput]) -> _BatchResult:
         return _attribute_batch(model, batch, alphas, metric, len(blocks))
 
-    for part, members in _by_part(rows):
+    for part, members in _by_part([up_to_reads(row) for row in rows] if model.causal else rows):
         for batch, result in in_batches(members, lambda row: len(row.clean), capacity, work):
             at = torch.tensor([row.example for row in batch])
             scores[part] += result.scores.sum(0)

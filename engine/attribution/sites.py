@@ -8,7 +8,7 @@ the same weight, whichever model, so that rows of an example sum to its metric.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.models.decoding import Order
 from engine.models.encoding import Encoded, Ids
@@ -71,6 +71,12 @@ def mdm_inputs(model: Model, examples: Sequence[Encoded], orders: Sequence[Order
                 rows.append(AttributionInput(i, step_part(step), clean, corrupt, sites, 1 / len(e.contrasts)))
             visible |= set(revealed)
     return rows
+
+
+def up_to_reads(row: AttributionInput) -> AttributionInput:
+    """The row without the tokens after the last that is read, on which a causal model's logits there do not depend."""
+    end = max(site.read for site in row.sites) + 1
+    return replace(row, clean=row.clean[:end], corrupt=row.corrupt[:end])
 
 
 def _site(model: Model, e: Encoded, t: int) -> Site:

@@ -1,8 +1,9 @@
 """How models answer, and in which order an MDM reveals.
 
-`decode` lets a model write its own answer: greedily from left to right (ARM), or one denoising step at a time, the
-most confident masked positions first (MDM). `reveal_order` fixes the order of the steps that attribution explains:
-the model's own confidence order on the clean prompt, with the clean tokens revealed as it goes (METHOD).
+`decode` lets a model write its own answer: greedily from left to right with a key-value cache (ARM), or one denoising
+step at a time, the most confident masked positions first (MDM). `reveal_order` fixes the order of the steps that
+attribution explains: the model's own confidence order on the clean prompt, with the clean tokens revealed as it goes
+(METHOD).
 
 Denoising is built of four parts: `masked` inputs, for which `predict` gives the model's token for every position,
 a choice of positions such as `most_confident`, and `reveal`, which puts tokens there.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -32,6 +34,7 @@ R = TypeVar("R")
 MOST_INPUTS = 256  # denoised together
 MOST_TOKENS = 2**14  # of all of them
 MOST_LOGITS = 2**27  # numbers in the logits of all of them: half a GiB in float32
+MOST_CACHED = 2**30  # bytes of the keys and values of all of them
 DOUBLES = 2**23  # logits in double precision at once
 
 
@@ -74,8 +77,15 @@ class Prediction:
 
     logits: Tensor  # [batch, answer, vocab]; -inf for the mask, which a model never reveals
     best: Tensor  # [batch, answer] the most probable token, the first of equals
-    log_odds: Tensor  # [batch, answer] log p / (1 - p) of its probability p, in double precision
     hidden: Tensor  # [batch, answer] whether the position is still masked
+
+    @cached_property
+    def log_odds(self) -> Tensor:
+        """[batch, answer]: log p / (1 - p) of the probability p of the most probable token, in double precision.
+
+        Computed where it is needed first: the last step of a denoising reveals whatever is left.
+        """
+        return log_odds(self.logits, self.best)
 
     @property
     def top(self) -> Tensor:
@@ -95,7 +105,7 @@ def predict(model: Model, ids: Tensor, start: int) -> Prediction:
     logits = model.logits(ids, at=read).float()
     logits[..., model.mask_id] = -torch.inf
     best = logits.argmax(-1)
-    return Prediction(logits, best, log_odds(logits, best), torch.eq(ids[:, start:], model.mask_id))  # type: ignore[arg-type]
+    return Prediction(logits, best, torch.eq(ids[:, start:], model.mask_id))  # type: ignore[arg-type]
 
 
 def log_odds(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -113,6 +123,8 @@ def log_odds(logits: Tensor, tokens: Tensor) -> Tensor:
 
 def most_confident(prediction: Prediction, size: int) -> Tensor:
     """[batch, answer]: the `size` hidden positions of every row whose top token has the highest probability."""
+    if bool((prediction.hidden.sum(-1) == size).all()):
+        return prediction.hidden
     return highest_scoring(prediction.log_odds, prediction.hidden, size)
 
 
@@ -129,14 +141,14 @@ def reveal(ids: Tensor, picked: Tensor, tokens: Tensor) -> Tensor:
 
 
 def batches(model: Model, lengths: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Places of inputs to denoise together, given the lengths of their prompts and answers; each group has one of each.
+    """Places of inputs to decode together, given the lengths of their prompts and answers; each group has one of each.
 
     Long inputs and answers in a large vocabulary go a few at a time.
     """
     together = []
     for rows in grouped(lengths):
         prompt, answer = lengths[rows[0]]
-        most = _inputs_together(prompt + answer, answer * model.bridge.W_U.shape[-1])
+        most = _inputs_together(model, prompt + answer, 1 if model.causal else answer)
         together += [rows[i : i + most] for i in range(0, len(rows), most)]
     return together
 
@@ -150,8 +162,12 @@ def run_in_batches(
         yield from in_batches(rows, lambda row: 1, capacity, work)
 
 
-def _inputs_together(tokens: int, logits: int) -> int:
-    return max(1, min(MOST_INPUTS, MOST_TOKENS // tokens, MOST_LOGITS // logits))
+def _inputs_together(model: Model, tokens: int, read: int) -> int:
+    """How many inputs of `tokens` tokens go together, of which `read` positions have logits at a time."""
+    limits = [MOST_INPUTS, MOST_TOKENS // tokens, MOST_LOGITS // (read * model.bridge.W_U.shape[-1])]
+    if model.causal:
+        limits.append(MOST_CACHED // (tokens * model.cached_bytes))
+    return max(1, min(limits))
 
 
 def grouped(keys: Sequence[Hashable]) -> list[list[int]]:
@@ -183,9 +199,11 @@ def _confidence_order(model: Model, examples: Sequence[Encoded], sizes: Sequence
 
 
 def _decode_causal(model: Model, ids: Tensor, length: int) -> Tensor:
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
     for _ in range(length):
-        last = ids.shape[1] - 1
-        best = model.logits(ids, at=[last])[:, 0].argmax(-1, keepdim=True)  # [batch, 1]
+        best = model.next_logits(ids, cache).argmax(-1, keepdim=True)  # [batch, 1]
         ids = torch.cat([ids, best], 1)
     return ids
 

@@ -31,7 +31,7 @@ from engine.models.sliding_windows import narrow, refuse_beyond, windows_of
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,29 @@ class Model:
         real = torch.ones_like(ids, dtype=torch.bool) if real is None else real
         kept = {} if at is None else {"logits_to_keep": torch.tensor(list(at), device=ids.device)}
         return self.bridge(ids, attention_mask=self.attention_bias(real), return_type="logits", **kept)
+
+    def next_logits(self, ids: Tensor, cache: DynamicCache) -> Tensor:
+        """[batch, vocab] at the last position of `ids` [batch, pos], for a model that attends causally.
+
+        Only the tokens that `cache` does not hold are run; their keys and values are added to it.
+        """
+        start = cache.get_seq_length()
+        bias = self.attention_bias(torch.ones_like(ids, dtype=torch.bool))[:, :, start:]  # [batch, 1, new, pos]
+        return self.bridge(
+            ids[:, start:],
+            attention_mask=bias,
+            position_ids=torch.arange(start, ids.shape[1], device=ids.device)[None],
+            past_key_values=cache,
+            use_cache=True,
+            return_type="logits",
+            logits_to_keep=1,
+        )[:, -1]
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes that a key-value cache holds for one token."""
+        read = [weights for block in blocks_of(self.plain) for weights in block.weights()[1:]]  # keys' and values'
+        return sum(weights.shape[0] * weights.shape[1] * weights.element_size() for weights in read)
 
     def words(self, ids: Sequence[int]) -> list[str]:
         """Tokens as the tokenizer writes them, one for every id of `ids` [pos].

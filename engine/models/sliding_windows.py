@@ -49,9 +49,9 @@ def refuse_beyond(windows: Iterable[int | None], length: int) -> None:
 
 
 def _narrow_mask(window: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    bias: Tensor = kwargs["attention_mask"]  # [batch, 1, pos, pos]
-    size = bias.shape[-1]
+    bias: Tensor = kwargs["attention_mask"]  # [batch, 1, new, pos], where the last `new` of all positions attend
+    new, size = bias.shape[-2:]
     if size <= window:
         return None
-    outside = torch.ones(size, size, dtype=torch.bool, device=bias.device).tril(-window)
+    outside = torch.ones(new, size, dtype=torch.bool, device=bias.device).tril(size - new - window)
     return args, {**kwargs, "attention_mask": bias.masked_fill(outside, torch.finfo(bias.dtype).min)}

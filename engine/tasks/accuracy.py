@@ -36,8 +36,32 @@ if TYPE_CHECKING:
 def measure_accuracy(model: Model, task: Task, n: int, seed: int) -> float:
     """Share of `n` held-out problems solved: greedily by an ARM, by confidence-ordered denoising by an MDM."""
     drawn = examples(task, n, seed)
+    return _solved(model, task, drawn) / len(drawn)
+
+
+def measure_ability(
+    model: Model,
+    task: Task,
+    n: int,
+    n_by_steps: int,
+    seed: int,
+    on_pass: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[float, list[tuple[int, int, int]]]:
+    """`measure_accuracy` on `n` problems, and `accuracy_by_steps` on the first `n_by_steps` of them; none for an ARM.
+
+    The most steps are those of the accuracy itself, so that an MDM does not solve these problems twice.
+    """
+    if model.causal:
+        return measure_accuracy(model, task, n, seed), []
+    counts = accuracy_by_steps(model, task, n_by_steps, seed, on_pass)
+    _, solved, _ = counts[-1]
+    return (solved + _solved(model, task, examples(task, n, seed)[n_by_steps:])) / n, counts
+
+
+def _solved(model: Model, task: Task, drawn: Sequence[Example]) -> int:
+    """How many of the drawn problems the model solves."""
     answers = answers_of(model, task, [encode(example, model.tokenizer) for example in drawn])
-    return sum(solves(task, e, answer, model.tokenizer) for e, answer in zip(drawn, answers, strict=True)) / len(drawn)
+    return sum(solves(task, e, answer, model.tokenizer) for e, answer in zip(drawn, answers, strict=True))
 
 
 def answers_of(model: Model, task: Task, encoded: Sequence[Encoded]) -> list[list[str]]:

@@ -9,11 +9,14 @@ import pytest
 import torch
 from transformer_lens.tools.analysis.attribution_patching import EdgeAttributionConfig, Node, attribution_patch
 
+from engine.attribution import edge_scores
 from engine.attribution.edge_scores import attribute, integration_points
 from engine.attribution.footprint import BUFFER, token_bytes
 from engine.attribution.metrics import at_sites, row_metrics
 from engine.attribution.sites import AttributionInput
+from engine.models import fast_model
 from engine.models.activation_cache import recording
+from engine.models.batching import Capacity
 from engine.models.model import Model
 from engine.schema.vocabulary import BLOCKS
 from tests import oracle, tiny
@@ -37,6 +40,19 @@ def test_fast_scores_equal_plain_scores(architecture: str, causal: bool) -> None
     for method in METHODS:
         expected = oracle.plain_scores(expanded, rows, method, 3, "logit_diff")
         assert relative_error(total(model, rows, 3, method=method, points=3), expected) < 1e-5
+
+
+@pytest.mark.parametrize(("causal", "widths"), [(True, {7, 8, 9, 10}), (False, {9, 11})], ids=["arm", "mdm"])
+def test_a_causal_model_runs_no_token_after_the_last_that_is_read(
+    causal: bool, widths: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: list[int] = []
+    monkeypatch.setattr(
+        edge_scores, "embed", lambda plain, ids: (run.append(ids.shape[1]), fast_model.embed(plain, ids))[1]
+    )
+    model = tiny.model("llama", causal)
+    attribute(model, tiny.rows_of(model, tiny.random_examples(4)), 4, capacity=Capacity(1))  # prompts of 6 and of 8
+    assert set(run) == widths
 
 
 @pytest.mark.parametrize("metric", ["log_prob", "kl"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.attribution.sites import arm_inputs, mdm_inputs
+from engine.attribution.sites import arm_inputs, mdm_inputs, up_to_reads
 from engine.models.decoding import reveal_order
 from tests import tiny
 
@@ -18,6 +18,15 @@ def test_arm_reads_just_before_every_contrast() -> None:
         t = site.target - e.start
         assert site.read == site.target - 1 and row.clean == e.prompt + e.answer and row.weight == 0.5
         assert (site.right, site.wrong) == ((e.answer[t],), (e.corrupt_answer[t],))
+
+
+def test_a_row_ends_at_the_last_position_read() -> None:
+    model, examples = tiny.model("llama", causal=True), tiny.random_examples(1)
+    whole, e = arm_inputs(model, examples)[0], examples[0]
+    row = up_to_reads(whole)
+    assert row.clean == (*e.prompt, e.answer[0]) and row.corrupt == (*e.corrupt_prompt, e.corrupt_answer[0])
+    assert (row.sites, row.part, row.weight) == (whole.sites, whole.part, whole.weight)
+    assert row.sites[0].read == len(row.clean) - 1
 
 
 @pytest.mark.parametrize("shifted", [True, False])

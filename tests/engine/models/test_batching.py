@@ -85,14 +85,15 @@ def test_answers_survive_running_out_of_memory(monkeypatch: pytest.MonkeyPatch, 
     model = tiny.model("llama", causal)
     prompts = [e.prompt for e in tiny.random_examples(7)]
     expected = decode(model, prompts, 2, 2)
-    logits, sizes = Model.logits, []
+    name = "next_logits" if causal else "logits"
+    logits, sizes = getattr(Model, name), []
 
-    def short(self: Model, ids: torch.Tensor, **options: object) -> torch.Tensor:
+    def short(self: Model, ids: torch.Tensor, *args: object, **options: object) -> torch.Tensor:
         sizes.append(len(ids))
         if len(ids) > 2:
             raise torch.OutOfMemoryError
-        return logits(self, ids, **options)  # type: ignore[arg-type]
+        return logits(self, ids, *args, **options)
 
-    monkeypatch.setattr(Model, "logits", short)
+    monkeypatch.setattr(Model, name, short)
     assert decode(model, prompts, 2, 2) == expected
     assert sizes[0] == 4 and max(sizes[1:]) == 2  # prompts of two lengths

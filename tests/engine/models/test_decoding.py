@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import DynamicCache
 
 from engine.models.decoding import decode, log_odds, most_confident, reveal_order, step_sizes
-from tests import tiny
+from engine.models.encoding import Ids
+from engine.models.model import Model, wrap
+from engine.training.word_tokenizer import build_tokenizer
+from tests import checkpoints, tiny
 from tests.engine.models.predictions import POSITIONS, VOCAB, certain, exact, prediction
 
 
@@ -30,6 +34,12 @@ def test_of_equal_tokens_the_first_is_predicted_and_never_the_mask() -> None:
     predicted = prediction(torch.zeros(1, 3, VOCAB))
     assert predicted.best.tolist() == [[1, 1, 1]]
     assert predicted.top[0].tolist() == pytest.approx([1 / (VOCAB - 1)] * 3)
+
+
+def test_the_last_step_reveals_all_that_is_hidden_without_comparing(monkeypatch: pytest.MonkeyPatch) -> None:
+    predicted = prediction(certain())
+    monkeypatch.setattr("engine.models.decoding.log_odds", None)  # not called
+    assert bool(most_confident(predicted, POSITIONS).all())
 
 
 def test_many_logits_go_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,14 +79,47 @@ def test_confidence_order_follows_the_models_top_probability_step_by_step() -> N
             tokens[e.start + revealed] = e.answer[revealed]
 
 
-def test_greedy_decoding_equals_one_token_at_a_time() -> None:
-    model = tiny.model("gpt2", causal=True)
-    prompts = [e.prompt for e in tiny.random_examples(4)]
-    for prompt, answer in zip(prompts, decode(model, prompts, 3, steps=3), strict=True):
-        tokens = list(prompt)
-        for token in answer:
-            assert int(model.logits(torch.tensor([tokens]))[0, -1].argmax()) == token
-            tokens.append(token)
+def greedy(model: Model, prompt: Ids, length: int) -> Ids:
+    """The same answer from the whole input again and again, without a cache."""
+    tokens = list(prompt)
+    for _ in range(length):
+        tokens.append(int(model.logits(torch.tensor([tokens]))[0, -1].argmax()))
+    return tuple(tokens[len(prompt) :])
+
+
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_greedy_decoding_with_a_cache_equals_the_plain_loop(architecture: str) -> None:
+    model = tiny.model(architecture, causal=True)
+    prompts = [e.prompt for e in tiny.random_examples(24)]
+    answers = decode(model, prompts, 9, steps=9)
+    assert answers == [greedy(model, prompt, 9) for prompt in prompts]
+    assert len({token for answer in answers for token in answer}) > 9
+
+
+@pytest.mark.parametrize("name", checkpoints.FORMATS)
+def test_the_published_formats_decode_with_a_cache(name: str) -> None:
+    random_model = checkpoints.random_model(checkpoints.FORMATS[name][0], seed=0)
+    model = wrap(random_model.float(), build_tokenizer(), causal=True)
+    prompts = [e.prompt for e in tiny.random_examples(2)]
+    assert decode(model, prompts, 5, steps=5) == [greedy(model, prompt, 5) for prompt in prompts]
+
+
+def test_every_pass_reads_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, widths = tiny.model("llama", causal=True), []
+    model.bridge.blocks[0].hook_in.add_hook(lambda x, hook: widths.append(x.shape[1]))
+    decode(model, [(5, 6, 7, 8, 9), (9, 8, 7, 6, 5)], 4, steps=4)
+    assert widths == [5, 1, 1, 1]
+    widths.clear()
+    monkeypatch.setattr("engine.models.decoding.MOST_CACHED", 9 * model.cached_bytes)  # of one input
+    decode(model, [(5, 6, 7, 8, 9), (9, 8, 7, 6, 5)], 4, steps=4)
+    assert widths == [5, 1, 1, 1] * 2
+
+
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_a_cache_takes_as_much_as_is_said(architecture: str) -> None:
+    model, cache = tiny.model(architecture, causal=True), DynamicCache()
+    model.next_logits(torch.tensor([[5, 6, 7], [8, 9, 10]]), cache)
+    assert sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers) == 6 * model.cached_bytes
 
 
 def test_denoising_writes_the_most_confident_first_and_never_the_mask() -> None:

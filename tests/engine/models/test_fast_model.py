@@ -10,6 +10,7 @@ from transformers import MixtralConfig, MixtralForCausalLM
 from engine.attribution.edge_scores import attribute
 from engine.errors import UserError
 from engine.models.batching import padded
+from engine.models.decoding import decode
 from engine.models.fast_model import blocks_of, embed, hidden, output_logits
 from engine.models.model import load_model, wrap
 from engine.models.pairs import pair_named
@@ -82,3 +83,4 @@ def test_a_model_spread_by_accelerate_has_the_same_scores(architecture: str) -> 
     hooked = wrap(spread, build_tokenizer(), causal=True, mask_token=MASK)
     rows = tiny.rows_of(model, tiny.random_examples(3))
     assert torch.allclose(attribute(hooked, rows, 3).total, attribute(model, rows, 3).total, rtol=1e-5, atol=1e-7)
+    assert decode(hooked, [row.clean for row in rows], 4, 4) == decode(model, [row.clean for row in rows], 4, 4)

@@ -18,6 +18,7 @@ from transformers import (
 
 from engine.errors import UserError
 from engine.models.batching import padded
+from engine.models.decoding import decode
 from engine.models.fast_model import embed, hidden, output_logits
 from engine.models.model import Model, wrap
 from engine.training.word_tokenizer import MASK, build_tokenizer
@@ -78,6 +79,16 @@ def test_logits_are_transformers_own(kind: str, length: int) -> None:
     longer, real = padded(model, [tuple(ids[0].tolist()), tuple(random_ids(length + 5)[0].tolist())])
     for logits in (model.logits(ids), plain, model.logits(longer, real)[:1, :length]):
         torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_answers_are_those_of_transformers_own_logits(kind: str) -> None:
+    """Decoded with a cache, beyond the window."""
+    ids, theirs = random_ids(WINDOW - 1), random_model(kind)
+    (answer,) = decode(wrapped(kind), [tuple(ids[0].tolist())], 9, steps=9)
+    for token in answer:
+        assert int(theirs(ids).logits[0, -1].argmax()) == token
+        ids = torch.cat([ids, torch.tensor([[token]])], 1)
 
 
 def test_the_window_matters() -> None:

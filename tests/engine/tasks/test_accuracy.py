@@ -12,7 +12,15 @@ from engine.models.decoding import batches, decode, reveal_order, step_sizes
 from engine.models.encoding import encode
 from engine.models.example import Example
 from engine.models.model import Model, wrap
-from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy, solves, step_counts
+from engine.tasks.accuracy import (
+    accuracy_by_steps,
+    accuracy_table,
+    answers_of,
+    measure_ability,
+    measure_accuracy,
+    solves,
+    step_counts,
+)
 from engine.tasks.base import Split
 from engine.tasks.registry import TASKS, examples
 from engine.training.word_tokenizer import MASK, SPECIALS, UNKNOWN, build_tokenizer, vocabulary
@@ -102,6 +110,32 @@ def test_as_many_steps_as_tokens_is_the_measured_accuracy(
     task = Mixed(set(written[6][::2]))
     assert accuracy_by_steps(model, task, 24, 5)[-1] == (6, 12, 24)
     assert measure_accuracy(model, task, 24, 5) == 0.5
+
+
+@pytest.mark.parametrize("first", [9, 24])
+def test_the_first_problems_are_solved_once_for_both_accuracies(
+    model: Model, written: dict[int, list[tuple[str, str]]], first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Mixed(set(written[6][::2]))
+    expected = measure_accuracy(model, task, 24, 5), accuracy_by_steps(model, task, first, 5)
+    inputs: list[int] = []
+    logits = Model.logits
+    monkeypatch.setattr(Model, "logits", lambda self, ids, at: (inputs.append(len(ids)), logits(self, ids, at=at))[1])
+    assert measure_ability(model, task, 24, first, 5) == expected
+    together = sum(inputs)
+    inputs.clear()
+    accuracy_by_steps(model, task, first, 5)
+    lengths = [len(answer.split()) for _, answer in written[6]]
+    assert together - sum(inputs) == sum(lengths[first:])  # a pass for every token of the other problems
+
+
+def test_the_ability_of_an_arm_is_its_accuracy() -> None:
+    model = tiny.model("llama", causal=True)
+    encoded = [encode(e, model.tokenizer) for e in examples(Mixed(set()), 8, 5)]
+    answers = [" ".join(answer) for answer in answers_of(model, Mixed(set()), encoded)]
+    drawn = examples(Mixed(set()), 8, 5)
+    task = Mixed({(e.prompt, answer) for e, answer in list(zip(drawn, answers, strict=True))[:2]})
+    assert measure_ability(model, task, 8, 4, 5) == (0.25, [])
 
 
 def test_answers_have_the_length_of_their_own_right_answer(
