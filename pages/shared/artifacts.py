@@ -138,7 +138,7 @@ def watch_runs(specs: Sequence[RunSpec]) -> None:
 
 def watch_cache(kinds: Collection[Kind] = KINDS) -> None:
     """Draw the page again when there are other artifacts of these kinds in the cache."""
-    _watch(lambda: frozenset(record.key for record in cache_connection.store().records() if record.kind in kinds))
+    _watch(lambda: frozenset(record.key for record in cache_connection.records() if record.kind in kinds))
 
 
 def _watch(look_up: Callable[[], object]) -> None:
