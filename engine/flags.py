@@ -16,8 +16,8 @@ from engine.runs.spec import LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks.countdown.problems import COUNTS
 from engine.tasks.registry import TASKS
 
-DESCRIPTION = """The command line: python -m engine run | compare | list | export | pairs | countdown | bundle | import |
-doctor | train.
+DESCRIPTION = """The command line: python -m engine run | compare | list | prune | export | pairs | countdown |
+bundle | import | doctor | train.
 
 Flags are checked before anything heavy is imported; an answer from the cache never imports torch. What a command keeps
 (a pair, prompts, problems) is put back when it is refused.
