@@ -8,7 +8,7 @@ from datetime import timedelta
 import streamlit as st
 
 from engine.errors import UserError
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.records import Run, short_key
 from engine.schema.artifacts import KINDS
 from pages.shared.availability import title_of_task
@@ -53,7 +53,7 @@ def free_space() -> None:
         st.markdown("Delete runs that were computed a while ago.")
         days = st.number_input("Older than so many days", 0, MOST_DAYS, USUAL_DAYS, key=DAYS)
         keep = st.checkbox("Keep runs that a bundle brought", value=True, key=KEEP)
-        runs, size = lifecycle.prunable(timedelta(days=int(days)), keep)
+        runs, size = stored.prunable(timedelta(days=int(days)), keep)
         if not size:
             st.caption("There is nothing so old.")
             return
