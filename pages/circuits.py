@@ -11,7 +11,7 @@ from pages.panels.circuit_graphs import graphs_and_node
 from pages.panels.circuit_numbers import number_tiles
 from pages.panels.edge_filters import choose_filters
 from pages.panels.overlap_curves import overlap_and_profile
-from pages.shared import cached_reads, run_selector, widgets
+from pages.shared import artifacts, cached_reads, run_selector, widgets
 from pages.shared.entry import show
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side, Sides
@@ -30,6 +30,7 @@ def explore(asked: Asked) -> None:
     parts, filters = choose_filters(asked.arm, asked.mdm)
     sides = Sides(asked.graph, asked.k, Side("arm", asked.arm, parts[0]), Side("mdm", asked.mdm, parts[1]))
     control = cached_reads.run_of(asked.question.spec(CONTROL))
+    artifacts.watch_runs([asked.question.spec(CONTROL)])
     number_tiles(sides, control)
     if control is None:
         run_selector.offer_control(asked.question, asked.pair)

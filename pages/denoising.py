@@ -23,7 +23,7 @@ def page() -> None:
 
 def explore(asked: Asked) -> None:
     """Everything below the selectors, for two computed runs."""
-    kept = denoising_data.kept_examples(asked.mdm.key)
+    kept = denoising_data.examples_of(asked.mdm)
     if not kept:
         st.info("This run keeps no trajectories. Compute it again on the Runs page to see how it denoises.")
         return

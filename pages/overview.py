@@ -11,7 +11,7 @@ from pages.panels.findings import Cell, cells_of
 from pages.panels.missing_runs import offer_missing
 from pages.panels.other_pairs import show_away, show_waiting
 from pages.panels.published import legend, show_published
-from pages.shared import widgets
+from pages.shared import artifacts, widgets
 from pages.shared.choose_k import choose_k
 from pages.shared.entry import show
 from pages.shared.jobs_panel import watch_jobs
@@ -25,6 +25,7 @@ def page() -> None:
         cells = {pair.name: cells_of(pair, runs) for pair in pairs().values()}
         offer_missing([cell for own in cells.values() for cell in own])
         watch_jobs()
+        artifacts.watch_cache(("circuit", "ability"))
         k = chosen_k([cell for own in cells.values() for cell in own])
         computed, waiting, away = sorted_out(cells)
         for name in computed:

@@ -8,7 +8,7 @@ from pages.panels.bundles import import_bundle
 from pages.panels.kept_pairs import kept_pairs
 from pages.panels.start_run import start_form
 from pages.panels.stored_runs import stored_runs
-from pages.shared import job_queue, widgets
+from pages.shared import artifacts, job_queue, widgets
 from pages.shared.entry import show
 from pages.shared.glossary import meaning
 from pages.shared.jobs_panel import job_card, watch_jobs
@@ -23,6 +23,7 @@ def page() -> None:
         import_bundle()
         widgets.submit_error()
         jobs()
+        artifacts.watch_cache()
         stored_runs()
         kept_pairs()
 

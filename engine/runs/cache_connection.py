@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cache.errors import StoreError
 from cache.folder import ArtifactFolder
+from cache.layout import Record
 from engine import settings
 from engine.errors import UserError
 
@@ -23,6 +24,18 @@ def store() -> ArtifactFolder:
     try:
         with _opening:
             return _folder_at(settings.cache_dir())
+    except StoreError as error:
+        raise UserError(f"{error} (CIRCUITS_CACHE names the folder.)") from error
+
+
+def records() -> list[Record]:
+    """The records of all artifacts in the cache, newest first.
+
+    Raises:
+        UserError: the folder cannot be opened or read.
+    """
+    try:
+        return store().records()
     except StoreError as error:
         raise UserError(f"{error} (CIRCUITS_CACHE names the folder.)") from error
 

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -140,6 +141,12 @@ def keep(step: Step, made: ArtifactTables, seconds: float) -> None:
         store().write(record, made.tables)
     except StoreError as error:
         raise UserError(str(error)) from error
+
+
+def elsewhere(key: str) -> leases.Holder | None:
+    """Which other process is computing an artifact; None where none is."""
+    holder = leases.holder(store().lease_of(key)) if key else None
+    return None if holder and holder.is_here and holder.pid == os.getpid() else holder
 
 
 def _compute_one(

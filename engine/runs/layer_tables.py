@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from engine.circuits import intervals
 from engine.circuits.graph import Graph
 from engine.circuits.intervals import BandContrast
-from engine.runs.rows import Head
 
 LENS_MEASURES = ("residual_entropy", "residual_top", "node_entropy", "node_top")  # columns of `lens_layers`
 
@@ -35,12 +34,11 @@ def residual_norms(arm: Columns, mdm: Columns) -> tuple[Grid, Grid, NDArray[np.i
     return grids[0], grids[1], offsets
 
 
-def head_norms(graph: Graph, heads: Sequence[Head], region: str) -> Grid:
-    """[layer, head]: the mean norm of what each head writes at the tokens of a region (prompt, answer, readout)."""
+def head_norms(graph: Graph, node: NDArray[Any], norm: NDArray[Any]) -> Grid:
+    """[layer, head]: the mean norm `norm` [row] of what each head writes, where `node` [row] says which head it is."""
     mean = np.full((graph.n_layers, graph.n_heads), np.nan)
-    for head in heads:
-        layer, number = divmod(head.node - 1, graph.n_heads + 1)
-        mean[layer, number] = getattr(head, f"norm_{region}")
+    layer, number = np.divmod(np.asarray(node) - 1, graph.n_heads + 1)
+    mean[layer, number] = norm
     return mean
 
 

@@ -14,7 +14,7 @@ from cache.errors import StoreError
 from cache.layout import Record
 from engine import settings
 from engine.errors import UserError
-from engine.runs.cache_connection import store
+from engine.runs.cache_connection import records, store
 from engine.runs.records import Accuracy, Run, RunMeta, short_key
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS, Kind
@@ -80,27 +80,39 @@ def prune(older_than: timedelta, keep_bundles: bool) -> tuple[int, int]:
     Raises:
         UserError: the cache cannot be written.
     """
+    runs, old = _prunable(older_than, keep_bundles)
+    try:
+        return runs, sum(store().delete(record.key) for record in old)
+    except StoreError as error:
+        raise UserError(str(error)) from error
+
+
+def prunable(older_than: timedelta, keep_bundles: bool) -> tuple[int, int]:
+    """What `prune` would delete and free, about; nothing is deleted."""
+    runs, old = _prunable(older_than, keep_bundles)
+    return runs, sum(record.size for record in old)
+
+
+def _prunable(older_than: timedelta, keep_bundles: bool) -> tuple[int, list[Record]]:
+    """How many runs are old, and the artifacts that go with them."""
     before = (datetime.now(UTC) - older_than).isoformat(timespec="seconds")
     old = [record for record in _circuits() if record.created < before and not (keep_bundles and record.imported)]
     gone = {record.key for record in old}
     needed = {key for record in _circuits() if record.key not in gone for key in record.companions.values()}
     own = {key for record in old for key in record.companions.values()}
-    freed = 0
-    try:
-        for record in store().records():
-            alone = record.kind != "circuit" and record.key not in needed
-            if record.key in gone or (alone and (record.key in own or record.created < before)):
-                freed += store().delete(record.key)
-    except StoreError as error:
-        raise UserError(str(error)) from error
-    return len(old), freed
+
+    def goes(record: Record) -> bool:
+        alone = record.kind != "circuit" and record.key not in needed
+        return record.key in gone or (alone and (record.key in own or record.created < before))
+
+    return len(old), [record for record in records() if goes(record)]
 
 
 def sizes_of(run: Run) -> dict[Kind, int]:
     """Bytes on disk of a run's artifacts that are there, by kind; those that it shares with others included."""
     keys: dict[Kind, str] = {kind: run.key if kind == "circuit" else run.companions.get(kind, "") for kind in KINDS}
-    records = {kind: store().record(key) for kind, key in keys.items()}
-    return {kind: record.size for kind, record in records.items() if record}
+    there = {kind: store().record(key) for kind, key in keys.items()}
+    return {kind: record.size for kind, record in there.items() if record}
 
 
 def size_of(run: Run) -> int:
@@ -110,8 +122,8 @@ def size_of(run: Run) -> int:
 
 def sizes() -> dict[Kind, int]:
     """Bytes on disk of all artifacts, by kind."""
-    records = store().records()
-    return {kind: size for kind in KINDS if (size := sum(record.size for record in records if record.kind == kind))}
+    there = records()
+    return {kind: size for kind in KINDS if (size := sum(record.size for record in there if record.kind == kind))}
 
 
 def notice() -> str | None:
@@ -131,7 +143,7 @@ def notice() -> str | None:
 
 
 def _circuits() -> list[Record]:
-    return [record for record in store().records() if record.kind == "circuit"]
+    return [record for record in records() if record.kind == "circuit"]
 
 
 def missing(run: Run) -> tuple[Kind, ...]:

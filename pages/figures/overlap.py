@@ -90,11 +90,11 @@ def drift_figure(
     steps: Sequence[int],
     overlap: Sequence[float],
     halves: Sequence[SplitHalf | None],
-    solved: Sequence[float],
+    solved: Sequence[float | None],
     palette: Palette,
 ) -> go.Figure:
     """Checkpoints of post-training, evenly spaced: overlap with the ARM, the same and the checkpoint's own on halves of
-    the examples, and problems solved.
+    the examples, and problems solved (None: not measured yet).
     """
     x = list(range(len(steps)))
     figure = go.Figure()

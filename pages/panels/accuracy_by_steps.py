@@ -8,16 +8,20 @@ from engine.circuits.intervals import wilson
 from engine.runs.rows import StepAccuracy
 from pages.figures.denoising import accuracy_figure
 from pages.shared import cached_reads, widgets
+from pages.shared.artifacts import awaited
 from pages.shared.run_selector import Asked
 
 
 def accuracy(asked: Asked) -> None:
     st.header("Accuracy by number of steps", divider="gray")
+    if awaited("accuracy", asked.runs, "ability") or asked.arm.accuracy is None:
+        return
     rows = cached_reads.rows(StepAccuracy, asked.mdm.key)
     if not rows:
         st.info("This run measured no accuracy by steps. Compute it again on the Runs page.")
         return
-    of_arm = round(asked.arm.meta.accuracy * asked.arm.meta.accuracy_n), asked.arm.meta.accuracy_n
+    total = asked.arm.accuracy.accuracy_n
+    of_arm = round(asked.arm.accuracy.accuracy * total), total
     if len(rows) == 1:
         shares = [_share_sentence("ARM", *of_arm), _share_sentence("MDM", rows[0].correct, rows[0].total)]
         st.markdown(f"The answer takes one step. Held-out problems solved: {' '.join(shares)}")

@@ -12,7 +12,7 @@ from engine.circuits import intervals, neuron_ranking
 from engine.circuits.intervals import BandContrast, Scored, SpecialisationIntervals
 from engine.circuits.neuron_ranking import Spread
 from engine.runs import layer_tables, lifecycle, read
-from engine.runs.rows import Head, LayerHistogram
+from engine.runs.rows import LayerHistogram
 from pages.figures.activation_maps import Norms
 from pages.shared import cached_reads
 from pages.shared.state import TOTAL
@@ -87,8 +87,9 @@ def residual_norms(arm: str, mdm: str) -> tuple[Norms, Norms, NDArray[np.int_]]:
 @st.cache_data(show_spinner=False, max_entries=64)
 def head_norms(key: str, model: str, region: str) -> Norms:
     """Norms of what every head writes at the tokens of a region, [layer, head]."""
-    graph = lifecycle.get(key).meta.graph
-    return Norms(model, layer_tables.head_norms(graph, cached_reads.rows(Head, key), region))
+    norm = f"norm_{region}"
+    columns = cached_reads.columns(key, "heads", ("node", norm))
+    return Norms(model, layer_tables.head_norms(cached_reads.graph_of(key), columns["node"], columns[norm]))
 
 
 def histograms(key: str, region: str) -> list[LayerHistogram]:

@@ -9,7 +9,9 @@ import numpy as np
 import streamlit as st
 
 from engine.inspection import bins
+from engine.runs import lifecycle
 from engine.runs.rows import LayerHistogram
+from engine.schema.artifacts import Kind
 from pages.panels import activation_data as data
 from pages.panels.specialisation import spread_rows
 from pages.shared import cached_reads
@@ -25,16 +27,18 @@ def downloads(asked: Asked, region: str) -> None:
     st.caption("The camera on every figure saves it as an SVG picture; a table's own button saves it as CSV.")
     with_k, without = asked.sides.origin(), asked.sides.origin(with_k=False)
     of_region = asked.sides.origin(f"{region} tokens", with_k=False)
-    offered: dict[str, tuple[Origin, Callable[[], list[Row]]]] = {
-        "Importance by layer": (with_k, lambda: profile_rows(asked)),
-        "Histograms": (without, lambda: histogram_rows(asked)),
-        "Residual norms": (without, lambda: norm_rows(asked)),
-        f"Head norms ({region})": (of_region, lambda: head_rows(asked, region)),
-        "Specialisation": (with_k, lambda: [dict(row) for row in spread_rows(asked)]),
-        "Lens by layer": (without, lambda: lens_rows(asked)),
+    offered: dict[str, tuple[Kind, Origin, Callable[[], list[Row]]]] = {
+        "Importance by layer": ("circuit", with_k, lambda: profile_rows(asked)),
+        "Histograms": ("activity", without, lambda: histogram_rows(asked)),
+        "Residual norms": ("activity", without, lambda: norm_rows(asked)),
+        f"Head norms ({region})": ("activity", of_region, lambda: head_rows(asked, region)),
+        "Specialisation": ("lens", with_k, lambda: [dict(row) for row in spread_rows(asked)]),
+        "Lens by layer": ("lens", without, lambda: lens_rows(asked)),
     }
     with st.container(horizontal=True):
-        for label, (source, rows) in offered.items():
+        for label, (kind, source, rows) in offered.items():
+            if not all(lifecycle.has(run, kind) for run in asked.runs):
+                continue
             name = label.partition(" (")[0].lower().replace(" ", "-")
             file = f"{name}-{region}" if source is of_region else name
             about = {"about": ", ".join(source.about)} if source.about else {}

@@ -14,6 +14,7 @@ from pages.panels import activation_data as data
 from pages.panels.layer_neurons import neuron_panel
 from pages.panels.specialisation import estimate, intervals_note, percent
 from pages.shared import address, cached_reads, clicks, state, widgets
+from pages.shared.artifacts import awaited
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 from pages.shared.state import COUNTS, GROUPED, MIRRORED, SHARES, TOTAL
@@ -47,6 +48,7 @@ def choose_region() -> str:
 
 
 @st.fragment
+@widgets.user_errors()
 def layers(asked: Asked, region: str) -> None:
     """Profile and histogram, and below them the neurons behind what was clicked; only this reruns on a click."""
     chosen = choose(asked)
@@ -113,6 +115,8 @@ def profile(asked: Asked, chosen: Chosen) -> None:
 def histogram(asked: Asked, region: str, chosen: Chosen) -> None:
     layer = chosen.layer
     st.subheader(f"MLP activations, layer {layer}", help=meaning("neuron"))
+    if awaited("histogram", asked.runs, "activity"):
+        return
     rows = [data.histograms(side.run.key, region) for side in asked.sides]
     if any(row.n == 0 for both in rows for row in both):
         st.info(f"These runs have no tokens of the kind “{region}”. Choose other tokens above.")

@@ -14,6 +14,7 @@ from pages.figures.caption import captioned
 from pages.figures.palette import Palette
 from pages.panels import activation_data as data
 from pages.shared import state, widgets
+from pages.shared.artifacts import awaited
 from pages.shared.glossary import meaning
 from pages.shared.provenance import Origin, origin
 from pages.shared.run_selector import Asked
@@ -25,6 +26,15 @@ MEASURE_NAMES = {
     "node_entropy": "entropy of the components' lens (nats)",
     "node_top": "top-1 probability of the components' lens",
 }
+
+
+def activity(asked: Asked, region: str) -> None:
+    """How active every layer is: what of it is there."""
+    if awaited("activity", asked.runs, "activity"):
+        return
+    statistics(asked, region)
+    residual(asked)
+    heads(asked, region)
 
 
 def statistics(asked: Asked, region: str) -> None:
@@ -39,8 +49,8 @@ def statistics(asked: Asked, region: str) -> None:
     )
 
 
-def norms(asked: Asked, region: str) -> None:
-    """Norms of the residual stream after every layer, and of every head's output."""
+def residual(asked: Asked) -> None:
+    """Norms of the residual stream after every layer."""
     st.subheader("Norm of the residual stream")
     widgets.chart(
         residual_figure(asked.arm, asked.mdm, widgets.palette()),
@@ -51,6 +61,10 @@ def norms(asked: Asked, region: str) -> None:
         "Mean norm of the residual stream after so many layers (0: the embedding), by position; token 0, right of the "
         "dotted line, is the first of the answer. Both models in the same colours, on a logarithmic scale."
     )
+
+
+def heads(asked: Asked, region: str) -> None:
+    """Norms of every head's output."""
     st.subheader("Norm of head outputs")
     widgets.chart(
         heads_figure(asked.arm, asked.mdm, region, widgets.palette()),
@@ -62,6 +76,8 @@ def norms(asked: Asked, region: str) -> None:
 
 def lens(asked: Asked) -> None:
     st.subheader("Logit lens by layer", help=meaning("logit_lens"))
+    if awaited("lens by layer", asked.runs, "lens"):
+        return
     measure = st.segmented_control(
         "Measure", state.MEASURES, default=state.MEASURES[0], required=True, key=state.MEASURE, bind=state.URL,
         help="Residual: the residual stream after a layer, read as logits. Components: a layer's heads and MLP, each "

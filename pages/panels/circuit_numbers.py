@@ -21,7 +21,6 @@ def number_tiles(sides: Sides, control: Run | None) -> None:
     """Overlap and what it is compared with, early ratio, and problems solved, at K."""
     arm, mdm, k = sides.arm, sides.mdm, sides.k
     at = cached_reads.comparison(arm.run.key, mdm.run.key, arm.part, mdm.part, k)
-    problems = measured_on(arm.run.spec.task)
     chance = meaning("chance")[0].lower() + meaning("chance")[1:]
     of_overlap = f"{meaning('overlap')} Here {at.shared:,} edges are in both. The note below is chance, {chance}"
     tiles: tuple[Tile, ...] = (
@@ -40,16 +39,24 @@ def number_tiles(sides: Sides, control: Run | None) -> None:
             f"Edges that are among the {k:,} strongest of both models. {meaning('edge')}",
         ),
         early_tile(sides, at, references.control_at(sides, control)),
-        (
-            "Problems solved",
-            f"{arm.run.meta.accuracy:.0%} / {mdm.run.meta.accuracy:.0%}",
-            f"ARM / {mdm.label}, {problems.removesuffix(' problems')}",
-            f"{meaning('solved')} Measured on {arm.run.meta.accuracy_n} {problems}.",
-        ),
+        solved_tile(sides),
     )
     with st.container(horizontal=True, gap="small"):
         for label, value, note, explanation in tiles:
             st.metric(label, value, note, delta_color="off", delta_arrow="off", help=explanation, width=TILE)
+
+
+def solved_tile(sides: Sides) -> Tile:
+    """How many problems both models solve, as far as it is measured."""
+    problems = measured_on(sides.arm.run.spec.task)
+    measured = [side.run.accuracy for side in sides]
+    known = next(filter(None, measured), None)
+    shares = " / ".join(f"{one.accuracy:.0%}" if one else "?" for one in measured)
+    note = f"ARM / {sides.mdm.label}, {problems.removesuffix(' problems')}"
+    if not all(measured):
+        note = f"ARM / {sides.mdm.label}, to be measured"
+    of = f" Measured on {known.accuracy_n} {problems}." if known else ""
+    return "Problems solved", shares, note, f"{meaning('solved')}{of}"
 
 
 def early_tile(sides: Sides, at: Comparison, of_control: Comparison | None) -> Tile:

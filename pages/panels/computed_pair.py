@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from engine.models.pairs import Pair
+from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from pages.figures.overview import overview_figure
 from pages.panels.findings import Cell, Finding, answers, finding_of, sides
@@ -14,7 +15,7 @@ from pages.panels.references import SPLIT_HALF_HELP
 from pages.shared import availability, state, widgets
 from pages.shared.glossary import meaning
 from pages.shared.provenance import origin
-from pages.shared.run_selector import listed
+from pages.shared.words import listed
 
 # What is explained at a column: words of its name -> term of the glossary; the first that fits.
 TERMS = {
@@ -62,7 +63,7 @@ def unable(findings: list[Finding]) -> list[str]:
         f"**{widgets.plain(f.cell.task.title)}: the {name} cannot do this task.** {widgets.plain(ability.reason)}"
         for f in findings
         for name, run in sides(f)
-        if not (ability := can_do(f.cell.task, run.meta)).can
+        if not (ability := can_do(f.cell.task, run.accuracy)).can
     ]
 
 
@@ -114,10 +115,15 @@ def other_row(finding: Finding) -> dict[str, str | float | None]:
         "Early ratio, control": finding.control.early_ratio if finding.control else None,
         "Early share, ARM": 100 * finding.at.arm.early_share,
         "Early share, MDM": 100 * finding.at.mdm.early_share,
-        "Solved, ARM": 100 * finding.arm.meta.accuracy,
-        "Solved, MDM": 100 * finding.mdm.meta.accuracy,
-        "Solved, control": 100 * control.meta.accuracy if control else None,
+        "Solved, ARM": solved(finding.arm),
+        "Solved, MDM": solved(finding.mdm),
+        "Solved, control": solved(control) if control else None,
     }
+
+
+def solved(run: Run) -> float | None:
+    """In percent; None where it is not measured yet."""
+    return 100 * run.accuracy.accuracy if run.accuracy else None
 
 
 def _column(name: str, form: str) -> Any:

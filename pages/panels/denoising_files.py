@@ -5,12 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.circuits.intervals import wilson
+from engine.runs import lifecycle
 from engine.runs.records import Run
 from engine.runs.revealed_tokens import state_of
 from engine.runs.rows import StepAccuracy, TrajectoryStep
 from pages.figures.answer_lens import layer_name
 from pages.panels.denoising_data import SAMPLERS, Examined, lenses, overlaps
 from pages.shared import cached_reads
+from pages.shared.artifacts import lacking
 from pages.shared.downloads import table_button
 from pages.shared.run_selector import Asked
 
@@ -22,13 +24,18 @@ def downloads(examined: Examined) -> None:
     mdm, both = asked.sides.mdm.origin(), asked.sides.origin(with_k=False)
     st.caption("The camera on every figure saves it as an SVG picture.")
     with st.container(horizontal=True):
-        table_button(
-            "Trajectories of this example (CSV)", lambda: trajectory_rows(examined), mdm, f"trajectories-{example}",
-            about=about,
-        )  # fmt: skip
-        table_button("Lens of this example (CSV)", lambda: lens_rows(examined), both, f"lens-{example}", about=about)
+        if lifecycle.has(asked.mdm, "lens"):
+            table_button(
+                "Trajectories of this example (CSV)", lambda: trajectory_rows(examined), mdm, f"trajectories-{example}",
+                about=about,
+            )  # fmt: skip
+        if not lacking(asked.runs, ["lens"]):
+            table_button(
+                "Lens of this example (CSV)", lambda: lens_rows(examined), both, f"lens-{example}", about=about
+            )
         table_button("Overlaps of the steps (CSV)", lambda: overlap_rows(asked), asked.sides.origin(), "steps")
-        table_button("Accuracy by steps (CSV)", lambda: accuracy_rows(asked.mdm), mdm, "accuracy-steps")
+        if lifecycle.has(asked.mdm, "ability"):
+            table_button("Accuracy by steps (CSV)", lambda: accuracy_rows(asked.mdm), mdm, "accuracy-steps")
 
 
 def trajectory_rows(examined: Examined) -> Rows:

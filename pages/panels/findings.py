@@ -16,8 +16,8 @@ from engine.tasks.base import Task
 from engine.tasks.registry import TASKS
 from pages.figures.overview import TaskRow
 from pages.shared import availability, cached_reads, widgets
-from pages.shared.run_selector import listed
 from pages.shared.state import TOTAL, Question
+from pages.shared.words import listed
 
 FAMILIES = ("prefix-dominant", "globally constrained")
 
@@ -37,9 +37,11 @@ class Cell:
     problem: str | None = None
     control: Run | None = None
     no_control: str | None = None  # why the control cannot be computed here
+    in_part: tuple[RunSpec, ...] = ()  # of runs that are there, but not all of them, and can be completed here
 
     @property
     def missing(self) -> list[RunSpec]:
+        """What can be computed here: runs that are not there."""
         if self.problem:
             return []
         runs = {"arm": self.arm, "mdm": self.mdm} | ({} if self.no_control else {CONTROL: self.control})
@@ -130,7 +132,7 @@ def against_control(findings: list[Finding]) -> list[str]:
         f"{'; '.join(changes)}. Where it is no lower, the overlap is no sign that post-training moved the circuit away "
         "from the ARM's."
     )
-    unable = [f for f, _ in known if f.cell.control and not can_do(f.cell.task, f.cell.control.meta).can]
+    unable = [f for f, _ in known if f.cell.control and not can_do(f.cell.task, f.cell.control.accuracy).can]
     if unable:
         text += f" On {_titles(unable)} the control cannot do the task: there its circuit is not informative."
     return [text]
@@ -193,4 +195,7 @@ def cell_of(question: Question, pair: Pair, problems: dict[str, str | None], own
     problem = next((problems[model] for model, run in runs.items() if run is None and problems[model]), None)
     control = cached_reads.run_of(question.spec(CONTROL)) if own else None
     no_control = None if control else next(filter(None, problems.values()), None)
-    return Cell(pair, TASKS[question.task], question, runs["arm"], runs["mdm"], problem, control, no_control)
+    there = {"arm": runs["arm"], "mdm": runs["mdm"], CONTROL: control}
+    blocked = {**problems, CONTROL: next(filter(None, problems.values()), None)}
+    in_part = tuple(run.spec for m, run in there.items() if run and not blocked[m] and lifecycle.missing(run))
+    return Cell(pair, TASKS[question.task], question, runs["arm"], runs["mdm"], problem, control, no_control, in_part)

@@ -9,6 +9,7 @@ from engine.models.token_text import visible
 from pages.panels import activation_data as data
 from pages.panels.activation_data import ListedNeuron
 from pages.shared import state
+from pages.shared.artifacts import awaited
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 
@@ -30,6 +31,8 @@ def neuron_panel(asked: Asked, layer: int, bin_index: int | None) -> None:
                 "Most activations in this bin. A neuron's own counts are over all tokens of all inputs, not only over "
                 "those of the histogram."
             )
+        if awaited("layer neurons", asked.runs, "activity", "weights"):
+            return
         for column, side in zip(st.columns(2), asked.sides, strict=True):
             with column:
                 st.markdown(f"**{side.title}**")

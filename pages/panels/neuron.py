@@ -16,6 +16,7 @@ from pages.panels.chosen_neurons import MOST_PINS, name_of, pins, toggle_pin
 from pages.panels.neuron_data import Layer
 from pages.panels.one_neuron import ShownNeuron, read_neuron
 from pages.shared import widgets
+from pages.shared.artifacts import awaited
 from pages.shared.downloads import file_button
 from pages.shared.glossary import meaning
 from pages.shared.sides import Sides
@@ -43,11 +44,13 @@ def neuron_panel(sides: Sides, neurons: Layer, neuron: int | None) -> None:
             most = neuron_tokens.largest_value(shown, view)
             side_by_side(shown, lambda neuron: neuron_tokens.on_tokens(neuron, view, most))
             st.html(drawing.colour_legend(most))
-        longest = _longest(shown)
-        side_by_side(shown, lambda neuron: _writes(neuron, longest))
+        if not awaited("neuron writes", sides.runs, "weights"):
+            longest = _longest(shown)
+            side_by_side(shown, lambda neuron: _writes(neuron, longest))
         side_by_side(shown, _reads)
         side_by_side(shown, neuron_tokens.strongest_prompts)
-        histogram(sides, shown, place)
+        if not awaited("neuron histogram", sides.runs, "activity"):
+            histogram(sides, shown, place)
         file_button(
             "This neuron (JSON)",
             lambda: _json(shown),

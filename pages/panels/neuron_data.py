@@ -20,6 +20,7 @@ from pages.figures.neurons import hover_of_promoted
 from pages.shared import cached_reads
 
 MODELS = ("arm", "mdm")
+COSINES = ("cos_in", "cos_gate", "cos_out")
 
 Floats = NDArray[np.float32]
 
@@ -32,7 +33,7 @@ class Layer:
     attribution: dict[str, Floats]
     halves: dict[str, tuple[Floats, Floats]]  # over even and over odd examples
     rank: dict[str, NDArray[np.int32]]  # by |attribution|, 0 = largest
-    promoted: dict[str, list[tuple[str, ...]]]
+    promoted: dict[str, list[tuple[str, ...]]]  # no tokens where what the weights alone say is not computed yet
     hover: NDArray[np.str_]  # what it promotes
     cosine: dict[str, Floats]  # "in", "gate", "out": the MDM's weights against the ARM's; nan where there are none
     correlation: Floats  # of activations; nan where no detail is kept in both models
@@ -50,24 +51,40 @@ class Layer:
         return {model: self.rank[model] < self.strongest for model in MODELS}
 
 
-@st.cache_resource(show_spinner=False, max_entries=16)
 def layer(arm: str, mdm: str, number: int) -> Layer:
-    """An MLP's neurons, from the tables of two runs. Shared by all sessions as it is, so nobody may write to it."""
+    """An MLP's neurons, from the tables of two runs, as far as they are there."""
+    return _layer(arm, mdm, number, knows_weights(arm, mdm))
+
+
+def knows_weights(arm: str, mdm: str) -> bool:
+    """Whether it is computed what the weights of both runs' neurons alone say: what they promote, how they changed."""
+    return all(lifecycle.has(lifecycle.get(key), "weights") for key in (arm, mdm))
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _layer(arm: str, mdm: str, number: int, with_weights: bool) -> Layer:
+    """Shared by all sessions as it is, so nobody may write to it."""
     keys = dict(zip(MODELS, (arm, mdm), strict=True))
-    names = ("attribution", "half_a", "half_b", "promoted")
+    names = ("attribution", "half_a", "half_b")
     numbers = {model: cached_reads.columns(key, "neurons", names, layer=number) for model, key in keys.items()}
-    cosines = cached_reads.columns(mdm, "neurons", ("cos_in", "cos_gate", "cos_out"), layer=number)
     known, _ = correlations(arm, mdm, number)
-    promoted = {model: [tuple(row) for row in columns["promoted"].tolist()] for model, columns in numbers.items()}
-    correlation = np.full(len(numbers["arm"]["attribution"]), np.nan, np.float32)
+    n = len(numbers["arm"]["attribution"])
+    correlation = np.full(n, np.nan, np.float32)
     correlation[list(known)] = list(known.values())
+    promoted: dict[str, list[tuple[str, ...]]] = {model: [()] * n for model in MODELS}
+    cosines = {name: np.full(n, np.nan) for name in COSINES}
+    if with_weights:
+        for model, key in keys.items():
+            tokens = cached_reads.columns(key, "neurons", ("promoted",), layer=number)["promoted"]
+            promoted[model] = [tuple(row) for row in tokens.tolist()]
+        cosines = cached_reads.columns(mdm, "neurons", COSINES, layer=number)
     return Layer(
         number=number,
         attribution={model: columns["attribution"] for model, columns in numbers.items()},
         halves={model: (columns["half_a"], columns["half_b"]) for model, columns in numbers.items()},
         rank={model: comparison.rank_of(columns["attribution"]) for model, columns in numbers.items()},
         promoted=promoted,
-        hover=hover_of_promoted(promoted),
+        hover=hover_of_promoted(promoted) if with_weights else np.full(n, ""),
         cosine={name.removeprefix("cos_"): values.astype(np.float32) for name, values in cosines.items()},
         correlation=correlation,
     )

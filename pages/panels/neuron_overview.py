@@ -13,6 +13,7 @@ from pages.panels.chosen_neurons import pins
 from pages.panels.neuron_data import MODELS, Layer
 from pages.panels.neuron_tables import download, selectable, table_of
 from pages.shared import clicks, state, widgets
+from pages.shared.artifacts import awaited
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 
@@ -62,6 +63,7 @@ def numbers(neurons: Layer, has_halves: bool) -> None:
 
 def all_neurons(asked: Asked, neurons: Layer, chosen: int | None) -> None:
     """The layer's neurons as a scatter and as a table; both choose."""
+    awaited("neurons", asked.runs, "weights")
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader(f"MLP of layer {neurons.number}: ARM against MDM", help=meaning("neuron_attribution"))

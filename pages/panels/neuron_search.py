@@ -15,6 +15,7 @@ from pages.panels.chosen_neurons import choose, name_of
 from pages.panels.neuron_data import MODELS
 from pages.panels.neuron_tables import TOKENS_SHOWN, download, selectable
 from pages.shared import state, widgets
+from pages.shared.artifacts import awaited
 from pages.shared.run_selector import Asked
 
 
@@ -22,9 +23,15 @@ def search(asked: Asked, layer: int) -> None:
     """The callback of the search: what can only be a neuron's place chooses it at once."""
     text = str(st.session_state[state.SEARCH])
     place = neuron_place(text, layer)
-    if place and exists(asked, place) and not neuron_data.promoters(asked.arm.key, asked.mdm.key, text):
+    if place and exists(asked, place) and not promoters_of(asked, text):
         choose(place)
         st.session_state[state.SEARCH] = ""
+
+
+def promoters_of(asked: Asked, text: str) -> list[Promoter]:
+    """The neurons that promote a token; none while that is not computed."""
+    keys = asked.arm.key, asked.mdm.key
+    return neuron_data.promoters(*keys, text) if neuron_data.knows_weights(*keys) else []
 
 
 def exists(asked: Asked, place: Place) -> bool:
@@ -37,11 +44,13 @@ def results(asked: Asked, layer: int) -> None:
     if not text:
         return
     place = neuron_place(text, layer)
-    promoters = neuron_data.promoters(asked.arm.key, asked.mdm.key, text)
+    promoters = promoters_of(asked, text)
     with st.container(border=True):
         shown = widgets.plain(visible(text))
         if place:
             by_place(asked, place)
+        if awaited("search", asked.runs, "weights"):
+            return
         if promoters:
             promoting(asked, promoters, shown)
         elif not place:

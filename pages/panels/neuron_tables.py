@@ -80,6 +80,8 @@ def _rows_of(neurons: Layer, chosen: NDArray[np.int_], halves: bool) -> pa.Table
             columns[f"Cosine {which}"] = _known(values[chosen])
     columns["Correlation"] = _known(neurons.correlation[chosen])
     for model in MODELS:
+        if not any(neurons.promoted[model]):
+            continue
         columns[f"{NAME[model]} promotes"] = [
             "  ".join(visible(token) for token in neurons.promoted[model][j][:TOKENS_SHOWN]) for j in chosen
         ]

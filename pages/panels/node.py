@@ -15,6 +15,7 @@ from engine.runs.rows import LayerLens, ReadoutRow
 from pages.figures.lens import lens_figure, residual_figure
 from pages.panels.attention import attention_panel
 from pages.shared import address, cached_reads, state, token_text, widgets
+from pages.shared.artifacts import awaited
 from pages.shared.glossary import meaning
 from pages.shared.sides import Sides
 from pages.shared.state import Question
@@ -48,7 +49,7 @@ def node_panel(sides: Sides) -> None:
     node = sides.graph.node_names.index(name)
     with st.container(border=True):
         st.subheader(f"{describe(sides.graph, node)} ({name})")
-        at = choose_place(sides)
+        at = None if awaited("node lens", sides.runs, "lens") else choose_place(sides)
         if at is not None:
             lenses(sides, node, at)
         if name.startswith("a"):

@@ -13,16 +13,20 @@ from pages.figures.palette import NAME
 from pages.panels import denoising_data as data
 from pages.panels.denoising_data import Examined, start_with
 from pages.shared import address, cached_reads, clicks, state, widgets
+from pages.shared.artifacts import awaited, lacking
 from pages.shared.glossary import meaning
 
 Lenses = dict[tuple[int, int], AnswerLens]  # by denoising step and answer position
 
 
 @st.fragment
+@widgets.user_errors()
 def lens_section(examined: Examined, step: int) -> None:
     """The right answer through both models' layers at a step; a click on a cell draws nothing but this."""
     title = "When is the answer readable?" if examined.steps == 1 else f"Through the layers at step {step}"
     st.subheader(title, help=meaning("logit_lens"))
+    if awaited("lens", examined.asked.runs, "lens"):
+        return
     lenses = {side.model: data.lenses(side.run.key, examined.example) for side in examined.asked.sides}
     if not all(lenses.values()):
         st.info("These runs keep no lens of this example. Choose another example, or compute the runs again.")
@@ -96,8 +100,10 @@ def lens_maps(examined: Examined, lenses: dict[str, dict[int, AnswerLens]], step
 
 def readable(examined: Examined) -> None:
     """Over all steps: from which layer on the right answer can be read."""
+    if examined.steps == 1 or lacking(examined.asked.runs, ["lens"]):
+        return
     arm, mdm = (data.lenses(side.run.key, examined.example) for side in examined.asked.sides)
-    if examined.steps == 1 or not mdm or not arm:
+    if not mdm or not arm:
         return
     st.header("From which layer on the answer can be read", divider="gray", help=meaning("logit_lens"))
     figure = drawing.readable_figure(mdm, at_step(arm, 0), examined.answer, widgets.palette())

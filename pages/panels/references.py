@@ -43,8 +43,8 @@ def control_tile(sides: Sides, control: Run | None) -> Tile:
         return label, "none", "the control has no such step", CONTROL_HELP
     part = sides.mdm.part
     with_mdm = cached_reads.overlap(sides.mdm.run.key, control.key, part, part, sides.k)
-    solves = f"The control solves {control.meta.accuracy:.0%} of the problems."
-    return label, f"{at.jaccard:.3f}", f"{sides.mdm.label} with control {with_mdm:.3f}", f"{CONTROL_HELP} {solves}"
+    solves = f" The control solves {control.accuracy.accuracy:.0%} of the problems." if control.accuracy else ""
+    return label, f"{at.jaccard:.3f}", f"{sides.mdm.label} with control {with_mdm:.3f}", f"{CONTROL_HELP}{solves}"
 
 
 def _control_with_mdm(sides: Sides) -> Tile:

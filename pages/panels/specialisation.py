@@ -7,6 +7,7 @@ import streamlit as st
 from engine.circuits import intervals, profiles
 from engine.circuits.comparison import printed
 from engine.circuits.intervals import BandContrast, Contrast, Estimate
+from engine.runs import lifecycle
 from engine.schema.vocabulary import BLOCKS
 from pages.panels import activation_data as data
 from pages.shared import cached_reads
@@ -23,7 +24,7 @@ LENS_ROWS = {
 
 
 def spread_table(asked: Asked) -> None:
-    """Effective numbers, Gini and lens, of both models and their difference."""
+    """Effective numbers, Gini and, where it is there, lens, of both models and their difference."""
     st.dataframe(
         spread_rows(asked), height="content", hide_index=True, alt="How specialised both models are, with intervals",
     )  # fmt: skip
@@ -45,7 +46,9 @@ def spread_rows(asked: Asked) -> list[dict[str, str]]:
     arm, mdm = (data.neuron_spread(side.run.key) for side in asked.sides)
     rows.append(_halves_row("MLP neurons: effective number", arm.effective_number, mdm.effective_number, ",.1f"))
     rows.append(_halves_row("MLP neurons: Gini", arm.gini, mdm.gini, ".3f"))
-    for measure, (_, over_layers) in data.lens_bands(asked.arm.key, asked.mdm.key).items():
+    with_lens = all(lifecycle.has(run, "lens") for run in asked.runs)
+    bands = data.lens_bands(asked.arm.key, asked.mdm.key) if with_lens else {}
+    for measure, (_, over_layers) in bands.items():
         rows.append(_contrast_row(LENS_ROWS[measure], _as_estimates(over_layers), 3))
     return rows
 

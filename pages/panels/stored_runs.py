@@ -1,37 +1,49 @@
-"""Runs in the cache as a table, to delete and to export."""
+"""Runs in the cache as a table, to complete, to delete and to export."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from engine.errors import UserError
-from engine.runs import cache_connection, lifecycle
+from engine.runs import lifecycle
 from engine.runs.records import Run, short_key
 from engine.runs.solvable import can_do
 from engine.schema.vocabulary import HALVES, TOTAL
 from engine.tasks.registry import task_named
 from pages.panels.bundles import bundle_download
+from pages.panels.disk_space import free_space, freed_note, note_freed, sizes_by_artifact
+from pages.shared import artifacts
 from pages.shared.availability import title_of_task
 from pages.shared.circuit_files import Row, circuit_files, show_files
 from pages.shared.glossary import meaning
+from pages.shared.words import ARTIFACTS, counted, megabytes
+
+CHOSEN = "chosen runs"  # session only: keys, as rows move when others come
 
 
 def stored_runs() -> None:
     st.header("In the cache", divider="gray")
+    freed_note()
     runs = lifecycle.list_runs()
     if not runs:
         st.info("Nothing is computed yet.", icon=":material/hourglass_empty:")
         return
-    size, tables = cache_connection.store().size(), sum(run.meta.stored_bytes for run in runs)
-    st.caption(
-        f"{len(runs)} runs with {tables / 2**20:,.0f} MB of tables; the file on disk has {size / 2**20:,.0f} MB. "
-        "Choose rows to delete or export them."
-    )
-    table = st.dataframe(
+    size = sum(lifecycle.sizes().values())
+    st.caption(f"{counted(len(runs), 'run')}, {megabytes(size)} on disk. Choose rows to delete or export them.")
+    chosen_before = st.session_state.get(CHOSEN, [])
+    wanted = [index for index, run in enumerate(runs) if run.key in chosen_before]
+    if list(st.session_state.get("runs", {}).get("selection", {}).get("rows", [])) != wanted:
+        st.session_state["runs"] = {"selection": {"rows": wanted, "columns": [], "cells": []}}
+
+    def pick() -> None:
+        rows = st.session_state["runs"]["selection"]["rows"]
+        st.session_state[CHOSEN] = [runs[index].key for index in rows if index < len(runs)]
+
+    st.dataframe(
         [row(run) for run in runs],
         hide_index=True,
         key="runs",
-        on_select="rerun",
+        on_select=pick,
         selection_mode="multi-row",
         column_config={
             "Solved": st.column_config.NumberColumn(format="%.1f %%"),
@@ -46,27 +58,37 @@ def stored_runs() -> None:
             "Metric": st.column_config.TextColumn(help=meaning("metric")),
             "Order": st.column_config.TextColumn(help=meaning("reveal_order")),
             "Precision": st.column_config.TextColumn(help=meaning("precision")),
-            "MB": st.column_config.NumberColumn(format="%.1f", help="Size of the run's tables before compression."),
+            "Missing": st.column_config.TextColumn(help="Parts of the run that are not computed yet."),
+            "Seconds": st.column_config.NumberColumn(help="What computing the circuit took."),
+            "MB": st.column_config.NumberColumn(
+                format="%.1f", help="On disk, with what the run shares with other runs of the same model."
+            ),
         },
         alt="Stored runs",
     )
-    bundle_download(runs)
-    chosen = [runs[index] for index in table["selection"]["rows"] if index < len(runs)]
-    if chosen:
-        delete(chosen)
+    sizes_by_artifact(runs)
+    with st.container(horizontal=True):
+        bundle_download(runs)
+        free_space()
+        chosen = [runs[index] for index in wanted]
+        if chosen:
+            delete(chosen)
+        in_part = [run for run in chosen if lifecycle.missing(run)]
+        if in_part:
+            artifacts.compute_button("chosen", in_part)
     if len(chosen) == 1:
         download(chosen[0])
 
 
 def row(run: Run) -> dict[str, object]:
-    spec, meta = run.spec, run.meta
+    spec, accuracy = run.spec, run.accuracy
     return {
         "Run": short_key(run.key),
         "Pair": spec.pair,
         "Model": spec.model,
         "Task": title_of_task(spec.task),
         "From": f"import {run.imported[:10]}" if run.imported else "here",
-        "Solved": 100 * meta.accuracy,
+        "Solved": 100 * accuracy.accuracy if accuracy else None,
         "Can do it": ability(run),
         "Shifted": "" if run.shifted is None else "yes" if run.shifted else "no",
         "Method": spec.method,
@@ -76,24 +98,28 @@ def row(run: Run) -> dict[str, object]:
         "Metric": spec.metric,
         "Order": spec.order,
         "Precision": spec.dtype,
+        "Missing": ", ".join(ARTIFACTS[kind] for kind in lifecycle.missing(run)),
         "Seconds": round(run.seconds, 1),
-        "MB": meta.stored_bytes / 2**20,
+        "MB": lifecycle.size_of(run) / 2**20,
         "Made": run.created[:16].replace("T", " "),
     }
 
 
 def ability(run: Run) -> str:
-    """Whether the model can do the task at all; nothing where the task is gone."""
+    """Whether the model can do the task at all; nothing where that is not measured yet, or the task is gone."""
+    if run.accuracy is None:
+        return ""
     try:
-        return "yes" if can_do(task_named(run.spec.task), run.meta).can else "no"
+        return "yes" if can_do(task_named(run.spec.task), run.accuracy).can else "no"
     except UserError:
         return ""
 
 
 def delete(chosen: list[Run]) -> None:
-    count = f"{len(chosen)} run" + ("s" if len(chosen) > 1 else "")
-    with st.popover(f"Delete {count}", icon=":material/delete:"):
-        st.markdown("They can be computed again, but are gone until then.")
+    size = megabytes(sum(map(lifecycle.size_of, chosen)))
+    with st.popover(f"Delete {counted(len(chosen), 'run')}", icon=":material/delete:"):
+        st.markdown(f"They take {size}. They can be computed again, but are gone until then.")
+        st.caption("What other runs of the same models use as well stays.")
         st.button("Delete for good", key="delete", type="primary", on_click=_delete, args=([r.key for r in chosen],))
 
 
@@ -107,6 +133,13 @@ def download(run: Run) -> None:
 
 
 def _delete(keys: list[str]) -> None:
+    deleted = freed = 0
     for key in keys:
-        lifecycle.delete(key)
-    st.session_state["runs"] = {"selection": {"rows": [], "columns": [], "cells": []}}
+        try:
+            freed += lifecycle.delete(key)
+            deleted += 1
+        except UserError as error:  # as when another tab has deleted it
+            st.session_state["submit error"] = str(error)
+    if deleted:
+        note_freed(deleted, freed)
+    st.session_state[CHOSEN] = []

@@ -13,6 +13,7 @@ from pages.figures.trajectory import trajectory_figure
 from pages.panels import denoising_data as data
 from pages.panels.denoising_data import SAMPLERS, Examined
 from pages.shared import address, cached_reads, state, token_text, widgets
+from pages.shared.artifacts import awaited
 from pages.shared.glossary import meaning
 
 
@@ -24,6 +25,8 @@ def trajectory(examined: Examined, kept: Sequence[int]) -> None:
     st.caption("The prompt, and below it the right answer")
     st.html(token_text.token_strip(examined.row.prompt, -1, -1))
     st.html(token_text.token_strip(examined.answer, -1, -1))
+    if awaited("trajectory", [examined.asked.mdm], "lens"):
+        return
     if len(examined.answer) == 1:
         one_token(examined, kept)
         return

@@ -1,4 +1,4 @@
-"""Jobs as they go: stage, progress, time left, cancel. Refreshes itself while the rest of the page stays usable."""
+"""Jobs as they go: artifact, progress, time left, cancel. Refreshes itself while the rest of the page stays usable."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 import streamlit as st
 
 from engine.runs.jobs import JobView
-from pages.figures.palette import NAME
 from pages.shared import job_queue, state
 from pages.shared.availability import title_of_pair, title_of_task
 from pages.shared.state import Question
-from pages.shared.widgets import attempt, plain
+from pages.shared.widgets import attempt, plain, submit
+from pages.shared.words import artifact_name, counted
 
 EVERY = 1.0  # seconds
 MOST_LINKS = 8  # of one job
@@ -19,7 +19,7 @@ RECENT = 600.0  # seconds for which a failure stays on other pages than Runs
 
 
 def watch_jobs(failures: bool = True) -> None:
-    """Show open jobs, and the latest when it failed; rerun the page when a run ends, as its numbers are there then."""
+    """Show open jobs, and the latest when it failed; rerun the page when a job ends or has stored a circuit."""
     busy = any(job.is_open for job in job_queue.queue().jobs())
     st.session_state["runs done"] = _ended(job_queue.queue().jobs())
     st.fragment(_panel, run_every=EVERY if busy else None)(failures)
@@ -46,8 +46,14 @@ def job_card(job: JobView) -> None:
             dismiss = job_queue.queue().dismiss
             button.button("Dismiss", key=f"dismiss {job.id}", on_click=dismiss, args=(job.id,), width="stretch")
             links(job)
-        if job.error:
-            st.error(plain(job.error), icon=":material/error:")
+        for reason in reasons(job):
+            st.error(plain(reason), icon=":material/error:")
+        if job.state == "failed":
+            again = st.button("Try again", icon=":material/refresh:", key=f"again {job.id}")
+            if again:
+                dismiss(job.id)
+                submit(job.specs, job.title)
+                st.rerun()
 
 
 def links(job: JobView) -> None:
@@ -75,25 +81,45 @@ def made(job: JobView) -> list[tuple[str, dict[str, str]]]:
     return targets
 
 
+def reasons(job: JobView) -> list[str]:
+    """Why a job failed, by artifact where it is known of which; artifacts with the same reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for failed in job.failures:
+        spec = failed.step.spec
+        name = f"{artifact_name(failed.step.kind, spec.model)} on {title_of_task(spec.task)}"
+        by_reason.setdefault(failed.reason, []).append(name)
+    if by_reason:
+        return [f"The {', the '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    return [job.error] if job.error else []
+
+
 def headline(job: JobView) -> str:
     if job.state == "cancelling":
         return "cancelling: it stops when it reports next, or is ended after a few seconds"
     if job.state == "running":
-        return f"run {job.run_index + 1} of {job.n_runs}{time_left(job.eta_seconds)}"
-    runs = f"{job.n_runs} run" + ("s" if job.n_runs != 1 else "")
-    return f"{job.state}, {runs}"
+        if job.step is None:
+            return "it begins"
+        at = min(job.step_index + 1, job.n_steps)
+        return f"{artifact_name(job.step.kind, job.step.spec.model)}, {at} of {job.n_steps}{time_left(job.eta_seconds)}"
+    if job.state == "queued":
+        return f"waiting for the jobs before it, {counted(len(job.specs), 'run')}"
+    if job.state in ("failed", "cancelled") and job.step_index:
+        return f"{job.state}, {job.step_index} of {job.n_steps} parts of {counted(len(job.specs), 'run')} are kept"
+    return f"{job.state}, {counted(len(job.specs), 'run')}"
 
 
 def doing(job: JobView) -> str:
-    spec, progress = job.specs[job.run_index], job.progress
-    counted = f" {progress.done} of {progress.total}" if progress.total else ""
-    return f"{NAME.get(spec.model, spec.model)} on {title_of_task(spec.task)}: {progress.stage}{counted}"
+    """Which stage of which artifact, or what it waits for."""
+    step, progress = job.step, job.progress
+    done = f" {progress.done:,} of {progress.total:,}" if progress.total else ""
+    what = f"{artifact_name(step.kind, step.spec.model)} on {title_of_task(step.spec.task)}: " if step else ""
+    return f"{what}{progress.stage}{done}"
 
 
 def overall(job: JobView, now: float) -> float:
-    """0 .. 1 of the job's time; of its runs while the time left isn't known. Stages vary too much to be counted."""
+    """0 .. 1 of the job's time; of its artifacts while the time left is unknown, as stages vary too much."""
     if job.eta_seconds is None or job.started is None:
-        return job.run_index / job.n_runs
+        return job.step_index / job.n_steps if job.n_steps else 0.0
     spent = max(0.0, now - job.started)
     return spent / (spent + job.eta_seconds) if spent else 0.0
 
@@ -118,4 +144,4 @@ def _panel(failures: bool) -> None:
 
 
 def _ended(jobs: list[JobView]) -> list[tuple[str, str, int]]:
-    return [(job.id, job.state, job.run_index) for job in jobs]
+    return [(job.id, job.state, len(job.without_circuit)) for job in jobs]

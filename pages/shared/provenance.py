@@ -77,6 +77,6 @@ def _how(run: Run) -> str:
 def _marks(run: Run) -> str:
     """What is to know of a run before believing a picture of it."""
     marks = ["imported"] if run.imported else []
-    if not can_do(task_named(run.spec.task), run.meta).can:
+    if not can_do(task_named(run.spec.task), run.accuracy).can:
         marks.append("cannot do the task")
     return f" ({', '.join(marks)})" if marks else ""

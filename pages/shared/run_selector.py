@@ -14,14 +14,14 @@ from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
 from engine.tasks.registry import available, task_named, task_names
-from pages.figures.palette import NAME
-from pages.shared import address, availability, cached_reads, job_queue, state, widgets
+from pages.shared import address, artifacts, availability, cached_reads, job_queue, state, widgets
 from pages.shared.absent import absent
 from pages.shared.choose_k import choose_k
 from pages.shared.glossary import glossary, meaning
 from pages.shared.jobs_panel import watch_jobs
 from pages.shared.sides import Side, Sides
 from pages.shared.state import FINAL, TOTAL, Question
+from pages.shared.words import listed, model_name
 
 MOST_OTHERS = 4  # questions that are stored with other settings
 
@@ -41,13 +41,18 @@ class Asked:
         return self.arm.meta.graph
 
     @property
+    def runs(self) -> list[Run]:
+        return [self.arm, self.mdm]
+
+    @property
     def sides(self) -> Sides:
         """Both models with their whole answers."""
         return Sides(self.graph, self.k, Side("arm", self.arm, TOTAL), Side("mdm", self.mdm, TOTAL))
 
 
 def both_runs() -> Asked | None:
-    """The two runs that the reader asks for; where one is missing, offer to compute it and return None.
+    """The two runs that the reader asks for, as far as they are there; where a circuit is missing, offer to compute it
+    and return None.
 
     Call it first on a page, inside widgets.user_errors().
     """
@@ -62,6 +67,7 @@ def both_runs() -> Asked | None:
     arm, mdm = (cached_reads.run_of(spec) for spec in specs)
     widgets.submit_error()
     watch_jobs()
+    artifacts.watch_runs(specs)
     if arm is None or mdm is None:
         offer([spec for spec, run in zip(specs, (arm, mdm), strict=True) if run is None], question, pair)
         return None
@@ -69,6 +75,7 @@ def both_runs() -> Asked | None:
     with k_place:
         k = choose_k(n_edges)
     marks({"arm": arm, "mdm": mdm}, pair)
+    artifacts.offer_rest([arm, mdm])
     return Asked(question, pair, arm, mdm, k)
 
 
@@ -131,6 +138,8 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
     task = task_named(asked.task).title
     if is_under_way(missing):
         st.info("The circuits appear here when they are computed. The rest of the app stays usable.")
+        return
+    if artifacts.say_elsewhere(missing):
         return
     st.info(f"Not computed yet with these settings: {names} on {task}.", icon=":material/hourglass_empty:")
     offer_stored(asked)
@@ -237,20 +246,9 @@ def marks(runs: dict[str, Run], pair: Pair) -> None:
 def mark_runs(*runs: Run) -> None:
     """Say which of these models cannot do their task, so that their circuits explain little, and the runs' remarks."""
     for run in runs:
-        ability, name = can_do(task_named(run.spec.task), run.meta), model_name(run.spec.model)
+        ability, name = can_do(task_named(run.spec.task), run.accuracy), model_name(run.spec.model)
         if not ability.can:
             sentence = f"**{name[0].upper()}{name[1:]} cannot do this task.** {widgets.plain(ability.reason)}"
             st.warning(sentence, icon=":material/report:")
         for remark in run.meta.remarks:
             st.warning(f"**{name.removeprefix('the ')}:** {widgets.plain(remark)}", icon=":material/report:")
-
-
-def model_name(model: str) -> str:
-    if model == CONTROL:
-        return "the control"
-    return f"the MDM after {int(model[5:]):,} steps" if model.startswith("step:") else f"the {NAME[model]}"
-
-
-def listed(names: list[str]) -> str:
-    """Names as they stand in a sentence."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

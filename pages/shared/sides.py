@@ -51,6 +51,10 @@ class Sides:
     def __iter__(self) -> Iterator[Side]:
         return iter((self.arm, self.mdm))
 
+    @property
+    def runs(self) -> list[Run]:
+        return [side.run for side in self]
+
     def origin(self, *about: str, with_k: bool = True) -> Origin:
         """Of what both models are shown of; `with_k` False where it does not depend on K."""
         parts = () if self.arm.part == self.mdm.part == TOTAL else (f"{self.arm.part} and {self.mdm.part}",)

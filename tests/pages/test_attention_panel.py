@@ -17,7 +17,7 @@ from engine.runs.rows import Head, KeptInput, RoleAttention
 from engine.runs.spec import RunSpec
 from pages.figures.attention import CLEAR, verdict
 from pages.shared import state
-from tests.fakes import GRAPH, tiny_run
+from tests.fakes import GRAPH, by_kind, tiny_run
 from tests.pages.test_denoising_page import values
 from tests.pages.test_pages import app, figures, texts
 
@@ -165,7 +165,7 @@ def test_runs_whose_inputs_were_too_long_say_so_and_keep_roles_and_scores() -> N
         return made
 
     for model in ("arm", "mdm"):
-        lifecycle.run(RunSpec(task="countdown", model=model, n=8), compute=bare)
+        lifecycle.run(RunSpec(task="countdown", model=model, n=8), compute=by_kind(bare))
     page = opened(node=2, n=8)
     assert "No attention pattern is kept" in texts(page)
     assert len(figures(page)) == 3
@@ -181,5 +181,5 @@ def test_a_head_that_writes_nothing_is_said_to() -> None:
         return made
 
     for model in ("arm", "mdm"):
-        lifecycle.run(RunSpec(task="countdown", model=model, n=9), compute=without)
+        lifecycle.run(RunSpec(task="countdown", model=model, n=9), compute=by_kind(without))
     assert texts(opened(node=2, n=9)).count("it writes nothing, whatever it attends to") == 2

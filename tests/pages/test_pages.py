@@ -16,13 +16,14 @@ from streamlit.testing.v1 import AppTest
 
 from engine import settings
 from engine.runs import cache_connection, device_plan, lifecycle, read
+from engine.runs.execution import OnProgress
 from engine.runs.jobs import JobQueue, JobView
-from engine.runs.records import Progress, RunTables
+from engine.runs.records import Accuracy, Progress, RunTables
 from engine.runs.spec import RunSpec
 from engine.tasks.registry import TASKS, task_named
 from pages.shared import state
-from pages.shared.jobs_panel import made, overall, time_left
-from tests.fakes import REMARK, remarked_compute, tiny_run
+from pages.shared.jobs_panel import headline, made, overall, time_left
+from tests.fakes import REMARK, by_kind, remarked_compute, tiny_run
 
 MODELS = ("arm", "mdm", "control")
 APP = str(settings.ROOT / "app.py")
@@ -102,7 +103,7 @@ def test_a_running_job_shows_what_it_does_and_can_be_cancelled(queue_of: Callabl
     until(lambda: queue.job(job).progress.done > 1)
     page = app()
     assert "Two runs" in texts(page)
-    assert re.search(r"run 1 of 2, about \d+ (s|min) left", texts(page))
+    assert re.search(r"circuit of the MDM, 1 of 10, about \d+ (s|min) left", texts(page))
     page.button(key=f"cancel {job}").click().run()
     until(lambda: queue.job(job).state == "cancelled")
     assert lifecycle.list_runs() == []
@@ -144,12 +145,13 @@ def test_a_finished_job_leads_to_what_it_made_and_can_be_dismissed(queue_of: Cal
 @pytest.mark.usefixtures("pair")
 def test_a_cancelled_job_leads_only_to_what_it_finished() -> None:
     ended = JobView(
-        id="1", title="", state="cancelled", specs=(RunSpec(task="ioi"), RunSpec(task="sudoku")), n_runs=2,
-        progress=Progress("Scoring", 1, 2), run_index=1, eta_seconds=None, error=None, submitted=0.0, started=1.0,
-        finished=2.0,
+        id="1", title="", state="cancelled", specs=(RunSpec(task="ioi"), RunSpec(task="sudoku")), n_steps=10,
+        progress=Progress("Scoring", 1, 2), step=None, step_index=2, failures=(), eta_seconds=None, error=None,
+        submitted=0.0, started=1.0, finished=2.0, without_circuit=(RunSpec(task="sudoku"),),
     )  # fmt: skip
     assert [chosen["task"] for _, chosen in made(ended)] == ["ioi"]
-    assert made(replace(ended, run_index=0)) == []
+    assert made(replace(ended, without_circuit=ended.specs)) == []
+    assert headline(ended) == "cancelled, 2 of 10 parts of 2 runs are kept"
 
 
 @pytest.mark.usefixtures("pair")
@@ -158,7 +160,8 @@ def test_a_failed_job_says_why_on_the_overview(queue_of: Callable[[str], JobQueu
     job = queue.submit([RunSpec(seed=13)], "One run")
     until(lambda: queue.job(job).state == "failed")
     page = app()
-    assert [e.value.replace("\\", "") for e in page.error] == ["There is no model in this folder. Choose another pair."]
+    (reason,) = [error.value.replace("\\", "") for error in page.error]
+    assert reason.startswith("The circuit of the MDM on Indirect object identification: There is no model in this")
     assert page.button(key="compute missing")
 
 
@@ -183,7 +186,7 @@ def test_the_overview_tells_the_engines_numbers_beside_the_published_ones() -> N
     for column in ("pair", "arm", "mdm"):
         shown = ours[f"Split-half: {'ARM with MDM' if column == 'pair' else column.upper()}"]
         assert list(shown) == pytest.approx([getattr(halves_of_task, column) for halves_of_task in halves])
-    solved = [100 * runs[task, "control"].meta.accuracy for task in ("ioi", "countdown")]
+    solved = [100 * runs[task, "control"].accuracy.accuracy for task in ("ioi", "countdown")]
     assert list(others["Solved, control"]) == pytest.approx(solved)
     text = texts(page)
     assert (
@@ -228,12 +231,12 @@ def test_a_pair_without_weights_does_not_hide_the_others(
 def test_a_model_that_cannot_do_the_task_is_marked_on_every_page(
     page: str, model: str, query: dict[str, str], name: str
 ) -> None:
-    def unable(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
+    def unable(spec: RunSpec, on_progress: OnProgress) -> RunTables:
         tables = tiny_run(spec, on_progress)
-        return replace(tables, meta=replace(tables.meta, accuracy=0.1)) if spec.model == model else tables
+        return replace(tables, accuracy=Accuracy(0.1, 200)) if spec.model == model else tables
 
     for which in {"arm", "mdm", model}:
-        lifecycle.run(RunSpec(model=which, n=4), compute=unable)
+        lifecycle.run(RunSpec(model=which, n=4), compute=by_kind(unable))
     text = (
         f"**{name} cannot do this task.** It solves 10% of 200 problems, less than 50%: its circuit is not informative."
     )
@@ -294,8 +297,8 @@ def test_runs_shows_failed_jobs_with_their_reason(queue_of: Callable[[str], JobQ
 
 def test_progress_is_a_share_of_the_time() -> None:
     running = JobView(
-        id="1", title="", state="running", specs=(RunSpec(),) * 4, progress=Progress("Scoring", 1, 2), run_index=1,
-        n_runs=4, eta_seconds=30.0, error=None, submitted=0.0, started=100.0, finished=None,
+        id="1", title="", state="running", specs=(RunSpec(),) * 4, progress=Progress("Scoring", 1, 2), step=None,
+        step_index=1, n_steps=4, failures=(), eta_seconds=30.0, error=None, submitted=0.0, started=100.0, finished=None,
     )  # fmt: skip
     assert overall(running, now=110.0) == pytest.approx(0.25)
     assert overall(replace(running, eta_seconds=0.0), now=110.0) == 1.0
@@ -307,10 +310,10 @@ def test_progress_is_a_share_of_the_time() -> None:
 
 @pytest.mark.parametrize("page", ["overview", "circuits", "activations", "neurons", "denoising", "runs"])
 def test_an_unreadable_cache_is_a_sentence(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "folder").mkdir()
-    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "folder"))
+    (tmp_path / "cache").write_text("no folder")
+    monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "cache"))
     opened = app(page)
-    assert "is not a file that can be written" in opened.error[0].value.replace("\\", "")
+    assert "cannot be used: Not a directory. Choose another folder for it." in opened.error[0].value.replace("\\", "")
 
 
 @pytest.mark.usefixtures("seeded")

@@ -8,7 +8,6 @@ import pytest
 from engine.circuits.graph import Graph
 from engine.circuits.intervals import mean_contrast
 from engine.runs.layer_tables import LENS_MEASURES, by_example, head_norms, lens_bands, residual_norms
-from engine.runs.rows import Head
 
 
 def columns(cells: dict[tuple[int, int], float]) -> dict[str, np.ndarray]:
@@ -25,13 +24,11 @@ def test_both_models_norms_are_on_the_offsets_that_either_has() -> None:
 
 def test_norms_of_heads_are_by_layer_and_head() -> None:
     graph = Graph(2, 3)
-    heads = [
-        Head(graph.head(layer, head), 10.0 * layer + head, -1.0, 100.0 * layer + head, 0.0, 0.0, 0.0, 0.0)
-        for layer in range(2)
-        for head in range(3)
-    ]
-    assert head_norms(graph, heads, "prompt").tolist() == [[0, 1, 2], [10, 11, 12]]
-    assert head_norms(graph, heads[::-1], "readout").tolist() == [[0, 1, 2], [100, 101, 102]]
+    nodes = np.array([graph.head(layer, head) for layer in range(2) for head in range(3)])
+    norms = np.array([10.0 * layer + head for layer in range(2) for head in range(3)])
+    assert head_norms(graph, nodes, norms).tolist() == [[0, 1, 2], [10, 11, 12]]
+    assert head_norms(graph, nodes[::-1], norms[::-1]).tolist() == [[0, 1, 2], [10, 11, 12]]
+    assert np.isnan(head_norms(graph, nodes[1:], norms[1:])[0, 0])
 
 
 def test_lens_columns_are_by_example_and_layer_whatever_the_order_of_rows() -> None:

@@ -46,8 +46,10 @@ def test_old_runs_are_pruned_with_what_is_theirs_alone(monkeypatch: pytest.Monke
     change(old.key, created="2026-01-01T00:00:00+00:00")
     change(brought.key, created="2026-01-01T00:00:00+00:00", imported="2026-02-02")
     sizes = stored.sizes()
+    told = stored.prunable(timedelta(days=30), keep_bundles=True)
+    assert len(stored.list_runs()) == 3  # nothing is deleted yet
     runs, freed = stored.prune(timedelta(days=30), keep_bundles=True)
-    assert runs == 1 and freed > 0
+    assert runs == told[0] == 1 and 0 < told[1] <= freed < told[1] + 100_000  # the records are freed as well
     assert {run.key for run in stored.list_runs()} == {brought.key, new.key}
     assert not any(stored.missing(run) for run in stored.list_runs())
     assert stored.sizes()["circuit"] < sizes["circuit"] and stored.sizes()["weights"] == sizes["weights"]

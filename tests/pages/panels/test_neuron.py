@@ -19,7 +19,7 @@ from engine.runs.spec import RunSpec
 from pages.panels import neuron_tokens
 from pages.shared import state
 from pages.shared.sides import Side
-from tests.fakes import HOSTILE, fake_run
+from tests.fakes import HOSTILE, by_kind, fake_run
 from tests.pages.neurons import LAYER, MODELS, NEURON, column, htmls, opened, ranks, run_of, table
 from tests.pages.test_pages import texts
 
@@ -174,7 +174,7 @@ def test_a_neuron_without_detail_says_so_in_its_column() -> None:
         return made
 
     for model in MODELS:  # a seed of its own: readings are kept by run key for as long as the process lives
-        lifecycle.run(RunSpec(model=model, seed=21), compute=without)
+        lifecycle.run(RunSpec(model=model, seed=21), compute=by_kind(without))
     page = opened(neuron=str(NEURON), seed="21")
     assert texts(page).count("is not among them there") == 1
     assert "The ARM's run keeps tokens" in texts(page)
@@ -201,7 +201,7 @@ def test_an_mlp_without_a_gate_offers_no_gated_part() -> None:
         return made
 
     for model in MODELS:
-        lifecycle.run(RunSpec(model=model, seed=22), compute=plain)
+        lifecycle.run(RunSpec(model=model, seed=22), compute=by_kind(plain))
     page = opened(neuron=str(NEURON), seed="22", quantity="up")
     assert not page.exception
     assert page.segmented_control(key=state.QUANTITY).options == ["activation", "gate"]

@@ -15,7 +15,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine.runs import lifecycle
-from engine.runs.records import Run
+from engine.runs.records import Accuracy, Run
 from engine.runs.spec import RunSpec
 from pages.figures import palette
 from pages.figures.caption import FONT, LINE, WIDEST, captioned
@@ -104,7 +104,7 @@ def test_every_table_says_where_it_comes_from(page: str, monkeypatch: pytest.Mon
 @pytest.mark.usefixtures("seeded")
 def test_what_is_to_know_of_a_run_is_said_in_the_picture() -> None:
     arm, mdm = stored("arm"), stored("mdm")
-    unable = replace(mdm, meta=replace(mdm.meta, accuracy=0.1), imported="2026-01-01T00:00:00Z")
+    unable = replace(mdm, accuracy=Accuracy(0.1, 200), imported="2026-01-01T00:00:00Z")
     lines = origin([arm, unable], 20).lines
     assert lines[1] == f"ARM run {arm.key[:10]}, MDM run {unable.key[:10]} (imported, cannot do the task)"
 

@@ -1,0 +1,52 @@
+"""Plain words for models and artifacts, as they stand in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from engine.models.pair import CONTROL
+from engine.schema.artifacts import KINDS, Kind
+from pages.figures.palette import NAME
+
+ARTIFACTS: dict[Kind, str] = {
+    "circuit": "circuit",
+    "ability": "accuracy",
+    "lens": "logit lens",
+    "activity": "activations",
+    "weights": "analysis of the weights",
+}
+
+
+def model_name(model: str) -> str:
+    if model == CONTROL:
+        return "the control"
+    return f"the MDM after {int(model[5:]):,} steps" if model.startswith("step:") else f"the {NAME[model]}"
+
+
+def artifact_name(kind: Kind, *models: str) -> str:
+    """As in "logit lens of the ARM and the MDM"."""
+    return f"{ARTIFACTS[kind]} of {listed([model_name(model) for model in models])}"
+
+
+def artifact_names(artifacts: Iterable[tuple[Kind, str]]) -> str:
+    """Kinds of artifacts and their models, as in "the logit lens of the ARM and the activations of the ARM"."""
+    models: dict[Kind, list[str]] = {}
+    for kind, model in artifacts:
+        models.setdefault(kind, []).append(model)
+    names = [f"the {artifact_name(kind, *models[kind])}" for kind in KINDS if kind in models]
+    return listed(names) if len(names) < 3 else "; ".join(names)
+
+
+def counted(number: int, noun: str) -> str:
+    """As in "1 run", "2 runs"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as they stand in a sentence."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def megabytes(size: float) -> str:
+    """Bytes as they are shown, as in "12.3 MB"."""
+    return f"{size / 2**20:,.1f} MB"
