@@ -12,7 +12,7 @@ from tqdm import tqdm
 from engine.runs.records import Progress
 
 EVERY = 10.0  # seconds between lines of a log
-SHARE = 0.1  # of a stage, after which there is a line before that
+SHARE = 0.1  # of a stage, after which there is a line before that, once work takes longer
 ROUNDING = 1e-9
 
 
@@ -47,7 +47,11 @@ class _Log:
         now = time.monotonic()
         if progress.stage != self._stage:
             self._stage, self._share = progress.stage, 0.0
-        further = progress.share >= self._share + SHARE - ROUNDING and now - self._written >= EVERY * SHARE
+        further = (
+            now - self._began >= EVERY
+            and progress.share >= self._share + SHARE - ROUNDING
+            and now - self._written >= EVERY * SHARE
+        )
         if not further and now - self._written < EVERY:
             return
         self._written, self._share = now, progress.share

@@ -111,7 +111,9 @@ def test_modules_named_in_strings_are_there() -> None:
     for where, module, function in named:
         file = ROOT / (module.replace(".", "/") + ".py")
         assert file.is_file(), f"{where} names {module}"
-        assert re.search(rf"^def {function}\b", file.read_text(), re.MULTILINE), f"{where} names {module}:{function}"
+        assert re.search(rf"^(def|class) {function}\b", file.read_text(), re.MULTILINE), (
+            f"{where} names {module}:{function}"
+        )
 
 
 def test_neither_engine_nor_pages_load_torch_when_imported() -> None:

@@ -243,7 +243,7 @@ def test_doctor_says_what_there_is(workspace: Path, capsys: pytest.CaptureFixtur
     (workspace / "pair" / "mdm" / "model.safetensors").unlink()
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    assert f"{workspace / 'circuits.duckdb'}: 1 runs" in printed
+    assert f"{workspace}: 1 runs" in printed
     assert "GiB" in printed and "device" in printed and "torch" in printed
     (line,) = [line for line in printed.splitlines() if line.startswith("pair        embedded")]
     assert "mdm missing" in line and "arm missing" not in line
@@ -283,7 +283,8 @@ def test_problems_are_written_and_run(workspace: Path, capsys: pytest.CaptureFix
     assert [set(json.loads(line)) for line in file.read_text().splitlines()] == [{"input", "output"}] * 12
     asked: list[RunSpec] = []
 
-    def compute(spec: RunSpec, on_progress: object) -> object:
+    @by_kind
+    def compute(spec: RunSpec, on_progress: OnProgress) -> RunTables:
         asked.append(spec)
         return fake_run(replace(spec, task="ioi"), on_progress)
 

@@ -10,8 +10,9 @@ import pytest
 
 from engine.__main__ import main
 from engine.runs import cache_connection, lifecycle
-from engine.runs.records import Run, RunTables, short_key
+from engine.runs.records import ArtifactTables
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import Kind
 from tests.fakes import fake_compute
 
 MODELS = ("arm", "mdm", "control")
@@ -100,13 +101,13 @@ def test_errors_are_sentences_and_exit_codes(tmp_path: Path, capsys: pytest.Capt
     assert main(["export", "abc"]) == 2
     assert capsys.readouterr().err.startswith("error: ")
 
-    def interrupted(spec: RunSpec, on_progress: object) -> RunTables:
+    def interrupted(spec: RunSpec, kind: Kind, on_progress: object) -> ArtifactTables:
         raise KeyboardInterrupt
 
     assert main(["run", "--n", "4"], interrupted) == 130
-    assert capsys.readouterr().err == "Interrupted. Runs that were finished are kept.\n"
+    assert capsys.readouterr().err == "Interrupted. What was finished is kept.\n"
 
-    def blocked(spec: RunSpec, on_progress: object) -> RunTables:
+    def blocked(spec: RunSpec, kind: Kind, on_progress: object) -> ArtifactTables:
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
     assert main(["run", "--n", "4"], blocked) == 2
