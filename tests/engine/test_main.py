@@ -10,7 +10,7 @@ import pytest
 
 from engine.__main__ import main
 from engine.runs import cache_connection, lifecycle
-from engine.runs.records import ArtifactTables
+from engine.runs.records import ArtifactTables, Run, short_key
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import Kind
 from tests.fakes import fake_compute
