@@ -25,9 +25,7 @@ def top_k(values: Tensor, most: int, largest: bool = True) -> tuple[Tensor, Tens
     inside = values[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK))
     _, leading = top_k(inside.amax(2) if largest else inside.amin(2), most, largest)  # [row, most]
     within = torch.arange(BLOCK, device=values.device)  # blocks in ascending order, so that of equals the first stay so
-    columns = (leading.sort(1).values[:, :, None] * BLOCK + within).flatten(
-        1
-    )
+    columns = (leading.sort(1).values[:, :, None] * BLOCK + within).flatten(1)
     rest = torch.arange(blocks * BLOCK, width, device=values.device).expand(len(values), -1)
     columns = torch.cat([columns, rest], 1)
     order = values.gather(1, columns).sort(dim=1, descending=largest, stable=True)
