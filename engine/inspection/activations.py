@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from engine.inspection.bins import BINS, EDGES
+from engine.inspection.bins import BINS, float32_edges
 from engine.inspection.observers import Batch, Input
 from engine.models.activation_cache import ActivationCache
 from engine.models.model import Model
@@ -29,9 +29,9 @@ POWERS = 4  # of raw moments: mean, variance, skewness and kurtosis need no more
 
 
 def bin_numbers(values: Tensor) -> Tensor:
-    """[...]: the bin of every one of `values`, as engine.inspection.bins.counts has it."""
-    edges = torch.from_numpy(EDGES[1:-1]).to(values.device)
-    return torch.bucketize(values.double(), edges, right=True)
+    """[...]: the bin of every one of `values` in float32 or less, as engine.inspection.bins.counts has it."""
+    edges = torch.from_numpy(float32_edges()).to(values.device)
+    return torch.bucketize(values.float(), edges, right=True, out_int32=True)
 
 
 def regions(batch: Batch) -> dict[str, Tensor]:
@@ -61,9 +61,9 @@ class Histograms:
     def observe(self, batch: Batch, cache: ActivationCache) -> None:
         for region, inside in enumerate(regions(batch).values()):
             for layer in range(self.layers):
-                values = cache[f"blocks.{layer}.mlp.hook_post"][inside].double()  # [token, neuron]
-                self.counts[layer, region] += torch.bincount(bin_numbers(values).ravel(), minlength=BINS)
-                self.powers[layer, region] += torch.stack([(values**power).sum() for power in range(1, POWERS + 1)])
+                values = cache[f"blocks.{layer}.mlp.hook_post"][inside].ravel()  # [token * neuron]
+                self.counts[layer, region] += torch.bincount(bin_numbers(values), minlength=BINS)
+                self.powers[layer, region] += _power_sums(values.double())
                 self.active[layer, region] += (cache[f"blocks.{layer}.mlp.hook_pre"][inside] > 0).sum()
 
     def table(self) -> pa.Table:
@@ -88,6 +88,12 @@ class Histograms:
                 "active": active.astype(np.float32),
             },
         )
+
+
+def _power_sums(x: Tensor) -> Tensor:
+    """[POWERS]: sums of x, x**2, x**3 and x**4 of x [value]."""
+    squares = x * x
+    return torch.stack([x.sum(), squares.sum(), x.dot(squares), squares.dot(squares)])
 
 
 def _central(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

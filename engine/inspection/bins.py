@@ -19,6 +19,12 @@ SIDE = SMALLEST * 10.0 ** (np.arange(BINS // 2 + 1) / PER_DECADE)  # [21] from 0
 EDGES: NDArray[np.float64] = np.concatenate([[-np.inf], -SIDE[:-1][::-1], SIDE[:-1], [np.inf]])  # [42]
 
 
+def float32_edges() -> NDArray[np.float32]:
+    """[BINS - 1]: inner edges rounded up, by which float32 numbers fall in the same bins as by EDGES."""
+    rounded = EDGES[1:-1].astype(np.float32)
+    return np.where(rounded < EDGES[1:-1], np.nextafter(rounded, np.float32(np.inf)), rounded)
+
+
 def counts(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
     """[BINS]: how many of `values` [...] fall in every bin; a value on an edge belongs to the bin above it."""
     places = np.searchsorted(EDGES[1:-1], values, side="right")

@@ -14,11 +14,14 @@ import torch
 from torch import Tensor
 
 from engine.attribution.sites import AttributionInput, Site
+from engine.inspection.top_k import top_k
 from engine.models import activation_cache
 from engine.models.activation_cache import recording
 from engine.models.batching import padded
 from engine.models.model import Model
 from engine.schema.vocabulary import LENS_TOKENS
+
+CACHED_LOGITS = 2**19  # that a processor core has at hand: what is computed from them passes over them several times
 
 
 @dataclass(frozen=True)
@@ -121,14 +124,28 @@ class TopTokens:
 
 def top_tokens(logits: Tensor, most: int = LENS_TOKENS) -> TopTokens:
     """Both ends of logits [row, vocab]."""
-    top, bottom = logits.topk(most), (-logits).topk(most)
-    return TopTokens(top.indices, top.values, bottom.indices, -bottom.values)
+    (largest, most_likely), (smallest, least_likely) = top_k(logits, most), top_k(logits, most, largest=False)
+    return TopTokens(most_likely, largest, least_likely, smallest)
 
 
 def entropy(logits: Tensor) -> Tensor:
     """[...]: entropy in nats of the softmax of logits [..., vocab]."""
-    log_p = logits.log_softmax(-1)
-    return -(log_p.exp() * log_p).sum(-1)
+    return entropy_and_top(logits)[0]
+
+
+def entropy_and_top(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """[...] each: entropy in nats and largest probability of the softmax of logits [..., vocab]."""
+    rows = logits.reshape(-1, logits.shape[-1])
+    at_once = max(1, CACHED_LOGITS // rows.shape[1]) if rows.device.type == "cpu" else len(rows)
+    entropies, tops = [], []
+    for chunk in rows.split(max(1, at_once)):
+        below = chunk - chunk.amax(-1, keepdim=True)  # so that the largest weighs 1
+        weights = below.exp()
+        total = weights.sum(-1)
+        entropies.append(total.log() - weights.mul_(below).sum(-1) / total)
+        tops.append(1 / total)
+    shape = logits.shape[:-1]
+    return torch.cat(entropies).view(shape), torch.cat(tops).view(shape)
 
 
 def ranks(logits: Tensor, token: int) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from engine.attribution.sites import masked_answer
-from engine.inspection.lens import entropy, residual_logits, unembed
+from engine.inspection.lens import constant_logits, entropy_and_top, residual_logits, unembed
 from engine.inspection.observers import Batch
 from engine.models import activation_cache
 from engine.models.activation_cache import ActivationCache, recording
@@ -45,7 +45,7 @@ class LensLayers:
 
     def observe(self, batch: Batch, cache: ActivationCache) -> None:
         reads = [(i, item.example, at) for i, item in enumerate(batch.inputs) for at in item.reads]
-        size = max(1, LOGITS_BUDGET // (self.model.bridge.W_U.shape[1] * (self.model.graph.n_heads + 1)))
+        size = max(1, LOGITS_BUDGET // (self.model.bridge.W_U.shape[1] * (self.model.graph.n_heads + 2)))
         for start in range(0, len(reads), size):
             rows, examples, positions = torch.tensor(reads[start : start + size]).T.to(self.model.device)
             read = {name: cache[name][rows, positions].float() for name in self.hooks}  # [site, ...]
@@ -55,15 +55,18 @@ class LensLayers:
     def _measured(self, read: ActivationCache) -> Tensor:
         """[site, layer, measure] of what was recorded at some sites, in double precision."""
         model, final = self.model, read["ln_final.hook_in"]  # [site, d_model]
-        norm, by_layer = activation_cache.final_norm(model), []
+        norm, constant, by_layer = activation_cache.final_norm(model), constant_logits(model), []
         for layer in range(self.layers):
             after = read[f"blocks.{layer + 1}.hook_resid_pre"] if layer + 1 < self.layers else final
             z = read[f"blocks.{layer}.attn.hook_z"]  # [site, head, d_head]
             heads = torch.einsum("she,hed->shd", z, activation_cache.output_weights(model, layer))
             writes = torch.cat([heads, read[f"blocks.{layer}.hook_mlp_out"][:, None]], 1)  # [site, head + 1, d_model]
-            nodes = unembed(model, norm.apply_with_frozen_scale(final[:, None], writes))  # [site, head + 1, vocab]
-            residual = residual_logits(model, after)  # [site, vocab]
-            measures = [entropy(residual), _top(residual), entropy(nodes).mean(1), _top(nodes).mean(1)]
+            nodes = norm.apply_with_frozen_scale(final[:, None], writes)
+            residual = norm.apply_with_frozen_scale(after, after)[:, None]
+            logits = unembed(model, torch.cat([residual, nodes], 1))  # [site, 1 + head + 1, vocab], in one product
+            logits[:, 0] += constant
+            entropies, tops = entropy_and_top(logits)
+            measures = [entropies[:, 0], tops[:, 0], entropies[:, 1:].mean(1), tops[:, 1:].mean(1)]
             by_layer.append(torch.stack(measures, -1))
         return torch.stack(by_layer, 1).double()
 
@@ -79,11 +82,6 @@ class LensLayers:
                 **{name: means[:, :, i].ravel() for i, name in enumerate(MEASURES)},
             },
         )
-
-
-def _top(logits: Tensor) -> Tensor:
-    """[...]: the largest probability of the softmax of logits [..., vocab]."""
-    return (logits.amax(-1) - logits.logsumexp(-1)).exp()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.attribution.edge_scores import Attribution
-from engine.inspection.neuron_directions import NearestTokens, input_tokens, token_texts
+from engine.inspection.neuron_directions import NearestTokens, embedding_directions, input_tokens, token_texts
 from engine.inspection.neurons import flat, layer_numbers, neuron_numbers
 from engine.inspection.observers import Batch, Input
 from engine.models.activation_cache import ActivationCache, has_hook
@@ -149,8 +149,8 @@ def neuron_attribution_table(attribution: Attribution, n: int) -> pa.Table:
 def detail_table(model: Model, neurons: Tensor, strongest: Strongest) -> pa.Table:
     """The detailed `neurons` [layer, k]: where they are most active and which tokens they read."""
     layers, k = neurons.shape
-    words = token_texts(model)
-    reads = [input_tokens(model, layer, chosen) for layer, chosen in enumerate(neurons)]
+    words, embeddings = token_texts(model), embedding_directions(model)
+    reads = [input_tokens(model, layer, chosen, embeddings) for layer, chosen in enumerate(neurons)]
     ups = [of_layer.up for of_layer in reads if of_layer.up is not None]
     return arrow.table(
         "neuron_detail",

@@ -14,28 +14,33 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from engine.inspection.lens import TopTokens, top_tokens, unembed
+from engine.inspection.lens import TopTokens
+from engine.inspection.token_vectors import TokenVectors
 from engine.models import activation_cache
 from engine.models.model import Model
 from engine.schema.vocabulary import NEURON_TOKENS
 
-VALUES_AT_ONCE = 2**26  # neurons x tokens
+
+@torch.no_grad()
+def unembedding_vectors(model: Model) -> TokenVectors:
+    """What directions are multiplied with for a token's logit."""
+    return TokenVectors(model.bridge.W_U.T)
 
 
 @torch.no_grad()
-def output_tokens(model: Model, layer: int) -> TopTokens:
+def embedding_directions(model: Model) -> TokenVectors:
+    """Token embeddings of length one, which the norms before the MLPs, all of a kind, have centred or not."""
+    embeddings = activation_cache.embedding_weights(model).float()
+    return TokenVectors(normalize(activation_cache.ln2(model, 0).centre(embeddings), dim=-1))
+
+
+@torch.no_grad()
+def output_tokens(model: Model, layer: int, unembeddings: TokenVectors) -> TopTokens:
     """The tokens that every neuron of a layer promotes and suppresses most: [neuron, NEURON_TOKENS] each."""
-    norm, weights = (
-        activation_cache.final_norm(model),
-        activation_cache.neuron_weights(model, layer, "W_out"),
-    )  # [neuron, d_model]
-    vocab = model.bridge.W_U.shape[1]
-    chunks = []
-    for chunk in weights.split(max(1, VALUES_AT_ONCE // vocab)):
-        direction = norm.weight * norm.centre(chunk.float())
-        chunks.append(top_tokens(unembed(model, direction), min(NEURON_TOKENS, vocab)))
-    columns = ("promoted", "promoted_logits", "suppressed", "suppressed_logits")
-    return TopTokens(*(torch.cat([getattr(part, column) for part in chunks]) for column in columns))
+    norm = activation_cache.final_norm(model)
+    weights = activation_cache.neuron_weights(model, layer, "W_out")  # [neuron, d_model]
+    ends = unembeddings.ends(norm.weight * norm.centre(weights.float()), NEURON_TOKENS)
+    return TopTokens(ends.largest, ends.largest_products, ends.smallest, ends.smallest_products)
 
 
 @dataclass(frozen=True)
@@ -55,24 +60,15 @@ class InputTokens:
 
 
 @torch.no_grad()
-def input_tokens(model: Model, layer: int, neurons: Tensor) -> InputTokens:
+def input_tokens(model: Model, layer: int, neurons: Tensor, embeddings: TokenVectors) -> InputTokens:
     """The nearest embeddings to the input directions of `neurons` [k] of a layer."""
-    norm, embeddings = activation_cache.ln2(model, layer), activation_cache.embedding_weights(model)
+    norm = activation_cache.ln2(model, layer)
     ins, gates = (activation_cache.neuron_weights(model, layer, name) for name in ("W_in", "W_gate"))
-
-    def nearest(weights: Tensor) -> NearestTokens:
-        directions = norm.centre(norm.weight * weights[:, neurons].T.float())  # [k, d_model]
-        return _nearest(directions, norm.centre(embeddings.float()))
-
-    return InputTokens(nearest(ins), None) if gates is None else InputTokens(nearest(gates), nearest(ins))
-
-
-def _nearest(directions: Tensor, embeddings: Tensor) -> NearestTokens:
-    """By cosine, from [k, d_model] and [vocab, d_model]."""
-    directions, embeddings = normalize(directions, dim=-1), normalize(embeddings, dim=-1)
-    most = min(NEURON_TOKENS, len(embeddings))
-    tops = [(chunk @ embeddings.T).topk(most) for chunk in directions.split(max(1, VALUES_AT_ONCE // len(embeddings)))]
-    return NearestTokens(torch.cat([top.indices for top in tops]), torch.cat([top.values for top in tops]))
+    read = [weights[:, neurons].T.float() for weights in (gates, ins) if weights is not None]  # [k, d_model] each
+    directions = normalize(norm.centre(norm.weight * torch.cat(read)), dim=-1)
+    tokens, cosines = (x.split(len(neurons)) for x in embeddings.nearest(directions, NEURON_TOKENS))
+    nearest = [NearestTokens(*of_weights) for of_weights in zip(tokens, cosines, strict=True)]
+    return InputTokens(nearest[0], nearest[1] if len(nearest) > 1 else None)
 
 
 def token_texts(model: Model) -> pa.Array:

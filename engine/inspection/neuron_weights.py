@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.inspection.neuron_cosines import Cosines
-from engine.inspection.neuron_directions import output_tokens, token_texts
+from engine.inspection.neuron_directions import output_tokens, token_texts, unembedding_vectors
 from engine.inspection.neurons import neuron_numbers
 from engine.models.model import Model
 from engine.schema import arrow
@@ -21,7 +21,8 @@ from engine.schema.list_columns import lists, word_lists
 
 def neuron_weights_table(model: Model, cosines: Cosines | None) -> pa.Table:
     """A row for every neuron; `cosines` against the ARM's weights, None for the ARM itself."""
-    sides = [output_tokens(model, layer) for layer in range(model.graph.n_layers)]
+    unembeddings = unembedding_vectors(model)
+    sides = [output_tokens(model, layer, unembeddings) for layer in range(model.graph.n_layers)]
     rows = {
         name: torch.cat([getattr(side, name) for side in sides]).cpu().numpy()
         for name in ("promoted", "promoted_logits", "suppressed", "suppressed_logits")

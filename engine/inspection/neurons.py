@@ -41,13 +41,14 @@ class Activity:
 
     def observe(self, batch: Batch, cache: ActivationCache) -> None:
         self.tokens += int(batch.real.sum())
-        cells = torch.arange(self.width, device=self.sum.device) * BINS
+        cells = torch.arange(self.width, dtype=torch.int32, device=self.sum.device) * BINS
         for layer in range(self.layers):
-            values = cache[f"blocks.{layer}.mlp.hook_post"][batch.real].double()  # [token, neuron]
-            self.sum[layer] += values.sum(0)
-            self.squares[layer] += (values**2).sum(0)
-            self.low[layer] = torch.minimum(self.low[layer], values.amin(0).float())
-            self.high[layer] = torch.maximum(self.high[layer], values.amax(0).float())
+            values = cache[f"blocks.{layer}.mlp.hook_post"][batch.real].float()  # [token, neuron]
+            double = values.double()
+            self.sum[layer] += double.sum(0)
+            self.squares[layer] += (double**2).sum(0)
+            self.low[layer] = torch.minimum(self.low[layer], values.amin(0))
+            self.high[layer] = torch.maximum(self.high[layer], values.amax(0))
             self.active[layer] += (cache[f"blocks.{layer}.mlp.hook_pre"][batch.real] > 0).sum(0)
             filled = torch.bincount((bin_numbers(values) + cells).ravel(), minlength=self.width * BINS)
             self.counts[layer] += filled.view(self.width, BINS).int()

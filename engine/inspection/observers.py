@@ -2,7 +2,7 @@
 
 1. `inputs_of` lists the distinct clean inputs behind an attribution's rows: an ARM's is the same for all its sites.
 2. `detailed_inputs` chooses the few whose detail (every token, every attention pattern) is stored with the run.
-3. `survey` runs every input once and passes what was recorded to each observer in turn, batch by batch.
+3. `survey` runs every distinct input once and passes what was recorded to each observer in turn, batch by batch.
 """
 
 from __future__ import annotations
@@ -86,24 +86,38 @@ def survey(
     observers: Sequence[Observer],
     on_inputs: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Run every input once and show each batch to every observer."""
+    """Run what differs among the inputs once, and show every input to every observer.
+
+    Inputs with the same tokens, such as those of examples with one prompt, are one row of what runs; each is shown.
+    """
     names = sorted({name for observer in observers for name in observer.hooks})
-    order = sorted(range(len(inputs)), key=lambda number: len(inputs[number].ids))
+    same: dict[Ids, list[int]] = {}  # places of the inputs with these tokens
+    for number in sorted(range(len(inputs)), key=lambda number: len(inputs[number].ids)):
+        same.setdefault(inputs[number].ids, []).append(number)
     done = 0
 
-    def run(numbers: Sequence[int]) -> tuple[Batch, ActivationCache]:
-        chosen = tuple(inputs[number] for number in numbers)
-        ids, real = padded(model, [item.ids for item in chosen])
+    def run(chosen: Sequence[Ids]) -> tuple[Tensor, Tensor, ActivationCache]:
+        ids, real = padded(model, chosen)
         with recording(model, names) as cache:
             model.logits(ids, real, at=[0])  # only what is recorded counts
-        return Batch(tuple(numbers), chosen, ids, real), cache
+        return ids, real, cache
 
-    for numbers, (batch, cache) in in_batches(order, lambda number: len(inputs[number].ids), Capacity(TOKENS), run):
-        for observer in observers:
-            observer.observe(batch, cache)
+    for chosen, (ids, real, cache) in in_batches(list(same), len, Capacity(TOKENS), run):
+        places = [(number, row) for row, tokens in enumerate(chosen) for number in same[tokens]]
+        for start in range(0, len(places), len(chosen)):  # at most as many at once as ran
+            numbers, rows = zip(*places[start : start + len(chosen)], strict=True)
+            shown = cache if rows == tuple(range(len(chosen))) else _of_rows(cache, rows)
+            batch = Batch(numbers, tuple(inputs[number] for number in numbers), ids[list(rows)], real[list(rows)])
+            for observer in observers:
+                observer.observe(batch, shown)
+            done += len(numbers)
+            on_inputs(done)
         cache.clear()  # before the next batch runs
-        done += len(numbers)
-        on_inputs(done)
+
+
+def _of_rows(cache: ActivationCache, rows: Sequence[int]) -> ActivationCache:
+    """Rows of every recorded tensor [row, ...]."""
+    return {name: tensor[list(rows)] for name, tensor in cache.items()}
 
 
 def input_table(model: Model, inputs: Sequence[Input], roles: Sequence[Sequence[str]]) -> pa.Table:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.inspection.activations import bin_numbers
-from engine.inspection.bins import BINS, EDGES, counts, label
+from engine.inspection.bins import BINS, EDGES, counts, float32_edges, label
 
 
 def test_bins_are_symmetric_and_cover_everything() -> None:
@@ -28,11 +28,12 @@ def test_counts_equal_a_loop_over_bins() -> None:
 
 
 def test_torch_bins_are_numpys() -> None:
-    inner = EDGES[1:-1]
-    near = np.concatenate([inner, np.nextafter(inner, np.inf), np.nextafter(inner, -np.inf), [0.0, 1e9, -1e9]])
-    for values in (near, near.astype(np.float32)):
-        counted = np.bincount(bin_numbers(torch.from_numpy(values)).numpy(), minlength=BINS)
-        np.testing.assert_array_equal(counted, counts(values))
+    inner, single = EDGES[1:-1], EDGES[1:-1].astype(np.float32)
+    above, below = (np.nextafter(single, np.float32(towards)) for towards in (np.inf, -np.inf))
+    values = np.concatenate([single, above, below, np.array([0.0, 1e9, -1e9], np.float32)])
+    counted = np.bincount(bin_numbers(torch.from_numpy(values)).numpy(), minlength=BINS)
+    np.testing.assert_array_equal(counted, counts(values))
+    assert ((float32_edges() >= inner) & (np.nextafter(float32_edges(), np.float32(-np.inf)) < inner)).all()
 
 
 @pytest.mark.parametrize(

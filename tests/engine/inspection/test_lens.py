@@ -6,7 +6,17 @@ import pytest
 import torch
 from transformer_lens.tools.analysis.logit_lens import logit_lens
 
-from engine.inspection.lens import entropy, lenses, neuron_lens, ranks, residual_logits, top_tokens, unembed
+from engine.inspection import lens as module
+from engine.inspection.lens import (
+    entropy,
+    entropy_and_top,
+    lenses,
+    neuron_lens,
+    ranks,
+    residual_logits,
+    top_tokens,
+    unembed,
+)
 from engine.models import activation_cache
 from engine.models.activation_cache import recording
 from tests import tiny
@@ -70,3 +80,17 @@ def test_ends_ranks_and_entropy() -> None:
     assert both.promoted_logits.tolist() == [[3.0, 1.0]] and both.suppressed_logits.tolist() == [[-2.0, 0.0]]
     assert ranks(logits, 1).tolist() == [0] and ranks(logits, 2).tolist() == [3]
     assert float(entropy(torch.zeros(1, 8))) == pytest.approx(float(torch.log(torch.tensor(8.0))))
+
+
+@pytest.mark.parametrize("at_once", [1, 2**19], ids=["a row at a time", "all rows"])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 30.0])
+def test_entropy_and_top_are_those_in_double_precision(
+    scale: float, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CACHED_LOGITS", at_once)
+    logits = scale * torch.randn(2, 5, 1001, generator=torch.Generator().manual_seed(0))
+    log_p = logits.double().log_softmax(-1)
+    entropies, tops = entropy_and_top(logits)
+    torch.testing.assert_close(entropies.double(), -(log_p.exp() * log_p).sum(-1), rtol=1e-6, atol=2e-6)
+    torch.testing.assert_close(tops.double(), log_p.exp().amax(-1), rtol=1e-5, atol=1e-9)
+    assert torch.equal(entropy(logits[0, 0]), entropies[0, 0])

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from engine.attribution.edge_scores import Attribution, attribute
-from engine.inspection import neuron_detail, neuron_directions, observers
+from engine.inspection import neuron_detail, neuron_directions, observers, token_vectors
 from engine.inspection.neuron_detail import (
     Strongest,
     Traces,
@@ -57,7 +57,7 @@ def study(architecture: str, causal: bool) -> Study:
         patch.setattr(observers, "TOKENS", 40)
         patch.setattr(neuron_detail, "DETAILED_NEURONS", 40)
         patch.setattr(neuron_detail, "DETAILED_OF_LAYER", 20)
-        patch.setattr(neuron_directions, "VALUES_AT_ONCE", 7 * tiny.VOCAB)
+        patch.setattr(token_vectors, "VALUES_AT_ONCE", 7 * tiny.VOCAB)
         chosen = strongest_neurons(attribution)
         strongest, traces = Strongest(model, inputs, chosen), Traces(model, stored, chosen)
         survey(model, inputs, [strongest, traces])
@@ -162,8 +162,9 @@ def test_traces_are_the_raw_values_of_every_real_token(architecture: str, causal
 def test_words_are_those_of_the_neurons_directions(architecture: str) -> None:
     s = study(architecture, causal=True)
     words = s.model.tokenizer.convert_ids_to_tokens(list(range(tiny.VOCAB)))
+    embeddings = neuron_directions.embedding_directions(s.model)
     for row in s.detail:
-        inputs = neuron_directions.input_tokens(s.model, row["layer"], torch.tensor([row["neuron"]]))
+        inputs = neuron_directions.input_tokens(s.model, row["layer"], torch.tensor([row["neuron"]]), embeddings)
         for side, nearest in (("gate", inputs.gate), ("up", inputs.up)):
             assert row[f"{side}_tokens"] == ([] if nearest is None else [words[i] for i in nearest.tokens[0]])
             cosines = [] if nearest is None else nearest.cosines[0].tolist()

@@ -6,8 +6,14 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from engine.inspection import neuron_directions
-from engine.inspection.neuron_directions import input_tokens, output_tokens, token_texts
+from engine.inspection import token_vectors
+from engine.inspection.neuron_directions import (
+    embedding_directions,
+    input_tokens,
+    output_tokens,
+    token_texts,
+    unembedding_vectors,
+)
 from engine.schema.vocabulary import NEURON_TOKENS
 from tests import tiny
 
@@ -18,7 +24,7 @@ architectures = pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 @pytest.fixture(autouse=True)
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several chunks of neurons, the last one smaller."""
-    monkeypatch.setattr(neuron_directions, "VALUES_AT_ONCE", 7 * tiny.VOCAB)
+    monkeypatch.setattr(token_vectors, "VALUES_AT_ONCE", 7 * tiny.VOCAB)
 
 
 @architectures
@@ -27,7 +33,7 @@ def test_output_tokens_are_the_ends_of_the_output_direction(architecture: str, l
     """W_out[j] under the final norm's weight, centred where the norm centres, unembedded."""
     model = tiny.model(architecture, causal=True)
     weight = model.bridge.ln_final.original_component.weight
-    ends = output_tokens(model, layer)
+    ends = output_tokens(model, layer, unembedding_vectors(model))
     w_out = model.bridge.blocks[layer].mlp.W_out
     assert ends.promoted.shape == ends.suppressed.shape == (len(w_out), NEURON_TOKENS)
     for neuron, direction in enumerate(w_out):
@@ -49,7 +55,7 @@ def test_input_tokens_are_the_nearest_embeddings(architecture: str, layer: int) 
     """Under the weight of the norm before the MLP; where it centres, directions and embeddings are centred."""
     model, gated = tiny.model(architecture, causal=True), architecture != "gpt2"
     block, embeddings = model.bridge.blocks[layer], model.bridge.W_E
-    inputs = input_tokens(model, layer, NEURONS)
+    inputs = input_tokens(model, layer, NEURONS, embedding_directions(model))
     assert (inputs.up is not None) == gated
     sides = [(inputs.gate, block.mlp.W_gate), (inputs.up, block.mlp.W_in)] if gated else [(inputs.gate, block.mlp.W_in)]
     for nearest, weights in sides:
@@ -69,14 +75,14 @@ def test_a_neuron_that_writes_a_tokens_unembedding_promotes_it() -> None:
     weight, w_u = model.bridge.ln_final.original_component.weight, model.bridge.W_U
     token = int((w_u.norm(dim=0)).argmax())
     model.bridge.blocks[1].mlp.W_out[3] = w_u[:, token] / weight
-    assert int(output_tokens(model, 1).promoted[3, 0]) == token
+    assert int(output_tokens(model, 1, unembedding_vectors(model)).promoted[3, 0]) == token
 
 
 def test_a_neuron_that_reads_a_tokens_embedding_is_nearest_to_it() -> None:
     model = tiny.model("llama", causal=True)
     weight = model.bridge.blocks[0].ln2.original_component.weight
     model.bridge.blocks[0].mlp.W_gate[:, 2] = model.bridge.W_E[9] / weight
-    gate = input_tokens(model, 0, torch.tensor([2])).gate
+    gate = input_tokens(model, 0, torch.tensor([2]), embedding_directions(model)).gate
     assert int(gate.tokens[0, 0]) == 9 and float(gate.cosines[0, 0]) == pytest.approx(1)
 
 

@@ -18,7 +18,8 @@ WIDTH = 48
 def test_words_are_those_of_the_neurons_directions(architecture: str) -> None:
     model = tiny.model(architecture, causal=True)
     words = model.tokenizer.convert_ids_to_tokens(list(range(tiny.VOCAB)))
-    outputs = [neuron_directions.output_tokens(model, layer) for layer in range(2)]
+    unembeddings = neuron_directions.unembedding_vectors(model)
+    outputs = [neuron_directions.output_tokens(model, layer, unembeddings) for layer in range(2)]
     table, width = neuron_weights_table(model, None), len(outputs[0].promoted)
     assert table.schema == arrow_schema("neurons", "weights")
     rows = table.to_pylist()

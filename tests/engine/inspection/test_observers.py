@@ -85,6 +85,23 @@ def test_every_input_is_shown_once_as_if_it_ran_alone(causal: bool, monkeypatch:
             torch.testing.assert_close(keeper.values[number][name], cache[name][0], rtol=1e-4, atol=1e-5)
 
 
+def test_what_examples_share_runs_once_and_is_shown_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observers, "TOKENS", 30)
+    model, examples = tiny.model("llama", causal=True), tiny.random_examples(5, lengths=LENGTHS)
+    repeated = [*examples, *examples[:2], examples[0]]
+    inputs = inputs_of(arm_inputs(model, repeated), repeated)
+    ran: list[tuple[int, ...]] = []
+    pad = observers.padded
+    monkeypatch.setattr(observers, "padded", lambda of, chosen: ran.extend(chosen) or pad(of, chosen))
+    keeper, done = Keeper(), []
+    survey(model, inputs, [keeper], on_inputs=done.append)
+    assert len(inputs) == 8 and len(ran) == len(set(ran)) == 5
+    assert keeper.times == Counter(range(8)) and done[-1] == 8
+    for number, original in ((5, 0), (6, 1), (7, 0)):
+        for name in HOOKS:
+            assert torch.equal(keeper.values[number][name], keeper.values[original][name])
+
+
 def test_every_observer_sees_every_batch_with_its_own_hooks() -> None:
     model, examples = tiny.model("gpt2", causal=True), tiny.random_examples(2)
     inputs = inputs_of(tiny.rows_of(model, examples), examples)
