@@ -100,7 +100,7 @@ def attribute(
         return _attribute_batch(model, batch, alphas, metric, len(blocks))
 
     def name(row: AttributionInput) -> str:
-        return row_named(row.example, len(row.clean), model.tokenizer.decode(row.clean))
+        return row_named(row.example, len(row.clean), str(model.tokenizer.decode(list(row.clean))))
 
     for part, members in _by_part([up_to_reads(row) for row in rows] if model.causal else rows):
         for batch, result in in_batches(members, lambda row: len(row.clean), capacity, work, name):
