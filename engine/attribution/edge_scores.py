@@ -28,6 +28,7 @@ from torch.nn.functional import one_hot
 from torch.utils.hooks import RemovableHandle
 
 from engine.attribution.contraction import contract
+from engine.attribution.footprint import row_named
 from engine.attribution.metrics import at_sites, row_metrics
 from engine.attribution.path_gradients import ActivationDifference, Path
 from engine.attribution.sites import AttributionInput, up_to_reads
@@ -98,8 +99,11 @@ def attribute(
     def work(batch: Sequence[AttributionInput]) -> _BatchResult:
         return _attribute_batch(model, batch, alphas, metric, len(blocks))
 
+    def name(row: AttributionInput) -> str:
+        return row_named(row.example, len(row.clean), str(model.tokenizer.decode(list(row.clean))))
+
     for part, members in _by_part([up_to_reads(row) for row in rows] if model.causal else rows):
-        for batch, result in in_batches(members, lambda row: len(row.clean), capacity, work):
+        for batch, result in in_batches(members, lambda row: len(row.clean), capacity, work, name):
             at = torch.tensor([row.example for row in batch])
             scores[part] += result.scores.sum(0)
             blocks.add_(result.scores)

@@ -67,9 +67,15 @@ def token_capacity(model: nn.Module) -> Capacity:
 
 
 def in_batches(
-    items: Sequence[T], cost: Callable[[T], int], capacity: Capacity, work: Callable[[Sequence[T]], R]
+    items: Sequence[T],
+    cost: Callable[[T], int],
+    capacity: Capacity,
+    work: Callable[[Sequence[T]], R],
+    name: Callable[[T], str] = lambda item: "a single prompt",
 ) -> Iterator[tuple[Sequence[T], R]]:
     """Every batch of `items`, in order, with what `work` made of it; `work` runs again on fewer where memory ran out.
+
+    `name` of an item, as in "a single prompt", is for a message.
 
     Raises:
         UserError: a single item does not fit.
@@ -82,7 +88,7 @@ def in_batches(
             done += len(batch)
             yield batch, results.pop()
         elif len(batch) == 1:
-            raise UserError("Memory ran out on a single prompt. Use shorter prompts, bfloat16, or a larger device.")
+            raise UserError(f"Memory ran out on {name(batch[0])}. Use shorter prompts, bfloat16, or a larger device.")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

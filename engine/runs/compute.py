@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from engine.attribution.edge_scores import Attribution, attribute
+from engine.attribution.edge_scores import Attribution, attribute, integration_points
 from engine.attribution.soundness import refuse_unsound_tables
 from engine.circuits.comparison import order_of
 from engine.inspection.artifact_tables import activity_tables, circuit_tables, lens_tables, weight_tables
@@ -33,7 +33,7 @@ from engine.models.batching import release
 from engine.models.model import Model, load
 from engine.models.pair import Pair
 from engine.runs.artifacts import whole
-from engine.runs.device_plan import plan, refuse_too_large, shape_of
+from engine.runs.device_plan import plan, refuse_inputs_too_large, refuse_too_large, shape_of
 from engine.runs.provenance import Resolved, resolve
 from engine.runs.records import Accuracy, ArtifactTables, Progress, RunMeta, RunTables
 from engine.runs.refusals import blamed
@@ -45,7 +45,7 @@ from engine.schema.arrow import table
 from engine.schema.artifacts import KINDS, Kind
 from engine.schema.list_columns import lists
 from engine.schema.vocabulary import BLOCK_EDGES, HALVES, SHOWN_EXAMPLES, SITE, STEP, TOTAL
-from engine.tasks.accuracy import accuracy_by_steps, accuracy_table, answers_of, measure_accuracy
+from engine.tasks.accuracy import accuracy_table, answers_of, measure_ability
 from engine.tasks.base import Task
 from engine.tasks.registry import available
 
@@ -101,6 +101,9 @@ class Computing:
             return _ability(task_of(resolved, model), model, on_progress)
         study = self._studied(resolved, model)
         if kind == "circuit":
+            points = len(integration_points(study.spec.method, study.spec.points))
+            prompts = [example.prompt for example in study.drawn]
+            refuse_inputs_too_large(shape_of(resolved.pair), study.spec.dtype, study.rows, prompts, points)
             return _circuit(study, on_progress)
         return (_lens if kind == "lens" else _activity)(study, on_progress)
 
@@ -167,13 +170,10 @@ def _circuit(study: Study, on_progress: Report) -> ArtifactTables:
 
 def _ability(task: Task, model: Model, on_progress: Report) -> ArtifactTables:
     on_progress(Progress("accuracy", 0, 0))
-    solved_of = available(task, ACCURACY_EXAMPLES)
-    accuracy = Accuracy(measure_accuracy(model, task, solved_of, ACCURACY_SEED), solved_of)
-    counts: list[tuple[int, int, int]] = []
-    if not model.causal:
-        n = available(task, STEPS_EXAMPLES)
-        counts = accuracy_by_steps(model, task, n, ACCURACY_SEED, _reporting("accuracy by steps", on_progress))
-    return ArtifactTables(asdict(accuracy), {"accuracy_steps": accuracy_table(counts)})
+    n, n_by_steps = available(task, ACCURACY_EXAMPLES), available(task, STEPS_EXAMPLES)
+    reporting = _reporting("accuracy by steps", on_progress)
+    solved, counts = measure_ability(model, task, n, n_by_steps, ACCURACY_SEED, reporting)
+    return ArtifactTables(asdict(Accuracy(solved, n)), {"accuracy_steps": accuracy_table(counts)})
 
 
 def _lens(study: Study, on_progress: Report) -> ArtifactTables:

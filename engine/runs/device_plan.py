@@ -7,18 +7,23 @@ the same: the number format is a part of what a run is.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from engine.attribution.footprint import BYTES, footprint
+from engine.attribution.footprint import BYTES, footprint, row_named
 from engine.errors import UserError
 from engine.models.architecture import Shape, shape_in
 from engine.models.hub import snapshot
 from engine.models.pair import DTYPES, Pair
+
+if TYPE_CHECKING:
+    from engine.attribution.sites import AttributionInput
 
 GIB = 2**30
 USABLE = 0.9  # of a device; the rest is the libraries' own and what fragments
@@ -93,12 +98,12 @@ def formats(pair: Pair) -> tuple[str, ...]:
     return tuple(dict.fromkeys((pair.dtype or DTYPES[0], *DTYPES)))
 
 
-def plan(shape: Shape, dtypes: tuple[str, ...]) -> Plan:
+def plan(shape: Shape, dtypes: tuple[str, ...], longest: int = ROW) -> Plan:
     """The first device that holds a model in one of `dtypes`, the first of which is preferred; GPUs before the CPU.
 
-    Where none does, the plan that comes nearest: its `fits` is False.
+    `longest`: tokens of the longest input. Where no device does, the plan that comes nearest: its `fits` is False.
     """
-    tried = [_plan(shape, dtype, device, spread=device.count > 1) for device in devices() for dtype in dtypes]
+    tried = [_plan(shape, dtype, device, longest) for device in devices() for dtype in dtypes]
     fitting = (option for option in tried if option.fits)
     return next(fitting, None) or min(tried, key=lambda option: option.needed / option.device.total)
 
@@ -117,16 +122,39 @@ def refuse_too_large(plan: Plan, source: str) -> None:
         )
 
 
+def refuse_inputs_too_large(
+    shape: Shape | None, dtype: str, rows: Sequence[AttributionInput], prompts: Sequence[str], points: int
+) -> None:
+    """A sentence instead of a killed process, once the inputs are known; `prompts` by example.
+
+    Raises:
+        UserError: the longest of the rows needs more than the device holds, by itself and without any slack.
+    """
+    if shape is None or not rows:
+        return
+    row, device = max(rows, key=lambda row: len(row.clean)), plan(shape, (dtype,)).device
+    tokens = len(row.clean)
+    needed = footprint(shape, tokens, tokens, dtype, device.name, points).peak
+    if needed > device.total:
+        other = "" if dtype == DTYPES[-1] else f"{DTYPES[-1]}, "
+        raise UserError(
+            f"Edges can't be scored on {row_named(row.example, tokens, prompts[row.example])}: by itself it takes "
+            f"{needed / GIB:.1f} GiB in {dtype}, weights among them, but there are {device.total / GIB:.1f} GiB on "
+            f"this machine's {device.name}. Use shorter prompts, {other}fewer integration points or a larger machine."
+        )
+
+
 def weight_bytes(shape: Shape, dtype: str) -> int:
     return shape.parameters * BYTES[dtype]
 
 
-def work_bytes(shape: Shape, dtype: str, device: str) -> int:
+def work_bytes(shape: Shape, dtype: str, device: str, longest: int = ROW) -> int:
     """What attribution holds beside the weights with one batch on "cuda" or "cpu", with some slack.
 
-    Measured in fp32 with full batches on a CPU: 2.0 GiB where this says 2.1 (30 layers, d_model 576).
+    `longest`: tokens of the longest input, of which a batch holds one at least. Measured in fp32 with full batches on
+    a CPU: 2.0 GiB where this says 2.1 (30 layers, d_model 576).
     """
-    whole = footprint(shape, TOKENS[device], ROW, dtype, device)
+    whole = footprint(shape, max(TOKENS[device], longest), longest, dtype, device)
     return int(SLACK * (whole.peak - whole.weights))
 
 
@@ -151,8 +179,9 @@ def cpu_memory() -> tuple[int, int]:
     return system.total, system.available
 
 
-def _plan(shape: Shape, dtype: str, device: Device, spread: bool) -> Plan:
-    return Plan(dtype, device, spread, weight_bytes(shape, dtype), work_bytes(shape, dtype, device.name))
+def _plan(shape: Shape, dtype: str, device: Device, longest: int) -> Plan:
+    work = work_bytes(shape, dtype, device.name, longest)
+    return Plan(dtype, device, device.count > 1, weight_bytes(shape, dtype), work)
 
 
 def _number(file: Path) -> int | None:

@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from engine.attribution import edge_scores
 from engine.attribution.contraction import contract
 from engine.attribution.edge_scores import attribute
-from engine.attribution.footprint import BUFFER, footprint, token_bytes
+from engine.attribution.footprint import BUFFER, PATTERNS, footprint, row_named, token_bytes
 from engine.attribution.path_gradients import ActivationDifference, Path
 from engine.circuits.graph import Graph
 from engine.models.architecture import Shape
@@ -100,3 +100,17 @@ def test_the_larger_phase_counts_and_the_buffer_has_an_end() -> None:
         large.peak - small.peak
         == 999 * (small.differences + small.sums) + large.activations + large.logits - small.buffer
     )
+
+
+def test_long_inputs_need_more_for_a_token() -> None:
+    """A layer's attention pattern grows with the square of the length; so does what is kept of every layer's."""
+    short, long = (footprint(LLAMA, 4000, length, "bfloat16", "cpu") for length in (400, 4000))
+    kept = 4000 * 3 * 8 * (4000 - 400) * 2
+    at_once = 4000 * (PATTERNS * 8 * 4000 * 4 - max(PATTERNS * 8 * 400 * 4, 4 * 352 * 2))
+    assert long.activations - short.activations == kept + at_once
+    assert (long.sums, long.differences, long.scores) == (short.sums, short.differences, short.scores)
+
+
+def test_a_row_is_named_by_number_length_and_beginning() -> None:
+    assert row_named(3, 1204, "Who?") == "example 3, whose input has 1,204 tokens (Who?)"
+    assert row_named(0, 9, "a\nb " * 40) == f"example 0, whose input has 9 tokens ({('a b ' * 40)[:59]} ...)"

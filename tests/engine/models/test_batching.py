@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -53,14 +53,27 @@ def test_what_does_not_fit_alone_is_refused_and_other_errors_pass() -> None:
 
     with pytest.raises(UserError, match="Memory ran out on a single prompt"):
         list(in_batches([1, 2], lambda item: 1, Capacity(2), full))
+    with pytest.raises(UserError, match=r"Memory ran out on number 1\. Use shorter prompts"):
+        list(in_batches([1, 2], lambda item: 1, Capacity(2), full, lambda item: f"number {item}"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
         list(in_batches([1, 2], lambda item: 1, Capacity(2), broken))
+
+
+def no_memory(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
+    def full(*args: object) -> None:
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(edge_scores, "contract", full)
+        work()
 
 
 def test_an_attribution_survives_running_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny.model("qwen2", causal=False)
     rows = tiny.rows_of(model, tiny.random_examples(6))
     expected = attribute(model, rows, 6)
+    with pytest.raises(UserError, match=r"ran out on example 0, whose input has 9 tokens \(\S+ .*\)\. Use shorter"):
+        no_memory(monkeypatch, lambda: attribute(model, rows, 6))
     contract, sizes = edge_scores.contract, []
 
     def short(*args: object) -> torch.Tensor:

@@ -13,11 +13,12 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
+from engine.attribution.sites import AttributionInput
 from engine.errors import UserError
 from engine.models.architecture import Shape, shape_in
 from engine.models.pairs import pair_named
 from engine.runs import device_plan
-from engine.runs.device_plan import GIB, Device, fitting_dtype, plan, refuse_too_large
+from engine.runs.device_plan import GIB, Device, fitting_dtype, plan, refuse_inputs_too_large, refuse_too_large
 from tests import checkpoints, tiny
 
 MIB = 2**20
@@ -100,6 +101,35 @@ def test_weights_larger_than_the_machine_are_refused_before_loading(monkeypatch:
         refuse_too_large(plan(shape_of("dream"), ("bfloat16",)), "Dream")
     machine(monkeypatch, 16)
     refuse_too_large(plan(shape_of("dream"), ("bfloat16",)), "Dream")
+
+
+def test_the_plan_is_for_the_longest_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 16)
+    shape = shape_of("qwen3-mdlm")
+    short, long = plan(shape, ("float32",)), plan(shape, ("float32",), longest=8000)
+    assert short == plan(shape, ("float32",), longest=64) and short.fits
+    assert long.weights == short.weights and long.work > 4 * short.work and not long.fits
+
+
+def rows_of(*lengths: int) -> list[AttributionInput]:
+    inputs = [tuple([5] * length) for length in lengths]
+    return [AttributionInput(i, "step-00", tokens, tokens, (), 1.0) for i, tokens in enumerate(inputs)]
+
+
+def test_an_input_that_never_fits_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 16)
+    shape, rows, prompts = shape_of("qwen3-mdlm"), rows_of(20, 9000, 30), ["Who?", "Once upon a time " * 500, "Why?"]
+    message = (
+        r"can't be scored on example 1, whose input has 9,000 tokens \(Once upon a .* \.\.\.\): by itself it takes "
+        r"\d+\.\d GiB in float32, .*but there are 16\.0 GiB on this machine's cpu\. Use shorter prompts, bfloat16, "
+    )
+    with pytest.raises(UserError, match=message):
+        refuse_inputs_too_large(shape, "float32", rows, prompts, points=5)
+    with pytest.raises(UserError, match=r"in bfloat16.* Use shorter prompts, fewer integration points"):
+        refuse_inputs_too_large(shape, "bfloat16", rows, prompts, points=5)
+    refuse_inputs_too_large(shape, "float32", rows[::2], prompts, points=5)
+    refuse_inputs_too_large(None, "float32", rows, prompts, points=5)
+    refuse_inputs_too_large(shape, "float32", [], [], points=5)
 
 
 def test_a_pair_of_unknown_shape_takes_its_own_preference(tmp_path: Path) -> None:
