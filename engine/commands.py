@@ -13,7 +13,7 @@ from engine.circuits.graph import graph_of
 from engine.errors import UserError
 from engine.exchange import bundle as bundles
 from engine.exchange import export as exports
-from engine.exchange.circuit import Other, circuit
+from engine.exchange.circuit import Other
 from engine.files.writing import refuse_existing, write_new
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pair_named, same_weights
@@ -129,7 +129,7 @@ def export(
     if other is not None:
         other = replace(other, key=lifecycle.key_beginning(other.key))
     file = Path(out or exports.file_name(run, k, format, part, filters))
-    exported = circuit(run.key, k, part, filters, other)
+    exported = exports.circuit_for(format, run.key, k, part, filters, other)
     chosen = int(exported.kept.sum())
     size = exports.likely_size(format, exports.edges_in_file(format, exported.graph, chosen))
     with shown_progress(f"{file}, about {size_text(size)}") as show:

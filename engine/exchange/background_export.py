@@ -29,8 +29,8 @@ from cache.owners import is_left_behind, owned_name
 from engine import settings
 from engine.circuits.filters import Filters
 from engine.errors import UserError
-from engine.exchange.circuit import NO_FILTERS, Other, circuit
-from engine.exchange.export import export_to
+from engine.exchange.circuit import NO_FILTERS, Other
+from engine.exchange.export import circuit_for, export_to
 from engine.schema.vocabulary import TOTAL
 
 AT_ONCE = 2  # processes
@@ -247,8 +247,8 @@ def write(spec: ExportSpec, file: Path, outbox: TextIO) -> None:
             print(json.dumps({"done": done, "total": total}), file=outbox, flush=True)
 
     try:
-        size = export_to(file, circuit(spec.key, spec.k, spec.part, spec.filters, spec.other), spec.format, report)
-        answer: dict[str, int | str] = {"size": size}
+        exported = circuit_for(spec.format, spec.key, spec.k, spec.part, spec.filters, spec.other)
+        answer: dict[str, int | str] = {"size": export_to(file, exported, spec.format, report)}
     except UserError as error:
         answer = {"refused": str(error).replace(str(file), "The file")}  # where it lies tells a reader nothing
     print(json.dumps(answer), file=outbox, flush=True)

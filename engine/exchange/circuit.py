@@ -31,11 +31,11 @@ class Other:
 
 @dataclass(frozen=True)
 class Circuit:
-    """Every edge of a part, strongest first, and which of the first `k` are the circuit."""
+    """Edges of a part, strongest first, and which of the first `k` are the circuit."""
 
     run: Run
     part: str
-    table: EdgeTable
+    table: EdgeTable  # of every edge, or of the first `k`
     k: int
     filters: Filters
     kept: NDArray[np.bool_]  # [rank below k]
@@ -77,15 +77,26 @@ class Circuit:
         return kept
 
 
-def circuit(key: str, k: int, part: str = TOTAL, filters: Filters = NO_FILTERS, other: Other | None = None) -> Circuit:
+def circuit(
+    key: str,
+    k: int,
+    part: str = TOTAL,
+    filters: Filters = NO_FILTERS,
+    other: Other | None = None,
+    every_edge: bool = True,
+) -> Circuit:
     """What `filters` leave of the top `k` edges of a part of a stored run, compared with those of `other`.
+
+    `every_edge` False reads the `k` strongest edges alone.
 
     Raises:
         UserError: no such run or part, no `k` edges in the graph, or shared edges are asked for without `other`.
     """
-    run, table = lifecycle.get(key), read.edge_table(key, part)
-    if not 1 <= k <= len(table.edge):
-        raise UserError(f"k is {k}. Choose a number of edges from 1 to {len(table.edge)}.")
+    run = lifecycle.get(key)
+    graph = run.meta.graph
+    if not 1 <= k <= graph.n_edges:
+        raise UserError(f"k is {k}. Choose a number of edges from 1 to {graph.n_edges}.")
+    table = read.edge_table(key, part, None if every_edge else k)
     shared = None if other is None else np.isin(table.edge[:k], read.edge_table(other.key, other.part, k).edge)
-    kept = choose(run.meta.graph, table.edge[:k], table.score[:k], filters, shared).keep
+    kept = choose(graph, table.edge[:k], table.score[:k], filters, shared).keep
     return Circuit(run, part, table, k, filters, kept, shared, other)

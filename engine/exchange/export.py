@@ -22,9 +22,16 @@ def export(
 
     It is in memory as a whole: for large files, `export_to`.
     """
-    writer, file = format_named(format), io.BytesIO()
-    writer.write(circuit(key, k, part, filters, other), file, _ignore)
+    file = io.BytesIO()
+    format_named(format).write(circuit_for(format, key, k, part, filters, other), file, _ignore)
     return file.getvalue()
+
+
+def circuit_for(
+    format: str, key: str, k: int, part: str = TOTAL, filters: Filters = NO_FILTERS, other: Other | None = None
+) -> Circuit:
+    """What a file in one of FORMATS is made from; raises like `circuit`."""
+    return circuit(key, k, part, filters, other, format_named(format).every_edge)
 
 
 def export_to(path: Path, exported: Circuit, format: str, on_edges: OnEdges | None = None) -> int:

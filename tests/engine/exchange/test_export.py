@@ -13,7 +13,7 @@ from engine.errors import UserError
 from engine.exchange import circuit_formats
 from engine.exchange.circuit import NO_FILTERS, circuit
 from engine.exchange.circuit_formats import FORMATS
-from engine.exchange.export import edges_in_file, export, export_to, file_name, likely_size
+from engine.exchange.export import circuit_for, edges_in_file, export, export_to, file_name, likely_size
 from engine.runs import lifecycle
 from engine.runs.records import Run
 from engine.runs.spec import RunSpec
@@ -55,6 +55,12 @@ def test_another_file_stays_and_a_failure_leaves_nothing(
         with pytest.raises(UserError, match="file cannot be written: No space left on device"):
             export_to(folder / "file", circuit(run.key, K), name, full)
     assert [file.name for file in folder.iterdir()] == ["mine"] and (folder / "mine").read_text() == "mine"
+
+
+def test_only_a_file_of_every_edge_reads_every_edge(run: Run) -> None:
+    n_edges = run.meta.graph.n_edges
+    read = {name: len(circuit_for(name, run.key, K).table.edge) for name in FORMATS}
+    assert read == {"json": n_edges, "graphml": K, "parquet": K, "csv": K}
 
 
 def test_sizes_are_told_by_format_and_edges() -> None:
