@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import socket
 import time
 import uuid
@@ -66,3 +67,15 @@ def is_left_behind(path: Path) -> bool:
     except OSError:
         return False
     return time.time() - changed > ABANDONED
+
+
+def remove_left_behind(folder: Path) -> None:
+    """Remove what nobody writes any more from a folder, and the folder itself where nothing else is in it."""
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            if is_left_behind(path):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+        folder.rmdir()

@@ -7,7 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cache.owners import ABANDONED, OWNED, host, is_left_behind, is_running, machine, owned_name
+from cache.owners import (
+    ABANDONED,
+    OWNED,
+    host,
+    is_left_behind,
+    is_running,
+    machine,
+    owned_name,
+    remove_left_behind,
+)
 
 
 def dead_process() -> int:
@@ -72,3 +81,20 @@ def test_a_process_number_may_be_given_again(tmp_path: Path) -> None:
 def test_other_names_are_nobody_s(tmp_path: Path) -> None:
     for name in ("README", "a-b-c", f"{machine()}-12-xyz", "x" * 300 + "-1-0123456789ab"):
         assert not is_left_behind(tmp_path / name)
+
+
+def test_what_is_left_behind_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    remove_left_behind(folder)
+    (folder / owned_name()).mkdir(parents=True)
+    for ending in ("0123456789ab", "0123456789ac"):
+        left = folder / f"{machine()}-{dead_process()}-{ending}"
+        left.mkdir()
+        (left / "file").write_text("content")
+    (folder / f"{machine()}-{dead_process()}-0123456789ad.csv").write_text("content")
+    remove_left_behind(folder)
+    (own,) = folder.iterdir()
+    assert own.name.startswith(machine())
+    own.rmdir()
+    remove_left_behind(folder)
+    assert not folder.exists()
