@@ -1,43 +1,46 @@
 """The cache: a folder of artifacts, each one immutable file that any number of processes may read.
 
     artifacts/KEY.duckdb    the tables of an artifact and its record (cache/artifact_file.py)
-    artifacts/KEY.json      the record again, for listing; the artifact is there when this file is
+    artifacts/KEY.json      the record again, for listing; the artifact is there when both files are
     artifacts/KEY.lease     somebody is computing it (cache/leases.py)
     artifacts/partial/      files that are being written, named after their process (cache/owners.py)
 
 1. A file is written in `partial` and renamed into its place, then its record is; nobody ever changes either.
 2. Deleting is unlinking, the record first. Whoever reads the file meanwhile reads it to the end.
-3. What a killed process left in `partial` is removed by the next one that opens the folder. A file whose record is
-   missing gets it again from the file itself.
+3. What a killed process left in `partial`, and its leases, are removed by the next one that opens the folder. A file
+   whose record is missing or cannot be read gets it again from the file itself.
 4. A file that is damaged, or of somebody else, is renamed to KEY.duckdb.unreadable-TIME; it costs that artifact alone.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import threading
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cache.artifact_file import RECORD, write_file
+from cache import staging
+from cache.artifact_file import write_file
+from cache.cleaning import READY, clean, is_new
 from cache.errors import Damaged, Missing, StoreError
 from cache.keys import KEY
 from cache.layout import SCHEMA, NoRecord, Record, record_of
-from cache.owners import is_left_behind, owned_name
-from cache.reader import Reader, Unsound
+from cache.reader import Reader, Unsound, stamp_of
+from cache.soundness import reason_of, record_inside, refuse_irregular
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+__all__ = ["READY", "ArtifactFolder"]
+
 MOST_RECORD = 2**22  # bytes of a record
-BEING_WRITTEN = 60.0  # seconds for which a file may be without its record
+
+Stamp = tuple[int, int]  # of a record's file, to tell whether it is another
 
 
 class ArtifactFolder:
@@ -49,21 +52,24 @@ class ArtifactFolder:
         Raises:
             StoreError: it is not a folder, or cannot be made or read.
         """
-        if "?" in str(path):
-            raise StoreError(f"The cache {path} cannot be used: DuckDB reads no path with a '?'. Choose another path.")
+        for character in ("?",) if os.sep == "\\" else ("?", "\\"):
+            if character in str(path):
+                raise StoreError(
+                    f"The cache {path} cannot be used: DuckDB reads no path with a '{character}'. Choose another path."
+                )
         self.path, self.files, self.partial = path, path / "artifacts", path / "artifacts" / "partial"
         self.notices: list[str] = []
         self._reader = Reader()
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[int, Record]] = {}  # by key: the inode of its record's file, and the record
+        self._known: dict[str, tuple[Stamp, Record]] = {}  # records that were read, by key
         try:
             self.partial.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             if not os.access(self.files, os.R_OK | os.X_OK):  # else it can be read, as on a disk of somebody else
                 raise StoreError(
-                    f"The cache {path} cannot be used: {error.strerror}. Choose another folder for it."
+                    f"The cache {path} cannot be used: {reason_of(error)}. Choose another folder for it."
                 ) from error
-        self._clean()
+        clean(self)
 
     def close(self) -> None:
         self._reader.close()
@@ -88,24 +94,14 @@ class ArtifactFolder:
         with self.staged() as place:
             self.publish(self.write_staged(place, record, tables))
 
-    @contextmanager
-    def staged(self) -> Iterator[Path]:
+    def staged(self) -> AbstractContextManager[Path]:
         """A new folder on the cache's disk, for files that are to be published; removed afterwards.
 
         Raises:
-            StoreError: it cannot be made, or writing into it fails.
+            StoreError: it cannot be made, or writing into the cache fails. Errors of other files are raised as they
+                are.
         """
-        import duckdb
-
-        place = self.partial / owned_name()
-        try:
-            place.mkdir(parents=True)
-            yield place
-        except (OSError, duckdb.Error) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
-            raise StoreError(f"The cache {self.path} cannot be written: {reason.rstrip('.')}.") from error
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
+        return staging.staged(self.path, self.partial)
 
     def write_staged(self, place: Path, record: Record, tables: Mapping[str, pa.Table]) -> Path:
         """Write an artifact and its record into a folder of `staged`; the record's file."""
@@ -114,39 +110,60 @@ class ArtifactFolder:
 
     def write_record(self, place: Path, record: Record) -> Path:
         """Write the record of an artifact whose file lies in a folder of `staged`; the record's file."""
-        file, about = place / f"{record.key}.duckdb", place / f"{record.key}.json"
-        with about.open("w", encoding="utf-8") as stream:
-            stream.write(replace(record, size=file.stat().st_size).as_text())
-            stream.flush()
-            os.fsync(stream.fileno())
-        return about
+        return staging.write_record(place, record)
 
     def publish(self, about: Path) -> None:
-        """Move an artifact that was staged into its place: its file first, then its record, which makes it be there."""
-        about.with_suffix(".duckdb").replace(self.files / f"{about.stem}.duckdb")
-        about.replace(self.files / about.name)
+        """Move an artifact that was staged into its place: its file first, then its record, which makes it be there.
+
+        One that is there already stays.
+        """
+        key = about.stem
+        if self.record(key) is None:
+            about.with_suffix(".duckdb").replace(self.file_of(key))
+            about.replace(self.record_file_of(key))
+
+    def finish(self, place: Path) -> None:
+        """Publish everything in a staged folder; it is done again from the start where it was interrupted."""
+        for about in staging.records_in(place):
+            file = about.with_suffix(".duckdb")
+            with suppress(FileNotFoundError):  # another process finishes it as well
+                if file.exists():
+                    self.publish(about)
+                elif not self.record_file_of(about.stem).exists():  # interrupted between the two
+                    about.replace(self.record_file_of(about.stem))
 
     def record(self, key: str) -> Record | None:
         """The record of an artifact that is there."""
-        path = self.record_file_of(key)
-        try:
-            inode = path.stat().st_ino
-        except (OSError, ValueError):
+        if not KEY.fullmatch(key):
             return None
-        return self._record(key, inode)
+        try:
+            stat = self.record_file_of(key).lstat()
+            self.file_of(key).lstat()
+        except OSError:
+            return None
+        return self._record(key, (stat.st_ino, stat.st_mtime_ns))
 
     def records(self) -> list[Record]:
-        """The records of all artifacts, newest first. A record that cannot be read is set aside, and so is its file.
+        """The records of all artifacts, newest first. What has none that can be read is set aside.
 
         Raises:
             StoreError: the folder cannot be read.
         """
+        records = []
         try:
             with os.scandir(self.files) as entries:
-                there = [(entry.name[:-5], entry.inode()) for entry in entries if entry.name.endswith(".json")]
+                there = {entry.name: entry for entry in entries}
         except OSError as error:
-            raise StoreError(f"The cache {self.path} cannot be read: {error.strerror}.") from error
-        records = [record for key, inode in there if (record := self._record(key, inode))]
+            raise StoreError(f"The cache {self.path} cannot be read: {reason_of(error)}.") from error
+        for name, entry in there.items():
+            key = name.removesuffix(".json")
+            if key == name or not KEY.fullmatch(key) or f"{key}.duckdb" not in there:
+                continue
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                stat = entry.stat(follow_symlinks=False)
+                record = self._record(key, (stat.st_ino, stat.st_mtime_ns))
+                if record is not None:
+                    records.append(record)
         return sorted(records, key=lambda record: (record.created, record.key), reverse=True)
 
     def delete(self, key: str) -> int:
@@ -156,6 +173,8 @@ class ArtifactFolder:
             StoreError: the folder cannot be written.
         """
         freed = 0
+        if not KEY.fullmatch(key):
+            return freed
         try:
             for path in (self.record_file_of(key), self.file_of(key)):
                 with suppress(FileNotFoundError):
@@ -163,7 +182,8 @@ class ArtifactFolder:
                     path.unlink()
                     freed += size
         except OSError as error:
-            raise StoreError(f"The artifact {key} cannot be deleted: {error.strerror}.") from error
+            raise StoreError(f"The artifact {key} cannot be deleted: {reason_of(error)}.") from error
+        self._known.pop(key, None)
         self._reader.forget(key)
         return freed
 
@@ -176,14 +196,13 @@ class ArtifactFolder:
             Damaged: one cannot be read; it was set aside.
             StoreError: there is not enough memory, or the system keeps a file from being read.
         """
-        for key in keys:
-            if self.record(key) is None:
-                raise Missing(f"The artifact {key} is not in the cache.")
         try:
+            for key in keys:
+                self._refuse_other_size(key)
             with self._reader.reading({key: self.file_of(key) for key in keys}) as (cursor, names):
                 yield cursor, names
         except Unsound as error:
-            raise Damaged(self.set_aside(error.key, error.reason)) from error
+            raise self._judged(error) from error
 
     def set_aside(self, key: str, reason: str) -> str:
         """Rename the file and the record of an artifact that cannot be read; a sentence about it."""
@@ -197,44 +216,74 @@ class ArtifactFolder:
                 path.rename(target)
                 moved = target
         self._reader.forget(key)
-        where = f"It was set aside as {moved}" if moved else f"It lies in {self.files}"
+        where = f"It was set aside as {moved}" if moved else f"It is {self.file_of(key)}"
         sentence = f"A file of the cache cannot be read: {about} ({reason}). {where}; compute it again."
-        with self._lock:
-            self.notices.append(sentence)
+        self._notice(sentence)
         return sentence
+
+    def mend(self, key: str) -> Record | None:
+        """Write the record of an artifact again, from its file; set the file aside where it holds none."""
+        file = self.file_of(key)
+        try:
+            with self._reader.reading({key: file}) as (cursor, names):
+                record = replace(record_inside(cursor, names[key], key), size=file.stat().st_size)
+        except Unsound as error:
+            self._judged(error)
+            return None
+        except (StoreError, OSError):
+            return None
+        with suppress(StoreError), self.staged() as place:
+            about = place / f"{key}.json"
+            about.write_text(record.as_text(), encoding="utf-8")
+            about.replace(self.record_file_of(key))
+        return record
 
     def size(self) -> int:
         """Bytes of all artifacts on disk."""
         return sum(record.size for record in self.records())
 
-    def _record(self, key: str, inode: int) -> Record | None:
+    def _refuse_other_size(self, key: str) -> None:
+        """Refuse an artifact that is not there, and a file of another size than its record says."""
+        record, stamp = self.record(key), stamp_of(self.file_of(key))
+        if record is None or stamp is None:
+            raise Missing(f"The artifact {key} is not in the cache.")
+        if stamp[1] != record.size:
+            if is_new(self.file_of(key), self.record_file_of(key)):
+                raise StoreError(f"The artifact {key} is being replaced. Try again.")
+            raise Unsound(key, f"it has {stamp[1]} bytes, and had {record.size} when it was written", stamp)
+
+    def _judged(self, error: Unsound) -> StoreError:
+        """What to say of a file that cannot be read; it is set aside unless another took its place meanwhile."""
+        if stamp_of(self.file_of(error.key)) != error.stamp:
+            return StoreError(f"The artifact {error.key} was replaced meanwhile. Try again.")
+        return Damaged(self.set_aside(error.key, error.reason))
+
+    def _record(self, key: str, stamp: Stamp) -> Record | None:
         known = self._known.get(key)
-        if known and known[0] == inode:
+        if known and known[0] == stamp:
             return known[1]
         record = self._read_record(key)
         if record is not None:
-            self._known[key] = (inode, record)
+            self._known[key] = (stamp, record)
         return record
 
     def _read_record(self, key: str) -> Record | None:
         """None where there is none by now, where it cannot be read, or where a later version wrote it."""
         path = self.record_file_of(key)
-        if not KEY.fullmatch(key):
-            return None
+        record: Record | None = None
         try:
-            with path.open("rb") as file:
-                record = record_of(file.read(MOST_RECORD))
-            if record.key != key:
-                raise NoRecord("it is the record of another artifact")
+            with suppress(NoRecord):
+                refuse_irregular(path)
+                with path.open("rb") as file:
+                    record = record_of(file.read(MOST_RECORD))
         except FileNotFoundError:
             return None
-        except NoRecord as error:
-            self.set_aside(key, f"its record: {error}")
-            return None
         except OSError as error:
-            self._notice(f"The record {path} cannot be read: {error.strerror}. It is left out.")
+            self._notice(f"The record {path} cannot be read: {reason_of(error)}. It is left out.")
             return None
-        if record.schema > SCHEMA:
+        if record is None or record.key != key:
+            record = self.mend(key)
+        if record is not None and record.schema > SCHEMA:
             self._notice(f"The artifact {key} was made by a later version of this program. It is left out.")
             return None
         return record
@@ -243,54 +292,3 @@ class ArtifactFolder:
         with self._lock:
             if sentence not in self.notices:
                 self.notices.append(sentence)
-
-    def _clean(self) -> None:
-        """Remove what dead processes left, and give files without a record theirs again."""
-        with suppress(OSError):
-            for path in self.partial.iterdir():
-                if is_left_behind(path):
-                    if (path / READY).exists():
-                        self.finish(path)
-                    shutil.rmtree(path, ignore_errors=True)
-        with suppress(OSError):
-            for file in self.files.glob("*.duckdb"):
-                if not file.with_suffix(".json").exists() and time.time() - file.lstat().st_mtime > BEING_WRITTEN:
-                    self._mend(file)
-
-    def finish(self, place: Path) -> None:
-        """Publish everything in a staged folder; it is done again from the start where it was interrupted."""
-        for about in sorted(place.glob("*.json"), key=lambda path: (is_circuit(path), path.name)):
-            file = about.with_suffix(".duckdb")
-            if file.exists():
-                file.replace(self.files / file.name)
-            about.replace(self.files / about.name)
-
-    def _mend(self, file: Path) -> None:
-        """Write the record of an artifact again, from its file."""
-        key = file.stem
-        try:
-            with self._reader.reading({key: file}) as (cursor, names):
-                query = f"SELECT record FROM {names[key]}.main.{RECORD}"  # noqa: S608
-                record = record_of(cursor.execute(query).fetchall()[0][0])
-            if record.key != key:
-                raise NoRecord("it holds the record of another artifact")
-        except (Unsound, NoRecord, IndexError) as error:
-            self.set_aside(key, str(error) or "it holds no record")
-            return
-        except StoreError:
-            return
-        with suppress(StoreError), self.staged() as place:
-            about = place / f"{key}.json"
-            about.write_text(replace(record, size=file.stat().st_size).as_text(), encoding="utf-8")
-            about.replace(self.record_file_of(key))
-
-
-READY = "ready"  # in a staged folder: everything in it was checked and is to be published, whoever does it
-
-
-def is_circuit(about: Path) -> bool:
-    """Whether a record's file is that of a circuit; these are published last, as a run is there when its circuit is."""
-    try:
-        return record_of(about.read_bytes()).kind == "circuit"
-    except (OSError, NoRecord):
-        return False

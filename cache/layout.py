@@ -100,7 +100,7 @@ def record_of(text: str | bytes) -> Record:
         raise NoRecord("it does not have the fields of a record")
     wrong = [name for name in names if not isinstance(values[name], TYPES[name])]
     if wrong:
-        raise NoRecord(f"its field {sorted(wrong)[0]!r} is of another type")
+        raise NoRecord(f"its field {min(wrong)!r} is of another type")
     if not all(isinstance(key, str) for key in values["companions"].values()):
         raise NoRecord("its companions are no keys")
     return Record(**values)

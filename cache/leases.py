@@ -3,8 +3,9 @@
 A lease only spares work. Where two processes compute the same key in spite of it, both write the same content.
 
 1. `take` makes the file `KEY.lease`, which names process and machine; it fails where there is one.
-2. Whoever holds it touches it every few seconds (`Lease.renew`).
-3. A lease is stale when its process is gone (on this machine), or when it was not touched for a while.
+2. Whoever holds it touches it every few seconds (`renewed`).
+3. A lease is stale when its process is gone (on this machine), or when it was not touched for a while. Taking it over
+   begins with renaming it, which only one process can do.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.owners import host, is_running
+from cache.owners import host, is_running, machine, owned_name
 
 RENEWED = 5.0  # seconds between touches
 STALE = 120.0  # seconds without a touch
@@ -31,39 +32,52 @@ class Holder:
     pid: int
     host: str
     since: float  # seconds since 1970
+    machine: str  # on which the pid means something (cache/owners.py)
 
     @property
     def is_here(self) -> bool:
-        return self.host == host()
+        return self.machine == machine()
 
 
 def holder(path: Path) -> Holder | None:
     """Who holds the lease at `path`; None where nobody does, or whoever did is gone."""
+    holds = _read(path)
+    if holds is None or (holds.is_here and not is_running(holds.pid)):
+        return None
     try:
-        modified = path.stat().st_mtime
-        fields = json.loads(path.read_text(encoding="utf-8") or "{}")
-        holds = Holder(int(fields.get("pid", 0)), str(fields.get("host", "")), float(fields.get("since", modified)))
-    except (OSError, ValueError, TypeError, AttributeError):
+        return None if time.time() - path.stat().st_mtime > STALE else holds
+    except OSError:
         return None
-    if holds.is_here and not is_running(holds.pid):
-        return None
-    return None if time.time() - modified > STALE else holds
 
 
 def take(path: Path) -> bool:
     """Make the lease at `path`, in place of a stale one; False where another process holds it, or none can be made."""
-    if not _make(path):
-        if holder(path) is not None:
-            return False
-        with suppress(OSError):
-            path.unlink()
-        return _make(path)
-    return True
+    return _make(path) or (remove_stale(path) and _make(path))
+
+
+def remove_stale(path: Path) -> bool:
+    """Remove the lease at `path` if it is stale; whether it was."""
+    stamp = _stamp(path)
+    if stamp is None or holder(path) is not None:
+        return False
+    aside = path.with_name(owned_name(".lease"))
+    try:
+        path.rename(aside)
+    except OSError:
+        return False  # another process was faster
+    is_stale = _stamp(aside) == stamp
+    with suppress(OSError):
+        if not is_stale:  # meanwhile somebody had taken it over, or its holder has touched it: it goes back
+            os.link(aside, path)
+        aside.unlink()
+    return is_stale
 
 
 def give_back(path: Path) -> None:
+    """Remove a lease if it is this process's."""
     with suppress(OSError):
-        path.unlink()
+        if _is_own(path):
+            path.unlink()
 
 
 @contextmanager
@@ -74,7 +88,8 @@ def renewed(path: Path) -> Iterator[None]:
     def touch() -> None:
         while not ended.wait(RENEWED):
             with suppress(OSError):
-                os.utime(path)
+                if _is_own(path):  # else it went stale while this process was asleep, and another took it over
+                    os.utime(path)
 
     thread = threading.Thread(target=touch, daemon=True)
     thread.start()
@@ -86,11 +101,44 @@ def renewed(path: Path) -> Iterator[None]:
         give_back(path)
 
 
+def _read(path: Path) -> Holder | None:
+    """Whom a lease names, stale or not."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8") or "{}")  # empty: just made
+        return Holder(
+            pid=int(fields.get("pid", 0)),
+            host=str(fields.get("host", "")),
+            since=float(fields.get("since", 0)),
+            machine=str(fields.get("machine", "")),
+        )
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _is_own(path: Path) -> bool:
+    holds = _read(path)
+    return holds is not None and holds.is_here and holds.pid == os.getpid()
+
+
 def _make(path: Path) -> bool:
     try:
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except OSError:
         return False
-    with os.fdopen(file, "w", encoding="utf-8") as stream:
-        stream.write(json.dumps({"pid": os.getpid(), "host": host(), "since": time.time()}))
+    fields = {"pid": os.getpid(), "host": host(), "machine": machine(), "since": time.time()}
+    try:
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            stream.write(json.dumps(fields))
+    except OSError:  # the disk is full
+        with suppress(OSError):
+            path.unlink()
+        return False
     return True
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.lstat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns

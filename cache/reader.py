@@ -1,38 +1,59 @@
 """Read artifact files: each is attached, to be read only, to one database in memory that all threads share.
 
 1. `reading` attaches the files of some keys and lends a cursor; they stay attached for the next reader.
-2. Beyond MOST_ATTACHED the ones that nobody reads any more are detached, the longest unused first.
-3. What DuckDB says of a file is told apart: a file that is damaged or of somebody else is reported as Unsound; want of
-   memory or a file that is gone is no fault of the file.
+2. Beyond MOST_ATTACHED the ones that nobody reads any more are detached, the longest unused first. So is a file that
+   was deleted or replaced, as soon as its last reader is done.
+3. When reading fails, each file is read alone (cache/soundness.py): one that is damaged, or of somebody else, is
+   reported as Unsound. Want of memory, or a disk that does not answer, is no fault of a file.
 """
 
 from __future__ import annotations
 
-import re
-import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache.errors import Missing, StoreError
+from cache.layout import NoRecord
+from cache.soundness import NOT_THE_FILE, damage_of, reason_of, record_inside, refuse_irregular
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MOST_ATTACHED = 200  # files; each takes a descriptor
-LONGEST_REASON = 300  # characters of what DuckDB says
-NOT_THE_FILE = re.compile(r"Permission denied|Too many open files|Out of Memory|Cannot allocate memory", re.IGNORECASE)
+MOST_ATTACHED = 100  # files; each takes a descriptor
+
+Stamp = tuple[int, int, int]
 
 
 class Unsound(Exception):
-    """The file of a key cannot be read as what it should be; `reason` is what DuckDB says."""
+    """The file of a key cannot be read as what it should be; `reason` says why, `stamp` which file that was."""
 
-    def __init__(self, key: str, reason: str) -> None:
+    def __init__(self, key: str, reason: str, stamp: Stamp | None) -> None:
         super().__init__(reason)
-        self.key, self.reason = key, reason
+        self.key, self.reason, self.stamp = key, reason, stamp
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """What changes when another file is moved to a path; None where there is none."""
+    try:
+        stat = path.lstat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+@dataclass
+class _Attached:
+    """A file that is attached under `name`."""
+
+    name: str
+    stamp: Stamp | None
+    readers: int = 0  # at this moment
+    is_forgotten: bool = False  # it is detached after its last reader
 
 
 class Reader:
@@ -41,8 +62,7 @@ class Reader:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._db: DuckDBPyConnection | None = None
-        self._attached: OrderedDict[str, str] = OrderedDict()  # key -> name of the attached database
-        self._used: dict[str, int] = {}  # key -> how many readers it has at this moment
+        self._attached: OrderedDict[str, _Attached] = OrderedDict()  # by key, the longest unused first
         self._count = 0
 
     @contextmanager
@@ -52,38 +72,49 @@ class Reader:
         Raises:
             Missing: one of the files is gone.
             Unsound: one of them is damaged, or holds something else than was asked for.
-            StoreError: there is not enough memory, or the system keeps a file from being read.
+            StoreError: there is not enough memory, the system keeps a file from being read, or what was asked for is
+                not in it.
         """
-        names: dict[str, str] = {}
+        import duckdb
+
+        lent: list[_Attached] = []
         try:
-            cursor = None
-            for key, path in files.items():
-                with self._telling(key, path):
-                    names[key] = self._attach(key, path)
-            with self._lock:
-                cursor = self._connection().cursor()
+            cursor = self._lend(files, lent)
             try:
-                with self._telling_one(files):
-                    yield cursor, names
+                yield cursor, {key: attached.name for key, attached in zip(files, lent, strict=True)}
             finally:
                 cursor.close()
+        except (duckdb.Error, MemoryError, OSError, NoRecord) as error:
+            raise self._explained(files, error) from error
         finally:
-            with self._lock:
-                for key in names.keys() & self._used.keys():
-                    self._used[key] -= 1
+            self._take_back(lent)
 
     def forget(self, key: str) -> None:
-        """Detach a file that was deleted or set aside, unless somebody reads it at this moment."""
+        """Detach a file that was deleted or set aside; whoever reads it at this moment reads it to the end."""
         with self._lock:
-            if not self._used.get(key):
-                self._detach(key)
+            self._forget(key)
 
     def close(self) -> None:
+        """Let go of all files, each as soon as its last reader is done."""
         with self._lock:
-            if self._db is not None:
-                self._db.close()
-            self._db, self._used = None, {}
+            self._db = None  # closing it would end the readers' cursors
             self._attached.clear()
+
+    def _lend(self, files: Mapping[str, Path], lent: list[_Attached]) -> DuckDBPyConnection:
+        """A cursor; what it reads is added to `lent`."""
+        with self._lock:
+            for key, path in files.items():
+                attached = self._attach(key, path)
+                attached.readers += 1
+                lent.append(attached)
+            return self._connection().cursor()
+
+    def _take_back(self, lent: Sequence[_Attached]) -> None:
+        with self._lock:
+            for attached in lent:
+                attached.readers -= 1
+                if attached.is_forgotten and not attached.readers:
+                    self._detach(attached)
 
     def _connection(self) -> DuckDBPyConnection:
         if self._db is None:
@@ -92,68 +123,65 @@ class Reader:
             self._db = duckdb.connect(":memory:")
         return self._db
 
-    def _attach(self, key: str, path: Path) -> str:
-        with self._lock:
-            if key not in self._attached:
-                if not stat.S_ISREG(path.lstat().st_mode):
-                    raise Unsound(key, "it is not a regular file")
-                self._make_room()
-                self._count += 1
-                name = f"artifact_{self._count}"
-                with self._connection().cursor() as cursor:
-                    cursor.execute(f"ATTACH ? AS {name} (READ_ONLY)", [str(path)])
-                self._attached[key] = name
-            self._attached.move_to_end(key)
-            self._used[key] = self._used.get(key, 0) + 1
-            return self._attached[key]
+    def _attach(self, key: str, path: Path) -> _Attached:
+        stamp = stamp_of(path)
+        if key in self._attached and self._attached[key].stamp != stamp:  # deleted and computed again, say
+            self._forget(key)
+        if key not in self._attached:
+            refuse_irregular(path)
+            self._make_room()
+            self._count += 1
+            attached = _Attached(f"artifact_{self._count}", stamp)
+            with self._connection().cursor() as cursor:
+                cursor.execute(f"ATTACH ? AS {attached.name} (READ_ONLY)", [str(path)])
+                try:
+                    record_inside(cursor, attached.name, key)
+                except BaseException:
+                    self._detach(attached)
+                    raise
+            self._attached[key] = attached
+        self._attached.move_to_end(key)
+        return self._attached[key]
 
     def _make_room(self) -> None:
         for key in list(self._attached):
             if len(self._attached) < MOST_ATTACHED:
                 return
-            if not self._used.get(key):
-                self._detach(key)
+            if not self._attached[key].readers:
+                self._forget(key)
 
-    def _detach(self, key: str) -> None:
+    def _forget(self, key: str) -> None:
+        attached = self._attached.pop(key, None)
+        if attached is not None:
+            attached.is_forgotten = True
+            if not attached.readers:
+                self._detach(attached)
+
+    def _detach(self, attached: _Attached) -> None:
         import duckdb
 
-        name = self._attached.pop(key, None)
-        self._used.pop(key, None)
-        if name is not None and self._db is not None:
+        if self._db is not None:
             with suppress(duckdb.Error), self._db.cursor() as cursor:
-                cursor.execute(f"DETACH {name}")
+                cursor.execute(f"DETACH {attached.name}")
 
-    @contextmanager
-    def _telling_one(self, files: Mapping[str, Path]) -> Iterator[None]:
-        """Errors of a query over several files: of the one that DuckDB names, else of the first."""
-        import duckdb
-
-        try:
-            yield
-        except (duckdb.Error, MemoryError) as error:
-            named = [key for key in files if key in str(error)]
-            key = named[0] if named else next(iter(files))
-            raise self._told(key, files[key], error) from error
-
-    @contextmanager
-    def _telling(self, key: str, path: Path) -> Iterator[None]:
-        import duckdb
-
-        try:
-            yield
-        except (duckdb.Error, MemoryError, OSError) as error:
-            raise self._told(key, path, error) from error
-
-    def _told(self, key: str, path: Path, error: BaseException) -> Exception:
+    def _explained(self, files: Mapping[str, Path], error: BaseException) -> Exception:
+        """What to say of an error of reading some files."""
         import duckdb
 
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):
             self.close()  # after such an error DuckDB answers nothing more
-        if isinstance(error, FileNotFoundError) or not path.exists():
-            return Missing(f"The artifact {key} is not in the cache any more: somebody deleted it meanwhile.")
+        no_memory = StoreError("There is not enough memory to read the cache: close other programs and try again.")
         if isinstance(error, MemoryError | duckdb.OutOfMemoryException):
-            return StoreError("There is not enough memory to read the cache: close other programs and try again.")
-        reason = str(error).partition("\n")[0].rstrip(".")[:LONGEST_REASON]
-        if isinstance(error, OSError | duckdb.IOException) and NOT_THE_FILE.search(str(error)):
-            return StoreError(f"The file {path} of the cache cannot be read now: {reason}.")
-        return Unsound(key, reason)
+            return no_memory
+        stamps = {key: stamp_of(path) for key, path in files.items()}
+        for key, stamp in stamps.items():
+            if stamp is None:
+                return Missing(f"The artifact {key} is not in the cache any more: somebody deleted it meanwhile.")
+        try:
+            for key, path in files.items():
+                damage = None if NOT_THE_FILE.search(str(error)) else damage_of(path, key)
+                if damage:
+                    return Unsound(key, damage, stamps[key])
+        except (MemoryError, duckdb.OutOfMemoryException):
+            return no_memory
+        return StoreError(f"The cache cannot be read now: {reason_of(error)}.")

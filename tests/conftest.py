@@ -27,6 +27,8 @@ WHOLE = (
     "engine/runs/test_compute.py",
     "engine/runs/test_folder_pair.py",
     "engine/runs/test_kept_pairs.py",
+    "engine/runs/test_kills.py",
+    "engine/runs/test_many_processes.py",
     "engine/runs/test_natural_runs.py",
     "engine/runs/test_two_folders.py",
     "engine/tasks/test_natural.py",

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from cache.owners import is_left_behind, owned_name
+from cache.owners import owned_name, remove_left_behind
 from engine import settings
 from engine.circuits.filters import Filters
 from engine.errors import UserError
@@ -113,7 +113,7 @@ class BackgroundExports:
         self._lock = threading.RLock()
         self._turn = threading.Semaphore(AT_ONCE)
         self.close = weakref.finalize(self, _remove_all, self._exports)  # at the latest when this process ends
-        _remove_left_behind()
+        remove_left_behind(settings.scratch_dir())
 
     def start(self, spec: ExportSpec) -> None:
         """Have a file written, unless it is there or on its way; one that failed is tried again."""
@@ -216,16 +216,6 @@ def _remove_all(exports: dict[ExportSpec, _Export]) -> None:
     for export in exports.values():
         export.remove()
     exports.clear()
-
-
-def _remove_left_behind() -> None:
-    """Remove what processes that ended without doing so left."""
-    scratch = settings.scratch_dir()
-    with suppress(OSError):
-        for folder in scratch.iterdir():
-            if is_left_behind(folder):
-                shutil.rmtree(folder, ignore_errors=True)
-        scratch.rmdir()
 
 
 def spec_of(text: str) -> ExportSpec:

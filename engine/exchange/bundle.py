@@ -24,6 +24,7 @@ from pathlib import Path
 from cache.earlier_layout import opened_earlier
 from cache.errors import StoreError
 from cache.folder import ArtifactFolder
+from cache.owners import owned_name
 from cache.sandbox import Refused
 from engine import settings
 from engine.errors import UserError
@@ -104,7 +105,7 @@ def size_of(runs: Sequence[Run]) -> int:
 
 def packed(pair: str, task: str | None = None) -> BufferedReader:
     """What `write` writes, as an open file for a download; it has no name any more, and is gone when it is closed."""
-    with scratch_folder() as folder:
+    with scratch_folder(owned_name()) as folder:
         path = folder / "bundle"
         write(path, pair, task)
         return path.open("rb")
@@ -120,7 +121,7 @@ def take(path: Path) -> Taken:
     """
     with _no_new_folders_if_refused():
         folder = cache_connection.store()  # what is wrong with the cache is no fault of the bundle
-        with reading(path), scratch_folder() as scratch, _opened(path, scratch) as offer:
+        with reading(path), scratch_folder(owned_name()) as scratch, _opened(path, scratch) as offer:
             try:
                 with folder.staged() as place:
                     return _staged(offer, folder, place)
@@ -130,7 +131,7 @@ def take(path: Path) -> Taken:
 
 def take_bytes(content: bytes | memoryview, name: str) -> Taken:
     """`take` for an upload, which sentences call `name`."""
-    with scratch_folder() as folder:
+    with scratch_folder(owned_name()) as folder:
         try:
             (folder / name).write_bytes(content)
         except OSError as error:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from engine import settings
 from engine.errors import UserError
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A new folder, removed afterwards with whatever is in it.
+def scratch_folder(name: str) -> Iterator[Path]:
+    """A new folder of that name, removed afterwards with whatever is in it.
+
+    Where the name is one of cache/owners.py, the next process removes what a killed one left.
 
     Raises:
         UserError: it cannot be made.
@@ -21,12 +23,13 @@ def scratch_folder() -> Iterator[Path]:
     place = settings.scratch_dir()
     try:
         place.mkdir(parents=True, exist_ok=True)
-        folder = TemporaryDirectory(dir=place)
+        folder = place / name
+        folder.mkdir()
     except OSError as error:
         raise UserError(f"No folder for temporary files can be made in {place}: {error.strerror}.") from error
     try:
-        with folder as name:
-            yield Path(name)
+        yield folder
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # another is in use
             place.rmdir()

@@ -9,6 +9,7 @@ from pathlib import Path
 from cache.errors import StoreError
 from cache.folder import ArtifactFolder
 from cache.layout import Record
+from cache.owners import remove_left_behind
 from engine import settings
 from engine.errors import UserError
 
@@ -48,4 +49,5 @@ def close() -> None:
 
 @cache
 def _folder_at(path: Path) -> ArtifactFolder:
+    remove_left_behind(settings.scratch_dir())
     return ArtifactFolder(path)

@@ -96,9 +96,12 @@ def carry_out(
 
     Raises:
         Failures: some artifacts could not be computed; the others were.
+        UserError: the cache cannot be written, so that nothing was computed.
         Whatever `on_progress` raises.
     """
     waiting, failures = list(steps), list[Failed]()
+    if waiting:
+        _refuse_unwritable()
     while waiting:
         left = []
         for step in waiting:
@@ -147,6 +150,14 @@ def elsewhere(key: str) -> leases.Holder | None:
     """Which other process is computing an artifact; None where none is."""
     holder = leases.holder(store().lease_of(key)) if key else None
     return None if holder and holder.is_here and holder.pid == os.getpid() else holder
+
+
+def _refuse_unwritable() -> None:
+    try:
+        with store().staged():
+            pass
+    except StoreError as error:
+        raise UserError(str(error)) from error
 
 
 def _compute_one(

@@ -201,13 +201,18 @@ class JobQueue:
         def compute(spec: RunSpec, kind: Kind, on_progress: OnProgress) -> ArtifactTables:
             if job.cancel.is_set():
                 raise Cancelled
-            return self._worker.compute(spec, kind, on_progress, job.cancel)
+            return self._worker.compute(spec, kind, lambda progress: self._report(job, progress), job.cancel)
+
+        def waiting(progress: Progress) -> None:
+            if job.cancel.is_set():
+                raise Cancelled
+            self._report(job, progress)
 
         try:
             execution.carry_out(
                 steps,
                 compute,
-                on_progress=lambda progress: self._report(job, progress),
+                on_progress=waiting,
                 on_step=lambda step: self._begin(job, step),
                 on_stored=lambda step, seconds: self._stored(job, step, seconds),
             )
@@ -225,8 +230,6 @@ class JobQueue:
             job.seconds += seconds
 
     def _report(self, job: _Job, progress: Progress) -> None:
-        if job.cancel.is_set() and job.step is None:  # waiting for another process
-            raise Cancelled
         with self._changed:
             if progress.stage != job.progress.stage:
                 job.stage_began = time.monotonic()

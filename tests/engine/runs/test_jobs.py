@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.runs import lifecycle
+from engine.runs import cache_connection, lifecycle
 from engine.runs.jobs import JobQueue, JobView, time_left
+from engine.runs.provenance import resolve
 from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import Kind
@@ -150,6 +152,18 @@ def test_a_cancelled_job_keeps_the_artifacts_that_it_finished(queue_of: Callable
     assert (view.state, view.made, view.n_steps) == ("cancelled", (SPEC,), 5)
     run = lifecycle.find(SPEC)
     assert run and lifecycle.missing(run) == ("lens", "activity", "weights")
+
+
+def test_a_job_that_waits_for_another_process_can_be_cancelled(queue_of: Callable[..., JobQueue]) -> None:
+    lease = cache_connection.store().lease_of(resolve(SPEC).keys["ability"])
+    lease.write_text(json.dumps({"pid": 1, "host": "elsewhere", "machine": "elsewhere", "since": time.time()}))
+    queue = queue_of("tiny_compute")
+    job = queue.submit([SPEC], "waiting")
+    wait(lambda: queue.job(job).progress.stage.startswith("waiting for process 1 on elsewhere"))
+    assert (queue.job(job).state, queue.job(job).step_index) == ("running", 4)
+    queue.cancel(job)
+    assert finished(queue, job).state == "cancelled"
+    assert lease.exists() and lifecycle.missing(lifecycle.list_runs()[0]) == ("ability",)
 
 
 def test_jobs_are_done_in_the_order_of_submission(queue_of: Callable[..., JobQueue]) -> None:
