@@ -132,10 +132,10 @@ def _write(db: duckdb.DuckDBPyConnection, runs: Sequence[Earlier], migrations: S
     db.execute(f"CREATE TABLE runs ({RUNS}{provenance}{searched})")
     db.execute(f"CREATE TABLE overlap_curves ({CURVES})")
     for name, columns in TABLES.items():
-        may_be_none = ("kurtosis", "copying") if MIGRATIONS[7] in migrations else ()
-        for column in may_be_none:
-            columns = columns.replace(f"{column} FLOAT NOT NULL", f"{column} FLOAT")
         db.execute(f"CREATE TABLE {name} (run INTEGER NOT NULL, {columns})")
+    if MIGRATIONS[7] in migrations:
+        db.execute("ALTER TABLE activation_histograms ALTER COLUMN kurtosis DROP NOT NULL")
+        db.execute("ALTER TABLE heads ALTER COLUMN copying DROP NOT NULL")
     for number, made in enumerate(runs, 1):
         values = [number, made.key, json.dumps(made.spec), json.dumps(made.meta), "2026-01-01T00:00:00+00:00", 7.5]
         names = "id, key, spec, meta, created, seconds"

@@ -121,12 +121,16 @@ def take(path: Path) -> Taken:
     """
     with _no_new_folders_if_refused():
         folder = cache_connection.store()  # what is wrong with the cache is no fault of the bundle
-        with reading(path), scratch_folder(owned_name()) as scratch, _opened(path, scratch) as offer:
-            try:
-                with folder.staged() as place:
-                    return _staged(offer, folder, place)
-            except StoreError as error:
-                raise UserError(str(error)) from error
+        try:
+            with (
+                reading(path),
+                scratch_folder(owned_name()) as scratch,
+                _opened(path, scratch) as offer,
+                folder.staged() as place,
+            ):
+                return _staged(offer, folder, place)
+        except StoreError as error:
+            raise UserError(str(error)) from error
 
 
 def take_bytes(content: bytes | memoryview, name: str) -> Taken:

@@ -19,6 +19,9 @@ from tests.fakes import tiny_run
 
 TABLES = tiny_run(RunSpec(n=4), ignore)
 A, B = (Earlier(key, {"n": 4}, {"n_layers": 2}, {"made": "with"}, TABLES) for key in ("a", "b"))
+MANY = """
+    INSERT INTO runs (id, key, spec, meta, created, seconds)
+    SELECT i, i::VARCHAR, '', '', '', 0 FROM range(5, 10100) r(i)"""
 OLD = Earlier("old", {}, {}, None, TABLES)
 
 
@@ -102,11 +105,7 @@ def test_another_layout_is_refused(changed: Callable[..., Path], tmp_path: Path,
         ("UPDATE runs SET id = 1", "a run twice"),
         ("ALTER TABLE runs ALTER COLUMN spec DROP NOT NULL; UPDATE runs SET spec = NULL", "lacks a value"),
         ("UPDATE heads SET run = 77 WHERE node = 1", "'heads' has rows of a run that is not there"),
-        (
-            "INSERT INTO runs (id, key, spec, meta, created, seconds) "
-            "SELECT i, i::VARCHAR, '', '', '', 0 FROM range(5, 10100) r(i)",
-            "10,000 are the most",
-        ),
+        (MANY, "10,000 are the most"),
     ],
 )
 def test_a_list_of_runs_that_cannot_be_is_refused(

@@ -128,7 +128,7 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_log_beside_it_is_read_and_a_damaged_one_refused(changed: Callable[..., Path], tmp_path: Path) -> None:
     file = changed()
-    code = f"import duckdb, os; db = duckdb.connect({str(file)!r}); db.execute('DELETE FROM reveals'); os._exit(0)"
+    code = f"import duckdb, os; db = duckdb.connect({str(file)!r}); db.execute('DELETE FROM reveals'); os._exit(0)"  # noqa: S608
     subprocess.run([sys.executable, "-c", code], check=True)
     log = tmp_path / "changed.duckdb.wal"
     before = log.read_bytes()

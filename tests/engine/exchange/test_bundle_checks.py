@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
+from cache.keys import hash_of
+from cache.layout import SCHEMA, Record
 from engine.errors import UserError
 from engine.exchange import bundle_checks
-from engine.runs.records import RunMeta
+from engine.runs.provenance import METHOD_VERSION
+from engine.runs.records import Accuracy, RunMeta
 from engine.runs.spec import RunSpec
 
-META = RunMeta(2, 2, 3, ("site-00", "site-01"), 0.5, 200, 1.5, -1, "cpu", "Fake", {"torch": "2"}, 12)
+META = RunMeta(2, 2, 3, ("site-00", "site-01"), 1.5, -1, "cpu", "Fake", {"torch": "2"}, 12)
+MADE_WITH = {"weights": "w", "artifact": "lens"}
+RECORD = Record(hash_of(MADE_WITH), "lens", MADE_WITH, {}, "2026-01-02T03:04:05+00:00", 1.5)
 
 
-def meta_with(**fields: Any) -> str:
-    return json.dumps({**asdict(META), **fields})
+def meta_with(**fields: Any) -> dict[str, Any]:
+    return json.loads(json.dumps({**asdict(META), **fields}))
 
 
 def test_a_record_comes_back_as_it_was() -> None:
     assert bundle_checks.meta(meta_with()) == META
     assert bundle_checks.meta(meta_with(remarks=["Careful."])).remarks == ("Careful.",)
     of = RunSpec(model="arm", n=4)
-    assert bundle_checks.spec(json.dumps(of.as_dict()), of.pair) == of
+    assert bundle_checks.spec(of.as_dict(), of.pair) == bundle_checks.spec(of.as_dict(), None) == of
+    assert bundle_checks.accuracy({"accuracy": 0.5, "accuracy_n": 200}) == Accuracy(0.5, 200)
+    assert bundle_checks.record(RECORD.as_written_inside()) == RECORD
+    assert bundle_checks.record(replace(RECORD, imported="2026-01-01", size=7).as_text()) == RECORD
 
 
 @pytest.mark.parametrize(
@@ -32,8 +40,6 @@ def test_a_record_comes_back_as_it_was() -> None:
     [
         ({"n_layers": 0}, "meta says n_layers = 0. It must be from 1 to 512"),
         ({"n_layers": True}, "n_layers in meta is True. It must be a whole number"),
-        ({"accuracy": 1.5}, "meta says accuracy = 1.5. It must be from 0 to 1"),
-        ({"accuracy": "1"}, "accuracy in meta is '1'. It must be a number"),
         ({"n_layers": 500, "n_heads": 500}, "500 layers of 500 heads have .* edges, more than"),
         ({"parts": []}, "meta has no parts"),
         ({"parts": ["site-01", "site-00"]}, "parts out of order"),
@@ -53,7 +59,7 @@ def test_a_record_that_no_run_has_is_named(fields: dict[str, Any], message: str)
 
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(UserError, match="meta lacks the field 'n_layers'"):
-        bundle_checks.meta("{}")
+        bundle_checks.meta({})
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,77 @@ def test_a_missing_field_is_named() -> None:
 )
 def test_a_spec_that_no_run_has_is_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        bundle_checks.spec(json.dumps({**RunSpec().as_dict(), **fields}), "embedded")
+        bundle_checks.spec({**RunSpec().as_dict(), **fields}, "embedded")
+
+
+def test_what_is_no_spec_is_refused() -> None:
+    for values in (None, [], "ioi"):
+        with pytest.raises(UserError, match="does not say its spec"):
+            bundle_checks.spec(values, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"accuracy": 1.5}, "meta says accuracy = 1.5. It must be from 0 to 1"),
+        ({"accuracy": "1"}, "accuracy in meta is '1'. It must be a number"),
+        ({"accuracy_n": 0}, "meta says accuracy_n = 0"),
+        ({"more": 0}, "unknown field 'more'"),
+    ],
+)
+def test_an_accuracy_that_cannot_be_is_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        bundle_checks.accuracy({"accuracy": 0.5, "accuracy_n": 200, **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"schema": SCHEMA + 1}, f"a later version .*layout {SCHEMA + 1}, where this one has {SCHEMA}.. Update"),
+        ({"schema": SCHEMA - 1}, f"an earlier version .*layout {SCHEMA - 1}, .* Make it again with this version"),
+        ({"schema": "10"}, "does not say the version of its layout"),
+        ({"schema": True}, "does not say the version of its layout"),
+        ({"kind": "dream"}, "of the kind 'dream', which there is not"),
+        ({"key": "0" * 20}, "the key of the artifact '0+' is not that of what it was made with"),
+        ({"key": "../../etc/passwd"}, "the key of the artifact"),
+        ({"made_with": {}}, "is not that of what it was made with"),
+        ({"made_with": 3}, "its field 'made_with' is of another type"),
+        ({"companions": {"ability": "0" * 20}}, "names artifacts that belong to it, or lacks them"),
+        ({"kind": "circuit"}, "names artifacts that belong to it, or lacks them"),
+        ({"companions": {"ability": 3}}, "its companions are no keys"),
+        ({"created": "<script>"}, "'<script>' is no date"),
+        ({"seconds": -1}, "-1 seconds"),
+        ({"seconds": 1e12}, "seconds"),
+        ({"more": 1}, "does not have the fields of a record"),
+    ],
+)
+def test_a_record_of_an_artifact_that_cannot_be_is_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        bundle_checks.record(json.dumps({**json.loads(RECORD.as_written_inside()), **fields}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"spec": {}}, "made with another spec than it says"),
+        ({"method_version": "3"}, "does not say its method_version"),
+        ({"weights": None}, "does not say its weights"),
+        ({"compared_with": 3}, "does not say its compared_with"),
+        ({"libraries": []}, "does not say its libraries"),
+        ({"more": 1}, "is not that of what it was made with"),
+    ],
+)
+def test_what_no_run_was_made_with_is_named(fields: dict[str, Any], message: str) -> None:
+    of = RunSpec()
+    provenance = {
+        "spec": of.as_dict(), "method_version": METHOD_VERSION, "weights": "w", "compared_with": "a", "libraries": {},
+    }  # fmt: skip
+    assert bundle_checks.provenance(provenance, hash_of(provenance), of) == provenance
+    with pytest.raises(UserError, match=message):
+        bundle_checks.provenance({**provenance, **fields}, hash_of(provenance), of)
+    later = {**provenance, "method_version": METHOD_VERSION + 1}
+    with pytest.raises(UserError, match="a later version of this program computed it"):
+        bundle_checks.provenance(later, hash_of(later), of)
 
 
 def test_an_exact_text_has_no_field_twice_and_no_endless_number() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cache.layout import SCHEMA
 from engine.errors import UserError
 from engine.exchange.bundle_header import NOT_HERE, read_header, written_header
 from engine.tasks import own_prompts
@@ -34,6 +35,14 @@ def test_what_is_written_is_read(header: str) -> None:
     assert set(read.program) == {"torch", "transformers", "transformer-lens", "duckdb"}
 
 
+def test_earlier_versions_wrote_no_schema(header: str) -> None:
+    fields = json.loads(header)
+    with pytest.raises(UserError, match="'schema'"):
+        read_header(header, earlier=True)
+    del fields["schema"]
+    assert read_header(json.dumps(fields), earlier=True).pair == read_header(header).pair
+
+
 def test_no_path_of_this_machine_is_written(header: str, workspace: Path) -> None:
     assert str(workspace) not in header
 
@@ -42,6 +51,9 @@ def test_no_path_of_this_machine_is_written(header: str, workspace: Path) -> Non
     ("change", "message"),
     [
         (lambda fields: fields.pop("made"), "lacks the field 'made'"),
+        (lambda fields: fields.pop("schema"), "does not say the version of its layout"),
+        (lambda fields: fields.update(schema=SCHEMA + 1, new="field"), f"later version .*layout {SCHEMA + 1}"),
+        (lambda fields: fields.update(schema=SCHEMA - 1), f"earlier version .*layout {SCHEMA - 1}"),
         (lambda fields: fields.update(more=1), "'more'"),
         (lambda fields: fields.update(program=[]), "which program made it"),
         (lambda fields: fields.update(pair="[a]\n[b]"), "has 2 pairs, not one"),

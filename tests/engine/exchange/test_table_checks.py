@@ -12,14 +12,16 @@ import pyarrow as pa
 import pytest
 
 from engine.errors import UserError
-from engine.exchange.table_checks import check_tables
+from engine.exchange.table_checks import Seen, check_tables, sizes
+from engine.exchange.table_checks import check as check_table
 from engine.runs.compute import compute
 from engine.runs.records import RunTables
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import KINDS, columns_in, kinds_of
 from engine.schema.columns import Column
 from engine.schema.tables import TABLES
 from engine.tasks.registry import TASKS
-from tests.fakes import fake_compute, tiny_compute, tiny_run
+from tests.fakes import fake_run, tiny_run
 
 MODELS = ("arm", "mdm")
 SPEC = RunSpec(task="countdown", n=4)
@@ -41,7 +43,7 @@ def check(model: str, changed: dict[str, pa.Table]) -> None:
 @pytest.mark.parametrize("model", ["arm", "mdm", "step:100"])
 @pytest.mark.parametrize("n", [1, 4, 40])
 def test_fakes_are_sound(task: str, model: str, n: int) -> None:
-    for made_by in (tiny_compute, fake_compute):
+    for made_by in (tiny_run, fake_run):
         spec = RunSpec(model=model, task=task, n=n)
         run = made_by(spec, lambda progress: None)
         check_tables(spec, run.meta, run.tables)
@@ -230,3 +232,24 @@ def test_an_ungated_model_has_no_ups() -> None:
         place, kind = detail.schema.get_field_index(column), detail.schema.field(column).type
         detail = detail.set_column(place, column, pa.array([[]] * len(detail), kind))
     check("mdm", {**changed, "neuron_detail": detail})
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("absent", ["ability", "lens", "activity", "weights"])
+def test_a_run_without_an_artifact_is_checked_without_its_columns(model: str, absent: str) -> None:
+    run, spec = made(model), replace(SPEC, model=model)
+    kinds = [kind for kind in KINDS if kind != absent]
+    of, seen = sizes(spec, run.meta, run.tables["readouts"], run.tables["inputs"]), Seen()
+    for name in TABLES:
+        columns = {column.name for kind in kinds for column in columns_in(kind, name)}
+        if not columns:
+            assert kinds_of(name) == (absent,)
+            continue
+        table = run.tables[name]
+        kept = table.select([column for column in table.column_names if column in columns])
+        check_table(name, kept, of, seen, kinds)
+        if kept.num_columns < table.num_columns:
+            with pytest.raises(UserError, match=f"the table {name} lacks the column"):
+                check_table(name, table, of, seen, kinds)
+            with pytest.raises(UserError, match=f"the table {name} lacks the column"):
+                check_table(name, kept, of, seen)
