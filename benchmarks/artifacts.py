@@ -135,7 +135,9 @@ def _times() -> Iterator[Figure]:
     timed = Timed()
     both = timed.run(arm, mdm)
     needed = sum(timed.by_model[model, stage] for model in ("arm", "mdm") for stage in (ATTRIBUTION, LOADING))
-    yield Figure("both circuits can be looked at / (attribution of both + loading)", timed.circuits_after / needed, "x", CIRCUITS)  # fmt: skip
+    yield Figure(
+        "both circuits can be looked at / (attribution of both + loading)", timed.circuits_after / needed, "x", CIRCUITS
+    )
     yield Figure("two whole runs", both, "s")
     for stage, seconds in sorted(timed.stages.items(), key=lambda item: -item[1]):
         yield Figure(f"  {stage}", seconds, "s")
@@ -154,13 +156,21 @@ def _of_one(spec: RunSpec) -> Iterator[Figure]:
     timed = Timed()
     whole = timed.run(spec)
     attribution = timed.by_model[spec.model, ATTRIBUTION]
-    yield Figure(f"whole run, weights there / its attribution, {name}", whole / attribution, "x", REST, f"{whole:.1f} s")  # fmt: skip
+    yield Figure(
+        f"whole run, weights there / its attribution, {name}", whole / attribution, "x", REST, f"{whole:.1f} s"
+    )
 
     timed = Timed()
     second = timed.run(replace(spec, method="eap"))
     attribution, loading = (timed.by_model[spec.model, stage] for stage in (ATTRIBUTION, LOADING))
     allowed = SECOND * attribution + loading
-    yield Figure(f"second method / (its attribution + loading / {SECOND:g}), {name}", SECOND * second / allowed, "x", SECOND, f"{second:.1f} s")  # fmt: skip
+    yield Figure(
+        f"second method / (its attribution + loading / {SECOND:g}), {name}",
+        SECOND * second / allowed,
+        "x",
+        SECOND,
+        f"{second:.1f} s",
+    )
     _forget()
 
 
@@ -188,7 +198,9 @@ def _listing() -> Iterator[Figure]:
             began = time.perf_counter()
             subprocess.run([sys.executable, *command], check=True, capture_output=True)
             spent.append(1000 * (time.perf_counter() - began))
-        yield Figure(f"listing {LISTED:,} artifacts, cold process, {what}", min(spent), "ms", LISTING if "(" in what else None)  # fmt: skip
+        yield Figure(
+            f"listing {LISTED:,} artifacts, cold process, {what}", min(spent), "ms", LISTING if "(" in what else None
+        )
 
 
 if __name__ == "__main__":

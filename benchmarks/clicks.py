@@ -2,7 +2,8 @@
 
     python benchmarks/clicks.py [--clicks 9]
 
-Starts the app with the cache of the environment (CIRCUITS_CACHE), in which the embedded pair's COUNTDOWN runs have to be,
+Starts the app with the cache of the environment (CIRCUITS_CACHE), in which the embedded
+pair's COUNTDOWN runs have to be,
 and clicks points of figures. Measured from the release of the mouse button to the first animation frame in which the
 panel shows what was clicked. Both run on the machine at hand, so leave it alone meanwhile.
 """

@@ -81,6 +81,16 @@ def blind_compute(spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], N
     return tiny_compute(spec, kind, on_progress)
 
 
+def gated_compute(spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], None]) -> ArtifactTables:
+    """`fake_compute` that waits until there is a file MODEL-KIND in the folder named by FAKE_GATES."""
+    waited = 0
+    while not (Path(os.environ["FAKE_GATES"]) / f"{spec.model}-{kind}").exists():
+        waited += 1
+        on_progress(Progress("Waiting at the gate", waited, 10_000))
+        time.sleep(0.1)
+    return fake_compute(spec, kind, on_progress)
+
+
 tiny_compute, remarked_compute, slow_compute = by_kind(tiny_run), by_kind(remarked_run), by_kind(slow_run)
 deaf_compute, moody_compute = by_kind(deaf_run), by_kind(moody_run)
 

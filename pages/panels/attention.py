@@ -7,7 +7,7 @@ import streamlit as st
 from engine.runs.rows import Head, KeptInput, RoleAttention
 from pages.figures import attention as drawing
 from pages.shared import address, cached_reads, state, widgets
-from pages.shared.artifacts import awaited
+from pages.shared.artifacts import awaited, lacking
 from pages.shared.glossary import meaning
 from pages.shared.sides import Side, Sides
 
@@ -19,7 +19,8 @@ SCORES_NOTE = "Attention scores are measured on random tokens that come twice; a
 def attention_panel(sides: Sides, node: int, example: int | None) -> None:
     """Patterns, roles and scores of the head that is node `node`; patterns on an example, None: the first kept."""
     st.markdown("**What this head attends to**", help=meaning("query_key"))
-    if awaited("attention", sides.runs, "activity"):
+    if lacking(sides.runs, ["activity"]):
+        awaited("attention", sides.runs, "activity", "weights")
         return
     patterns(sides, node, example)
     roles(sides, node)

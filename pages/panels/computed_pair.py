@@ -82,7 +82,7 @@ def show_table(findings: list[Finding]) -> None:
     overlaps = [overlap_row(finding) for finding in findings]
     others = [other_row(finding) for finding in findings]
     columns = {name: _column(name, "%.3f") for name in overlaps[0] if name != "Task"}
-    st.dataframe(overlaps, hide_index=True, column_config=columns, alt="Overlaps by task")
+    st.dataframe(overlaps, hide_index=True, column_config=columns, placeholder="not yet", alt="Overlaps by task")
     if any(finding.halves is None for finding in findings):
         st.caption("A single prompt has no halves.")
     columns = {
@@ -90,7 +90,9 @@ def show_table(findings: list[Finding]) -> None:
         for name in others[0]
         if name != "Task"
     }
-    st.dataframe(others, hide_index=True, column_config=columns, alt="Early shares and accuracies by task")
+    st.dataframe(
+        others, hide_index=True, column_config=columns, placeholder="not yet", alt="Early shares and accuracies by task"
+    )
 
 
 def overlap_row(finding: Finding) -> dict[str, str | float | None]:

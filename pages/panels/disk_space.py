@@ -31,6 +31,7 @@ def sizes_by_artifact(runs: Sequence[Run]) -> None:
         }
         st.dataframe(
             [size_row(run) for run in runs], hide_index=True, column_config=columns, key="artifact sizes",
+            placeholder="",
             alt="Sizes of the artifacts of every run",
         )  # fmt: skip
         st.caption("What several runs share (all but the circuit may be) stands in each row, and is on disk once.")

@@ -64,6 +64,7 @@ def stored_runs() -> None:
                 format="%.1f", help="On disk, with what the run shares with other runs of the same model."
             ),
         },
+        placeholder="",
         alt="Stored runs",
     )
     sizes_by_artifact(runs)
@@ -88,6 +89,7 @@ def row(run: Run) -> dict[str, object]:
         "Model": spec.model,
         "Task": title_of_task(spec.task),
         "From": f"import {run.imported[:10]}" if run.imported else "here",
+        "Missing": ", ".join(ARTIFACTS[kind] for kind in lifecycle.missing(run)),
         "Solved": 100 * accuracy.accuracy if accuracy else None,
         "Can do it": ability(run),
         "Shifted": "" if run.shifted is None else "yes" if run.shifted else "no",
@@ -98,7 +100,6 @@ def row(run: Run) -> dict[str, object]:
         "Metric": spec.metric,
         "Order": spec.order,
         "Precision": spec.dtype,
-        "Missing": ", ".join(ARTIFACTS[kind] for kind in lifecycle.missing(run)),
         "Seconds": round(run.seconds, 1),
         "MB": lifecycle.size_of(run) / 2**20,
         "Made": run.created[:16].replace("T", " "),

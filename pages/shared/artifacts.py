@@ -21,7 +21,7 @@ from engine.runs.records import Run
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS, Kind
 from pages.shared import job_queue, widgets
-from pages.shared.words import artifact_names, counted
+from pages.shared.words import ARTIFACTS, artifact_names, counted, listed
 
 EVERY = 2.0  # seconds
 
@@ -91,9 +91,9 @@ def offer_rest(runs: Sequence[Run]) -> None:
     """Of runs that are shown as far as they are there: what is not, where nobody computes it, and a button for it."""
     rest = [artifact for artifact in lacking(runs) if artifact.state in ("absent", "failed")]
     if rest:
+        kinds = listed([ARTIFACTS[kind] for kind in KINDS if kind in {artifact.kind for artifact in rest}])
         with st.container(horizontal=True, vertical_alignment="center"):
-            sentence = f"Not everything is computed yet. Missing: {_named(rest)}."
-            st.markdown(widgets.plain(sentence), width="stretch")
+            st.markdown(f"The circuits are here. Not computed yet: {kinds}.", width="content")
             compute_button("rest", [artifact.run for artifact in rest])
 
 
