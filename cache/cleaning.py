@@ -27,7 +27,7 @@ def clean(folder: ArtifactFolder) -> None:
                 if (place / READY).exists():
                     folder.finish(place)
                 shutil.rmtree(place, ignore_errors=True)
-    with suppress(OSError):
+    with suppress(OSError):  # as where nothing can be written
         names = {path.name for path in folder.files.iterdir()}
         for name in names:
             key, _, ending = name.partition(".")
@@ -36,6 +36,8 @@ def clean(folder: ArtifactFolder) -> None:
                 leases.remove_stale(path)
             elif ending == "duckdb" and KEY.fullmatch(key) and f"{key}.json" not in names and not is_new(path):
                 folder.mend(key)
+            elif ending == "json" and KEY.fullmatch(key) and f"{key}.duckdb" not in names and not is_new(path):
+                path.unlink(missing_ok=True)  # its artifact was being deleted
 
 
 def is_new(*paths: Path) -> bool:

@@ -6,7 +6,8 @@
     artifacts/partial/      files that are being written, named after their process (cache/owners.py)
 
 1. A file is written in `partial` and renamed into its place, then its record is; nobody ever changes either.
-2. Deleting is unlinking, the record first. Whoever reads the file meanwhile reads it to the end.
+2. Deleting is unlinking, the file first, as its record could be written again from it. Whoever reads the file meanwhile
+   reads it to the end.
 3. What a killed process left in `partial`, and its leases, are removed by the next one that opens the folder. A file
    whose record is missing or cannot be read gets it again from the file itself.
 4. A file that is damaged, or of somebody else, is renamed to KEY.duckdb.unreadable-TIME; it costs that artifact alone.
@@ -176,7 +177,7 @@ class ArtifactFolder:
         if not KEY.fullmatch(key):
             return freed
         try:
-            for path in (self.record_file_of(key), self.file_of(key)):
+            for path in (self.file_of(key), self.record_file_of(key)):
                 with suppress(FileNotFoundError):
                     size = path.lstat().st_size
                     path.unlink()

@@ -11,9 +11,11 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 from engine.exchange import bundle
 from engine.runs import cache_connection, execution, lifecycle
@@ -63,8 +65,25 @@ def delete(rng: random.Random) -> None:
     run = rng.choice(runs)
     for key in (run.key, *run.companions.values()):
         tell("deleting", key)
-    lifecycle.delete(run.key)
+    with slow_deletion():
+        lifecycle.delete(run.key)
     tell("deleted", run.key)
+
+
+@contextmanager
+def slow_deletion() -> Iterator[None]:
+    """A pause before each file is removed, so that a kill can come between two."""
+    unlink = Path.unlink
+
+    def slow(path: Path, missing_ok: bool = False) -> None:
+        time.sleep(0.02)
+        unlink(path, missing_ok)
+
+    Path.unlink = slow
+    try:
+        yield
+    finally:
+        Path.unlink = unlink
 
 
 def bundles(rng: random.Random) -> None:

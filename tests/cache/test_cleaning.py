@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cache import cleaning
 from cache.cleaning import READY, is_new
 from cache.folder import ArtifactFolder
 from cache.leases import take
@@ -73,6 +74,28 @@ def test_a_file_gets_its_record_again(folder: ArtifactFolder) -> None:
     opened = ArtifactFolder(folder.path)
     assert opened.records() == expected and json.loads(folder.record_file_of(key(1)).read_text())["key"] == key(1)
     assert is_whole(opened, 1) and opened.notices == []
+
+
+@pytest.mark.usefixtures("_at_rest")
+def test_an_artifact_whose_deletion_was_interrupted_stays_deleted(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder, 1, 2)
+    unlink, times = Path.unlink, iter(range(2))
+
+    def once(path: Path, missing_ok: bool = False) -> None:
+        if next(times):
+            raise KeyboardInterrupt  # for a kill
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", once)
+    with pytest.raises(KeyboardInterrupt):
+        folder.delete(key(1))
+    monkeypatch.undo()
+    assert folder.record(key(1)) is None and [made.key for made in folder.records()] == [key(2)]
+    monkeypatch.setattr(cleaning, "BEING_WRITTEN", 0.0)
+    assert [made.key for made in ArtifactFolder(folder.path).records()] == [key(2)]
+    assert names(folder) == {f"{key(2)}.duckdb", f"{key(2)}.json", "partial"}
 
 
 @pytest.mark.usefixtures("_at_rest")

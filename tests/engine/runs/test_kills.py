@@ -96,7 +96,8 @@ def left_over(cache: Path) -> list[str]:
     places = (cache / "artifacts" / "partial", cache / "temporary")
     temporary = [path.name for place in places if place.is_dir() for path in place.iterdir()]
     files = cache / "artifacts"
-    alone = [path.name for path in files.glob("*.duckdb") if not path.with_suffix(".json").exists()]
+    alone = [path.name for path in files.glob("*.json") if not path.with_suffix(".duckdb").exists()]
+    alone += [path.name for path in files.glob("*.duckdb") if not path.with_suffix(".json").exists()]
     return temporary + alone + [path.name for path in files.glob("*.lease")]
 
 
@@ -126,7 +127,8 @@ def test_nothing_that_was_finished_is_lost(known: dict[str, list[pa.Table]], wor
         assert folder.notices == [] and not list(folder.files.glob("*.unreadable-*"))
         assert not list(folder.partial.iterdir()) and not list(folder.files.glob("*.lease"))
         assert not settings.scratch_dir().exists()
-        assert {path.suffix for path in folder.files.iterdir() if path.is_file()} <= {".duckdb", ".json"}
+        names = {path.name for path in folder.files.iterdir() if path.is_file()}
+        assert names == {f"{key}.{ending}" for key in now for ending in ("duckdb", "json")}
         known = fewer(now)
     for run in lifecycle.list_runs():  # whatever is half there is completed
         whole = run_of(run.spec, compute=tiny_compute)
