@@ -190,6 +190,7 @@ def test_too_many_artifacts_are_not_unpacked(tmp_path: Path, scratch: Path, monk
 
 
 FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "another folder": (lambda path: (path / "more").mkdir(), "'more'. A bundle has"),
     "another name": (lambda path: (path / "notes").write_text(""), "'notes'. A bundle has"),
     "no key": (lambda path: (path / "artifacts" / "x.duckdb").write_text(""), "'artifacts/x.duckdb'"),
     "a link": (lambda path: (path / NAME_A).symlink_to("/etc/passwd"), "is a link, or no plain file"),
@@ -229,6 +230,8 @@ def test_what_is_neither_is_told(tmp_path: Path) -> None:
     for name, why in (("pipe", "not a file"), ("loop", "cannot be reached"), ("none", "no such file")):
         with pytest.raises(Refused, match=why):
             form_of(tmp_path / name)
+    with pytest.raises(UserError, match="it cannot be read: File name too long"):
+        form_of(tmp_path / ("x" * 300))
 
 
 def test_what_goes_wrong_while_it_is_read_names_the_file() -> None:
