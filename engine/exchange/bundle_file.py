@@ -72,9 +72,9 @@ def form_of(path: Path) -> Form:
     Raises:
         UserError: it is none of these, or cannot be read.
     """
-    if path.is_dir():
-        return "folder"
     try:
+        if path.is_dir():
+            return "folder"
         size_of(path)
         with path.open("rb") as file:
             begins = file.read(12)
@@ -119,30 +119,33 @@ def _add(archive: ZipFile, key: str, file: Path) -> None:
 
 
 def _in_folder(path: Path) -> tuple[Path | None, dict[str, Path]]:
-    names = _plain_names(path, folders=(ARTIFACTS,))
-    for name in names:
-        if name not in (HEADER, ARTIFACTS):
-            raise _other_name(name)
     files: dict[str, Path] = {}
-    for name in _plain_names(path / ARTIFACTS) if ARTIFACTS in names else []:
-        files[_key(f"{ARTIFACTS}/{name}")] = path / ARTIFACTS / name
-    return (path / HEADER if HEADER in names else None), files
+    header = None
+    for entry in _entries(path):
+        if entry.name == HEADER:
+            header = path / HEADER
+        elif entry.name != ARTIFACTS:
+            raise _other_name(entry.name)
+        _refuse_other_kind(entry, is_folder=entry.name == ARTIFACTS)
+    for entry in _entries(path / ARTIFACTS) if (path / ARTIFACTS).is_dir() else []:
+        files[_key(f"{ARTIFACTS}/{entry.name}")] = path / ARTIFACTS / entry.name
+        _refuse_other_kind(entry, is_folder=False)
+        _refuse_too_many(len(files))
+    return header, files
 
 
-def _plain_names(path: Path, folders: tuple[str, ...] = ()) -> list[str]:
-    """The names in a folder, of which `folders` are folders and all others regular files, no links."""
-    names = []
+def _entries(path: Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(path) as entries:
-            for entry in entries:
-                plain = entry.is_dir if entry.name in folders else entry.is_file
-                if not plain(follow_symlinks=False):
-                    raise UserError(f"{shortened(entry.name)} in it is a link, or no plain file")
-                names.append(entry.name)
-                _refuse_too_many(len(names))
+            yield from entries
     except OSError as error:
         raise UserError(f"it cannot be read: {error.strerror}") from error
-    return names
+
+
+def _refuse_other_kind(entry: os.DirEntry[str], is_folder: bool) -> None:
+    plain = entry.is_dir if is_folder else entry.is_file
+    if not plain(follow_symlinks=False):
+        raise UserError(f"{shortened(entry.name)} in it is a link, or no plain file")
 
 
 def _in_zip(path: Path, scratch: Path) -> tuple[Path | None, dict[str, Path]]:

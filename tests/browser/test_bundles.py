@@ -27,7 +27,7 @@ MEGABYTE = 2**20  # what the app takes of other uploads
 
 
 def test_a_bundle_is_uploaded_looked_at_and_handed_on(page: Page, tmp_path: Path) -> None:
-    file, pair = tmp_path / "mine.duckdb", register_fake_pair(tmp_path / "models", "mine")
+    file, pair = tmp_path / "mine.circuits.zip", register_fake_pair(tmp_path / "models", "mine")
     there = {**os.environ, "CIRCUITS_CACHE": str(tmp_path / "there"), "CIRCUITS_PAIRS": str(pair)}
     subprocess.run([sys.executable, "-c", ELSEWHERE, str(file)], cwd=ROOT, env=there, check=True)
     assert file.stat().st_size > MEGABYTE
@@ -36,7 +36,7 @@ def test_a_bundle_is_uploaded_looked_at_and_handed_on(page: Page, tmp_path: Path
         wait_until_still(page)
         page.get_by_text("Import a bundle").click()
         page.locator("input[type=file]").set_input_files(file)
-        expect(page.get_by_text("2 runs of the pair mine added.")).to_be_visible()
+        expect(page.get_by_text("2 runs of the pair mine added (10 artifacts")).to_be_visible()
 
         page.get_by_role("link", name="Overview").click()
         expect(page.get_by_role("heading", name="Fake pair")).to_be_visible()
@@ -51,5 +51,5 @@ def test_a_bundle_is_uploaded_looked_at_and_handed_on(page: Page, tmp_path: Path
         page.get_by_role("button", name="Bundle").click()
         with page.expect_download() as waiting:
             page.get_by_role("button", name="Download 2 runs").click()
-        assert waiting.value.suggested_filename == "mine.duckdb"
+        assert waiting.value.suggested_filename == "mine.circuits.zip"
         assert Path(waiting.value.path()).stat().st_size > MEGABYTE

@@ -194,10 +194,10 @@ def test_heads_that_write_nothing_are_stored_without_a_score_and_travel(
     plant("layers.0.self_attn.o_proj.weight", None)
     run = lifecycle.run(SPEC)
     assert [head.copying is None for head in read.rows(Head, run.key)] == [True, True, False, False]
-    bundle.write(tmp_path / "small.duckdb", "small")
+    bundle.write(tmp_path / "small.circuits.zip", "small")
     cache_connection.close()
     monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "elsewhere"))
-    assert bundle.take(tmp_path / "small.duckdb").added == 1
+    assert bundle.take(tmp_path / "small.circuits.zip").added == 1
     assert [head.copying is None for head in read.rows(Head, run.key)] == [True, True, False, False]
 
 

@@ -72,6 +72,7 @@ RECORDS: dict[str, tuple[str, Callable[[dict[str, Any]], None], str]] = {
     "later": ("lens", put("schema", value=11), "a later version of this program made it"),
     "earlier": ("lens", put("schema", value=9), "an earlier version of this program made it"),
 }
+NO_RECORD = "ALTER TABLE artifact ALTER COLUMN record DROP NOT NULL; UPDATE artifact SET record = NULL"
 TABLES_CHANGED = {
     "edge": ("UPDATE edges SET edge = 9999 WHERE rank = 3", "column edge of edges has numbers from 0 to 9,999"),
     "edge twice": ("UPDATE edges SET edge = 0", "has an edge of .* twice"),
@@ -106,7 +107,7 @@ TABLES_CHANGED = {
     "no column": ("ALTER TABLE neurons DROP COLUMN counts", "lacks the column 'counts'"),
     "two records": ("INSERT INTO artifact FROM artifact", "does not have one row"),
     "no record": ("DROP TABLE artifact", "it is not an artifact"),
-    "a null": ("ALTER TABLE artifact ALTER COLUMN record DROP NOT NULL; UPDATE artifact SET record = NULL", "its record lacks a value"),
+    "a null": (NO_RECORD, "its record lacks a value"),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Caches and bundles of earlier versions are taken over: their runs are found again, and nothing of them is unchecked."""
+"""Caches and bundles of earlier versions are taken over: their runs are found again, all of them checked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from engine import settings
@@ -63,14 +64,19 @@ def test_a_cache_is_taken_over(runs: dict[RunSpec, Earlier], tmp_path: Path, els
         assert isinstance(run.accuracy, Accuracy) and run.imported and run.seconds == 7.5
         assert lifecycle.missing(run) == ()
         for name, table in earlier.run.tables.items():
-            if name not in ("neurons", "heads"):
-                assert read.table(run.key, name).equals(table)
-    for name in ("neurons", "heads"):
-        expected = runs[MDM].run.tables[name]
-        assert read.table(runs[MDM].key, name).select(expected.column_names).equals(expected)
+            if name not in ("neurons", "heads") or spec == MDM:  # random tables of other tasks have other weights
+                assert in_order(read.table(run.key, name).select(table.column_names)).equals(in_order(table))
     assert bundle.take(tmp_path / "circuits.duckdb").known == 3
     assert (tmp_path / "circuits.duckdb").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith("circuits")] == ["circuits.duckdb"]
+
+
+def in_order(table: pa.Table) -> pa.Table:
+    """A table with its rows in the order of what numbers them."""
+    numbers = [
+        field.name for field in table.schema if pa.types.is_integer(field.type) or pa.types.is_string(field.type)
+    ]
+    return table.sort_by([(column, "ascending") for column in numbers])
 
 
 @pytest.mark.usefixtures("elsewhere")
