@@ -102,16 +102,16 @@ def test_what_a_terminal_computes_appears_without_a_restart(page: Page, tmp_path
     (folder / "pairs.toml").write_text(PAIR.replace("[small]", "[embedded]"))
     environment = {"CIRCUITS_CACHE": str(tmp_path / "cache"), "CIRCUITS_PAIRS": str(folder / "pairs.toml")}
     with running_app(environment) as address:
-        page.goto(f"{address}circuits?task=countdown&n=4&k=50")
+        page.goto(f"{address}circuits?task=countdown&n=4&k=20")
         wait_until_still(page)
         expect(page.get_by_text("Not computed yet with these settings: the ARM and the MDM")).to_be_visible()
-        command = ["-m", "engine", "compare", "--pair", "embedded", "--task", "countdown", "--n", "4", "--k", "50"]
+        command = ["-m", "engine", "compare", "--pair", "embedded", "--task", "countdown", "--n", "4", "--k", "20"]
         done = subprocess.run(
             [sys.executable, *command], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
-        expect(page.get_by_text("Overlap at K = 50")).to_be_visible(timeout=COMPUTES)
+        expect(page.get_by_text("Overlap at K = 20")).to_be_visible(timeout=COMPUTES)
         expect(page.get_by_text("Overlap of ARM and control")).to_be_visible()
         overlap = page.get_by_test_id("stMetricValue").first.inner_text()
         assert overlap in done.stdout
