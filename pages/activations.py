@@ -25,10 +25,12 @@ def explore(asked: Asked) -> None:
     st.header("Which layers, and which neurons in them", divider="gray")
     activation_layers.layers(asked, region)
     st.header("How active every layer is", divider="gray")
-    activation_maps.activity(asked, region)
+    with st.container():  # what grows has a place of its own, so that nothing below is drawn anew then
+        activation_maps.activity(asked, region)
     st.header("Specialised or distributed", divider="gray")
     specialisation.spread_table(asked)
-    activation_maps.lens(asked)
+    with st.container():
+        activation_maps.lens(asked)
     st.header("Download", divider="gray")
     activation_files.downloads(asked, region)
 

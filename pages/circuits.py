@@ -32,10 +32,11 @@ def explore(asked: Asked) -> None:
     control = cached_reads.run_of(asked.question.spec(CONTROL))
     artifacts.watch_runs([asked.question.spec(CONTROL)])
     number_tiles(sides, control)
-    if control is None:
-        run_selector.offer_control(asked.question, asked.pair)
-    elif not asked.mdm.spec.is_control:
-        run_selector.mark_runs(control)
+    with st.container():
+        if control is None:
+            run_selector.offer_control(asked.question, asked.pair)
+        elif not asked.mdm.spec.is_control:
+            run_selector.mark_runs(control)
     graphs_and_node(sides, filters)
     overlap_and_profile(sides, control)
     checkpoint_drift(sides, asked.question, asked.pair)

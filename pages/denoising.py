@@ -37,11 +37,15 @@ def explore(asked: Asked) -> None:
         help="Trajectories and lenses are kept for the first examples of a run.",
     )
     examined = denoising_data.examined(asked, example)
-    trajectory(examined, kept)
-    step_by_step(examined)
+    with st.container():  # what grows has a place of its own, so that nothing below is drawn anew then
+        trajectory(examined, kept)
+    with st.container():
+        step_by_step(examined)
     step_circuit.between_steps(examined)
-    position_lens.readable(examined)
-    accuracy(asked)
+    with st.container():
+        position_lens.readable(examined)
+    with st.container():
+        accuracy(asked)
     st.header("Download", divider="gray")
     denoising_files.downloads(examined)
     st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in asked.sides))

@@ -23,9 +23,10 @@ def page() -> None:
     with widgets.user_errors():
         runs = lifecycle.list_runs()
         cells = {pair.name: cells_of(pair, runs) for pair in pairs().values()}
-        offer_missing([cell for own in cells.values() for cell in own])
-        watch_jobs()
-        artifacts.watch_cache(("circuit", "ability"))
+        with st.container():  # what comes and goes has a place of its own, so that nothing below is drawn anew
+            offer_missing([cell for own in cells.values() for cell in own])
+            watch_jobs()
+            artifacts.watch_cache(("circuit", "ability"))
         k = chosen_k([cell for own in cells.values() for cell in own])
         computed, waiting, away = sorted_out(cells)
         for name in computed:

@@ -21,9 +21,10 @@ def page() -> None:
     with widgets.user_errors():
         start_form()
         import_bundle()
-        widgets.submit_error()
-        jobs()
-        artifacts.watch_cache()
+        with st.container():  # what comes and goes has a place of its own, so that nothing below is drawn anew
+            widgets.submit_error()
+            jobs()
+            artifacts.watch_cache()
         stored_runs()
         kept_pairs()
 

@@ -9,11 +9,11 @@ import streamlit as st
 
 from engine.errors import UserError
 from engine.runs import lifecycle, stored
-from engine.runs.records import Run, short_key
+from engine.runs.records import Run, short_key, size_text
 from engine.schema.artifacts import KINDS
 from pages.shared.availability import title_of_task
 from pages.shared.glossary import meaning
-from pages.shared.words import ARTIFACTS, counted, megabytes
+from pages.shared.words import ARTIFACTS, counted
 
 DAYS, KEEP = "prune days", "prune keep"  # in the session
 FREED = "freed"  # in the session: the sentence about what was deleted last
@@ -23,10 +23,10 @@ USUAL_DAYS, MOST_DAYS = 30, 3650
 def sizes_by_artifact(runs: Sequence[Run]) -> None:
     """Which artifacts of every run are there, and how large they are."""
     with st.expander("Sizes by artifact", icon=":material/straighten:"):
-        totals = [f"{ARTIFACTS[kind]} {megabytes(size)}" for kind, size in lifecycle.sizes().items()]
+        totals = [f"{ARTIFACTS[kind]} {size_text(size)}" for kind, size in lifecycle.sizes().items()]
         st.markdown(f"In all: {', '.join(totals)}.", help=meaning("artifact"))
         columns = {
-            ARTIFACTS[kind].capitalize(): st.column_config.NumberColumn(format="%.2f MB", help="empty: not computed")
+            ARTIFACTS[kind].capitalize(): st.column_config.NumberColumn(format="%.2f MiB", help="empty: not computed")
             for kind in KINDS
         }
         st.dataframe(
@@ -59,13 +59,13 @@ def free_space() -> None:
             st.caption("There is nothing so old.")
             return
         what = counted(runs, "run") if runs else "what belongs to no run"
-        st.markdown(f"That deletes **{what}** and frees about **{megabytes(size)}**.")
+        st.markdown(f"That deletes **{what}** and frees about **{size_text(size)}**.")
         st.button("Delete for good", key="prune", type="primary", on_click=_prune, args=(int(days), keep))
 
 
 def note_freed(runs: int, size: int) -> None:
     """Remember what to say of a deletion."""
-    st.session_state[FREED] = f"Deleted {counted(runs, 'run')}: {megabytes(size)} freed."
+    st.session_state[FREED] = f"Deleted {counted(runs, 'run')}: {size_text(size)} freed."
 
 
 def freed_note() -> None:

@@ -63,7 +63,8 @@ def numbers(neurons: Layer, has_halves: bool) -> None:
 
 def all_neurons(asked: Asked, neurons: Layer, chosen: int | None) -> None:
     """The layer's neurons as a scatter and as a table; both choose."""
-    awaited("neurons", asked.runs, "weights")
+    with st.container():
+        awaited("neurons", asked.runs, "weights")
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader(f"MLP of layer {neurons.number}: ARM against MDM", help=meaning("neuron_attribution"))

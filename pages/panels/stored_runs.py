@@ -6,7 +6,7 @@ import streamlit as st
 
 from engine.errors import UserError
 from engine.runs import lifecycle
-from engine.runs.records import Run, short_key
+from engine.runs.records import Run, short_key, size_text
 from engine.runs.solvable import can_do
 from engine.schema.vocabulary import HALVES, TOTAL
 from engine.tasks.registry import task_named
@@ -16,7 +16,7 @@ from pages.shared import artifacts
 from pages.shared.availability import title_of_task
 from pages.shared.circuit_files import Row, circuit_files, show_files
 from pages.shared.glossary import meaning
-from pages.shared.words import ARTIFACTS, counted, megabytes
+from pages.shared.words import ARTIFACTS, counted
 
 CHOSEN = "chosen runs"  # session only: keys, as rows move when others come
 
@@ -29,7 +29,7 @@ def stored_runs() -> None:
         st.info("Nothing is computed yet.", icon=":material/hourglass_empty:")
         return
     size = sum(lifecycle.sizes().values())
-    st.caption(f"{counted(len(runs), 'run')}, {megabytes(size)} on disk. Choose rows to delete or export them.")
+    st.caption(f"{counted(len(runs), 'run')}, {size_text(size)} on disk. Choose rows to delete or export them.")
     chosen_before = st.session_state.get(CHOSEN, [])
     wanted = [index for index, run in enumerate(runs) if run.key in chosen_before]
     if list(st.session_state.get("runs", {}).get("selection", {}).get("rows", [])) != wanted:
@@ -60,7 +60,7 @@ def stored_runs() -> None:
             "Precision": st.column_config.TextColumn(help=meaning("precision")),
             "Missing": st.column_config.TextColumn(help="Parts of the run that are not computed yet."),
             "Seconds": st.column_config.NumberColumn(help="What computing the circuit took."),
-            "MB": st.column_config.NumberColumn(
+            "MiB": st.column_config.NumberColumn(
                 format="%.1f", help="On disk, with what the run shares with other runs of the same model."
             ),
         },
@@ -101,7 +101,7 @@ def row(run: Run) -> dict[str, object]:
         "Order": spec.order,
         "Precision": spec.dtype,
         "Seconds": round(run.seconds, 1),
-        "MB": lifecycle.size_of(run) / 2**20,
+        "MiB": lifecycle.size_of(run) / 2**20,
         "Made": run.created[:16].replace("T", " "),
     }
 
@@ -117,7 +117,7 @@ def ability(run: Run) -> str:
 
 
 def delete(chosen: list[Run]) -> None:
-    size = megabytes(sum(map(lifecycle.size_of, chosen)))
+    size = size_text(sum(map(lifecycle.size_of, chosen)))
     with st.popover(f"Delete {counted(len(chosen), 'run')}", icon=":material/delete:"):
         st.markdown(f"They take {size}. They can be computed again, but are gone until then.")
         st.caption("What other runs of the same models use as well stays.")

@@ -65,17 +65,19 @@ def both_runs() -> Asked | None:
         step = checkpoint(pair)
     specs = [question.spec("arm"), question.spec(state.model_at(step))]
     arm, mdm = (cached_reads.run_of(spec) for spec in specs)
-    widgets.submit_error()
-    watch_jobs()
-    artifacts.watch_runs(specs)
+    with st.container():  # what comes and goes has a place of its own, so that nothing below is drawn anew
+        widgets.submit_error()
+        watch_jobs()
+        artifacts.watch_runs(specs)
     if arm is None or mdm is None:
         offer([spec for spec, run in zip(specs, (arm, mdm), strict=True) if run is None], question, pair)
         return None
     n_edges = arm.meta.graph.n_edges
     with k_place:
         k = choose_k(n_edges)
-    marks({"arm": arm, "mdm": mdm}, pair)
-    artifacts.offer_rest([arm, mdm])
+    with st.container():
+        marks({"arm": arm, "mdm": mdm}, pair)
+        artifacts.offer_rest([arm, mdm])
     return Asked(question, pair, arm, mdm, k)
 
 

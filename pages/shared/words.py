@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from engine.models.pair import CONTROL
-from engine.schema.artifacts import KINDS, Kind
+from engine.schema.artifacts import KIND_TITLES, KINDS, Kind
 from pages.figures.palette import NAME
 
-ARTIFACTS: dict[Kind, str] = {
-    "circuit": "circuit",
-    "ability": "accuracy",
-    "lens": "logit lens",
-    "activity": "activations",
-    "weights": "analysis of the weights",
-}
+ARTIFACTS: dict[Kind, str] = {**KIND_TITLES, "weights": "analysis of the weights"}  # which are no weights of a model
 
 
 def model_name(model: str) -> str:
@@ -45,8 +39,3 @@ def counted(number: int, noun: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """Names as they stand in a sentence."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def megabytes(size: float) -> str:
-    """Bytes as they are shown, as in "12.3 MB"."""
-    return f"{size / 2**20:,.1f} MB"

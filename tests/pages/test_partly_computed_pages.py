@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from engine.runs import lifecycle
 from engine.runs.cache_connection import store
 from engine.runs.jobs import JobQueue
-from engine.runs.records import Run
+from engine.runs.records import Run, size_text
 from engine.runs.rows import ReadoutRow
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS, Kind
@@ -231,10 +231,10 @@ def test_runs_tells_what_is_missing_and_how_large_the_rest_is() -> None:
     table, sizes = (frame.value.set_index("Run") for frame in page.dataframe)
     assert table.loc[run.key[:10], "Missing"] == "accuracy, logit lens"
     assert table.loc[run_of("arm").key[:10], "Missing"] == ""
-    assert table.loc[run.key[:10], "MB"] == pytest.approx(lifecycle.size_of(run) / 2**20)
+    assert table.loc[run.key[:10], "MiB"] == pytest.approx(lifecycle.size_of(run) / 2**20)
     assert sizes.loc[run.key[:10], "Circuit"] == pytest.approx(lifecycle.sizes_of(run)["circuit"] / 2**20)
     assert sizes["Logit lens"].isna().sum() == 1
-    assert f"{sum(lifecycle.sizes().values()) / 2**20:,.1f} MB on disk" in texts(page)
+    assert f"{size_text(sum(lifecycle.sizes().values()))} on disk" in texts(page)
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -247,7 +247,7 @@ def test_runs_deletes_what_is_chosen_and_says_what_that_freed() -> None:
     page.button(key="delete").click().run()
     assert lifecycle.find(run.spec) is None
     (sentence,) = [element.value for element in page.success]
-    assert sentence.startswith("Deleted 1 run: ") and sentence.endswith(" MB freed.")
+    assert sentence.startswith("Deleted 1 run: ") and sentence.endswith("iB freed.")
     assert not app("runs").success
 
 
