@@ -1,0 +1,70 @@
+"""The examples of a run are drawn, encoded and revealed as its spec says; what a model can't be asked is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.attribution.sites import arm_inputs, mdm_inputs
+from engine.errors import UserError
+from engine.models.encoding import encode
+from engine.models.model import Model, wrap
+from engine.models.pairs import pair_named
+from engine.runs.provenance import Resolved, resolve
+from engine.runs.spec import RunSpec
+from engine.runs.study import study_of, task_of
+from engine.tasks.registry import TASKS, examples
+from engine.training.word_tokenizer import build_tokenizer
+from tests.tiny import hf_model
+
+SPEC = RunSpec(task="countdown", n=4, seed=3)
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Model]:
+    """The embedded pair's models, without their weights."""
+    tokenizer = build_tokenizer()
+    made = {}
+    for model in ("arm", "mdm"):
+        plain = hf_model("llama")
+        plain.resize_token_embeddings(len(tokenizer))
+        made[model] = wrap(plain, tokenizer, causal=model == "arm", shifted=True, mask_token="<mask>")
+
+    return made
+
+
+def resolved(model: str, **fields: object) -> Resolved:
+    return resolve(replace(SPEC, model=model, **fields))  # type: ignore[arg-type]
+
+
+def test_an_arm_reads_every_answer_whole(models: dict[str, Model]) -> None:
+    study = study_of(resolved("arm"), models["arm"])
+    drawn = examples(TASKS["countdown"], 4, 3)
+    encoded = [encode(example, models["arm"].tokenizer) for example in drawn]
+    assert (study.n, list(study.drawn), list(study.encoded), list(study.orders)) == (4, drawn, encoded, [])
+    assert list(study.rows) == arm_inputs(models["arm"], encoded)
+    assert [item.ids for item in study.inputs] == [e.prompt + e.answer for e in encoded]
+    assert [len(roles) for roles in study.roles] == [len(e.prompt + e.answer) for e in encoded]
+
+
+def test_an_mdm_reveals_in_the_order_of_the_spec(models: dict[str, Model]) -> None:
+    study = study_of(resolved("mdm", order="left-to-right"), models["mdm"])
+    for order, e in zip(study.orders, study.encoded, strict=True):
+        assert order == tuple((t,) for t in range(len(e.answer)))
+    assert list(study.rows) == mdm_inputs(models["mdm"], study.encoded, study.orders)
+    random = study_of(resolved("mdm", order="random"), models["mdm"])
+    assert random.orders != study.orders and random.encoded == study.encoded
+
+
+def test_a_prompt_that_holds_the_mask_is_refused(models: dict[str, Model]) -> None:
+    model = models["mdm"]
+    digit = model.tokenizer.convert_tokens_to_ids("=")
+    held = replace(model, mask_id=digit)
+    with pytest.raises(UserError, match=f"contains token {digit}, which this model reads as masked"):
+        study_of(resolved("mdm"), held)
+
+
+def test_the_task_is_in_the_words_of_the_pair(models: dict[str, Model]) -> None:
+    assert task_of(resolved("arm"), models["arm"]) is TASKS["countdown"]
+    assert pair_named("embedded").prompts == "words"
