@@ -220,10 +220,10 @@ def test_what_is_wrong_with_the_cache_is_no_fault_of_the_bundle(
     "name", ["x" * 300, "{folder}", "{folder}/pipe", "{folder}/loop", "{folder}/text/x", "~nouser/x"]
 )
 def test_files_that_cannot_be_are_sentences(
-    made: Path, elsewhere: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, name: str,
+    there: Path, elsewhere: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    bundle.take(made)
+    bundle.take(there / "own.circuits.zip")
     folder = tmp_path / "named"
     folder.mkdir()
     monkeypatch.chdir(folder)
