@@ -51,7 +51,9 @@ def solved_tile(sides: Sides) -> Tile:
     problems = measured_on(sides.arm.run.spec.task)
     measured = [side.run.accuracy for side in sides]
     known = next(filter(None, measured), None)
-    shares = " / ".join(f"{one.accuracy:.0%}" if one else "?" for one in measured) if known else "not yet"
+    shares = (
+        " / ".join(f"{accuracy.accuracy:.0%}" if accuracy else "?" for accuracy in measured) if known else "not yet"
+    )
     note = f"ARM / {sides.mdm.label}, {problems.removesuffix(' problems')}"
     if not all(measured):
         note = f"ARM / {sides.mdm.label}, to be measured"

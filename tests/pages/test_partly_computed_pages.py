@@ -166,24 +166,24 @@ def test_a_circuit_that_another_process_computes_is_waited_for(another_process: 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_page_is_drawn_again_when_what_it_lacks_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[Callable[[], object]] = []
-    monkeypatch.setattr(artifacts, "_watch", looks.append)
+    asked: list[Callable[[], object]] = []
+    monkeypatch.setattr(artifacts, "_watch", asked.append)
     specs = [RunSpec(model=model, task="countdown") for model in ("arm", "mdm")]
     artifacts.watch_runs(specs)
-    assert looks == []  # nothing is missing
+    assert asked == []  # nothing is missing
     drop(run_of("mdm"), "lens")
     artifacts.watch_runs(specs)
     artifacts.watch_cache(("lens",))
-    before = [look() for look in looks]
-    assert before == [look() for look in looks]
+    before = [ask() for ask in asked]
+    assert before == [ask() for ask in asked]
     lifecycle.run_all(specs, compute=fake_compute)
-    after = [look() for look in looks]
+    after = [ask() for ask in asked]
     assert before[0] != after[0] and before[1] != after[1]
 
     reruns: list[str] = []
     monkeypatch.setattr(st, "rerun", lambda scope="app": reruns.append(scope))
-    artifacts._compare(looks[0], before[0])
-    artifacts._compare(looks[0], after[0])
+    artifacts._compare(asked[0], before[0])
+    artifacts._compare(asked[0], after[0])
     assert reruns == ["app"]
 
 
