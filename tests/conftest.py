@@ -43,6 +43,7 @@ WHOLE = (
     "pages/test_denoising_page.py",
     "pages/test_neurons_page.py",
     "pages/test_pages.py",
+    "pages/test_partly_computed_pages.py",
     "pages/test_paths_that_cannot_be.py",
     "pages/test_prompts_page.py",
     "pages/test_uploads.py",

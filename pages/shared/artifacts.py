@@ -125,7 +125,8 @@ def say_elsewhere(specs: Sequence[RunSpec]) -> bool:
     """Whether another process computes the circuit of one of these specs; if so, say it."""
     processes = [process for spec in specs if (process := execution.elsewhere(_key_of(spec)))]
     for process in processes[:1]:
-        st.info(f"Process {process.pid} on {widgets.plain(process.host)} is computing. The circuits appear here then.")
+        sentence = f"Process {process.pid} on {process.host} is computing the circuits. They appear here by themselves."
+        st.info(widgets.plain(sentence), icon=":material/hourglass_top:")
     return bool(processes)
 
 

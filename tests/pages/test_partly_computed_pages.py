@@ -166,24 +166,24 @@ def test_a_circuit_that_another_process_computes_is_waited_for(another_process: 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_page_is_drawn_again_when_what_it_lacks_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    states: list[Callable[[], object]] = []
-    monkeypatch.setattr(artifacts, "_watch", states.append)
+    asked: list[Callable[[], object]] = []
+    monkeypatch.setattr(artifacts, "_watch", asked.append)
     specs = [RunSpec(model=model, task="countdown") for model in ("arm", "mdm")]
     artifacts.watch_runs(specs)
-    assert states == []  # nothing is missing
+    assert asked == []  # nothing is missing
     drop(run_of("mdm"), "lens")
     artifacts.watch_runs(specs)
     artifacts.watch_cache(("lens",))
-    before = [state() for state in states]
-    assert before == [state() for state in states]
+    before = [ask() for ask in asked]
+    assert before == [ask() for ask in asked]
     lifecycle.run_all(specs, compute=fake_compute)
-    after = [state() for state in states]
+    after = [ask() for ask in asked]
     assert before[0] != after[0] and before[1] != after[1]
 
     reruns: list[str] = []
     monkeypatch.setattr(st, "rerun", lambda scope="app": reruns.append(scope))
-    artifacts._compare(states[0], before[0])
-    artifacts._compare(states[0], after[0])
+    artifacts._compare(asked[0], before[0])
+    artifacts._compare(asked[0], after[0])
     assert reruns == ["app"]
 
 

@@ -12,14 +12,12 @@ from tests.engine.test_settings import OF_A_CACHE, OF_PAIRS, PATHS
 from tests.pages.test_pages import app
 
 PAGES = ("overview", "circuits", "activations", "neurons", "denoising", "prompts", "runs")
-CACHES = {**PATHS, **OF_A_CACHE, "a bundle": "{folder}/bundle"}
+CACHES = {**PATHS, **OF_A_CACHE}
 PAIRS = {**PATHS, **OF_PAIRS}
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from tests.cache.test_opening import bundle
-
     made = tmp_path / "named"
     made.mkdir()
     monkeypatch.chdir(made)
@@ -28,7 +26,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (made / "bytes").write_bytes(b"\xff\xfe\x00")
     (made / "loop").symlink_to(made / "loop")
     os.mkfifo(made / "pipe")
-    bundle(made / "bundle")
     return made
 
 
