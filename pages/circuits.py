@@ -30,7 +30,7 @@ def explore(asked: Asked) -> None:
     parts, filters = choose_filters(asked.arm, asked.mdm)
     sides = Sides(asked.graph, asked.k, Side("arm", asked.arm, parts[0]), Side("mdm", asked.mdm, parts[1]))
     control = cached_reads.run_of(asked.question.spec(CONTROL))
-    artifacts.watch_runs([asked.question.spec(CONTROL)])
+    artifacts.watch_runs([asked.question.spec(CONTROL)], artifacts.SELDOM)
     number_tiles(sides, control)
     with st.container():
         if control is None:

@@ -1,7 +1,7 @@
 """Artifacts of runs that are still to come: say so where they will be shown, and show them as soon as they are there.
 
 A panel asks `awaited` before it reads; a page asks `watch_runs` or `watch_cache` once, so that what another process
-computes or somebody deletes is seen without a click: a few files are listed every two seconds, and the page is drawn
+computes or somebody deletes is seen without a click: a few files are listed every few seconds, and the page is drawn
 again when they are others.
 """
 
@@ -23,7 +23,9 @@ from engine.schema.artifacts import KINDS, Kind
 from pages.shared import job_queue, widgets
 from pages.shared.words import ARTIFACTS, artifact_names, counted, listed
 
-EVERY = 2.0  # seconds
+# Seconds between looks: where nothing is drawn yet, where something is, and for what a page can do without. A look
+# while a chart takes a click can keep the browser from drawing that chart anew, so there are few.
+SOON, EVERY, SELDOM = 2.0, 5.0, 30.0
 
 State = Literal["coming", "elsewhere", "failed", "absent"]
 
@@ -130,20 +132,21 @@ def say_elsewhere(specs: Sequence[RunSpec]) -> bool:
     return bool(processes)
 
 
-def watch_runs(specs: Sequence[RunSpec]) -> None:
-    """Draw the page again when something is there that it lacks of these specs' runs."""
+def watch_runs(specs: Sequence[RunSpec], every: float | None = None) -> None:
+    """Draw the page again when something is there that it lacks of these specs' runs; `every`: seconds."""
     runs = [lifecycle.find(spec) for spec in specs]
     if any(run is None or lifecycle.missing(run) for run in runs):
-        _watch(lambda: tuple(map(_situation, specs)))
+        usual = EVERY if all(runs) else SOON
+        _watch(lambda: tuple(map(_situation, specs)), every or usual)
 
 
 def watch_cache(kinds: Collection[Kind] = KINDS) -> None:
     """Draw the page again when there are other artifacts of these kinds in the cache."""
-    _watch(lambda: frozenset(record.key for record in cache_connection.records() if record.kind in kinds))
+    _watch(lambda: frozenset(record.key for record in cache_connection.records() if record.kind in kinds), EVERY)
 
 
-def _watch(look_up: Callable[[], object]) -> None:
-    st.fragment(_compare, run_every=EVERY)(look_up, look_up())
+def _watch(look_up: Callable[[], object], every: float) -> None:
+    st.fragment(_compare, run_every=every)(look_up, look_up())
 
 
 def _compare(look_up: Callable[[], object], before: object) -> None:
