@@ -51,13 +51,9 @@ def solved_tile(sides: Sides) -> Tile:
     problems = measured_on(sides.arm.run.spec.task)
     measured = [side.run.accuracy for side in sides]
     known = next(filter(None, measured), None)
-<<<<<<< HEAD
-    shares = " / ".join(f"{accuracy.accuracy:.0%}" if accuracy else "?" for accuracy in measured) if known else "not yet"
-=======
     shares = (
         " / ".join(f"{accuracy.accuracy:.0%}" if accuracy else "?" for accuracy in measured) if known else "not yet"
     )
->>>>>>> w/pages
     note = f"ARM / {sides.mdm.label}, {problems.removesuffix(' problems')}"
     if not all(measured):
         note = f"ARM / {sides.mdm.label}, to be measured"
