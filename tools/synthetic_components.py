@@ -16,7 +16,7 @@ from engine.models.example import Example
 from engine.runs.spec import RunSpec
 from engine.schema.arrow import table, table_of_rows
 from engine.schema.tables import TABLES
-from engine.schema.vocabulary import BLOCKS, REGIONS, SAMPLERS
+from engine.schema.vocabulary import BLOCKS, COMPONENT_EXAMPLES, REGIONS, SAMPLERS
 from engine.tasks.registry import task_named
 
 N_NEURONS = 24
@@ -212,7 +212,9 @@ def _lens_layers(rng: np.random.Generator, graph: Graph, n: int) -> pa.Table:
     examples, layers = np.divmod(np.arange(n * graph.n_layers), graph.n_layers)
     columns = {"example": pa.array(examples, INT), "layer": pa.array(layers, INT)}
     for name, most in (("residual_entropy", 5), ("residual_top", 1), ("node_entropy", 5), ("node_top", 1)):
-        columns[name] = _floats(rng.uniform(0, most, len(layers)))
+        values = rng.uniform(0, most, len(layers))
+        values[(examples >= COMPONENT_EXAMPLES) & name.startswith("node")] = np.nan
+        columns[name] = pa.array(values.astype(np.float32), from_pandas=True)
     return table("lens_layers", columns)
 
 

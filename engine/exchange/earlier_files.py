@@ -3,7 +3,8 @@
 1. The circuit has the key of its run, so that the run is found again; the other keys follow from what it was made with.
 2. The random tokens on which heads are scored were drawn with the run's seed. Now they are drawn with seed 0 whatever
    the run's: the `weights` artifact is taken of runs with that seed alone, and runs of another share it.
-3. A bundle is taken whole or not at all. Of a cache, a run that can't be taken is left out, and counted: it may be of a
+3. Lenses of components were averaged over more examples: those beyond the ones that are kept now are left out.
+4. A bundle is taken whole or not at all. Of a cache, a run that can't be taken is left out, and counted: it may be of a
    version whose settings are refused by now.
 """
 
@@ -22,6 +23,7 @@ from engine.exchange.bundle_header import Header, read_header
 from engine.exchange.offered_runs import OfferedRun, Source
 from engine.runs.artifacts import keys_of, made_with
 from engine.schema.artifacts import KINDS, Kind, columns_in
+from engine.schema.vocabulary import COMPONENT_EXAMPLES
 from engine.tasks.registry import TASKS
 
 if TYPE_CHECKING:
@@ -46,7 +48,19 @@ class EarlierArtifact:
         return self._file.count(self._run, name)
 
     def table(self, name: str) -> pa.Table:
-        return self._file.rows(self._run, name, [column.name for column in columns_in(self._kind, name)])
+        rows = self._file.rows(self._run, name, [column.name for column in columns_in(self._kind, name)])
+        return without_later_components(rows) if name == "lens_layers" else rows
+
+
+def without_later_components(rows: pa.Table) -> pa.Table:
+    """`lens_layers` without the measures of components beyond the examples of which they are kept now."""
+    import pyarrow.compute as pc
+
+    kept = pc.less(rows["example"], COMPONENT_EXAMPLES)
+    for name in ("node_entropy", "node_top"):
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, rows.schema.field(place), pc.if_else(kept, rows[name], None))
+    return rows
 
 
 class EarlierOffer:

@@ -1,9 +1,10 @@
 """The logit lens over layers: how concentrated it is after every layer, and when an answer becomes readable.
 
 `LensLayers` observes the survey's batches (engine/inspection/observers.py) and keeps, at the sites of every example,
-how concentrated the residual's lens is after each layer and how concentrated the lenses of that layer's own components
-are. `position_lens` reads every answer position that is not yet revealed, at every denoising step of a few examples.
-Both handle one chunk of positions at a time, as all lenses together are far larger than their summary.
+how concentrated the residual's lens is after each layer; at those of the first examples also how concentrated the
+lenses of that layer's own components are, which takes a product with the vocabulary for each. `position_lens` reads
+every answer position that is not yet revealed, at every denoising step of a few examples. Both handle one chunk of
+positions at a time, as all lenses together are far larger than their summary.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from engine.models.decoding import Order
 from engine.models.encoding import Encoded, Ids
 from engine.models.model import Model
 from engine.schema import arrow
-from engine.schema.vocabulary import SHOWN_EXAMPLES
+from engine.schema.vocabulary import COMPONENT_EXAMPLES, SHOWN_EXAMPLES
 
 LOGITS_BUDGET = 2**25  # logits computed at once
 MEASURES = ("residual_entropy", "residual_top", "node_entropy", "node_top")
@@ -45,24 +46,35 @@ class LensLayers:
 
     def observe(self, batch: Batch, cache: ActivationCache) -> None:
         reads = [(i, item.example, at) for i, item in enumerate(batch.inputs) for at in item.reads]
-        size = max(1, LOGITS_BUDGET // (self.model.bridge.W_U.shape[1] * (self.model.graph.n_heads + 2)))
-        for start in range(0, len(reads), size):
-            rows, examples, positions = torch.tensor(reads[start : start + size]).T.to(self.model.device)
-            read = {name: cache[name][rows, positions].float() for name in self.hooks}  # [site, ...]
-            self.sites.index_add_(0, examples, torch.ones_like(examples))
-            self.sums.index_add_(0, examples, self._measured(read))
+        for nodes in (True, False):
+            chosen = [read for read in reads if (read[1] < COMPONENT_EXAMPLES) == nodes]
+            lenses = self.model.graph.n_heads + 2 if nodes else 1
+            size = max(1, LOGITS_BUDGET // (self.model.bridge.W_U.shape[1] * lenses))
+            for start in range(0, len(chosen), size):
+                rows, examples, positions = torch.tensor(chosen[start : start + size]).T.to(self.model.device)
+                read = {name: cache[name][rows, positions].float() for name in self.hooks}  # [site, ...]
+                self.sites.index_add_(0, examples, torch.ones_like(examples))
+                self.sums.index_add_(0, examples, self._measured(read, nodes))
 
-    def _measured(self, read: ActivationCache) -> Tensor:
-        """[site, layer, measure] of what was recorded at some sites, in double precision."""
+    def _measured(self, read: ActivationCache, with_nodes: bool) -> Tensor:
+        """[site, layer, measure] of what was recorded at some sites, in double precision.
+
+        Measures of components are nan unless they are asked for.
+        """
         model, final = self.model, read["ln_final.hook_in"]  # [site, d_model]
         norm, constant, by_layer = activation_cache.final_norm(model), constant_logits(model), []
         for layer in range(self.layers):
             after = read[f"blocks.{layer + 1}.hook_resid_pre"] if layer + 1 < self.layers else final
+            residual = norm.apply_with_frozen_scale(after, after)[:, None]
+            if not with_nodes:
+                entropies, tops = entropy_and_top(unembed(model, residual) + constant)  # [site, 1]
+                none = torch.full_like(entropies, torch.nan)
+                by_layer.append(torch.cat([entropies, tops, none, none], -1))
+                continue
             z = read[f"blocks.{layer}.attn.hook_z"]  # [site, head, d_head]
             heads = torch.einsum("she,hed->shd", z, activation_cache.output_weights(model, layer))
             writes = torch.cat([heads, read[f"blocks.{layer}.hook_mlp_out"][:, None]], 1)  # [site, head + 1, d_model]
             nodes = norm.apply_with_frozen_scale(final[:, None], writes)
-            residual = norm.apply_with_frozen_scale(after, after)[:, None]
             logits = unembed(model, torch.cat([residual, nodes], 1))  # [site, 1 + head + 1, vocab], in one product
             logits[:, 0] += constant
             entropies, tops = entropy_and_top(logits)
@@ -79,7 +91,7 @@ class LensLayers:
             {
                 "example": np.repeat(np.arange(examples, dtype=np.int32), layers),
                 "layer": np.tile(np.arange(layers, dtype=np.int32), examples),
-                **{name: means[:, :, i].ravel() for i, name in enumerate(MEASURES)},
+                **{name: pa.array(means[:, :, i].ravel(), from_pandas=True) for i, name in enumerate(MEASURES)},
             },
         )
 

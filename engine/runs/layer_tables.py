@@ -43,10 +43,10 @@ def head_norms(graph: Graph, node: NDArray[Any], norm: NDArray[Any]) -> Grid:
 
 
 def by_example(columns: Columns, name: str) -> Grid:
-    """[example, layer]: a column [row] of `lens_layers`."""
-    values = np.zeros((int(columns["example"].max()) + 1, int(columns["layer"].max()) + 1))
+    """[example, layer]: a column [row] of `lens_layers`, of those examples that have it."""
+    values = np.full((int(columns["example"].max()) + 1, int(columns["layer"].max()) + 1), np.nan)
     values[columns["example"], columns["layer"]] = columns[name]
-    return values
+    return values[~np.isnan(values).any(1)]
 
 
 def lens_bands(arm: Columns, mdm: Columns) -> dict[str, tuple[BandContrast, BandContrast]]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.schema.columns import MOST_ANSWER, PER_ANSWER, Column, Table, count, index, positive, share, text
-from engine.schema.vocabulary import SAMPLERS
+from engine.schema.vocabulary import COMPONENT_EXAMPLES, SAMPLERS
+
+COMPONENTS = f"the layer's heads and MLP; missing beyond the first {COMPONENT_EXAMPLES} examples"
 
 LENS_LAYERS = Table(
     "lens_layers",
@@ -12,8 +16,8 @@ LENS_LAYERS = Table(
         index("layer", "n_layers"),
         positive("residual_entropy", "nats", "of the residual stream after the layer, mean over scored tokens"),
         share("residual_top", meaning="the largest, of the residual stream after the layer, mean over scored tokens"),
-        positive("node_entropy", "nats", "mean over scored tokens and the layer's heads and MLP"),
-        share("node_top", meaning="the largest, mean over scored tokens and the layer's heads and MLP"),
+        replace(positive("node_entropy", "nats", f"mean over scored tokens and {COMPONENTS}"), nullable=True),
+        replace(share("node_top", meaning=f"the largest, mean over scored tokens and {COMPONENTS}"), nullable=True),
     ),
     row="How certain a layer's residual stream and components are on an example, by the logit lens.",
     order="example, layer",

@@ -40,12 +40,16 @@ def table(name: str, columns: Mapping[str, Any], kind: str = "") -> pa.Table:
     `kind`: of the artifact that holds the table, where others hold the rest of its columns.
 
     Raises:
-        ValueError: it has other columns.
+        ValueError: it has other columns, or one lacks a value that it has to have.
     """
     schema = arrow_schema(name, kind)
     if columns.keys() != set(schema.names):
         raise ValueError(f"{name} differs in its columns {sorted(columns.keys() ^ set(schema.names))}")
-    return pa.table({column: columns[column] for column in schema.names}, schema=schema)
+    made = pa.table({column: columns[column] for column in schema.names}, schema=schema)
+    for column in TABLES[name].columns:
+        if not column.nullable and column.name in schema.names and made[column.name].null_count:
+            raise ValueError(f"{name} lacks values in its column {column.name}")
+    return made
 
 
 def table_of_rows(name: str, rows: list[Any]) -> pa.Table:

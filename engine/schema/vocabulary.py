@@ -31,6 +31,7 @@ NEURON_TOKENS = 5  # that a neuron promotes or suppresses most, or that are near
 NEURON_EXAMPLES = 5  # on which a neuron is most active
 DETAILED_NEURONS = 4096  # of a model, shared equally by its layers; their activations are kept token by token ...
 DETAILED_OF_LAYER = 64  # ... and at least so many of each layer
+COMPONENT_EXAMPLES = 16  # over which the lenses of all components are averaged; they are the most expensive ones
 SHOWN_EXAMPLES = 6  # of which lenses, trajectories and every token's activations are kept
 
 

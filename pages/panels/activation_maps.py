@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from engine.runs.records import Run
+from engine.schema.vocabulary import COMPONENT_EXAMPLES
 from pages.figures import activation_maps as drawing
 from pages.figures.caption import captioned
 from pages.figures.palette import Palette
@@ -23,8 +24,8 @@ MEASURES = dict(zip(state.MEASURES, ("residual_entropy", "residual_top", "node_e
 MEASURE_NAMES = {
     "residual_entropy": "entropy of the residual lens (nats)",
     "residual_top": "top-1 probability of the residual lens",
-    "node_entropy": "entropy of the components' lens (nats)",
-    "node_top": "top-1 probability of the components' lens",
+    "node_entropy": f"entropy of the components' lens, first {COMPONENT_EXAMPLES} examples (nats)",
+    "node_top": f"top-1 probability of the components' lens, first {COMPONENT_EXAMPLES} examples",
 }
 
 

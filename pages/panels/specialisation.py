@@ -8,7 +8,7 @@ from engine.circuits import intervals, profiles
 from engine.circuits.comparison import printed
 from engine.circuits.intervals import BandContrast, Contrast, Estimate
 from engine.runs import lifecycle
-from engine.schema.vocabulary import BLOCKS
+from engine.schema.vocabulary import BLOCKS, COMPONENT_EXAMPLES
 from pages.panels import activation_data as data
 from pages.shared import cached_reads
 from pages.shared.glossary import meaning
@@ -31,7 +31,8 @@ def spread_table(asked: Asked) -> None:
     st.caption(
         "In brackets: the interval over examples. " + intervals_note(asked) + " For neurons only two halves of "
         "the examples are stored, so the values of even / odd examples are shown in place of an interval (“/”). "
-        "Lens: means over the layers below; low entropy and high top-1 probability mean that few tokens are predicted.",
+        f"Lens: means over the layers below, of components over the first {COMPONENT_EXAMPLES} examples; low entropy "
+        "and high top-1 probability mean that few tokens are predicted.",
         help=f"Effective number: {meaning('effective_number')} Gini: {meaning('gini')}",
     )
 

@@ -25,6 +25,7 @@ from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, Run, RunTables
 from engine.runs.rows import Head, LayerHistogram
 from engine.runs.spec import RunSpec
+from engine.schema.vocabulary import COMPONENT_EXAMPLES
 from pages.figures.activations import TARGETS
 from pages.panels import activation_files as files
 from pages.shared import downloads, state
@@ -208,7 +209,9 @@ def test_the_table_tells_how_specialised_both_are_and_the_difference() -> None:
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_lens_by_layer_is_the_mean_over_examples() -> None:
     page = app("activations", measure="Components: top-1")
-    expected = np.array(read.table(runs()[1].key, "lens_layers")["node_top"].to_pylist()).reshape(64, 6).mean(0)
+    kept = read.table(runs()[1].key, "lens_layers")["node_top"].drop_null().to_numpy().reshape(-1, 6)
+    expected = kept.mean(0)
+    assert len(kept) == COMPONENT_EXAMPLES
     line = next(trace for trace in drawn(page)[5]["data"] if trace["name"] == "MDM")
     assert np.allclose(_numbers(line["y"]), expected)
     assert any(trace["name"] == "ARM - MDM, 95 % interval" for trace in drawn(page)[5]["data"])

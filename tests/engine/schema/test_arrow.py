@@ -25,6 +25,13 @@ def test_other_columns_are_refused() -> None:
         table("accuracy_steps", {**COUNTS, "more": [0, 0]})
 
 
+def test_missing_values_are_refused_where_there_have_to_be_some() -> None:
+    with pytest.raises(ValueError, match="accuracy_steps lacks values in its column total"):
+        table("accuracy_steps", {**COUNTS, "total": [7, None]})
+    scores = {"previous_token": [0.0], "duplicate_token": [0.0], "induction": [0.0], "copying": [None]}
+    assert table("heads", {"node": [1], **scores}, "weights")["copying"].null_count == 1
+
+
 def test_a_number_that_does_not_fit_is_refused() -> None:
     with pytest.raises(pa.ArrowInvalid):
         table("attention_patterns", {"input": [0], "node": [0], "pattern": [[256]]})
