@@ -95,15 +95,15 @@ def prunable(older_than: timedelta, keep_bundles: bool) -> tuple[int, int]:
 
 def _prunable(older_than: timedelta, keep_bundles: bool) -> tuple[int, list[Record]]:
     """How many runs are old, and the artifacts that go with them."""
-    before = (datetime.now(UTC) - older_than).isoformat(timespec="seconds")
-    old = [record for record in _circuits() if record.created < before and not (keep_bundles and record.imported)]
+    before = datetime.now(UTC) - older_than
+    old = [record for record in _circuits() if _is_older(record, before) and not (keep_bundles and record.imported)]
     gone = {record.key for record in old}
     needed = {key for record in _circuits() if record.key not in gone for key in record.companions.values()}
     own = {key for record in old for key in record.companions.values()}
 
     def goes(record: Record) -> bool:
         alone = record.kind != "circuit" and record.key not in needed
-        return record.key in gone or (alone and (record.key in own or record.created < before))
+        return record.key in gone or (alone and (record.key in own or _is_older(record, before)))
 
     return len(old), [record for record in records() if goes(record)]
 
@@ -140,6 +140,13 @@ def notice() -> str | None:
         )
     more = [f"And {len(sentences) - MOST_NOTICES} more."] if len(sentences) > MOST_NOTICES else []
     return " ".join([*sentences[:MOST_NOTICES], *more]) or None
+
+
+def _is_older(record: Record, moment: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(record.created) < moment
+    except ValueError:
+        return True  # nobody can show it
 
 
 def _circuits() -> list[Record]:

@@ -16,13 +16,15 @@ from engine.__main__ import main
 from engine.errors import UserError
 from engine.models.pairs import pair_named
 from engine.runs import cache_connection, lifecycle
-from engine.runs.records import RunTables
+from engine.runs.execution import Compute, OnProgress
+from engine.runs.records import ArtifactTables
 from engine.runs.spec import LARGEST_SEED, RunSpec
+from engine.schema.artifacts import Kind
 from engine.tasks import own_prompts
-from tests.fakes import tiny_compute, tiny_run
+from tests.fakes import tiny_compute
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = ("circuits.duckdb", "circuits.duckdb.wal", "digests.json")
+CACHE = ("artifacts", "digests.json")
 ROWS = "clean,corrupted,answer,foil\nto Mary and,to John and,John,Mary\n"
 PROBLEM = '{"input": "24,17,56:15", "output": "24-17=7,56/7=8,7+8=15"}\n'
 
@@ -43,11 +45,11 @@ def place(tmp_path: Path) -> Path:
 
 def listing(folder: Path) -> dict[str, bytes]:
     """Every file and folder but the cache's own, with contents."""
-    paths = {path for path in folder.rglob("*") if path.name not in CACHE}
+    paths = {path for path in folder.rglob("*") if path.relative_to(folder).parts[0] not in CACHE}
     return {str(path.relative_to(folder)): b"" if path.is_dir() else path.read_bytes() for path in paths}
 
 
-def refused(argv: list[str], capsys: pytest.CaptureFixture[str], compute: lifecycle.Compute = tiny_compute) -> str:
+def refused(argv: list[str], capsys: pytest.CaptureFixture[str], compute: Compute = tiny_compute) -> str:
     """What a command says that ends with exit code 2."""
     capsys.readouterr()
     try:
@@ -163,7 +165,7 @@ NEEDED = {"pair": TWO, "prompts": PROMPTS, "both": [*TWO, *PROMPTS], "problems":
 def test_a_run_that_cannot_be_computed_leaves_nothing(
     place: Path, flags: list[str], command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
+    def broken(spec: RunSpec, kind: Kind, on_progress: OnProgress) -> ArtifactTables:
         raise UserError("It does not load.")
 
     before = listing(place)
@@ -173,10 +175,10 @@ def test_a_run_that_cannot_be_computed_leaves_nothing(
 
 
 def test_what_a_run_needs_stays_when_a_later_one_fails(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def only_the_arm(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
+    def only_the_arm(spec: RunSpec, kind: Kind, on_progress: OnProgress) -> ArtifactTables:
         if spec.model != "arm":
             raise UserError("It does not load.")
-        return tiny_run(spec, on_progress)
+        return tiny_compute(spec, kind, on_progress)
 
     for command in (["compare", "--k", "7"], ["run"]):
         assert "It does not load" in refused([*command, "--prompts", f"{place}/rows.csv"], capsys, only_the_arm)
@@ -206,7 +208,7 @@ def test_doctor_keeps_nothing(place: Path, flags: list[str], capsys: pytest.Capt
 
 @pytest.mark.usefixtures("workspace")
 def test_sizes_are_refused_before_computing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def never(spec: RunSpec, on_progress: lifecycle.OnProgress) -> RunTables:
+    def never(spec: RunSpec, kind: Kind, on_progress: OnProgress) -> ArtifactTables:
         raise AssertionError("computed")
 
     config = '{"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 8, "vocab_size": 99}'
@@ -279,7 +281,7 @@ def test_an_interrupted_command_leaves_nothing(place: Path, number: signal.Signa
     time.sleep(0.5)
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130 and errors == b"Interrupted. Runs that were finished are kept.\n"
+    assert process.returncode == 130 and errors == b"Interrupted. What was finished is kept.\n"
     assert listing(place) == before
 
 

@@ -22,10 +22,11 @@ from engine.models.pairs import Pair, pair_named
 from engine.runs import cache_connection, compute, lifecycle, read
 from engine.runs.detect_shift import readings
 from engine.runs.jobs import JobQueue
-from engine.runs.records import Progress, RunTables
+from engine.runs.records import ArtifactTables, Progress
 from engine.runs.refusals import blamed
 from engine.runs.rows import Head
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import Kind
 from engine.schema.tables import NULLABLE
 from engine.training.train import TrainSpec
 from tests import tiny
@@ -117,7 +118,12 @@ def test_the_model_is_named(plant: Plant, model: str) -> None:
 def test_the_embedding_of_a_token_that_is_never_seen_does_not_end_the_process(plant: Plant) -> None:
     """LAPACK, which finds copying heads, is never given it."""
     plant("embed_tokens.weight", NAN)
-    assert "products of embedding, head and unembedding weights hold NaN" in refused(replace(SPEC, n=1))
+    assert "model.embed_tokens.weight holds NaN" in refused(replace(SPEC, n=1))
+    with (
+        compute.Computing() as computing,
+        pytest.raises(UserError, match="products of embedding, head and unembedding"),
+    ):
+        computing(replace(SPEC, n=1), "weights", lambda progress: None)
 
 
 def test_where_all_weights_are_numbers_the_config_is_suspected() -> None:
@@ -153,7 +159,7 @@ def test_a_job_fails_with_the_same_sentence(folder: Path, monkeypatch: pytest.Mo
         queue.close()
 
 
-def planted(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables:
+def planted(spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], None]) -> ArtifactTables:
     """`compute` of a model with NaN in its unembedding."""
 
     def load(pair: Pair, *args: str) -> Model:
@@ -162,7 +168,8 @@ def planted(spec: RunSpec, on_progress: Callable[[Progress], None]) -> RunTables
         return model
 
     compute.load = load  # type: ignore[attr-defined]
-    return compute.compute(spec, on_progress)
+    with compute.Computing() as computing:
+        return computing(spec, kind, on_progress)
 
 
 def test_no_reading_is_taken_from_logits_that_are_none(plant: Plant) -> None:

@@ -58,8 +58,9 @@ def test_compare_prints_what_the_arrays_say(capsys: pytest.CaptureFixture[str]) 
         assert float(early_mdm) == pytest.approx(expected.mdm.early_share, abs=6e-4)
         assert float(ratio) == pytest.approx(expected.early_ratio, abs=6e-3)
     for run in (arm, mdm, control):
+        assert run.accuracy
         assert (
-            f"{short_key(run.key)}  embedded / {run.spec.model} / ioi  n=4 seed=0  accuracy {run.meta.accuracy:.1%}"
+            f"{short_key(run.key)}  embedded / {run.spec.model} / ioi  n=4 seed=0  accuracy {run.accuracy.accuracy:.1%}"
             in printed
         )
 

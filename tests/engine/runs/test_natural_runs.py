@@ -97,7 +97,7 @@ def test_a_run_looks_at_the_natural_examples_and_at_their_contrasts(kind: str, m
     assert [row["prompt"] for row in rows] == [tokenizer.convert_ids_to_tokens(list(e.prompt)) for e in encoded]
     assert [row["answer"] for row in rows] == [tokenizer.convert_ids_to_tokens(list(e.answer)) for e in encoded]
     assert all(len(row["predicted"]) == len(row["answer"]) for row in rows)
-    assert computed.meta.n_sites == sum(len(e.contrasts) for e in encoded) and computed.meta.accuracy_n == 4
+    assert computed.meta.n_sites == sum(len(e.contrasts) for e in encoded) and computed.accuracy.accuracy_n == 4
     for row in computed.tables["inputs"].to_pylist():
         assert len(row["roles"]) == len(row["tokens"]) and row["roles"][row["start"] - 1] == END
     scores = np.array(computed.tables["edges"]["score"])
@@ -119,7 +119,7 @@ def test_problems_of_a_file_are_run_in_their_order() -> None:
     computed = run("llama", "arm", kept.name)
     shown = ["".join(row["answer"]) for row in computed.tables["examples"].to_pylist()]
     assert shown == [row.output for row in kept.rows[:2]]
-    assert computed.meta.accuracy_n == len(kept)
+    assert computed.accuracy.accuracy_n == len(kept)
 
 
 def test_doctor_says_which_tasks_can_be_asked(

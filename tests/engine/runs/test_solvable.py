@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from engine.runs.records import RunMeta
+from engine.runs.records import Accuracy
 from engine.runs.solvable import can_do
 from engine.tasks import own_prompts
 from engine.tasks.own_prompts import PromptRow
 from engine.tasks.registry import TASKS
-
-META = RunMeta(2, 4, 1, ("site-00",), 1.0, 300, 0.0, 0.0, "cpu", "Llama", {})
 
 
 @pytest.mark.parametrize(
@@ -30,21 +26,25 @@ META = RunMeta(2, 4, 1, ("site-00",), 1.0, 300, 0.0, 0.0, "cpu", "Llama", {})
     ],
 )
 def test_half_must_be_solved_and_more_than_by_guessing(task: str, solved: int, of: int, able: bool) -> None:
-    ability = can_do(TASKS[task], replace(META, accuracy=solved / of, accuracy_n=of))
+    ability = can_do(TASKS[task], Accuracy(solved / of, of))
     assert (ability.can, ability.reason == "") == (able, able)
 
 
 def test_the_reason_is_a_sentence_with_the_numbers() -> None:
-    low = can_do(TASKS["sudoku"], replace(META, accuracy=0.12))
+    low = can_do(TASKS["sudoku"], Accuracy(0.12, 300))
     assert low.reason == ("It solves 12% of 300 problems, less than 50%: its circuit is not informative.")
-    guessed = can_do(TASKS["ioi"], replace(META, accuracy=0.55))
+    guessed = can_do(TASKS["ioi"], Accuracy(0.55, 300))
     assert guessed.reason == (
         "It solves 55% of 300 problems (95 % interval 49% to 61%), which is no clear sign of more than guessing "
         "(50%): its circuit is not informative."
     )
 
 
+def test_nothing_speaks_against_a_model_that_is_not_measured_yet() -> None:
+    assert can_do(TASKS["ioi"], None).can
+
+
 def test_own_prompts_are_not_guessed() -> None:
     task = own_prompts.save([PromptRow("a", "b", ("c",), ("d",))], "Mine", "embedded")
-    assert can_do(task, replace(META, accuracy=1.0, accuracy_n=1)).can
-    assert not can_do(task, replace(META, accuracy=0.0, accuracy_n=1)).can
+    assert can_do(task, Accuracy(1.0, 1)).can
+    assert not can_do(task, Accuracy(0.0, 1)).can

@@ -234,7 +234,7 @@ def test_a_single_row_of_free_text_is_computed_by_the_real_models(model: str) ->
     row = PromptRow("from the  year\n17 32 to 17", "from the  year\n17 01 to 17", ("33", "34"), ("02",))
     kept = own_prompts.save([row], "One row", "embedded")
     made = compute(RunSpec(model=model, task=kept.name, n=1), ignore)
-    assert (made.meta.accuracy_n, made.meta.n_sites) == (1, 1)
+    assert (made.accuracy.accuracy_n, made.meta.n_sites) == (1, 1)
     total = made.tables["edges"].filter(pc.field("part") == "total")
     scores = total["score"].to_numpy()
     assert np.isfinite(scores).all() and np.abs(scores).max() > 1e-3
