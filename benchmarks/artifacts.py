@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.table import Figure
 from engine.runs import execution, lifecycle
@@ -26,6 +27,9 @@ from engine.runs.provenance import resolve
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KIND_TITLES, KINDS, Kind
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 PAIR, SPEC = "smollm2-shape", RunSpec(pair="smollm2-shape", task="ioi", n=32)
 VOCABULARY = 49_152
@@ -56,11 +60,7 @@ def make_pair(folder: Path) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from engine.training.word_tokenizer import build_tokenizer
-
-    tokenizer = build_tokenizer()
-    more = VOCABULARY - len(tokenizer)
-    tokenizer.add_tokens([f"word{number}" for number in range(more)])
+    tokenizer = _tokenizer()
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": None, "pad_token_id": tokenizer.pad_token_id}
     for number, model in enumerate(("arm", "mdm")):
         torch.manual_seed(number)
@@ -75,6 +75,21 @@ def make_pair(folder: Path) -> Path:
         'prompts = "words"\n'
     )
     return file
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    """The words of the tasks, and as many others as it takes."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    from engine.training.word_tokenizer import build_tokenizer
+
+    small = build_tokenizer()
+    core = json.loads(small.backend_tokenizer.to_str())
+    words = core["model"]["vocab"]
+    words |= {f"word{number}": number for number in range(len(words), VOCABULARY)}
+    names = {name: str(getattr(small, name)) for name in ("pad_token", "bos_token", "unk_token", "mask_token")}
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(core)), **names)
 
 
 class Timed:

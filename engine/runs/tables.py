@@ -12,7 +12,7 @@ import torch
 from engine.attribution.edge_scores import Attribution
 from engine.circuits.comparison import order_of
 from engine.circuits.graph import Graph
-from engine.inspection.lens import Lens, LensSite, entropy, ranks, top_tokens
+from engine.inspection.lens import Lens, LensSite, entropy, entropy_and_top, ranks, top_tokens
 from engine.models.encoding import Encoded
 from engine.models.example import Example
 from engine.models.model import Model
@@ -90,13 +90,13 @@ def node_lens_table(
     model: Model, readouts: Sequence[LensSite], lenses: Sequence[Lens], encoded: Sequence[Encoded]
 ) -> pa.Table:
     def columns(lens: Lens, answer: int, foil: int) -> Columns:
-        sides = top_tokens(lens.components)
+        sides, (entropies, tops) = top_tokens(lens.components), entropy_and_top(lens.components)
         return {
             "node": np.arange(len(lens.components), dtype=np.int32),
             "answer_logit": lens.components[:, answer].cpu().numpy(),
             "foil_logit": lens.components[:, foil].cpu().numpy(),
-            "entropy": entropy(lens.components).cpu().numpy(),
-            "top_probability": lens.components.softmax(-1).amax(-1).cpu().numpy(),
+            "entropy": entropies.cpu().numpy(),
+            "top_probability": tops.cpu().numpy(),
             "promoted": [model.words(row) for row in sides.promoted.tolist()],
             "promoted_logit": sides.promoted_logits.tolist(),
             "suppressed": [model.words(row) for row in sides.suppressed.tolist()],
