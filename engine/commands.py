@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from engine import settings
 from engine.circuits.filters import Filters
 from engine.circuits.graph import graph_of
 from engine.errors import UserError
@@ -89,7 +90,10 @@ def write_problems(file: str, operands: int, n: int, seed: int) -> Iterator[str]
 
 def list_runs() -> Iterator[str]:
     """The cache's runs, newest first, the artifacts of each with their sizes, and what each kind takes in all."""
-    for run in lifecycle.list_runs():
+    runs = lifecycle.list_runs()
+    if not runs:
+        yield f"There are no runs in the cache {settings.cache_dir()}."
+    for run in runs:
         version = run.method_version or "unknown"
         older = "" if version == METHOD_VERSION else f"  method version {version}, now {METHOD_VERSION}"
         yield from described(run, after=f"  {run.created}{older}")

@@ -84,7 +84,7 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
     """Write every stored run of a pair (on a task) to a new file, with those of its artifacts that are there.
 
     Raises:
-        UserError: there are none, or the file cannot be written or is there already.
+        UserError: there are none, one of their files is damaged, or the bundle cannot be written or is there already.
     """
     chosen = [run for run in lifecycle.list_runs() if run.spec.pair == pair and task in (None, run.spec.task)]
     runs = [run for run in chosen if run.method_version is not None and _is_there(run.spec.task)]
@@ -93,6 +93,12 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
         raise UserError(f"There are no runs of the pair {pair}{on} in the cache that a bundle could hold.")
     folder = cache_connection.store()
     files = {key: folder.file_of(key) for key in _keys(runs)}
+    try:
+        for key in files:  # a damaged one would be noticed on the other machine only
+            with folder.reading(key):
+                pass
+    except StoreError as error:
+        raise UserError(str(error)) from error
     write_bundle(path, written_header(pair, sorted({run.spec.task for run in runs})), files)
     return Written(len(runs), len(files), len(chosen) - len(runs), path.stat().st_size)
 

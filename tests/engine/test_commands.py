@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import commands
+from engine import commands, settings
 from engine.__main__ import main
 from engine.circuits import pruning
 from engine.circuits.filters import Filters
@@ -136,6 +136,8 @@ def test_prune_deletes_what_is_older_and_says_how_much_that_freed(capsys: pytest
     assert main(["prune", "--older-than", "0h", "--keep-bundles"]) == 0
     assert capsys.readouterr().out.startswith("1 run deleted, ") and size > 0
     assert lifecycle.list_runs() == [] and cache_connection.store().size() == 0
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out == f"There are no runs in the cache {settings.cache_dir()}.\n"
     for age in ("soon", "3", "-1d", "1w"):
         with pytest.raises(SystemExit):
             main(["prune", f"--older-than={age}"])

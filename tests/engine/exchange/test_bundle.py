@@ -13,6 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from cache import cleaning
 from cache.folder import ArtifactFolder
 from engine import settings
 from engine.__main__ import main
@@ -109,6 +110,19 @@ def test_wrong_problems_are_refused_and_leave_nothing(with_problems: Path, elsew
     with pytest.raises(UserError, match=r"its file of problems cannot be used\. line 1: the output"):
         bundle.take(elsewhere.parent / "wrong")
     assert not problem_file.saved_files() and not lifecycle.list_runs()
+
+
+def test_a_damaged_artifact_is_no_part_of_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be noticed on the other machine only."""
+    monkeypatch.setattr(cleaning, "BEING_WRITTEN", 0.0)
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(register_fake_pair(tmp_path / "models", "mine")))
+    run = lifecycle.run(SPEC, compute=tiny_compute)
+    file = cache_connection.store().file_of(run.companions["lens"])
+    file.write_bytes(file.read_bytes()[:20_000])
+    with pytest.raises(UserError, match=f"lens artifact {run.companions['lens']}.*set aside"):
+        bundle.write(tmp_path / "new.circuits.zip", "mine")
+    assert not (tmp_path / "new.circuits.zip").exists()
+    assert bundle.write(tmp_path / "new.circuits.zip", "mine").artifacts == 4
 
 
 @pytest.mark.usefixtures("elsewhere")
