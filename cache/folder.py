@@ -31,7 +31,7 @@ from cache.errors import Damaged, Missing, StoreError
 from cache.keys import KEY
 from cache.layout import SCHEMA, NoRecord, Record, record_of
 from cache.reader import Reader, Unsound, stamp_of
-from cache.soundness import reason_of, record_inside, refuse_irregular
+from cache.soundness import damage_of, reason_of, record_inside, refuse_irregular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -244,14 +244,18 @@ class ArtifactFolder:
         return sum(record.size for record in self.records())
 
     def _refuse_other_size(self, key: str) -> None:
-        """Refuse an artifact that is not there, and a file of another size than its record says."""
+        """Refuse an artifact that is not there, and a damaged file of another size than its record says.
+
+        A sound one gets its record again: two processes that computed it may have moved theirs in turns.
+        """
         record, stamp = self.record(key), stamp_of(self.file_of(key))
         if record is None or stamp is None:
             raise Missing(f"The artifact {key} is not in the cache.")
         if stamp[1] != record.size:
             if is_new(self.file_of(key), self.record_file_of(key)):
                 raise StoreError(f"The artifact {key} is being replaced. Try again.")
-            raise Unsound(key, f"it has {stamp[1]} bytes, and had {record.size} when it was written", stamp)
+            if damage_of(self.file_of(key), key) or self.mend(key) is None:
+                raise Unsound(key, f"it has {stamp[1]} bytes, and had {record.size} when it was written", stamp)
 
     def _judged(self, error: Unsound) -> StoreError:
         """What to say of a file that cannot be read; it is set aside unless another took its place meanwhile."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 LONGEST_REASON = 300  # characters of what DuckDB says
 NOT_THE_FILE = re.compile(  # of the errors of reading, those that are no fault of what the file holds
     r"Permission denied|Too many open files|Out of Memory|Cannot allocate memory|Input/output error|Stale file handle"
-    r"|timed out|Transport endpoint|Host is down|No such device|could not set lock|conflicting lock",
+    r"|timed out|Transport endpoint|Host is down|No such device|could not set lock|conflicting lock"
+    r"|can only read version",  # another DuckDB wrote it
     re.IGNORECASE,
 )
 

@@ -62,7 +62,11 @@ def _is_circuit(about: Path) -> bool:
 
 
 def _is_of_writing(error: Exception, cache: Path) -> bool:
-    """Whether an error names a file of the cache, or says that there is no room."""
+    """Whether an error names a file of the cache, or says that there is no room or no memory."""
+    import duckdb
+
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return True
     if isinstance(error, OSError):
         named = f"{error.filename} {error.filename2}"
         return error.errno in NO_ROOM or str(cache) in named

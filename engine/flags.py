@@ -23,7 +23,7 @@ Flags are checked before anything heavy is imported; an answer from the cache ne
 (a pair, prompts, problems) is put back when it is refused.
 """
 DEFAULTS = RunSpec()
-AGE = re.compile(r"([0-9]{1,6})([dh])")
+AGE = re.compile(r"([0-9]{1,5})([dh])", re.ASCII)  # 99999 days are more than anybody has
 WHOLE = re.compile(r"[0-9]{1,18}")
 MODELS = ["arm", "mdm"]
 

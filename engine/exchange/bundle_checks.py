@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cache.keys import KEY, hash_of
 from cache.layout import SCHEMA, NoRecord, Record, record_of
@@ -146,10 +146,11 @@ def provenance(made_with: Json, key: str, of: RunSpec) -> Json:
 
 
 def when(text: str) -> str:
-    """A moment in ISO 8601."""
+    """A moment in ISO 8601, UTC, which a moment without a zone is taken for."""
     try:
-        return datetime.fromisoformat(text).isoformat()
-    except ValueError as error:
+        moment = datetime.fromisoformat(text)
+        return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)).isoformat()
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{text[:40]!r} is no date") from error
 
 

@@ -61,7 +61,7 @@ class Computing:
     """Computes artifacts one after the other. Close it, or use it in a `with` block: it holds a model in memory."""
 
     def __init__(self) -> None:
-        self._model: tuple[tuple[str, ...], Model] | None = None
+        self._model: tuple[str, Model] | None = None
         self._study: tuple[tuple[object, ...], Study] | None = None
 
     def __enter__(self) -> Computing:
@@ -108,8 +108,7 @@ class Computing:
         return (_lens if kind == "lens" else _activity)(study, on_progress)
 
     def _loaded(self, resolved: Resolved, on_progress: Report) -> Model:
-        spec = resolved.spec
-        key = (spec.pair, spec.model, spec.dtype, *resolved.weights.values())
+        spec, key = resolved.spec, resolved.keys["weights"]  # which depends on the model and on how it is read
         if self._model is None or self._model[0] != key:
             self.close()
             self._model = key, loaded(resolved.pair, spec.model, spec.dtype, on_progress)

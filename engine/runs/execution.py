@@ -24,7 +24,7 @@ from engine.errors import UserError
 from engine.models.pair import model_title
 from engine.runs.artifacts import made_with
 from engine.runs.cache_connection import store
-from engine.runs.provenance import Resolved
+from engine.runs.provenance import Resolved, resolve
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KIND_TITLES, KINDS, Kind
@@ -92,14 +92,15 @@ def carry_out(
 ) -> None:
     """Compute and store every artifact that is not there by the time it is its turn.
 
-    `on_step` is told before an artifact is computed, `on_stored` after it is stored, with the seconds that it took.
+    `on_step` is told before an artifact is computed or waited for, `on_stored` when it is stored, with the seconds that
+    it took; 0 where another process had computed it.
 
     Raises:
         Failures: some artifacts could not be computed; the others were.
-        UserError: the cache cannot be written, so that nothing was computed.
+        UserError: the cache cannot be written: nothing more is computed then.
         Whatever `on_progress` raises.
     """
-    waiting, failures = list(steps), list[Failed]()
+    waiting, failures, announced = list(steps), list[Failed](), ""
     if waiting:
         _refuse_unwritable()
     while waiting:
@@ -112,11 +113,12 @@ def carry_out(
                 left.append(step)
                 continue
             with leases.renewed(lease):
-                try:
-                    _compute_one(step, compute, on_progress, on_step, on_stored)
-                except UserError as error:
-                    failures.append(Failed(step, str(error)))
+                failure = _turn(step, compute, on_progress, on_step, on_stored)
+            failures += [failure] if failure else []
         if left == waiting:
+            if announced != left[0].key:
+                on_step(left[0])
+            announced = left[0].key
             _wait(left[0], on_progress)
         waiting = left
     if failures:
@@ -160,21 +162,48 @@ def _refuse_unwritable() -> None:
         raise UserError(str(error)) from error
 
 
-def _compute_one(
+def _turn(
     step: Step,
     compute: Compute,
     on_progress: OnProgress,
     on_step: Callable[[Step], None],
     on_stored: Callable[[Step, float], None],
-) -> None:
-    if store().record(step.key):  # another process finished it meanwhile
-        return
+) -> Failed | None:
+    """Compute and store one artifact, unless another process finished it meanwhile; why that could not be done."""
+    if store().record(step.key):
+        on_stored(step, 0.0)
+        return None
     on_step(step)
     began = time.monotonic()
-    made = compute(step.spec, step.kind, on_progress)
+    try:
+        made = _computed(step, compute, on_progress)
+    except UserError as error:
+        return Failed(step, str(error))
     seconds = time.monotonic() - began
     keep(step, made, seconds)
     on_stored(step, seconds)
+    return None
+
+
+def _computed(step: Step, compute: Compute, on_progress: OnProgress) -> ArtifactTables:
+    """What is stored under the key of a step, which was fixed when it was planned.
+
+    Raises:
+        UserError: it cannot be computed, or would not be what the key stands for, as weights or settings of the pair
+            were changed since.
+    """
+    _refuse_changed(step)
+    made = compute(step.spec, step.kind, on_progress)
+    _refuse_changed(step)
+    return made
+
+
+def _refuse_changed(step: Step) -> None:
+    if resolve(step.spec).keys[step.kind] != step.key:
+        raise UserError(
+            f"The weights or the settings of the pair {step.spec.pair} were changed while the {step.title} was to be "
+            "computed. It is not stored; ask for it again."
+        )
 
 
 def _wait(step: Step, on_progress: OnProgress) -> None:

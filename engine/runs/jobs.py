@@ -86,7 +86,8 @@ class _Job:
     cancel: threading.Event = field(default_factory=threading.Event)
     step_began: float = 0.0
     stage_began: float = 0.0
-    seconds: float = 0.0  # that the stored artifacts took
+    weight: float = 0.0  # of the artifacts that were computed
+    seconds: float = 0.0  # that they took
 
 
 class JobQueue:
@@ -227,7 +228,9 @@ class JobQueue:
     def _stored(self, job: _Job, step: Step, seconds: float) -> None:
         with self._changed:
             job.stored.append(step)
-            job.seconds += seconds
+            if seconds:  # else another process had computed it
+                job.weight += WEIGHT[step.kind]
+                job.seconds += seconds
 
     def _report(self, job: _Job, progress: Progress) -> None:
         with self._changed:
@@ -245,22 +248,23 @@ WEIGHT: dict[Kind, float] = {"circuit": 1.0, "ability": 0.3, "lens": 0.2, "activ
 
 
 def time_left(
-    progress: Progress, stage_seconds: float, step: Kind, before: tuple[float, float], after: float
+    progress: Progress, stage_seconds: float, step_seconds: float, step: Kind, before: tuple[float, float], after: float
 ) -> float | None:
     """Seconds until a job is done, or None when there is nothing to judge by.
 
-    `stage_seconds`: since the current stage of the artifact `step` began; `before`: the WEIGHT of the artifacts that
-    are stored, and the seconds they took; `after`: the WEIGHT of those that follow.
+    `stage_seconds`, `step_seconds`: since the current stage of the artifact `step` and since that artifact began;
+    `before`: the WEIGHT of the artifacts that were computed, and the seconds they took; `after`: the WEIGHT of those
+    that follow.
     """
     stage_left = stage_seconds * (1 - progress.share) / progress.share if progress.share else None
     weight, seconds = before
     if weight:
         typical = seconds / weight
-        left = WEIGHT[step] * typical - stage_seconds
+        left = WEIGHT[step] * typical - step_seconds
         return max(left, stage_left or 0.0) + after * typical
     if stage_left is None:
         return None
-    return stage_left + after * (stage_seconds + stage_left) / WEIGHT[step]
+    return stage_left + after * (step_seconds + stage_left) / WEIGHT[step]
 
 
 def _view(job: _Job) -> JobView:
@@ -268,8 +272,8 @@ def _view(job: _Job) -> JobView:
     left = [step for step in job.steps if step not in job.stored]
     if job.state == "running" and job.step:
         after = sum(WEIGHT[step.kind] for step in left if step != job.step)
-        before = sum(WEIGHT[step.kind] for step in job.stored), job.seconds
-        eta = time_left(job.progress, now - job.stage_began, job.step.kind, before, after)
+        before = job.weight, job.seconds
+        eta = time_left(job.progress, now - job.stage_began, now - job.step_began, job.step.kind, before, after)
     return JobView(
         id=job.id,
         title=job.title,

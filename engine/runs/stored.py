@@ -145,7 +145,7 @@ def notice() -> str | None:
 def _is_older(record: Record, moment: datetime) -> bool:
     try:
         return datetime.fromisoformat(record.created) < moment
-    except ValueError:
+    except (ValueError, TypeError):
         return True  # nobody can show it
 
 

@@ -500,6 +500,17 @@ def test_a_file_and_a_record_that_were_just_moved_may_not_fit_yet(sound: Path, t
 
 
 @pytest.mark.usefixtures("_at_rest")
+def test_a_sound_file_gets_its_record_again_where_that_is_of_another_size(folder: ArtifactFolder) -> None:
+    """Two processes that computed one key may move their files and records in turns."""
+    folder.write(record(1), {"edges": edges(1)})
+    stored = folder.record(key(1))
+    assert stored
+    folder.record_file_of(key(1)).unlink()
+    folder.record_file_of(key(1)).write_text(replace(stored, size=stored.size + 1).as_text())
+    assert is_whole(folder, 1) and folder.record(key(1)) == stored
+    assert folder.notices == [] and ArtifactFolder(folder.path).record(key(1)) == stored
+
+
 def test_many_threads_and_a_damaged_file(sound: Path, tmp_path: Path) -> None:
     """It is set aside once, and nothing else is."""
 

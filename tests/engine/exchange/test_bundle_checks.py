@@ -162,3 +162,11 @@ def test_a_moment_is_a_date() -> None:
     assert bundle_checks.when("2025-01-02T03:04:05+00:00") == "2025-01-02T03:04:05+00:00"
     with pytest.raises(UserError, match="'soon' is no date"):
         bundle_checks.when("soon")
+
+
+def test_moments_are_in_utc_whatever_zone_they_say() -> None:
+    assert (
+        bundle_checks.when("2026-01-01T02:00:00+02:00")
+        == bundle_checks.when("2026-01-01T00:00:00")
+        == "2026-01-01T00:00:00+00:00"
+    )

@@ -168,6 +168,26 @@ def test_what_another_process_finished_meanwhile_is_not_computed() -> None:
     assert [kind for _, kind in compute.asked] == ["lens", "activity", "weights"] == [step.kind for step in told]
 
 
+def test_what_another_process_finished_is_told_as_stored_in_no_time() -> None:
+    steps = planned(MDM)
+    carry_out(planned(MDM)[:1], Computed(), ignore)
+    told: list[tuple[Kind, bool]] = []
+    carry_out(steps, Computed(), ignore, on_stored=lambda step, seconds: told.append((step.kind, seconds > 0)))
+    assert told == [(kind, kind != "circuit") for kind in KINDS]
+
+
+def test_numbers_of_other_weights_are_not_stored_under_the_planned_key(workspace: Path) -> None:
+    """The weights are replaced while the circuit is computed."""
+
+    def replacing(spec: RunSpec, kind: Kind, on_progress: execution.OnProgress) -> ArtifactTables:
+        (workspace / "pair" / "mdm" / "model.safetensors").write_bytes(b"trained for longer")
+        return tiny_compute(spec, kind, on_progress)
+
+    with pytest.raises(Failures, match="weights or the settings of the pair embedded were changed"):
+        carry_out(planned(MDM), replacing, ignore)
+    assert store().records() == []
+
+
 def test_nothing_is_computed_where_it_could_not_be_kept() -> None:
     steps, compute = planned(MDM), Computed()
     partial = store().partial
@@ -202,13 +222,14 @@ def test_what_another_process_computes_is_left_to_it_and_waited_for(holder: subp
 
     def report(progress: Progress) -> None:
         seen.append(progress.stage)
-        if "waiting" in progress.stage and len(told) == 4 and not is_stored(MDM, "circuit"):
+        if "waiting" in progress.stage and len(told) == 5 and not is_stored(MDM, "circuit"):
             keep(steps[0], tiny_compute(MDM, "circuit", ignore), 1.0)  # as the other process does in the end
             holder.kill()
             holder.wait()
 
     carry_out(steps, compute, report, told.append)
-    assert compute.asked == [("mdm", kind) for kind in COMPANIONS] == named(told)
+    assert compute.asked == [("mdm", kind) for kind in COMPANIONS]
+    assert named(told) == [*compute.asked, ("mdm", "circuit")]  # which is told when it is waited for
     assert f"waiting for process {holder.pid} on " in seen[-1]
     assert stored(MDM) == {("mdm", kind) for kind in KINDS}
 

@@ -201,4 +201,8 @@ def test_what_cannot_be_asked_for_is_refused_at_once(queue_of: Callable[..., Job
 def test_time_left(
     done: int, stage: float, kind: Kind, before: tuple[float, float], after: float, expected: float | None
 ) -> None:
-    assert time_left(Progress("Scoring edges", done, 100), stage, kind, before, after) == expected
+    assert time_left(Progress("Scoring edges", done, 100), stage, stage, kind, before, after) == expected
+
+
+def test_time_left_counts_the_stages_before_the_current_one() -> None:
+    assert time_left(Progress("lenses", 0, 0), 1.0, 45.0, "circuit", (1.0, 50.0), 0.0) == 5.0
