@@ -22,7 +22,6 @@ from io import BufferedReader
 from pathlib import Path
 
 from cache.earlier_layout import opened_earlier
-from cache.errors import StoreError
 from cache.folder import ArtifactFolder
 from cache.owners import owned_name
 from cache.sandbox import Refused
@@ -93,12 +92,9 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
         raise UserError(f"There are no runs of the pair {pair}{on} in the cache that a bundle could hold.")
     folder = cache_connection.store()
     files = {key: folder.file_of(key) for key in _keys(runs)}
-    try:
-        for key in files:  # a damaged one would be noticed on the other machine only
-            with folder.reading(key):
-                pass
-    except StoreError as error:
-        raise UserError(str(error)) from error
+    for key in files:  # a damaged one would be noticed on the other machine only
+        with cache_connection.errors_of_cache(), folder.reading(key):
+            pass
     write_bundle(path, written_header(pair, sorted({run.spec.task for run in runs})), files)
     return Written(len(runs), len(files), len(chosen) - len(runs), path.stat().st_size)
 
@@ -127,16 +123,14 @@ def take(path: Path) -> Taken:
     """
     with _no_new_folders_if_refused():
         folder = cache_connection.store()  # what is wrong with the cache is no fault of the bundle
-        try:
-            with (
-                reading(path),
-                scratch_folder(owned_name()) as scratch,
-                _opened(path, scratch) as offer,
-                folder.staged() as place,
-            ):
-                return _staged(offer, folder, place)
-        except StoreError as error:
-            raise UserError(str(error)) from error
+        with (
+            cache_connection.errors_of_cache(),
+            reading(path),
+            scratch_folder(owned_name()) as scratch,
+            _opened(path, scratch) as offer,
+            folder.staged() as place,
+        ):
+            return _staged(offer, folder, place)
 
 
 def take_bytes(content: bytes | memoryview, name: str) -> Taken:

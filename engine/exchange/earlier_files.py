@@ -16,12 +16,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cache.earlier_layout import EarlierFile, EarlierRun
-from cache.layout import Record
 from engine.errors import UserError
 from engine.exchange import bundle_checks as checks
 from engine.exchange.bundle_header import Header, read_header
 from engine.exchange.offered_runs import OfferedRun, Source
-from engine.runs.artifacts import keys_of, made_with
+from engine.runs.artifacts import keys_of, record_of
 from engine.schema.artifacts import KINDS, Kind, columns_in
 from engine.schema.vocabulary import COMPONENT_EXAMPLES
 from engine.tasks.registry import TASKS
@@ -101,18 +100,10 @@ class EarlierOffer:
             raise UserError(f"a run is on the task {spec.task!r}, which this program does not know")
         created, seconds = checks.when(recorded.created), checks.seconds(recorded.seconds)
         keys = keys_of(provenance)
-        companions: dict[str, str] = {kind: key for kind, key in keys.items() if kind != "circuit"}
         sums: dict[str, dict[str, Any]] = {"circuit": asdict(meta), "ability": asdict(accuracy)}
         records = {
-            kind: Record(
-                key=keys[kind],
-                kind=kind,
-                made_with=made_with(kind, provenance),
-                meta=sums.get(kind, {}),
-                created=created,
-                seconds=seconds if kind == "circuit" else 0.0,  # what the whole run took; the rest is not told apart
-                companions=companions if kind == "circuit" else {},
-            )
+            # the seconds are those of the whole run; the rest is not told apart
+            kind: record_of(kind, provenance, sums.get(kind, {}), created, seconds if kind == "circuit" else 0.0)
             for kind in KINDS
             if kind != "weights" or spec.seed == SEED
         }

@@ -20,7 +20,7 @@ from engine.errors import UserError
 from engine.exchange import bundle_checks as checks
 from engine.exchange.bundle_file import Unpacked
 from engine.exchange.bundle_header import Header, read_header
-from engine.runs.artifacts import keys_of
+from engine.runs.artifacts import companions_of, keys_of
 from engine.runs.records import RunMeta
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS, Kind, columns_in, tables_in
@@ -151,7 +151,7 @@ class BundleOffer:
         if spec.task not in TASKS and spec.task not in self.header.tasks:
             raise UserError(f"a run is on the task {spec.task!r}, which this program does not know")
         keys = keys_of(checks.provenance(dict(circuit.made_with), circuit.key, spec))
-        if circuit.companions != {kind: key for kind, key in keys.items() if kind != "circuit"}:
+        if circuit.companions != companions_of(keys):
             raise UserError(f"the circuit {circuit.key} names other artifacts than those that belong to it")
         artifacts = {kind: records[keys[kind]] for kind in KINDS if keys[kind] in records}
         wrong = [kind for kind, record in artifacts.items() if record.kind != kind]

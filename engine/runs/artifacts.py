@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cache.keys import hash_of
+from cache.layout import Record
 from engine.runs.records import Accuracy, ArtifactTables, RunMeta, RunTables
 from engine.schema.artifacts import KINDS, Kind, columns_in, kinds_of, tables_in
 from engine.schema.tables import TABLES
@@ -41,6 +42,27 @@ def made_with(kind: Kind, provenance: Mapping[str, Any]) -> dict[str, Any]:
 def keys_of(provenance: Mapping[str, Any]) -> dict[Kind, str]:
     """The key of every artifact of a run."""
     return {kind: hash_of(made_with(kind, provenance)) for kind in KINDS}
+
+
+def companions_of(keys: Mapping[Kind, str]) -> dict[str, str]:
+    """The keys of the artifacts that belong to a circuit, by kind."""
+    return {kind: key for kind, key in keys.items() if kind != "circuit"}
+
+
+def record_of(
+    kind: Kind, provenance: Mapping[str, Any], meta: Mapping[str, Any], created: str, seconds: float
+) -> Record:
+    """The record of an artifact of the run with this provenance; `created` in ISO 8601, `seconds` of computing."""
+    keys = keys_of(provenance)
+    return Record(
+        key=keys[kind],
+        kind=kind,
+        made_with=made_with(kind, provenance),
+        meta=meta,
+        created=created,
+        seconds=seconds,
+        companions=companions_of(keys) if kind == "circuit" else {},
+    )
 
 
 def split(run: RunTables, kind: Kind) -> ArtifactTables:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -39,6 +41,15 @@ def records() -> list[Record]:
         return store().records()
     except StoreError as error:
         raise UserError(f"{error} (CIRCUITS_CACHE names the folder.)") from error
+
+
+@contextmanager
+def errors_of_cache() -> Iterator[None]:
+    """What is wrong with the cache or a file of it, as a UserError."""
+    try:
+        yield
+    except StoreError as error:
+        raise UserError(str(error)) from error
 
 
 def close() -> None:

@@ -62,7 +62,7 @@ class Computing:
 
     def __init__(self) -> None:
         self._model: tuple[str, Model] | None = None
-        self._study: tuple[tuple[object, ...], Study] | None = None
+        self._study: tuple[str, Study] | None = None
 
     def __enter__(self) -> Computing:
         return self
@@ -115,7 +115,7 @@ class Computing:
         return self._model[1]
 
     def _studied(self, resolved: Resolved, model: Model) -> Study:
-        key = (resolved.keys["activity"], model)  # which depends on the examples and how they are revealed
+        key = resolved.keys["activity"]  # which depends on the model, the examples and how they are revealed
         if self._study is None or self._study[0] != key:
             self._study = key, study_of(resolved, model)
         return replace(self._study[1], spec=resolved.spec)

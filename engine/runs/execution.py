@@ -18,12 +18,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cache import leases
-from cache.errors import StoreError
-from cache.layout import Record
 from engine.errors import UserError
 from engine.models.pair import model_title
-from engine.runs.artifacts import made_with
-from engine.runs.cache_connection import store
+from engine.runs.artifacts import record_of
+from engine.runs.cache_connection import errors_of_cache, store
 from engine.runs.provenance import Resolved, resolve
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.spec import RunSpec
@@ -78,9 +76,11 @@ def plan(runs: Sequence[Resolved]) -> list[Step]:
     steps = [Step(run, "circuit") for run in first]
     steps += [Step(run, kind) for run in reversed(first) for kind in KINDS]
     steps += [Step(run, kind) for run in others for kind in KINDS]
-    folder = store()
-    missing = {step.key: step for step in reversed(steps) if folder.record(step.key) is None}
-    return sorted(missing.values(), key=steps.index)
+    missing: dict[str, Step] = {}
+    for step in steps:
+        if store().record(step.key) is None:
+            missing.setdefault(step.key, step)
+    return list(missing.values())
 
 
 def carry_out(
@@ -131,21 +131,9 @@ def keep(step: Step, made: ArtifactTables, seconds: float) -> None:
     Raises:
         UserError: the cache cannot be written.
     """
-    record = Record(
-        key=step.key,
-        kind=step.kind,
-        made_with=made_with(step.kind, step.run.provenance),
-        meta=made.meta,
-        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        seconds=seconds,
-        companions={kind: key for kind, key in step.run.keys.items() if kind != "circuit"}
-        if step.kind == "circuit"
-        else {},
-    )
-    try:
-        store().write(record, made.tables)
-    except StoreError as error:
-        raise UserError(str(error)) from error
+    created = datetime.now(UTC).isoformat(timespec="milliseconds")
+    with errors_of_cache():
+        store().write(record_of(step.kind, step.run.provenance, made.meta, created, seconds), made.tables)
 
 
 def elsewhere(key: str) -> leases.Holder | None:
@@ -155,11 +143,8 @@ def elsewhere(key: str) -> leases.Holder | None:
 
 
 def _refuse_unwritable() -> None:
-    try:
-        with store().staged():
-            pass
-    except StoreError as error:
-        raise UserError(str(error)) from error
+    with errors_of_cache(), store().staged():
+        pass
 
 
 def _turn(

@@ -14,7 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from cache.keys import hash_of
 from engine.errors import UserError
 from engine.models.pairs import Pair, pair_named, weights_id
 from engine.runs.artifacts import keys_of
@@ -76,11 +75,6 @@ def resolve(spec: RunSpec) -> Resolved:
         **pair.reading(spec.model),
     }
     return Resolved(spec, pair, task, weights, provenance, keys_of(provenance))
-
-
-def is_key_of(key: str, description: Mapping[str, Any]) -> bool:
-    """Whether a run that was made with this has this key."""
-    return hash_of(description) == key
 
 
 @cache

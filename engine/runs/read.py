@@ -6,19 +6,16 @@ whose columns lie in several artifacts (engine/schema/artifacts.py) is joined; w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cache import queries
-from cache.errors import StoreError
 from engine.circuits.edges import EdgeBlocks, EdgeTable, OverlapCurve, RankedEdges
 from engine.errors import UserError
-from engine.runs.cache_connection import store
-from engine.runs.lifecycle import get
+from engine.runs.cache_connection import errors_of_cache, store
 from engine.runs.records import Run, short_key
 from engine.runs.rows import (
     ExampleRow,
@@ -37,6 +34,7 @@ from engine.runs.rows import (
     TrajectoryStep,
     read_rows,
 )
+from engine.runs.stored import get, has
 from engine.schema.artifacts import Kind, kinds_with, row_numbers
 from engine.schema.tables import TABLES
 from engine.schema.vocabulary import COMMON_PARTS, HALVES, TOTAL
@@ -80,7 +78,7 @@ def edge_table(key: str, part: str = TOTAL, limit: int | None = None) -> EdgeTab
         UserError: there is no such run or part; a run of one example has no second half.
     """
     _refuse_no_half(key, part)
-    with _told():
+    with errors_of_cache():
         content = queries.edges(store(), get(key).key, part, limit)
     if not content.num_rows and limit != 0:
         raise _no_part(key, part)
@@ -91,7 +89,7 @@ def edges_among(key: str, part: str, edges: NDArray[np.int32]) -> RankedEdges:
     """Those of `edges` [edge] (Graph's indices) that a part has, with rank and score; in no order."""
     import pyarrow as pa
 
-    with _told():
+    with errors_of_cache():
         wanted = pa.table({"edge": pa.array(edges, pa.int32())})
         content = queries.edges_among(store(), get(key).key, part, wanted)
     return RankedEdges(*(_array(content, name) for name in ("edge", "rank", "score")))
@@ -154,11 +152,9 @@ def table(key: str, name: str, columns: Sequence[str] = (), /, **where: Value) -
             raise UserError(f"The column {column!r} of {name} holds {wanted}; it was asked for {value!r}.")
     run = get(key)
     kinds = kinds_with(name, (*columns, *conditions) if columns else ())
-    keys = [run.key if kind == "circuit" else run.companions.get(kind, "") for kind in kinds]
-    for kind, own in zip(kinds, keys, strict=True):
-        if store().record(own) is None:
-            raise NotComputed(key, kind)
-    with _told():
+    _refuse_not_computed(run, kinds)
+    keys = [run.key_of(kind) for kind in kinds]
+    with errors_of_cache():
         return queries.rows(store(), name, keys, row_numbers(described), columns or tuple(known), conditions)
 
 
@@ -198,11 +194,9 @@ def neurons_promoting(key: str, token: str, most: int = 200) -> pa.Table:
     With the columns of `neurons` that its circuit and its weights hold. Raises like `table`.
     """
     run = get(key)
-    weights = run.companions.get("weights", "")
-    if store().record(weights) is None:
-        raise NotComputed(key, "weights")
-    with _told():
-        return queries.neurons_promoting(store(), run.key, weights, token, most)
+    _refuse_not_computed(run, ("weights",))
+    with errors_of_cache():
+        return queries.neurons_promoting(store(), run.key, run.key_of("weights"), token, most)
 
 
 def edge_blocks(key: str) -> EdgeBlocks:
@@ -226,6 +220,12 @@ def _array(content: pa.Table, column: str) -> Any:
     return content[column].combine_chunks().to_numpy(zero_copy_only=False)
 
 
+def _refuse_not_computed(run: Run, kinds: Sequence[Kind]) -> None:
+    for kind in kinds:
+        if not has(run, kind):
+            raise NotComputed(run.key, kind)
+
+
 def _refuse_no_half(key: str, part: str) -> None:
     """What is stored as the second half of one example is zeros."""
     if part == HALVES[1] and not get(key).has_halves:
@@ -241,7 +241,7 @@ def _ranks(*sides: tuple[str, str]) -> list[NDArray[np.int32]]:
     """[edge] -> rank of each side, a run's key and part; UserError when they are not of one architecture."""
     ranks = []
     for key, part in sides:
-        with _told():
+        with errors_of_cache():
             content = queries.ranks(store(), get(key).key, part)
         if not content.num_rows:
             raise _no_part(key, part)
@@ -253,12 +253,3 @@ def _ranks(*sides: tuple[str, str]) -> list[NDArray[np.int32]]:
         runs, edges = " and ".join(short_key(key) for key, _ in sides), " and ".join(map(str, sizes))
         raise UserError(f"The runs {runs} have {edges} edges: only circuits of one architecture can be compared.")
     return ranks
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What is wrong with a file of the cache, as a UserError: it was deleted meanwhile, or it is damaged."""
-    try:
-        yield
-    except StoreError as error:
-        raise UserError(str(error)) from error

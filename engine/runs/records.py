@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.circuits.graph import Graph
+    from engine.schema.artifacts import Kind
 
 SHOWN = 10  # characters of a run's key
 
@@ -97,6 +98,10 @@ class Run:
     provenance: Json = field(default_factory=dict)  # what the key is the hash of (engine/runs/provenance.py)
     companions: Mapping[str, str] = field(default_factory=dict)  # keys of the other artifacts, by kind
     accuracy: Accuracy | None = None  # None: not computed yet
+
+    def key_of(self, kind: Kind) -> str:
+        """The key of one of its artifacts, whether that is there or not; empty where it is not known."""
+        return self.key if kind == "circuit" else self.companions.get(kind, "")
 
     @property
     def has_halves(self) -> bool:

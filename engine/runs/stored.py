@@ -6,15 +6,13 @@ looks at a model, so that a listing is quick.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from cache.errors import StoreError
 from cache.layout import Record
 from engine import settings
 from engine.errors import UserError
-from engine.runs.cache_connection import records, store
+from engine.runs.cache_connection import errors_of_cache, records, store
 from engine.runs.records import Accuracy, Run, RunMeta, short_key
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS, Kind
@@ -66,10 +64,8 @@ def delete(key: str) -> int:
     """
     run = get(key)
     shared = {other for record in _circuits() if record.key != key for other in record.companions.values()}
-    try:
+    with errors_of_cache():
         return sum(store().delete(own) for own in (key, *run.companions.values()) if own not in shared)
-    except StoreError as error:
-        raise UserError(str(error)) from error
 
 
 def prune(older_than: timedelta, keep_bundles: bool) -> tuple[int, int]:
@@ -81,10 +77,8 @@ def prune(older_than: timedelta, keep_bundles: bool) -> tuple[int, int]:
         UserError: the cache cannot be written.
     """
     runs, old = _prunable(older_than, keep_bundles)
-    try:
+    with errors_of_cache():
         return runs, sum(store().delete(record.key) for record in old)
-    except StoreError as error:
-        raise UserError(str(error)) from error
 
 
 def prunable(older_than: timedelta, keep_bundles: bool) -> tuple[int, int]:
@@ -110,8 +104,7 @@ def _prunable(older_than: timedelta, keep_bundles: bool) -> tuple[int, list[Reco
 
 def sizes_of(run: Run) -> dict[Kind, int]:
     """Bytes on disk of a run's artifacts that are there, by kind; those that it shares with others included."""
-    keys: dict[Kind, str] = {kind: run.key if kind == "circuit" else run.companions.get(kind, "") for kind in KINDS}
-    there = {kind: store().record(key) for kind, key in keys.items()}
+    there = {kind: store().record(run.key_of(kind)) for kind in KINDS}
     return {kind: record.size for kind, record in there.items() if record}
 
 
@@ -155,13 +148,12 @@ def _circuits() -> list[Record]:
 
 def missing(run: Run) -> tuple[Kind, ...]:
     """The kinds of artifacts that are not there of a stored run."""
-    folder = store()
-    return tuple(kind for kind in KINDS if kind != "circuit" and not _is_there(folder.record, run, kind))
+    return tuple(kind for kind in KINDS if not has(run, kind))
 
 
 def has(run: Run, kind: Kind) -> bool:
-    """Whether an artifact of a stored run is there."""
-    return kind == "circuit" or _is_there(store().record, run, kind)
+    """Whether an artifact of a stored run is there; its circuit is, as a run is its circuit."""
+    return kind == "circuit" or store().record(run.key_of(kind)) is not None
 
 
 def runs_of(spec: RunSpec) -> list[Run]:
@@ -203,8 +195,3 @@ def _refused(record: Record) -> str | None:
     except (KeyError, ValueError, TypeError):
         return "Its settings cannot be read."
     return None
-
-
-def _is_there(record_of: Callable[[str], Record | None], run: Run, kind: Kind) -> bool:
-    key = run.companions.get(kind)
-    return key is not None and record_of(key) is not None

@@ -42,9 +42,7 @@ def columns_in(kind: str, name: str) -> tuple[Column, ...]:
     table = TABLES[name]
     if kinds_of(name) == (kind,):
         return table.columns
-    own = [
-        column for column in table.columns if column.artifact == kind or (not column.artifact and _home(table, kind))
-    ]
+    own = [column for column in table.columns if _holder(table, column) == kind]
     numbers = row_numbers(table)
     if all(column.name in numbers for column in own):
         return ()
@@ -61,7 +59,7 @@ def tables_in(kind: str) -> tuple[str, ...]:
 def kinds_of(name: str) -> tuple[Kind, ...]:
     """The kinds of artifact that hold columns of a table."""
     table = TABLES[name]
-    there = {column.artifact or table.artifact for column in table.columns}
+    there = {_holder(table, column) for column in table.columns}
     return tuple(kind for kind in KINDS if kind in there)
 
 
@@ -69,9 +67,10 @@ def kinds_with(name: str, columns: tuple[str, ...]) -> tuple[Kind, ...]:
     """The kinds of artifact that hold these columns of a table (none named: all), as few as possible."""
     table = TABLES[name]
     wanted = [column for column in table.columns if not columns or column.name in columns]
-    needed = {column.artifact or table.artifact for column in wanted if column.name not in row_numbers(table)}
+    needed = {_holder(table, column) for column in wanted if column.name not in row_numbers(table)}
     return tuple(kind for kind in KINDS if kind in needed) or kinds_of(name)[:1]
 
 
-def _home(table: Table, kind: str) -> bool:
-    return table.artifact == kind
+def _holder(table: Table, column: Column) -> str:
+    """The kind of artifact that holds a column."""
+    return column.artifact or table.artifact

@@ -39,7 +39,7 @@ class Awaited:
 
     @property
     def key(self) -> str:
-        return self.run.companions.get(self.kind, "")
+        return self.run.key_of(self.kind)
 
     @property
     def job(self) -> JobView | None:

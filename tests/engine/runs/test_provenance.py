@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cache.keys import hash_of
 from engine.errors import UserError
 from engine.runs import provenance
 from engine.runs.spec import RunSpec
@@ -90,7 +91,7 @@ def test_a_spec_is_resolved_to_what_it_names() -> None:
     assert (resolved.pair.name, resolved.task.name) == ("embedded", "ioi")
     assert set(resolved.weights) == {"arm", "mdm", "control"}
     assert resolved.weights["control"] == resolved.weights["arm"] != resolved.weights["mdm"]
-    assert provenance.is_key_of(resolved.key, resolved.provenance)
+    assert hash_of(resolved.provenance) == resolved.key
     assert set(provenance.resolve(replace(SPEC, model="arm")).weights) == {"arm"}
 
 
