@@ -32,7 +32,8 @@ from pages.shared import downloads, state
 from pages.shared.run_selector import Asked
 from pages.shared.state import Question
 from tests.fakes import HOSTILE, by_kind, fake_compute, fake_run
-from tests.pages.test_pages import app, figures, texts, until
+from tests.pages.test_pages import app, figures, texts
+from tests.waiting import until
 
 K = 100
 

@@ -17,7 +17,8 @@ from engine.runs.jobs import JobQueue
 from engine.runs.spec import RunSpec
 from pages.shared import cached_reads, state
 from pages.shared.choose_k import SLIDER
-from tests.pages.test_pages import MODELS, app, caption, figures, overlap, texts, until
+from tests.pages.test_pages import MODELS, app, caption, figures, overlap, texts
+from tests.waiting import until
 
 
 @pytest.mark.usefixtures("pair", "queue_of")

@@ -23,7 +23,8 @@ from pages.shared import state
 from pages.shared.downloads import table_csv
 from pages.shared.run_selector import Asked
 from tests.fakes import by_kind, fake_run
-from tests.pages.test_pages import app, figures, texts, until
+from tests.pages.test_pages import app, figures, texts
+from tests.waiting import until
 
 
 def runs(task: str = "countdown") -> tuple[Run, Run]:

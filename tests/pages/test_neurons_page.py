@@ -22,7 +22,8 @@ from engine.runs.spec import RunSpec
 from pages.figures import neurons as figures
 from pages.shared import state
 from tests.pages.neurons import LAYER, MODELS, NAMES, NEURON, column, metric, opened, ranks, run_of, table
-from tests.pages.test_pages import app, texts, until
+from tests.pages.test_pages import app, texts
+from tests.waiting import until
 
 
 @pytest.mark.usefixtures("pair", "queue_of")

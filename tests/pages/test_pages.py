@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from engine.tasks.registry import TASKS, task_named
 from pages.shared import state
 from pages.shared.jobs_panel import headline, made, overall, time_left
 from tests.fakes import REMARK, by_kind, remarked_compute, tiny_run
+from tests.waiting import until
 
 MODELS = ("arm", "mdm", "control")
 APP = str(settings.ROOT / "app.py")
@@ -58,13 +58,6 @@ def caption(figure: str) -> str:
     """What a figure says of where it comes from."""
     text = json.loads(figure)["layout"]["title"]["text"]
     return re.sub(r"<[^>]+>", "", text.replace("<br>", " "))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < limit, "it did not happen"
-        time.sleep(0.05)
 
 
 @pytest.mark.usefixtures("seeded")

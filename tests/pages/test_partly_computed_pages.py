@@ -23,7 +23,8 @@ from engine.schema.artifacts import KINDS, Kind
 from pages.shared import artifacts, cached_reads
 from pages.shared.words import ARTIFACTS
 from tests.fakes import fake_compute
-from tests.pages.test_pages import app, figures, texts, until
+from tests.pages.test_pages import app, figures, texts
+from tests.waiting import until
 
 PAGES = {"circuits": {"node": "a2.h3"}, "activations": {}, "neurons": {"layer": "3", "neuron": "11"}, "denoising": {}}
 SHOWN = {  # by page, the artifacts without which one of its panels has nothing to show

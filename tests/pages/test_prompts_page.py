@@ -25,7 +25,8 @@ from engine.tasks.prompt_checks import check
 from pages.figures import palette
 from pages.shared.token_text import aligned
 from tests.fakes import HOSTILE
-from tests.pages.test_pages import APP, TIMEOUT, app, texts, until
+from tests.pages.test_pages import APP, TIMEOUT, app, texts
+from tests.waiting import until
 
 EMBEDDED = pair_named("embedded")
 CLEAN = "When Mary and John went to the store , John gave a drink to"

@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -27,6 +26,7 @@ from engine.runs import lifecycle
 from engine.runs.records import Run
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
+from tests.waiting import until
 
 K = 12
 SPECS = (
@@ -47,13 +47,6 @@ def exports() -> Iterator[BackgroundExports]:
     yield exports
     exports.close()
     assert not settings.scratch_dir().exists()
-
-
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.02)
 
 
 def finished(exports: BackgroundExports, spec: ExportSpec) -> ExportView:

@@ -16,6 +16,7 @@ from engine.runs.provenance import resolve
 from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import Kind
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = RunSpec(n=4)
@@ -35,15 +36,8 @@ def queue_of(workspace: Path) -> Iterator[Callable[..., JobQueue]]:
         queue.close()
 
 
-def wait(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-
-
 def finished(queue: JobQueue, id: str) -> JobView:
-    wait(lambda: not queue.job(id).is_open)
+    until(lambda: not queue.job(id).is_open)
     return queue.job(id)
 
 
@@ -69,7 +63,7 @@ def test_progress_is_seen_and_cancel_works_midway(queue_of: Callable[..., JobQue
     queue = queue_of("slow_compute")
     first = queue.submit([SPEC], "long")
     second = queue.submit([RunSpec(n=4, seed=1)], "waiting")
-    wait(lambda: queue.job(first).progress.done > 5)
+    until(lambda: queue.job(first).progress.done > 5)
     view = queue.job(first)
     assert view.state == "running" and view.progress.stage == "Scoring edges" and view.progress.total == 600
     assert view.step and view.step.title == "circuit of the MDM" and (view.step_index, view.n_steps) == (0, 5)
@@ -86,7 +80,7 @@ def test_progress_is_seen_and_cancel_works_midway(queue_of: Callable[..., JobQue
 def test_cancel_answers_at_once(queue_of: Callable[..., JobQueue]) -> None:
     queue = queue_of("deaf_compute", grace=1.0)
     job = queue.submit([SPEC], "deaf")
-    wait(lambda: queue.job(job).progress.done > 0)
+    until(lambda: queue.job(job).progress.done > 0)
     began = time.monotonic()
     queue.cancel(job)
     view = queue.job(job)
@@ -146,7 +140,7 @@ def test_an_artifact_that_fails_leaves_the_rest_of_its_run(queue_of: Callable[..
 def test_a_cancelled_job_keeps_the_artifacts_that_it_finished(queue_of: Callable[..., JobQueue]) -> None:
     queue = queue_of("stuck_compute")
     job = queue.submit([SPEC], "stuck")
-    wait(lambda: queue.job(job).step_index == 2)
+    until(lambda: queue.job(job).step_index == 2)
     queue.cancel(job)
     view = finished(queue, job)
     assert (view.state, view.made, view.n_steps) == ("cancelled", (SPEC,), 5)
@@ -159,7 +153,7 @@ def test_a_job_that_waits_for_another_process_can_be_cancelled(queue_of: Callabl
     lease.write_text(json.dumps({"pid": 1, "host": "elsewhere", "machine": "elsewhere", "since": time.time()}))
     queue = queue_of("tiny_compute")
     job = queue.submit([SPEC], "waiting")
-    wait(lambda: queue.job(job).progress.stage.startswith("waiting for process 1 on elsewhere"))
+    until(lambda: queue.job(job).progress.stage.startswith("waiting for process 1 on elsewhere"))
     assert (queue.job(job).state, queue.job(job).step_index) == ("running", 4)
     queue.cancel(job)
     assert finished(queue, job).state == "cancelled"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -21,6 +20,7 @@ from engine.runs.spec import RunSpec
 from pages.shared import circuit_files
 from pages.shared.circuit_files import megabytes
 from tests.fakes import tiny_compute
+from tests.waiting import until
 
 K = 20
 FILTERS = Filters(sign="positive")
@@ -79,13 +79,6 @@ def content(run: Run, kind: str) -> bytes:
 
 def labels(page: AppTest) -> list[str]:
     return [button.label for button in page.button]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.05)
 
 
 def test_small_files_are_made_at_the_click(run: Run, exports: BackgroundExports, offered: Offered) -> None:
