@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from cache import staging
 from cache.artifact_file import write_file
-from cache.cleaning import READY, clean, is_new
+from cache.cleaning import clean, is_new
 from cache.errors import Damaged, Missing, StoreError
 from cache.keys import KEY
 from cache.layout import SCHEMA, NoRecord, Record, record_of
@@ -36,8 +36,6 @@ from cache.soundness import damage_of, reason_of, record_inside, refuse_irregula
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
-
-__all__ = ["READY", "ArtifactFolder"]
 
 MOST_RECORD = 2**22  # bytes of a record
 
@@ -107,10 +105,6 @@ class ArtifactFolder:
     def write_staged(self, place: Path, record: Record, tables: Mapping[str, pa.Table]) -> Path:
         """Write an artifact and its record into a folder of `staged`; the record's file."""
         write_file(place / f"{record.key}.duckdb", record, tables)
-        return self.write_record(place, record)
-
-    def write_record(self, place: Path, record: Record) -> Path:
-        """Write the record of an artifact whose file lies in a folder of `staged`; the record's file."""
         return staging.write_record(place, record)
 
     def publish(self, about: Path) -> None:

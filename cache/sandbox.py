@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache.artifact_file import RECORD
+from cache.soundness import reason_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +34,6 @@ MOST_TABLES = 100
 UNFOLDS = 64  # times as large as its file the content is at most, unpacked; ours is less than ten times
 ALWAYS = 2**26  # bytes, unpacked, that are let through whatever the file's size
 BATCH = 20_000  # rows
-LONGEST_REASON = 300  # characters of what DuckDB says
 LOG_BEGINS = b"d\x00be\x00"  # of every log of DuckDB: a record of its version
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
@@ -113,7 +113,7 @@ class ForeignFile:
         except (duckdb.OutOfMemoryException, MemoryError) as error:
             raise Refused("reading it takes more memory than there is") from error
         except (duckdb.Error, pa.ArrowException) as error:
-            raise Refused(f"it cannot be read ({_reason(error)})") from error
+            raise Refused(f"it cannot be read ({reason_of(error)})") from error
         return pa.Table.from_batches(batches, reader.schema)
 
 
@@ -137,7 +137,9 @@ def opened(path: Path, scratch: Path) -> Iterator[ForeignFile]:
             columns = _columns(db)
             unfolded = _unfolded(db, columns, size)
         except (duckdb.Error, MemoryError) as error:
-            raise Refused(f"it is not a database that this program can read ({_reason(error, path)})") from error
+            raise Refused(
+                f"it is not a database that this program can read ({reason_of(error, hidden=path)})"
+            ) from error
         yield ForeignFile(db, columns, unfolded)
 
 
@@ -217,9 +219,3 @@ def _unfolded(db: DuckDBPyConnection, columns: Columns, size: int) -> int:
     if total > max(ALWAYS, UNFOLDS * size):
         raise Refused(f"its {size / 2**20:,.1f} MiB would unfold to {total / 2**20:,.0f} MiB, as no bundle does")
     return total
-
-
-def _reason(error: Exception, path: Path | None = None) -> str:
-    """The first line of DuckDB's own words. An upload lies in a folder that tells its sender nothing."""
-    message = str(error) if path is None else str(error).replace(str(path.resolve()), path.name)
-    return message.partition("\n")[0].rstrip(".")[:LONGEST_REASON]

@@ -25,9 +25,11 @@ NOT_THE_FILE = re.compile(  # of the errors of reading, those that are no fault 
 )
 
 
-def reason_of(error: BaseException) -> str:
-    """The first line of an error."""
+def reason_of(error: BaseException, hidden: Path | None = None) -> str:
+    """The first line of an error, in which a path that tells nothing to whoever reads it is only a name."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if hidden is not None:
+        text = text.replace(str(hidden.resolve()), hidden.name)
     return (text.partition("\n")[0].rstrip(".") or type(error).__name__)[:LONGEST_REASON]
 
 

@@ -62,6 +62,12 @@ def user_pairs_path() -> Path | None:
     return _path("CIRCUITS_PAIRS")
 
 
+def environment_of_children() -> dict[str, str]:
+    """The environment of a process of ours (`python -m engine...`), which finds this project wherever it is started."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
 def _path(variable: str) -> Path | None:
     """The path that a variable names; UserError where no file can be at it."""
     value = os.environ.get(variable, "").strip()

@@ -189,7 +189,6 @@ class BackgroundExports:
         return int(answer["size"])
 
     def _started(self, export: _Export) -> subprocess.Popen[str]:
-        path = os.pathsep.join(filter(None, [str(settings.ROOT), os.environ.get("PYTHONPATH")]))
         command = [sys.executable, "-m", "engine.exchange.background_export", export.spec.as_text(), str(export.file)]
         with self._lock:
             if export.removed:
@@ -202,7 +201,7 @@ class BackgroundExports:
                     stdout=subprocess.PIPE,
                     text=True,
                     encoding="utf-8",
-                    env={**os.environ, "PYTHONPATH": path},
+                    env=settings.environment_of_children(),
                 )
             except OSError as error:
                 raise UserError(

@@ -13,7 +13,6 @@ import re
 import shutil
 import stat
 import struct
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from cache.sandbox import Refused, size_of
 from engine.errors import UserError, shortened
 from engine.files.reading import MOST_JSON, read_text
-from engine.files.writing import refuse_existing
+from engine.files.writing import new_file, refuse_existing
 
 ENDING = ".circuits.zip"  # as a bundle is usually called
 HEADER, ARTIFACTS = "header.json", "artifacts"
@@ -54,16 +53,10 @@ def write_bundle(path: Path, header: str, files: Mapping[str, Path]) -> None:
         UserError: there is something at `path` already, it cannot be written, or an artifact is gone.
     """
     refuse_existing(path)
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-            part = Path(folder) / "part"
-            with ZipFile(part, "w", ZIP_STORED) as archive:
-                archive.writestr(ZipInfo(HEADER), header)
-                for key in sorted(files):
-                    _add(archive, key, files[key])
-            part.rename(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+    with new_file(path) as file, ZipFile(file, "w", ZIP_STORED) as archive:
+        archive.writestr(ZipInfo(HEADER), header)
+        for key in sorted(files):
+            _add(archive, key, files[key])
 
 
 def form_of(path: Path) -> Form:

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.artifact_file import writing
-from cache.folder import READY, ArtifactFolder
+from cache.cleaning import READY
+from cache.folder import ArtifactFolder
+from cache.staging import write_record
 from engine.exchange import table_checks
 from engine.exchange.column_checks import numbers_of, refuse, refuse_rows
 from engine.exchange.offered_runs import Offer, OfferedRun, Source, StoredArtifact
@@ -71,7 +73,7 @@ class Staging:
                         if columns:
                             add(name, table.select(columns))
             for kind in new:
-                self._folder.write_record(self._place, replace(run.artifacts[kind], imported=self._imported))
+                write_record(self._place, replace(run.artifacts[kind], imported=self._imported))
         except BaseException:
             for kind in new:
                 self._remove(run.keys[kind])

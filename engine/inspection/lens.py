@@ -114,7 +114,7 @@ def readouts_of(rows: Sequence[AttributionInput], examples: int) -> list[LensSit
 
 @dataclass(frozen=True)
 class TopTokens:
-    """The largest and smallest of some logits, with their tokens: [row, LENS_TOKENS] each."""
+    """The largest and smallest of some logits, with their tokens: [row, most] each."""
 
     promoted: Tensor
     promoted_logits: Tensor

@@ -39,8 +39,7 @@ def output_tokens(model: Model, layer: int, unembeddings: TokenVectors) -> TopTo
     """The tokens that every neuron of a layer promotes and suppresses most: [neuron, NEURON_TOKENS] each."""
     norm = activation_cache.final_norm(model)
     weights = activation_cache.neuron_weights(model, layer, "W_out")  # [neuron, d_model]
-    ends = unembeddings.ends(norm.weight * norm.centre(weights.float()), NEURON_TOKENS)
-    return TopTokens(ends.largest, ends.largest_products, ends.smallest, ends.smallest_products)
+    return unembeddings.ends(norm.weight * norm.centre(weights.float()), NEURON_TOKENS)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ doubt, all tokens are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from engine.inspection.lens import TopTokens
 from engine.inspection.top_k import top_k
 
 VALUES_AT_ONCE = 2**24  # directions x tokens
@@ -20,16 +19,6 @@ LEADING = 16  # groups of tokens among which they are sought ...
 GROUP = 32  # ... each of so many
 HALF = 2.0**-8  # relative distance of two neighbouring bfloat16 numbers, at most
 SINGLE = 2.0**-23  # the same of float32
-
-
-@dataclass(frozen=True)
-class Ends:
-    """Tokens and products [direction, most] each: the largest products first, the smallest first."""
-
-    largest: Tensor
-    largest_products: Tensor
-    smallest: Tensor
-    smallest_products: Tensor
 
 
 class TokenVectors:
@@ -49,10 +38,13 @@ class TokenVectors:
         parts = [self._ends(chunk, most, (True,))[0] for chunk in self._chunks(directions)]
         return torch.cat([tokens for tokens, _ in parts]), torch.cat([products for _, products in parts])
 
-    def ends(self, directions: Tensor, most: int) -> Ends:
-        """The tokens of the largest and of the smallest products with directions [direction, d_model]."""
+    def ends(self, directions: Tensor, most: int) -> TopTokens:
+        """The tokens of the largest and of the smallest products with directions [direction, d_model], and these.
+
+        [direction, most] each; the products are logits where the vectors are those of the unembedding.
+        """
         parts = [self._ends(chunk, most, (True, False)) for chunk in self._chunks(directions)]
-        return Ends(*(torch.cat([part[end][i] for part in parts]) for end in (0, 1) for i in (0, 1)))
+        return TopTokens(*(torch.cat([part[end][i] for part in parts]) for end in (0, 1) for i in (0, 1)))
 
     def _chunks(self, directions: Tensor) -> tuple[Tensor, ...]:
         return directions.float().split(max(1, VALUES_AT_ONCE // len(self.vectors)))

@@ -35,7 +35,7 @@ from engine.runs.execution import Compute
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import Kind, tables_in
-from engine.settings import ROOT
+from engine.settings import environment_of_children
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,13 +106,12 @@ class Worker:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.close()
-            path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "engine.runs.worker", self._compute],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
-                env={**os.environ, "PYTHONPATH": path},
+                env=environment_of_children(),
             )
         return self._process
 

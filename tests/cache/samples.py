@@ -72,3 +72,12 @@ def is_whole(folder: ArtifactFolder, number: int, rows: int = 50) -> bool:
 def names(folder: ArtifactFolder) -> set[str]:
     """What lies in the folder of the artifacts."""
     return {path.name for path in folder.files.iterdir()}
+
+
+def changed_copy(file: Path, copy: Path, *statements: str) -> Path:
+    """A copy of a database in which some statements were run."""
+    copy.write_bytes(file.read_bytes())
+    with duckdb.connect(str(copy)) as db:
+        for statement in statements:
+            db.execute(statement)
+    return copy

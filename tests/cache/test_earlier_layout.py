@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from cache.earlier_layout import MIGRATIONS, OF_RUNS, opened_earlier
@@ -14,6 +14,7 @@ from cache.sandbox import Refused
 from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
 from tests import earlier_versions
+from tests.cache.samples import changed_copy
 from tests.earlier_versions import Earlier, write_bundle, write_cache
 from tests.fakes import tiny_run
 
@@ -36,15 +37,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def changed(cache: Path, tmp_path: Path) -> Callable[..., Path]:
     """A copy of the cache in which some statements were run."""
 
-    def change(*statements: str) -> Path:
-        file = tmp_path / "changed.duckdb"
-        file.write_bytes(cache.read_bytes())
-        with duckdb.connect(str(file)) as db:
-            for statement in statements:
-                db.execute(statement)
-        return file
-
-    return change
+    return partial(changed_copy, cache, tmp_path / "changed.duckdb")
 
 
 def test_a_cache_is_read_run_by_run(cache: Path, tmp_path: Path) -> None:

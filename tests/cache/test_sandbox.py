@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -20,6 +21,7 @@ from engine.exchange.offered_runs import expected_columns
 from engine.runs.artifacts import split
 from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
+from tests.cache.samples import changed_copy
 from tests.fakes import tiny_run
 
 TABLES = split(tiny_run(RunSpec(n=4), ignore), "circuit").tables
@@ -39,15 +41,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def changed(sound: Path, tmp_path: Path) -> Callable[..., Path]:
     """A copy of the sound file in which some statements were run."""
 
-    def change(*statements: str) -> Path:
-        file = tmp_path / "changed.duckdb"
-        file.write_bytes(sound.read_bytes())
-        with duckdb.connect(str(file)) as db:
-            for statement in statements:
-                db.execute(statement)
-        return file
-
-    return change
+    return partial(changed_copy, sound, tmp_path / "changed.duckdb")
 
 
 def test_what_is_written_is_read_back(sound: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from cache.folder import READY, ArtifactFolder
+from cache.cleaning import READY
+from cache.folder import ArtifactFolder
 from engine.errors import UserError
 from engine.exchange.bundle_file import unpacked
 from engine.exchange.offered_runs import BundleOffer, OfferedRun

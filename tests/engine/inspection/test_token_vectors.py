@@ -33,11 +33,11 @@ def test_ends_are_those_of_all_products(rough: bool, seed: int) -> None:
     products = directions @ vectors.T
     order = products.argsort(dim=1, descending=True)
     ends = TokenVectors(vectors, rough).ends(directions, 5)
-    assert torch.equal(ends.largest, order[:, :5]) and torch.equal(ends.smallest, order.flip(1)[:, :5])
-    for tokens, values in ((ends.largest, ends.largest_products), (ends.smallest, ends.smallest_products)):
+    assert torch.equal(ends.promoted, order[:, :5]) and torch.equal(ends.suppressed, order.flip(1)[:, :5])
+    for tokens, values in ((ends.promoted, ends.promoted_logits), (ends.suppressed, ends.suppressed_logits)):
         torch.testing.assert_close(values, products.gather(1, tokens), rtol=1e-6, atol=1e-5)
     tokens, values = TokenVectors(vectors, rough).nearest(directions, 5)
-    assert torch.equal(tokens, ends.largest) and torch.equal(values, ends.largest_products)
+    assert torch.equal(tokens, ends.promoted) and torch.equal(values, ends.promoted_logits)
 
 
 @both
@@ -65,8 +65,8 @@ def test_vocabularies_smaller_than_the_candidates(rough: bool) -> None:
     vectors, directions = drawn()
     ends = TokenVectors(vectors[:6], rough).ends(directions, 5)
     order = (directions @ vectors[:6].T).argsort(dim=1, descending=True)
-    assert torch.equal(ends.largest, order[:, :5]) and torch.equal(ends.smallest, order.flip(1)[:, :5])
-    assert TokenVectors(vectors[:3], rough).ends(directions, 5).largest.shape == (DIRECTIONS, 3)
+    assert torch.equal(ends.promoted, order[:, :5]) and torch.equal(ends.suppressed, order.flip(1)[:, :5])
+    assert TokenVectors(vectors[:3], rough).ends(directions, 5).promoted.shape == (DIRECTIONS, 3)
 
 
 @both
