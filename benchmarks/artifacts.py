@@ -206,7 +206,7 @@ def _listing() -> Iterator[Figure]:
             companions = {kind: names[key] for kind, key in record.companions.items()}
             copy = replace(record, key=names[record.key], companions=companions)
             store().record_file_of(copy.key).write_text(copy.as_text())
-    code = "from engine.runs import lifecycle; print(len(lifecycle.list_runs()))"
+    code = "from engine.runs import stored; print(len(stored.list_runs()))"
     for what, command in {"list_runs()": ["-c", code], "python -m engine list": ["-m", "engine", "list"]}.items():
         spent = []
         for _ in range(5):

@@ -34,8 +34,8 @@ SLIDER = "K, the strongest"
 SERVER, BROWSER, COLD = 150.0, 600.0, 3.0  # bars: milliseconds, milliseconds, seconds
 CURVE = """
 import time
-from engine.runs import lifecycle, read
-keys = [run.key for run in lifecycle.list_runs()]
+from engine.runs import read, stored
+keys = [run.key for run in stored.list_runs()]
 for a, b, *parts in [(*keys, "total", "total"), *((key, key, "half-a", "half-b") for key in keys)]:  # what a page asks
     read.overlap_curve(a, b, *parts)
 began = time.perf_counter()

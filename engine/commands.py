@@ -19,7 +19,7 @@ from engine.files.writing import refuse_existing, write_new
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pair_named, same_weights
 from engine.runs import kept_pairs as kept
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.comparison_lines import LEGEND, TITLES, overlap_with_halves, table_line
 from engine.runs.device_plan import shape_of
 from engine.runs.execution import Compute
@@ -90,7 +90,7 @@ def write_problems(file: str, operands: int, n: int, seed: int) -> Iterator[str]
 
 def list_runs() -> Iterator[str]:
     """The cache's runs, newest first, the artifacts of each with their sizes, and what each kind takes in all."""
-    runs = lifecycle.list_runs()
+    runs = stored.list_runs()
     if not runs:
         yield f"There are no runs in the cache {settings.cache_dir()}."
     for run in runs:
@@ -99,18 +99,18 @@ def list_runs() -> Iterator[str]:
         yield from described(run, after=f"  {run.created}{older}")
         yield f"    {_artifacts(run)}"
     yield from _sizes()
-    notice = lifecycle.notice()
+    notice = stored.notice()
     if notice:
         yield notice
 
 
 def _artifacts(run: Run) -> str:
-    sizes = lifecycle.sizes_of(run)
+    sizes = stored.sizes_of(run)
     return ", ".join(f"{KIND_TITLES[kind]} {size_text(sizes[kind]) if kind in sizes else 'missing'}" for kind in KINDS)
 
 
 def _sizes() -> Iterator[str]:
-    totals = lifecycle.sizes()
+    totals = stored.sizes()
     if totals:
         parts = ", ".join(f"{KIND_TITLES[kind]} {size_text(size)}" for kind, size in totals.items())
         yield f"In all {size_text(sum(totals.values()))}: {parts}. Runs share what does not depend on their settings."
@@ -118,7 +118,7 @@ def _sizes() -> Iterator[str]:
 
 def prune(older_than: timedelta, keep_bundles: bool) -> Iterator[str]:
     """Delete old runs, and say how much that freed."""
-    runs, freed = lifecycle.prune(older_than, keep_bundles)
+    runs, freed = stored.prune(older_than, keep_bundles)
     yield f"{runs} run{'s' * (runs != 1)} deleted, {size_text(freed)} freed."
 
 
@@ -126,12 +126,12 @@ def export(
     key: str, k: int, format: str, part: str, filters: Filters, other: Other | None, out: str | None
 ) -> Iterator[str]:
     """Write what filters leave of a circuit to a file; the keys of runs may be beginnings of them."""
-    run = lifecycle.get(lifecycle.key_beginning(key))
+    run = stored.get(stored.key_beginning(key))
     _refuse_sizes([k], run.meta.graph.n_edges)
     if other is None and filters.show != "all":
         raise UserError(f"--show {filters.show} compares with another run. Name it with --other.")
     if other is not None:
-        other = replace(other, key=lifecycle.key_beginning(other.key))
+        other = replace(other, key=stored.key_beginning(other.key))
     file = Path(out or exports.file_name(run, k, format, part, filters))
     exported = exports.circuit_for(format, run.key, k, part, filters, other)
     chosen = int(exported.kept.sum())

@@ -17,7 +17,7 @@ from engine.models.light_tokenizer import words_of
 from engine.models.pair import DTYPES
 from engine.models.pairs import Pair, pairs, same_weights, weights_id
 from engine.models.scorable import mask_of, refuse_unscorable
-from engine.runs import cache_connection, device_plan, lifecycle, provenance
+from engine.runs import cache_connection, device_plan, provenance, stored
 from engine.runs.folder_pair import settled
 from engine.runs.records import size_text
 from engine.runs.spec import RunSpec
@@ -182,8 +182,8 @@ def _cache_lines() -> Generator[str, None, UserError | None]:
     except UserError as error:
         yield f"cache       {error}"
         return error
-    yield f"cache       {path}: {len(lifecycle.list_runs())} runs, {size_text(store.size())}"
-    notice = lifecycle.notice()
+    yield f"cache       {path}: {len(stored.list_runs())} runs, {size_text(store.size())}"
+    notice = stored.notice()
     if notice:
         yield f"            {notice}"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.models.pairs import pairs
-from engine.runs import lifecycle
+from engine.runs import stored
 from pages.panels.computed_pair import show_pair
 from pages.panels.findings import Cell, cells_of
 from pages.panels.missing_runs import offer_missing
@@ -21,7 +21,7 @@ from pages.shared.state import DEFAULT_K
 def page() -> None:
     question()
     with widgets.user_errors():
-        runs = lifecycle.list_runs()
+        runs = stored.list_runs()
         cells = {pair.name: cells_of(pair, runs) for pair in pairs().values()}
         with st.container():  # what comes and goes has a place of its own, so that nothing below is drawn anew
             offer_missing([cell for own in cells.values() for cell in own])

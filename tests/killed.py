@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 
 from engine.exchange import bundle
-from engine.runs import cache_connection, execution, lifecycle
+from engine.runs import cache_connection, execution, lifecycle, stored
 from engine.runs.jobs import JobQueue
 from engine.runs.provenance import resolve
 from engine.runs.spec import RunSpec
@@ -58,7 +58,7 @@ def queue(rng: random.Random) -> None:
 
 def delete(rng: random.Random) -> None:
     """Delete a run, or compute one where there are few."""
-    runs = lifecycle.list_runs()
+    runs = stored.list_runs()
     if len(runs) < 3:
         compute(rng)
         return
@@ -66,7 +66,7 @@ def delete(rng: random.Random) -> None:
     for key in (run.key, *run.companions.values()):
         tell("deleting", key)
     with slow_deletion():
-        lifecycle.delete(run.key)
+        stored.delete(run.key)
     tell("deleted", run.key)
 
 
@@ -93,11 +93,11 @@ def bundles(rng: random.Random) -> None:
     file.parent.mkdir(exist_ok=True)
     bundle.write(file, SPEC.pair)
     tell("written", file.name)
-    for run in lifecycle.list_runs():
+    for run in stored.list_runs():
         if rng.random() < 0.5:
             for key in (run.key, *run.companions.values()):
                 tell("deleting", key)
-            lifecycle.delete(run.key)
+            stored.delete(run.key)
     bundle.take(file)
     file.unlink()
     for record in cache_connection.records():

@@ -34,7 +34,7 @@ from engine.exchange.offered_runs import BundleOffer, Offer
 from engine.exchange.staging import Staging
 from engine.files.temporary import scratch_folder
 from engine.models import pairs
-from engine.runs import cache_connection, lifecycle
+from engine.runs import cache_connection, stored
 from engine.runs.records import Run, size_text
 from engine.tasks import own_prompts
 from engine.tasks.countdown import problem_file
@@ -85,7 +85,7 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
     Raises:
         UserError: there are none, one of their files is damaged, or the bundle cannot be written or is there already.
     """
-    chosen = [run for run in lifecycle.list_runs() if run.spec.pair == pair and task in (None, run.spec.task)]
+    chosen = [run for run in stored.list_runs() if run.spec.pair == pair and task in (None, run.spec.task)]
     runs = [run for run in chosen if run.method_version is not None and _is_there(run.spec.task)]
     if not runs:
         on = f" on {task}" if task else ""

@@ -11,7 +11,7 @@ from engine.circuits.edges import EdgeTable
 from engine.circuits.filters import Filters, choose
 from engine.circuits.graph import Graph
 from engine.errors import UserError
-from engine.runs import lifecycle, read
+from engine.runs import read, stored
 from engine.runs.records import Run
 from engine.schema.vocabulary import TOTAL
 
@@ -92,7 +92,7 @@ def circuit(
     Raises:
         UserError: no such run or part, no `k` edges in the graph, or shared edges are asked for without `other`.
     """
-    run = lifecycle.get(key)
+    run = stored.get(key)
     graph = run.meta.graph
     if not 1 <= k <= graph.n_edges:
         raise UserError(f"k is {k}. Choose a number of edges from 1 to {graph.n_edges}.")

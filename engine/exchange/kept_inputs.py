@@ -9,7 +9,7 @@ from engine.errors import UserError
 from engine.exchange.prompts_csv import MOST_BYTES, checked_csv
 from engine.files.writing import put_back
 from engine.models.pairs import Pair, file_of, keep, kept_pairs, pair_named
-from engine.runs import lifecycle
+from engine.runs import stored
 from engine.tasks import own_prompts
 from engine.tasks.countdown import problem_file, published_format
 from engine.tasks.countdown.problem_file import ProblemFile
@@ -56,7 +56,7 @@ def _put_back(undo: ExitStack, file: Path, field: str, name: str) -> None:
     before = put_back(file)
 
     def unless_used() -> None:
-        if not any(getattr(run.spec, field) == name for run in lifecycle.list_runs()):
+        if not any(getattr(run.spec, field) == name for run in stored.list_runs()):
             before()
 
     undo.callback(unless_used)

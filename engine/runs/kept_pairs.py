@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from engine.errors import UserError
 from engine.models.pairs import Pair, forget, keep, kept_pairs, pairs
-from engine.runs import lifecycle
+from engine.runs import stored
 
 LONGEST_TITLE = 80  # characters
 
@@ -22,7 +22,7 @@ class KeptPair:
 
 def kept() -> list[KeptPair]:
     """Every kept pair, by name."""
-    runs = Counter(run.spec.pair for run in lifecycle.list_runs())
+    runs = Counter(run.spec.pair for run in stored.list_runs())
     return [KeptPair(pair, runs[name]) for name, pair in sorted(kept_pairs().items())]
 
 
@@ -46,9 +46,9 @@ def remove(name: str, with_runs: bool) -> KeptPair:
     """
     gone = _kept(name)
     if with_runs:
-        for run in lifecycle.list_runs():
+        for run in stored.list_runs():
             if run.spec.pair == name:
-                lifecycle.delete(run.key)
+                stored.delete(run.key)
     forget(name)
     return gone
 

@@ -19,26 +19,7 @@ from engine.runs.execution import Compute, OnProgress
 from engine.runs.provenance import Resolved, WeightsNotHere, resolve
 from engine.runs.records import Progress, Run
 from engine.runs.spec import RunSpec
-from engine.runs.stored import (
-    delete,
-    get,
-    has,
-    key_beginning,
-    list_runs,
-    missing,
-    notice,
-    prune,
-    run_of,
-    runs_of,
-    size_of,
-    sizes,
-    sizes_of,
-)
-
-__all__ = [
-    "delete", "find", "find_whole", "get", "has", "ignore", "key_beginning", "list_runs", "missing", "notice",
-    "obstacle", "prune", "run", "run_all", "size_of", "sizes", "sizes_of",
-]  # fmt: skip
+from engine.runs.stored import get, missing, run_of, runs_of
 
 _computing = threading.Lock()
 

@@ -87,7 +87,7 @@ class RunTables:
 
 @dataclass(frozen=True)
 class Run:
-    """A stored run: there is its circuit, and some or all of the other artifacts (lifecycle.missing)."""
+    """A stored run: there is its circuit, and some or all of the other artifacts (stored.missing)."""
 
     key: str  # of its circuit
     spec: RunSpec

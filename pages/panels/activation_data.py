@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.circuits import intervals, neuron_ranking
 from engine.circuits.intervals import BandContrast, Scored, SpecialisationIntervals
 from engine.circuits.neuron_ranking import Spread
-from engine.runs import layer_tables, lifecycle, read
+from engine.runs import layer_tables, read, stored
 from engine.runs.rows import LayerHistogram
 from pages.figures.activation_maps import Norms
 from pages.shared import cached_reads
@@ -36,7 +36,7 @@ class ListedNeuron:
 @st.cache_data(show_spinner=False, max_entries=256)
 def specialisation(arm: str, mdm: str, k: int, boundary: int) -> SpecialisationIntervals:
     """How the two circuits of K edges are spread, with intervals over examples."""
-    run = lifecycle.get(arm)
+    run = stored.get(arm)
     return intervals.specialisation(run.meta.graph, _scored(arm, k), _scored(mdm, k), run.spec.n, boundary)
 
 

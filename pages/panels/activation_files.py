@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from engine.inspection import bins
-from engine.runs import lifecycle
+from engine.runs import stored
 from engine.runs.rows import LayerHistogram
 from engine.schema.artifacts import Kind
 from pages.panels import activation_data as data
@@ -37,7 +37,7 @@ def downloads(asked: Asked, region: str) -> None:
     }
     with st.container(horizontal=True):
         for label, (kind, source, rows) in offered.items():
-            if not all(lifecycle.has(run, kind) for run in asked.runs):
+            if not all(stored.has(run, kind) for run in asked.runs):
                 continue
             name = label.partition(" (")[0].lower().replace(" ", "-")
             file = f"{name}-{region}" if source is of_region else name

@@ -9,7 +9,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from engine.circuits.parts import jaccard_matrix
-from engine.runs import lifecycle
+from engine.runs import stored
 from engine.runs.answer_lens import AnswerLens, lens_by_position
 from engine.runs.records import Run
 from engine.runs.rows import ExampleRow, TrajectoryStep
@@ -45,7 +45,7 @@ class Examined:
 
 def examples_of(run: Run) -> list[int]:
     """The examples to choose from: those of which trajectories are kept; the first few while none is computed."""
-    return kept_examples(run.key) if lifecycle.has(run, "lens") else list(range(min(SHOWN_EXAMPLES, run.spec.n)))
+    return kept_examples(run.key) if stored.has(run, "lens") else list(range(min(SHOWN_EXAMPLES, run.spec.n)))
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.circuits.intervals import wilson
-from engine.runs import lifecycle
+from engine.runs import stored
 from engine.runs.records import Run
 from engine.runs.revealed_tokens import state_of
 from engine.runs.rows import StepAccuracy, TrajectoryStep
@@ -24,7 +24,7 @@ def downloads(examined: Examined) -> None:
     mdm, both = asked.sides.mdm.origin(), asked.sides.origin(with_k=False)
     st.caption("The camera on every figure saves it as an SVG picture.")
     with st.container(horizontal=True):
-        if lifecycle.has(asked.mdm, "lens"):
+        if stored.has(asked.mdm, "lens"):
             table_button(
                 "Trajectories of this example (CSV)", lambda: trajectory_rows(examined), mdm, f"trajectories-{example}",
                 about=about,
@@ -34,7 +34,7 @@ def downloads(examined: Examined) -> None:
                 "Lens of this example (CSV)", lambda: lens_rows(examined), both, f"lens-{example}", about=about
             )
         table_button("Overlaps of the steps (CSV)", lambda: overlap_rows(asked), asked.sides.origin(), "steps")
-        if lifecycle.has(asked.mdm, "ability"):
+        if stored.has(asked.mdm, "ability"):
             table_button("Accuracy by steps (CSV)", lambda: accuracy_rows(asked.mdm), mdm, "accuracy-steps")
 
 

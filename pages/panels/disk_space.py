@@ -8,7 +8,7 @@ from datetime import timedelta
 import streamlit as st
 
 from engine.errors import UserError
-from engine.runs import lifecycle, stored
+from engine.runs import stored
 from engine.runs.records import Run, short_key, size_text
 from engine.schema.artifacts import KINDS
 from pages.shared.availability import title_of_task
@@ -23,7 +23,7 @@ USUAL_DAYS, MOST_DAYS = 30, 3650
 def sizes_by_artifact(runs: Sequence[Run]) -> None:
     """Which artifacts of every run are there, and how large they are."""
     with st.expander("Sizes by artifact", icon=":material/straighten:"):
-        totals = [f"{ARTIFACTS[kind]} {size_text(size)}" for kind, size in lifecycle.sizes().items()]
+        totals = [f"{ARTIFACTS[kind]} {size_text(size)}" for kind, size in stored.sizes().items()]
         st.markdown(f"In all: {', '.join(totals)}.", help=meaning("artifact"))
         columns = {
             ARTIFACTS[kind].capitalize(): st.column_config.NumberColumn(format="%.2f MiB", help="empty: not computed")
@@ -38,7 +38,7 @@ def sizes_by_artifact(runs: Sequence[Run]) -> None:
 
 
 def size_row(run: Run) -> dict[str, str | float | None]:
-    sizes = lifecycle.sizes_of(run)
+    sizes = stored.sizes_of(run)
     row: dict[str, str | float | None] = {
         "Run": short_key(run.key),
         "Pair": run.spec.pair,
@@ -77,6 +77,6 @@ def freed_note() -> None:
 
 def _prune(days: int, keep: bool) -> None:
     try:
-        note_freed(*lifecycle.prune(timedelta(days=days), keep))
+        note_freed(*stored.prune(timedelta(days=days), keep))
     except UserError as error:
         st.session_state["submit error"] = str(error)

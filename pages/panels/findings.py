@@ -8,7 +8,7 @@ from engine.circuits import comparison
 from engine.circuits.verdicts import differ_beyond_examples, mean_of_known, verdict
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
@@ -197,5 +197,5 @@ def cell_of(question: Question, pair: Pair, problems: dict[str, str | None], own
     no_control = None if control else next(filter(None, problems.values()), None)
     there = {"arm": runs["arm"], "mdm": runs["mdm"], CONTROL: control}
     blocked = {**problems, CONTROL: next(filter(None, problems.values()), None)}
-    in_part = tuple(run.spec for m, run in there.items() if run and not blocked[m] and lifecycle.missing(run))
+    in_part = tuple(run.spec for m, run in there.items() if run and not blocked[m] and stored.missing(run))
     return Cell(pair, TASKS[question.task], question, runs["arm"], runs["mdm"], problem, control, no_control, in_part)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.circuits import comparison, neuron_ranking
 from engine.circuits.neuron_ranking import Agreement
-from engine.runs import kept_inputs, lifecycle, read, token_search
+from engine.runs import kept_inputs, read, stored, token_search
 from engine.runs.kept_inputs import KeptPair
 from engine.runs.rows import KeptInput
 from engine.runs.token_search import Place, Promoter
@@ -58,7 +58,7 @@ def layer(arm: str, mdm: str, number: int) -> Layer:
 
 def knows_weights(arm: str, mdm: str) -> bool:
     """Whether it is computed what the weights of both runs' neurons alone say: what they promote, how they changed."""
-    return all(lifecycle.has(lifecycle.get(key), "weights") for key in (arm, mdm))
+    return all(stored.has(stored.get(key), "weights") for key in (arm, mdm))
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
@@ -139,7 +139,7 @@ def promoters(arm: str, mdm: str, text: str) -> list[Promoter]:
         for row in read.neurons_promoting(key, token).to_pylist()
     ]
     strengths = {model: attributions(key) for model, key in keys.items()}
-    return token_search.promoters(rows, strengths, lifecycle.get(arm).meta.n_neurons)
+    return token_search.promoters(rows, strengths, stored.get(arm).meta.n_neurons)
 
 
 @st.cache_data(show_spinner=False, max_entries=128)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from engine.runs import kept_inputs, lifecycle
+from engine.runs import kept_inputs, stored
 from engine.runs.kept_inputs import KeptPair
 from engine.runs.rows import ExampleRow, KeptInput, NeuronTokens, ReadoutRow
 from pages.figures import neurons as drawing
@@ -120,7 +120,7 @@ def _quantity(row: NeuronTokens, name: str) -> tuple[float, ...]:
 
 def _reads_at(side: Side, kept: KeptInput) -> set[int]:
     """Where the logits of this input are read, as far as the run kept the lens there."""
-    if not lifecycle.has(side.run, "lens"):
+    if not stored.has(side.run, "lens"):
         return set()
     rows = [row for row in cached_reads.rows(ReadoutRow, side.run.key) if row.example == kept.example]
     return {row.position for row in rows if side.model == "arm" or row.part == kept.part}

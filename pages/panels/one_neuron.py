@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from engine.runs import lifecycle, read
+from engine.runs import read, stored
 from engine.runs.rows import Neuron, NeuronDetail, NeuronTokens
 from engine.runs.token_search import Place
 from engine.schema.artifacts import KINDS, columns_in, row_numbers
@@ -61,7 +61,7 @@ def read_neuron(side: Side, place: Place) -> ShownNeuron:
 
 def _missing(side: Side) -> frozenset[str]:
     """Columns of `neurons` that lie in artifacts which are not there."""
-    kinds = [kind for kind in KINDS if not lifecycle.has(side.run, kind)]
+    kinds = [kind for kind in KINDS if not stored.has(side.run, kind)]
     return frozenset(column.name for kind in kinds for column in columns_in(kind, "neurons")) - {
         *row_numbers(TABLES["neurons"])
     }

@@ -10,7 +10,7 @@ from engine.errors import UserError
 from engine.exchange import prompts_csv
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pair_named, pairs
-from engine.runs import lifecycle
+from engine.runs import stored
 from engine.runs.spec import RunSpec
 from engine.tasks import own_prompts
 from engine.tasks.own_prompts import LONGEST_TITLE, OwnPrompts, PromptRow
@@ -50,7 +50,7 @@ def save_and_compute(pair: Pair, rows: list[PromptRow], repeated: int) -> None:
         st.session_state["submit error"] = str(error)
         return
     st.session_state[SAVED] = kept.name
-    dtype = availability.dtype_of(pair, lifecycle.list_runs())
+    dtype = availability.dtype_of(pair, stored.list_runs())
     models = ("arm", "mdm", CONTROL)
     specs = [RunSpec(pair=pair.name, model=m, task=kept.name, n=len(kept), dtype=dtype) for m in models]
     widgets.submit(specs, f"{pair.title}, {kept.title}")

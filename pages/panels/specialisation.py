@@ -7,7 +7,7 @@ import streamlit as st
 from engine.circuits import intervals, profiles
 from engine.circuits.comparison import printed
 from engine.circuits.intervals import BandContrast, Contrast, Estimate
-from engine.runs import lifecycle
+from engine.runs import stored
 from engine.schema.vocabulary import BLOCKS, COMPONENT_EXAMPLES
 from pages.panels import activation_data as data
 from pages.shared import cached_reads
@@ -47,7 +47,7 @@ def spread_rows(asked: Asked) -> list[dict[str, str]]:
     arm, mdm = (data.neuron_spread(side.run.key) for side in asked.sides)
     rows.append(_halves_row("MLP neurons: effective number", arm.effective_number, mdm.effective_number, ",.1f"))
     rows.append(_halves_row("MLP neurons: Gini", arm.gini, mdm.gini, ".3f"))
-    with_lens = all(lifecycle.has(run, "lens") for run in asked.runs)
+    with_lens = all(stored.has(run, "lens") for run in asked.runs)
     bands = data.lens_bands(asked.arm.key, asked.mdm.key) if with_lens else {}
     for measure, (_, over_layers) in bands.items():
         rows.append(_contrast_row(LENS_ROWS[measure], _as_estimates(over_layers), 3))

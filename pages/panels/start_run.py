@@ -7,7 +7,7 @@ import streamlit as st
 from engine.errors import UserError
 from engine.models.pair import CONTROL, DTYPES
 from engine.models.pairs import pairs
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks.registry import available, task_named, task_names
 from pages.shared import availability, widgets
@@ -17,7 +17,7 @@ from pages.shared.state import AUTO
 
 
 def start_form() -> None:
-    runs = lifecycle.list_runs()
+    runs = stored.list_runs()
     dtypes = {name: availability.dtype_of(pair, runs) for name, pair in pairs().items()}
     known = {name: pair for name, pair in pairs().items() if not lifecycle.obstacle(RunSpec(name, dtype=dtypes[name]))}
     with st.expander("Start a run", icon=":material/play_arrow:"), st.form("start", border=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.errors import UserError
-from engine.runs import lifecycle
+from engine.runs import stored
 from engine.runs.records import Run, short_key, size_text
 from engine.runs.solvable import can_do
 from engine.schema.vocabulary import HALVES, TOTAL
@@ -24,11 +24,11 @@ CHOSEN = "chosen runs"  # session only: keys, as rows move when others come
 def stored_runs() -> None:
     st.header("In the cache", divider="gray")
     freed_note()
-    runs = lifecycle.list_runs()
+    runs = stored.list_runs()
     if not runs:
         st.info("Nothing is computed yet.", icon=":material/hourglass_empty:")
         return
-    size = sum(lifecycle.sizes().values())
+    size = sum(stored.sizes().values())
     st.caption(f"{counted(len(runs), 'run')}, {size_text(size)} on disk. Choose rows to delete or export them.")
     chosen_before = st.session_state.get(CHOSEN, [])
     wanted = [index for index, run in enumerate(runs) if run.key in chosen_before]
@@ -74,7 +74,7 @@ def stored_runs() -> None:
         chosen = [runs[index] for index in wanted]
         if chosen:
             delete(chosen)
-        in_part = [run for run in chosen if lifecycle.missing(run)]
+        in_part = [run for run in chosen if stored.missing(run)]
         if in_part:
             artifacts.compute_button("chosen", in_part)
     if len(chosen) == 1:
@@ -89,7 +89,7 @@ def row(run: Run) -> dict[str, object]:
         "Model": spec.model,
         "Task": title_of_task(spec.task),
         "From": f"import {run.imported[:10]}" if run.imported else "here",
-        "Missing": ", ".join(ARTIFACTS[kind] for kind in lifecycle.missing(run)),
+        "Missing": ", ".join(ARTIFACTS[kind] for kind in stored.missing(run)),
         "Solved": 100 * accuracy.accuracy if accuracy else None,
         "Can do it": ability(run),
         "Shifted": "" if run.shifted is None else "yes" if run.shifted else "no",
@@ -101,7 +101,7 @@ def row(run: Run) -> dict[str, object]:
         "Order": spec.order,
         "Precision": spec.dtype,
         "Seconds": round(run.seconds, 1),
-        "MiB": lifecycle.size_of(run) / 2**20,
+        "MiB": stored.size_of(run) / 2**20,
         "Made": run.created[:16].replace("T", " "),
     }
 
@@ -117,7 +117,7 @@ def ability(run: Run) -> str:
 
 
 def delete(chosen: list[Run]) -> None:
-    size = size_text(sum(map(lifecycle.size_of, chosen)))
+    size = size_text(sum(map(stored.size_of, chosen)))
     with st.popover(f"Delete {counted(len(chosen), 'run')}", icon=":material/delete:"):
         st.markdown(f"They take {size}. They can be computed again, but are gone until then.")
         st.caption("What other runs of the same models use as well stays.")
@@ -137,7 +137,7 @@ def _delete(keys: list[str]) -> None:
     deleted = freed = 0
     for key in keys:
         try:
-            freed += lifecycle.delete(key)
+            freed += stored.delete(key)
             deleted += 1
         except UserError as error:  # as when another tab has deleted it
             st.session_state["submit error"] = str(error)

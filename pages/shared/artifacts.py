@@ -14,7 +14,7 @@ from typing import Literal
 import streamlit as st
 
 from engine.errors import UserError
-from engine.runs import cache_connection, execution, lifecycle
+from engine.runs import cache_connection, execution, lifecycle, stored
 from engine.runs.jobs import JobView
 from engine.runs.provenance import resolve
 from engine.runs.records import Run
@@ -63,7 +63,7 @@ class Awaited:
 
 def lacking(runs: Sequence[Run], kinds: Sequence[Kind] = KINDS) -> list[Awaited]:
     """What is not there of some runs."""
-    return [Awaited(run, kind) for kind in kinds for run in runs if not lifecycle.has(run, kind)]
+    return [Awaited(run, kind) for kind in kinds for run in runs if not stored.has(run, kind)]
 
 
 def awaited(place: str, runs: Sequence[Run], *kinds: Kind) -> bool:
@@ -135,7 +135,7 @@ def say_elsewhere(specs: Sequence[RunSpec]) -> bool:
 def watch_runs(specs: Sequence[RunSpec], every: float | None = None) -> None:
     """Draw the page again when something is there that it lacks of these specs' runs; `every`: seconds."""
     runs = [lifecycle.find(spec) for spec in specs]
-    if any(run is None or lifecycle.missing(run) for run in runs):
+    if any(run is None or stored.missing(run) for run in runs):
         usual = EVERY if all(runs) else SOON
         _watch(lambda: tuple(map(_situation, specs)), every or usual)
 
@@ -163,7 +163,7 @@ def _situation(spec: RunSpec) -> object:
     run = lifecycle.find(spec)
     if run is None:
         return execution.elsewhere(_key_of(spec))
-    return run.key, tuple((kind, execution.elsewhere(run.companions[kind])) for kind in lifecycle.missing(run))
+    return run.key, tuple((kind, execution.elsewhere(run.companions[kind])) for kind in stored.missing(run))
 
 
 def _key_of(spec: RunSpec) -> str:

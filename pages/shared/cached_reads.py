@@ -17,7 +17,7 @@ from engine.circuits import comparison as circuit
 from engine.circuits import profiles
 from engine.circuits.edges import EdgeBlocks, EdgeTable, OverlapCurve, RankedEdges
 from engine.circuits.graph import Graph
-from engine.runs import lifecycle, read
+from engine.runs import lifecycle, read, stored
 from engine.runs.records import Run
 from engine.runs.rows import (
     Neuron,
@@ -39,7 +39,7 @@ def run_of(spec: RunSpec) -> Run | None:
 @st.cache_resource(show_spinner=False, max_entries=256)
 def graph_of(key: str) -> Graph:
     """The architecture of a run."""
-    return lifecycle.get(key).meta.graph
+    return stored.get(key).meta.graph
 
 
 def edges(key: str, part: str, k: int) -> EdgeTable:

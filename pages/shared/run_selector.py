@@ -9,7 +9,7 @@ import streamlit as st
 from engine.circuits.graph import Graph
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pair_named, pairs, same_weights
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
@@ -96,7 +96,7 @@ def ask() -> Question:
     with columns[3]:
         chosen = widgets.settings_popover()
     if chosen["dtype"] == state.AUTO:
-        chosen["dtype"] = availability.dtype_of(known[pair], lifecycle.list_runs())
+        chosen["dtype"] = availability.dtype_of(known[pair], stored.list_runs())
     about = task_named(task)
     family = about.family.replace("-", "_").replace(" ", "_")
     st.caption(
@@ -208,7 +208,7 @@ def say_why_not(pair: Pair, obstacle: str) -> None:
 
 def offer_stored(asked: Question) -> None:
     """Lead to what is stored about this pair and task with other settings."""
-    others = availability.stored_questions(asked.pair, asked.task, lifecycle.list_runs())[:MOST_OTHERS]
+    others = availability.stored_questions(asked.pair, asked.task, stored.list_runs())[:MOST_OTHERS]
     if others:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown("Stored with other settings:")

@@ -12,7 +12,7 @@ import streamlit as st
 
 from engine.errors import UserError
 from engine.models.pair import DTYPES
-from engine.runs import lifecycle
+from engine.runs import stored
 from engine.runs.records import Run, short_key
 from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
 from pages.figures.caption import captioned
@@ -43,7 +43,7 @@ def palette() -> Palette:
 def user_errors() -> Iterator[None]:
     """Show what the user has to know as a sentence, and end the page there."""
     try:
-        notice = lifecycle.notice()
+        notice = stored.notice()
         if notice:
             st.warning(plain(notice))
         yield

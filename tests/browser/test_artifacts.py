@@ -28,16 +28,16 @@ from engine.runs.jobs import JobQueue
 JobQueue.__init__.__defaults__ = ("tests.fakes:gated_compute", 2.0)
 """
 SEED = """
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.spec import RunSpec
 from tests.fakes import fake_compute
 for model in ("arm", "mdm"):
     lifecycle.run(RunSpec(model=model), compute=fake_compute)
 """
 DELETE = """
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.spec import RunSpec
-lifecycle.delete(lifecycle.find(RunSpec()).key)
+stored.delete(lifecycle.find(RunSpec()).key)
 """
 
 

@@ -22,7 +22,7 @@ from engine.exchange import export as exports
 from engine.exchange.circuit import Other
 from engine.models.light_tokenizer import words_of
 from engine.models.pairs import pair_named
-from engine.runs import cache_connection, lifecycle, read
+from engine.runs import cache_connection, lifecycle, read, stored
 from engine.runs.execution import OnProgress
 from engine.runs.provenance import METHOD_VERSION
 from engine.runs.records import Accuracy, Progress, RunTables, short_key, size_text
@@ -47,7 +47,7 @@ def test_models_that_cannot_do_the_task_are_marked(capsys: pytest.CaptureFixture
     assert main(["compare", "--n", "4", "--k", "5", "--steps"], by_kind(unable_run)) == 0
     lines = capsys.readouterr().out.splitlines()
     for line in lines:
-        if any(run.key in line for run in lifecycle.list_runs()):
+        if any(run.key in line for run in stored.list_runs()):
             assert (mark in line) == (" / arm / " not in line), line
     assert sum(mark in line for line in lines) == 4  # MDM, control, two checkpoints
     assert main(["list"]) == 0
@@ -62,7 +62,7 @@ def test_a_comparison_can_go_without_its_control(capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     (row,) = [line.split() for line in printed.splitlines() if line.strip().startswith("5 ")]
     assert row[2] == row[10] == "none" and "control: left out (--no-control)" in printed
-    assert {run.spec.model for run in lifecycle.list_runs()} == {"arm", "mdm"}
+    assert {run.spec.model for run in stored.list_runs()} == {"arm", "mdm"}
 
 
 @pytest.mark.usefixtures("workspace")
@@ -75,14 +75,14 @@ def test_a_control_that_cannot_be_computed_does_not_hide_the_others(capsys: pyte
     assert main(["compare", "--n", "4", "--k", "5"], by_kind(refused)) == 0
     printed = capsys.readouterr().out
     assert "control: not computed: The ARM has no row for the mask." in printed
-    assert {run.spec.model for run in lifecycle.list_runs()} == {"arm", "mdm"}
+    assert {run.spec.model for run in stored.list_runs()} == {"arm", "mdm"}
 
 
 @pytest.mark.usefixtures("workspace")
 def test_compare_follows_the_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--n", "4", "--k", "50", "--steps"], fake_compute) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert {run.spec.model for run in lifecycle.list_runs()} == {"arm", "mdm", "control", "step:0", "step:100"}
+    assert {run.spec.model for run in stored.list_runs()} == {"arm", "mdm", "control", "step:0", "step:100"}
     arm, late = (lifecycle.find(RunSpec(n=4, model=model)) for model in ("arm", "step:100"))
     assert arm and late
     shared = len(np.intersect1d(*(read.edge_table(run.key, limit=50).edge for run in (arm, late))))
@@ -97,19 +97,19 @@ def test_a_metric_without_a_gradient_at_the_clean_input_is_refused(
     assert main([command, "--method", "eap", "--metric", "kl"], fake_compute) == 2
     message = capsys.readouterr().err
     assert "eap takes gradients at the clean input only" in message and "Choose the method eap-ig" in message
-    assert lifecycle.list_runs() == []
+    assert stored.list_runs() == []
 
 
 @pytest.mark.usefixtures("workspace")
 def test_run_computes_and_list_shows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--task", "sudoku", "--n", "3", "--model", "arm,step:100"], tiny_compute) == 0
     printed = capsys.readouterr().out
-    assert [run.spec for run in lifecycle.list_runs()] == [
+    assert [run.spec for run in stored.list_runs()] == [
         RunSpec(task="sudoku", n=3, model=model) for model in ("step:100", "arm")
     ]
     assert main(["list"]) == 0
     listed = capsys.readouterr().out
-    for run in lifecycle.list_runs():
+    for run in stored.list_runs():
         assert short_key(run.key) in printed and short_key(run.key) in listed and run.created in listed
 
 
@@ -117,7 +117,7 @@ def test_run_computes_and_list_shows(capsys: pytest.CaptureFixture[str]) -> None
 def test_list_says_what_each_artifact_takes_and_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     run, other = (lifecycle.run(RunSpec(n=4, seed=seed), compute=tiny_compute) for seed in (0, 1))
     cache_connection.store().delete(run.companions["lens"])
-    sizes = lifecycle.sizes_of(other)
+    sizes = stored.sizes_of(other)
     assert main(["list"]) == 0
     first, second, *_ = [line for line in capsys.readouterr().out.splitlines() if line.startswith("    circuit ")]
     assert first.strip() == ", ".join(f"{KIND_TITLES[kind]} {size_text(size)}" for kind, size in sizes.items())
@@ -135,7 +135,7 @@ def test_prune_deletes_what_is_older_and_says_how_much_that_freed(capsys: pytest
     size = cache_connection.store().size()
     assert main(["prune", "--older-than", "0h", "--keep-bundles"]) == 0
     assert capsys.readouterr().out.startswith("1 run deleted, ") and size > 0
-    assert lifecycle.list_runs() == [] and cache_connection.store().size() == 0
+    assert stored.list_runs() == [] and cache_connection.store().size() == 0
     assert main(["list"]) == 0
     assert capsys.readouterr().out == f"There are no runs in the cache {settings.cache_dir()}.\n"
     for age in ("soon", "3", "-1d", "1w"):
@@ -152,7 +152,7 @@ def test_list_marks_runs_of_another_method_version(
     older = {**run.provenance, "method_version": METHOD_VERSION - 1}
     unversioned = {name: value for name, value in run.provenance.items() if name != "method_version"}
     runs = [run, replace(run, provenance=older), replace(run, provenance=unversioned)]
-    monkeypatch.setattr(lifecycle, "list_runs", lambda: runs)
+    monkeypatch.setattr(stored, "list_runs", lambda: runs)
     assert main(["list"]) == 0
     endings = [line.partition(run.created)[2] for line in capsys.readouterr().out.splitlines() if run.created in line]
     now = f"now {METHOD_VERSION}"
@@ -236,7 +236,7 @@ def test_export_writes_the_file(workspace: Path, format: str) -> None:
 def test_a_size_beyond_the_graph_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--n", "4", "--k", "50,99999"], tiny_compute) == 2
     assert "--k has 99999, but this circuit has 3628 edges" in capsys.readouterr().err  # as the config tells
-    assert lifecycle.list_runs() == []
+    assert stored.list_runs() == []
 
 
 @pytest.mark.usefixtures("workspace")
@@ -257,7 +257,7 @@ ROWS = "clean,corrupted,answer,foil\nto Mary and,to John and,John,Mary\nfrom 17 
 def test_one_row_is_a_run(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("\n".join(ROWS.splitlines()[:2]))
     assert main(["run", "--prompts", str(tmp_path / "one.csv"), "--model", "arm"], tiny_compute) == 0
-    assert [run.spec.n for run in lifecycle.list_runs()] == [1]
+    assert [run.spec.n for run in stored.list_runs()] == [1]
 
 
 def test_token_ids_are_shown_before_anything_is_computed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.__main__ import main
-from engine.runs import device_plan, lifecycle
+from engine.runs import device_plan, stored
 from engine.runs.device_plan import GIB
 from tests.fakes import tiny_compute
 
@@ -49,4 +49,4 @@ def test_a_run_takes_the_format_that_fits_unless_told(
 ) -> None:
     monkeypatch.setattr("engine.__main__.fitting_dtype", lambda pair: "bfloat16")
     assert main(["run", "--model", "arm", "--n", "2", *flags], tiny_compute) == 0
-    assert [run.spec.dtype for run in lifecycle.list_runs()] == [dtype]
+    assert [run.spec.dtype for run in stored.list_runs()] == [dtype]

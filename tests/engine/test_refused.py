@@ -15,7 +15,7 @@ import pytest
 from engine.__main__ import main
 from engine.errors import UserError
 from engine.models.pairs import pair_named
-from engine.runs import cache_connection, lifecycle
+from engine.runs import cache_connection, lifecycle, stored
 from engine.runs.execution import Compute, OnProgress
 from engine.runs.records import ArtifactTables
 from engine.runs.spec import LARGEST_SEED, RunSpec
@@ -154,7 +154,7 @@ def test_a_sentence_and_nothing_left_behind(
     before = listing(place)
     assert message in refused([word.replace("{place}", str(place)) for word in argv], capsys)
     assert listing(place) == before
-    assert lifecycle.list_runs() == []
+    assert stored.list_runs() == []
 
 
 NEEDED = {"pair": TWO, "prompts": PROMPTS, "both": [*TWO, *PROMPTS], "problems": PROBLEMS}
@@ -183,13 +183,13 @@ def test_what_a_run_needs_stays_when_a_later_one_fails(place: Path, capsys: pyte
     for command in (["compare", "--k", "7"], ["run"]):
         assert "It does not load" in refused([*command, "--prompts", f"{place}/rows.csv"], capsys, only_the_arm)
         (kept,) = own_prompts.saved_sets()
-        assert [run.spec.task for run in lifecycle.list_runs()] == [kept.name]
+        assert [run.spec.task for run in stored.list_runs()] == [kept.name]
 
 
 def test_prompts_that_were_there_keep_their_title(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--prompts", f"{place}/rows.csv", "--model", "arm"], tiny_compute) == 0
-    (pipeline_run,) = lifecycle.list_runs()
-    lifecycle.delete(pipeline_run.key)
+    (pipeline_run,) = stored.list_runs()
+    stored.delete(pipeline_run.key)
     (place / "rows.csv").rename(place / "other.csv")
     before = listing(place)
     refused(["compare", "--prompts", f"{place}/other.csv", "--k", "99999999"], capsys)
@@ -225,7 +225,7 @@ def test_the_same_word_twice_is_meant_once(capsys: pytest.CaptureFixture[str]) -
     asked = ["run", "--n", "2", "--model", " arm, arm ,step:000100,step:100, step:0"]
     assert main(asked, tiny_compute) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
-    assert sorted(run.spec.model for run in lifecycle.list_runs()) == ["arm", "step:0", "step:100"]
+    assert sorted(run.spec.model for run in stored.list_runs()) == ["arm", "step:0", "step:100"]
     assert main(["compare", "--n", "2", "--k", " 7, 7,5 ,007"], tiny_compute) == 0
     rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()[:1].isdecimal()]
     assert rows == ["7", "5"]

@@ -32,7 +32,7 @@ from pages.shared import downloads, state
 from pages.shared.run_selector import Asked
 from pages.shared.state import Question
 from tests.fakes import HOSTILE, by_kind, fake_compute, fake_run
-from tests.pages.test_pages import app, figures, texts
+from tests.pages.test_pages import TIMEOUT, app, figures, texts
 from tests.waiting import until
 
 K = 100
@@ -77,7 +77,7 @@ def test_it_shows_a_job_on_its_way_and_then_the_numbers(queue_of: Callable[[str]
     queue = queue_of("fake_compute")
     page = app("activations", n="8")
     page.button(key="compute 0").click().run()
-    until(lambda: queue.jobs()[0].state == "done")
+    until(lambda: queue.jobs()[0].state == "done", TIMEOUT)
     page.run()
     assert not page.exception
     assert len(figures(page)) == 6
@@ -88,7 +88,7 @@ def test_a_failed_job_says_why(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("moody_compute")
     page = app("activations", seed="13")
     page.button(key="compute 0").click().run()
-    until(lambda: queue.jobs()[0].state == "failed")
+    until(lambda: queue.jobs()[0].state == "failed", TIMEOUT)
     page = app("activations", seed="13")
     assert "There is no model in this folder. Choose another pair." in texts(page)
     assert page.button(key="compute 0")

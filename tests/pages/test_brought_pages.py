@@ -12,7 +12,7 @@ import pytest
 from engine import settings
 from engine.exchange import bundle
 from engine.models import pairs
-from engine.runs import cache_connection, device_plan, lifecycle, read
+from engine.runs import cache_connection, device_plan, lifecycle, read, stored
 from engine.runs.folder_pair import pair_of_two
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, RunTables
@@ -162,7 +162,7 @@ def test_a_bundle_is_uploaded_on_the_runs_page(brought_file: Path) -> None:
     page.file_uploader[0].set_value(("mine.circuits.zip", brought_file.read_bytes(), "application/octet-stream")).run()
     assert not page.exception
     assert page.success[0].value.replace("\\", "").startswith("4 runs of the pair mine added (18 artifacts, ")
-    assert len(lifecycle.list_runs()) == 4
+    assert len(stored.list_runs()) == 4
     page.file_uploader[0].set_value(("x.circuits.zip", b"coffee", "application/octet-stream")).run()
     assert "This file cannot be imported: it is not a bundle" in texts(page)
     assert str(settings.scratch_dir()) not in texts(page), "where an upload lies tells its sender nothing"

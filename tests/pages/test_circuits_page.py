@@ -12,12 +12,12 @@ from streamlit.testing.v1 import AppTest
 
 from engine.circuits.edges import EdgeTable
 from engine.circuits.pruning import prune
-from engine.runs import lifecycle, read
+from engine.runs import lifecycle, read, stored
 from engine.runs.jobs import JobQueue
 from engine.runs.spec import RunSpec
 from pages.shared import cached_reads, state
 from pages.shared.choose_k import SLIDER
-from tests.pages.test_pages import MODELS, app, caption, figures, overlap, texts
+from tests.pages.test_pages import MODELS, TIMEOUT, app, caption, figures, overlap, texts
 from tests.waiting import until
 
 
@@ -35,10 +35,10 @@ def test_circuits_computes_and_then_shows(queue_of: Callable[[str], JobQueue]) -
     page = app("circuits", n="8")
     page.button(key="compute 0").click().run()
     assert not page.exception
-    until(lambda: queue.jobs()[0].state == "done")
+    until(lambda: queue.jobs()[0].state == "done", TIMEOUT)
     page.run()
     assert len(figures(page)) == 4
-    assert {run.spec.n for run in lifecycle.list_runs()} == {8}
+    assert {run.spec.n for run in stored.list_runs()} == {8}
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -96,7 +96,7 @@ def test_the_node_panel_tells_rank_and_score_in_both_models() -> None:
     incoming = next(
         f.value for f in page.dataframe if "ARM rank" in f.value and all("->m0" in e for e in f.value["Edge"])
     )
-    graph = lifecycle.list_runs()[0].meta.graph
+    graph = stored.list_runs()[0].meta.graph
     for model, name in (("arm", "ARM"), ("mdm", "MDM")):
         table = read.edge_table(lifecycle.find(RunSpec(model=model)).key)
         order = table.edge.tolist()
@@ -142,7 +142,7 @@ def test_circuits_shows_what_the_overlap_is_read_against() -> None:
 def test_a_missing_control_is_offered_and_hides_nothing(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("slow_compute")
     control = RunSpec(model="control")
-    lifecycle.delete(lifecycle.find(control).key)
+    stored.delete(lifecycle.find(control).key)
     page = app()
     assert "The step-0 control is not computed yet: Indirect object identification." in texts(page)
     assert list(page.dataframe[0].value["Overlap"].notna()) == [True, True]

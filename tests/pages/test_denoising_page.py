@@ -23,7 +23,7 @@ from pages.shared import state
 from pages.shared.downloads import table_csv
 from pages.shared.run_selector import Asked
 from tests.fakes import by_kind, fake_run
-from tests.pages.test_pages import app, figures, texts
+from tests.pages.test_pages import TIMEOUT, app, figures, texts
 from tests.waiting import until
 
 
@@ -53,7 +53,7 @@ def test_it_offers_to_compute_what_is_missing() -> None:
 def test_it_shows_what_is_being_computed(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("slow_compute")
     queue.submit([RunSpec(task="countdown"), RunSpec(task="countdown", model="arm")], "Two runs")
-    until(lambda: queue.jobs()[0].progress.done > 0)
+    until(lambda: queue.jobs()[0].progress.done > 0, TIMEOUT)
     page = app("denoising", task="countdown")
     assert "appear here when they are computed" in texts(page)
     assert not figures(page)
@@ -63,7 +63,7 @@ def test_it_shows_what_is_being_computed(queue_of: Callable[[str], JobQueue]) ->
 def test_a_failed_job_says_why(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("moody_compute")
     job = queue.submit([RunSpec(seed=13)], "One run")
-    until(lambda: queue.job(job).state == "failed")
+    until(lambda: queue.job(job).state == "failed", TIMEOUT)
     page = app("denoising", seed="13")
     (reason,) = [error.value.replace("\\", "") for error in page.error]
     assert reason.endswith("There is no model in this folder. Choose another pair.")

@@ -22,7 +22,7 @@ from engine.runs.spec import RunSpec
 from pages.figures import neurons as figures
 from pages.shared import state
 from tests.pages.neurons import LAYER, MODELS, NAMES, NEURON, column, metric, opened, ranks, run_of, table
-from tests.pages.test_pages import app, texts
+from tests.pages.test_pages import TIMEOUT, app, texts
 from tests.waiting import until
 
 
@@ -40,7 +40,7 @@ def test_computing_then_computed(queue_of: Callable[[str], JobQueue]) -> None:
     page = app("neurons", n="8")
     page.button(key="compute 0").click().run()
     assert not page.exception
-    until(lambda: queue.jobs()[0].state == "done")
+    until(lambda: queue.jobs()[0].state == "done", TIMEOUT)
     page.run()
     assert len(page.get("plotly_chart")) == 1
     assert "Click a dot, tick a row" in texts(page)
@@ -51,7 +51,7 @@ def test_a_failure_says_why(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("moody_compute")
     page = app("neurons", seed="13")
     page.button(key="compute 0").click().run()
-    until(lambda: queue.jobs()[0].state == "failed")
+    until(lambda: queue.jobs()[0].state == "failed", TIMEOUT)
     page.run()
     assert "There is no model in this folder" in texts(page)
     assert page.button(key="compute 0")
@@ -189,7 +189,7 @@ def test_the_scatter_holds_every_neuron_once() -> None:
 def test_the_page_needs_no_torch() -> None:
     code = (
         "import sys\n"
-        "from tests.pages.test_pages import app\n"
+        "from tests.pages.test_pages import TIMEOUT, app\n"
         "page = app('neurons', layer='3', neuron='11', search='Mary', pins='1:2', task='countdown')\n"
         "assert not page.error, page.error\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"

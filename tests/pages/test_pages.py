@@ -14,7 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine import settings
-from engine.runs import cache_connection, device_plan, lifecycle, read
+from engine.runs import cache_connection, device_plan, lifecycle, read, stored
 from engine.runs.execution import OnProgress
 from engine.runs.jobs import JobQueue, JobView
 from engine.runs.records import Accuracy, Progress, RunTables
@@ -93,13 +93,13 @@ def test_the_overview_computes_only_what_is_missing(queue_of: Callable[[str], Jo
 def test_a_running_job_shows_what_it_does_and_can_be_cancelled(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("slow_compute")
     job = queue.submit([RunSpec(), RunSpec(model="arm")], "Two runs")
-    until(lambda: queue.job(job).progress.done > 1)
+    until(lambda: queue.job(job).progress.done > 1, TIMEOUT)
     page = app()
     assert "Two runs" in texts(page)
     assert re.search(r"circuit of the MDM, 1 of 10, about \d+ (s|min) left", texts(page))
     page.button(key=f"cancel {job}").click().run()
-    until(lambda: queue.job(job).state == "cancelled")
-    assert lifecycle.list_runs() == []
+    until(lambda: queue.job(job).state == "cancelled", TIMEOUT)
+    assert stored.list_runs() == []
     assert not app().get("progress")
 
 
@@ -107,13 +107,13 @@ def test_a_running_job_shows_what_it_does_and_can_be_cancelled(queue_of: Callabl
 def test_cancel_is_seen_at_once(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("deaf_compute")
     job = queue.submit([RunSpec(), RunSpec(model="arm")], "Two runs")
-    until(lambda: queue.job(job).progress.done > 0)
+    until(lambda: queue.job(job).progress.done > 0, TIMEOUT)
     page = app("runs")
     page.button(key=f"cancel {job}").click().run()
     assert "cancelling: it stops when it reports next" in texts(page)
     assert page.button(key=f"cancel {job}").disabled
     assert "Not computed yet" in texts(app("circuits"))  # nobody waits for them
-    until(lambda: queue.job(job).state == "cancelled")
+    until(lambda: queue.job(job).state == "cancelled", TIMEOUT)
     assert "cancelled, 2 runs" in texts(app("runs"))
 
 
@@ -122,7 +122,7 @@ def test_a_finished_job_leads_to_what_it_made_and_can_be_dismissed(queue_of: Cal
     queue = queue_of("tiny_compute")
     specs = [RunSpec(task=task, n=4, model=model) for task in ("ioi", "countdown") for model in ("arm", "step:100")]
     job = queue.submit(specs, "Four runs")
-    until(lambda: queue.job(job).state == "done")
+    until(lambda: queue.job(job).state == "done", TIMEOUT)
     assert made(queue.job(job)) == [
         (f"Fake pair: {task_named(task).title}", {"pair": "embedded", "task": task, "n": "4", "step": "100"})
         for task in ("ioi", "countdown")
@@ -132,7 +132,7 @@ def test_a_finished_job_leads_to_what_it_made_and_can_be_dismissed(queue_of: Cal
     assert links[:2] == ["Fake pair: Indirect object identification", "Fake pair: COUNTDOWN"]
     page.button(key=f"dismiss {job}").click().run()
     assert queue.jobs() == [] and "Four runs" not in texts(page)
-    assert len(lifecycle.list_runs()) == 4
+    assert len(stored.list_runs()) == 4
 
 
 @pytest.mark.usefixtures("pair")
@@ -151,7 +151,7 @@ def test_a_cancelled_job_leads_only_to_what_it_finished() -> None:
 def test_a_failed_job_says_why_on_the_overview(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("moody_compute")
     job = queue.submit([RunSpec(seed=13)], "One run")
-    until(lambda: queue.job(job).state == "failed")
+    until(lambda: queue.job(job).state == "failed", TIMEOUT)
     page = app()
     (reason,) = [error.value.replace("\\", "") for error in page.error]
     assert reason.startswith("The circuit of the MDM on Indirect object identification: There is no model in this")
@@ -251,8 +251,8 @@ def test_runs_starts_what_the_form_asks_for(queue_of: Callable[[str], JobQueue])
     page.number_input(key="start n").set_value(4)
     page.button(key="start run").click().run()
     assert not page.exception
-    until(lambda: queue.jobs()[0].state == "done")
-    assert {(run.spec.model, run.spec.seed, run.spec.n) for run in lifecycle.list_runs()} == {
+    until(lambda: queue.jobs()[0].state == "done", TIMEOUT)
+    assert {(run.spec.model, run.spec.seed, run.spec.n) for run in stored.list_runs()} == {
         ("arm", 7, 4),
         ("mdm", 7, 4),
         ("control", 7, 4),
@@ -284,7 +284,7 @@ def test_one_example_is_shown_without_halves_and_with_what_is_to_be_said() -> No
 def test_runs_shows_failed_jobs_with_their_reason(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("moody_compute")
     job = queue.submit([RunSpec(seed=14)], "A bug")
-    until(lambda: queue.job(job).state == "failed")
+    until(lambda: queue.job(job).state == "failed", TIMEOUT)
     assert texts(app("runs")).count("shapes do not match") == 1
 
 

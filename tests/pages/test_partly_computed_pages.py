@@ -13,7 +13,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.cache_connection import store
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Run, size_text
@@ -23,7 +23,7 @@ from engine.schema.artifacts import KINDS, Kind
 from pages.shared import artifacts, cached_reads
 from pages.shared.words import ARTIFACTS
 from tests.fakes import fake_compute
-from tests.pages.test_pages import app, figures, texts
+from tests.pages.test_pages import TIMEOUT, app, figures, texts
 from tests.waiting import until
 
 PAGES = {"circuits": {"node": "a2.h3"}, "activations": {}, "neurons": {"layer": "3", "neuron": "11"}, "denoising": {}}
@@ -102,7 +102,7 @@ def test_what_is_missing_is_computed_and_appears(page: str, queue_of: Callable[[
     shown.button(key=place).click().run()
     (job,) = queue.jobs()
     assert {spec.model for spec in job.specs} == {"arm", "mdm"}
-    until(lambda: queue.job(job.id).state == "done")
+    until(lambda: queue.job(job.id).state == "done", TIMEOUT)
     assert queue.job(job.id).step_index == queue.job(job.id).n_steps == 2 * len(COMPANIONS)
     shown.run()
     assert not shown.exception and not shown.error and not boxes(shown)
@@ -112,7 +112,7 @@ def test_what_is_missing_is_computed_and_appears(page: str, queue_of: Callable[[
 def test_what_a_job_computes_says_how_far_it_is(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("stuck_compute")
     job = queue.submit([RunSpec(model=model, n=4) for model in ("arm", "mdm")], "Two runs")
-    until(lambda: queue.job(job).progress.stage == "lenses" and queue.job(job).progress.done > 1)
+    until(lambda: queue.job(job).progress.stage == "lenses" and queue.job(job).progress.done > 1, TIMEOUT)
     page = app("circuits", n="4", k="10", node="a1.h1")
     assert not page.error and len(figures(page)) > 2
     assert "the logit lens of the ARM and the MDM (lenses " in boxes(page)[0]
@@ -126,7 +126,7 @@ def test_what_a_job_computes_says_how_far_it_is(queue_of: Callable[[str], JobQue
 def test_what_failed_says_why_and_can_be_tried_again(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("blind_compute")
     job = queue.submit([RunSpec(model=model, n=4) for model in ("arm", "mdm")], "Two runs")
-    until(lambda: queue.job(job).state == "failed")
+    until(lambda: queue.job(job).state == "failed", TIMEOUT)
     page = app("circuits", n="4", k="10", node="a1.h1")
     reasons = [error.value.replace("\\", "") for error in page.error]
     assert "Could not be computed: the logit lens of the MDM. The unembedding is not here." in reasons
@@ -136,7 +136,7 @@ def test_what_failed_says_why_and_can_be_tried_again(queue_of: Callable[[str], J
     assert "failed, 8 of 10 parts of 2 runs are kept" in texts(page)
     page.button(key="compute node lens").click().run()
     assert not page.exception and len(queue.jobs()) == 2
-    until(lambda: not queue.jobs()[-1].is_open)
+    until(lambda: not queue.jobs()[-1].is_open, TIMEOUT)
     second = queue.jobs()[-1].id
     page.run().button(key=f"again {second}").click().run()
     assert not page.exception and [known.id for known in queue.jobs()] == [job, "job-3"]
@@ -205,7 +205,7 @@ def test_nothing_is_kept_of_a_read_that_failed() -> None:
 def test_a_run_that_another_tab_deletes_is_no_exception(page: str) -> None:
     query = {"task": "countdown", **PAGES[page]} if page in PAGES else {}
     shown = app(page, **query)
-    lifecycle.delete(run_of("mdm").key)
+    stored.delete(run_of("mdm").key)
     shown.run()
     assert not shown.exception
     if page in PAGES:
@@ -232,10 +232,10 @@ def test_runs_tells_what_is_missing_and_how_large_the_rest_is() -> None:
     table, sizes = (frame.value.set_index("Run") for frame in page.dataframe)
     assert table.loc[run.key[:10], "Missing"] == "accuracy, logit lens"
     assert table.loc[run_of("arm").key[:10], "Missing"] == ""
-    assert table.loc[run.key[:10], "MiB"] == pytest.approx(lifecycle.size_of(run) / 2**20)
-    assert sizes.loc[run.key[:10], "Circuit"] == pytest.approx(lifecycle.sizes_of(run)["circuit"] / 2**20)
+    assert table.loc[run.key[:10], "MiB"] == pytest.approx(stored.size_of(run) / 2**20)
+    assert sizes.loc[run.key[:10], "Circuit"] == pytest.approx(stored.sizes_of(run)["circuit"] / 2**20)
     assert sizes["Logit lens"].isna().sum() == 1
-    assert f"{size_text(sum(lifecycle.sizes().values()))} on disk" in texts(page)
+    assert f"{size_text(sum(stored.sizes().values()))} on disk" in texts(page)
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -258,7 +258,7 @@ def test_runs_that_were_deleted_elsewhere_are_not_deleted_twice() -> None:
     page = app("runs")
     page.session_state["chosen runs"] = [run.key]
     page.run()
-    lifecycle.delete(run.key)
+    stored.delete(run.key)
     page.button(key="delete").click().run()
     assert not page.exception and "There is no run with the key" in texts(page)
 
@@ -269,10 +269,10 @@ def test_runs_frees_space_of_old_runs_once_it_is_confirmed() -> None:
     assert "There is nothing so old." in texts(page) and "prune" not in [button.key for button in page.button]
     time.sleep(1.1)  # times are kept to the second
     page.number_input(key="prune days").set_value(0).run()
-    runs = len(lifecycle.list_runs())
+    runs = len(stored.list_runs())
     assert f"That deletes **{runs} runs** and frees about" in texts(page)
     page.button(key="prune").click().run()
-    assert lifecycle.list_runs() == [] and f"Deleted {runs} runs: " in page.success[0].value
+    assert stored.list_runs() == [] and f"Deleted {runs} runs: " in page.success[0].value
 
 
 def test_models_and_artifacts_have_plain_names() -> None:

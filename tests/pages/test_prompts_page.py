@@ -16,7 +16,7 @@ from engine import settings
 from engine.exchange import prompts_csv
 from engine.models.light_tokenizer import Token
 from engine.models.pairs import pair_named
-from engine.runs import cache_connection, lifecycle
+from engine.runs import cache_connection, stored
 from engine.runs.jobs import JobQueue
 from engine.tasks import own_prompts
 from engine.tasks.alignment import align
@@ -169,8 +169,8 @@ def test_saved_prompts_are_computed_and_linked(queue_of: Callable[[str], JobQueu
     assert links(page) == [f"pair=embedded&task={kept.name}&n=2"] * 2
     assert "Saved as My <b>two</b> rows." in [s.value.replace("\\", "") for s in page.success]
     assert not any("<b>" in s.value for s in page.success) and "<b>two" not in page.markdown[-1].value
-    until(lambda: queue.jobs()[0].state == "done")
-    assert {run.spec.model for run in lifecycle.list_runs() if run.spec.task == kept.name} == {
+    until(lambda: queue.jobs()[0].state == "done", TIMEOUT)
+    assert {run.spec.model for run in stored.list_runs() if run.spec.task == kept.name} == {
         "arm",
         "mdm",
         "control",

@@ -10,7 +10,7 @@ import pytest
 
 from engine import settings
 from engine.exchange import bundle
-from engine.runs import cache_connection, lifecycle
+from engine.runs import cache_connection, lifecycle, stored
 from engine.runs.spec import RunSpec
 from tests.bundles import change_table, kinds_in, zipped
 from tests.fakes import register_fake_pair, tiny_compute
@@ -69,7 +69,7 @@ def test_what_is_no_sound_bundle_is_told(made: Path, tmp_path: Path, what: str) 
     (error,) = page.error
     message = error.value.replace("\\", "")
     assert message.startswith("This file cannot be imported: ") and why in message and len(message) < 500
-    assert not lifecycle.list_runs() and not settings.scratch_dir().exists()
+    assert not stored.list_runs() and not settings.scratch_dir().exists()
 
 
 @pytest.mark.usefixtures("queue_of")

@@ -14,13 +14,13 @@ from zipfile import ZipFile
 import pytest
 
 from cache import cleaning
-from cache.folder import ArtifactFolder
 from engine import settings
 from engine.__main__ import main
 from engine.errors import UserError
-from engine.exchange import bundle
+from engine.exchange import bundle, staging
 from engine.models import pairs
 from engine.runs import cache_connection, lifecycle, provenance, read
+from engine.runs import stored as stored_runs
 from engine.runs.rows import ExampleRow
 from engine.schema.tables import TABLES
 from engine.tasks import own_prompts
@@ -45,7 +45,7 @@ def test_a_bundle_opens_where_there_is_no_model(made: Path) -> None:
     assert run and arm and run.imported and run.method_version == provenance.METHOD_VERSION
     assert (run.spec, arm.spec) == (SPEC, ARM)
     computed = tiny_run(SPEC, lifecycle.ignore)
-    assert (run.meta, run.accuracy, lifecycle.missing(run)) == (computed.meta, computed.accuracy, ())
+    assert (run.meta, run.accuracy, stored_runs.missing(run)) == (computed.meta, computed.accuracy, ())
     for part in ("total", *run.meta.parts):
         rows = [row for row in computed.tables["edges"].to_pylist() if row["part"] == part]
         assert read.edge_table(run.key, part).edge.tolist() == [row["edge"] for row in rows]
@@ -59,7 +59,7 @@ def test_a_bundle_opens_where_there_is_no_model(made: Path) -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_every_table_comes_along_as_it_was(made: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle.take(made)
-    keys = [run.key for run in lifecycle.list_runs()]
+    keys = [run.key for run in stored_runs.list_runs()]
     brought = [read.table(key, name) for key in keys for name in TABLES]
     cache_connection.close()
     monkeypatch.setenv("CIRCUITS_CACHE", str(there))
@@ -69,7 +69,7 @@ def test_every_table_comes_along_as_it_was(made: Path, there: Path, monkeypatch:
 @pytest.mark.usefixtures("elsewhere")
 def test_remarks_come_along(changed: Changed) -> None:
     bundle.take(changed(record=lambda record: record["meta"].update(remarks=["All zero."])))
-    assert {run.meta.remarks for run in lifecycle.list_runs()} == {("All zero.",)}
+    assert {run.meta.remarks for run in stored_runs.list_runs()} == {("All zero.",)}
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -109,7 +109,7 @@ def test_wrong_problems_are_refused_and_leave_nothing(with_problems: Path, elsew
     header.write_text(header.read_text().replace("15+9=24", "15+9=25"))
     with pytest.raises(UserError, match=r"its file of problems cannot be used\. line 1: the output"):
         bundle.take(elsewhere.parent / "wrong")
-    assert not problem_file.saved_files() and not lifecycle.list_runs()
+    assert not problem_file.saved_files() and not stored_runs.list_runs()
 
 
 def test_a_damaged_artifact_is_no_part_of_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,9 +128,9 @@ def test_a_damaged_artifact_is_no_part_of_a_bundle(tmp_path: Path, monkeypatch: 
 @pytest.mark.usefixtures("elsewhere")
 def test_importing_twice_changes_nothing(made: Path) -> None:
     bundle.take(made)
-    before, runs = stored(), lifecycle.list_runs()
+    before, runs = stored(), stored_runs.list_runs()
     assert bundle.take(made) == bundle.Taken(("mine",), added=0, known=4, artifacts=0, size=0)
-    assert (stored(), lifecycle.list_runs()) == (before, runs)
+    assert (stored(), stored_runs.list_runs()) == (before, runs)
 
 
 def test_what_was_imported_can_be_handed_on(made: Path, elsewhere: Path) -> None:
@@ -138,11 +138,11 @@ def test_what_was_imported_can_be_handed_on(made: Path, elsewhere: Path) -> None
     written = bundle.write(elsewhere / "ioi.circuits.zip", "mine", "ioi")
     assert (written.runs, written.left_out) == (3, 0)
     assert written.size == (elsewhere / "ioi.circuits.zip").stat().st_size
-    keys = {run.key for run in lifecycle.list_runs() if run.spec.task == "ioi"}
+    keys = {run.key for run in stored_runs.list_runs() if run.spec.task == "ioi"}
     for key in keys:
-        lifecycle.delete(key)
+        stored_runs.delete(key)
     assert bundle.take(elsewhere / "ioi.circuits.zip").added == 3
-    assert {run.key for run in lifecycle.list_runs() if run.spec.task == "ioi"} == keys
+    assert {run.key for run in stored_runs.list_runs() if run.spec.task == "ioi"} == keys
 
 
 def test_a_pair_that_is_known_here_stays_what_it_is(
@@ -285,12 +285,12 @@ def test_a_bundle_has_each_artifact_once_and_those_that_are_there(
         cache_connection.store().delete(key)
     written = bundle.write(elsewhere / "rest.circuits.zip", "mine", "ioi")
     assert (written.runs, written.artifacts) == (3, 13)
-    assert 0 < written.size - bundle.size_of([run, arm, lifecycle.get(lifecycle.find(CONTROL).key)]) < 10_000
+    assert 0 < written.size - bundle.size_of([run, arm, stored_runs.get(lifecycle.find(CONTROL).key)]) < 10_000
     cache_connection.close()
     shutil.rmtree(elsewhere / "artifacts")
     assert bundle.take(elsewhere / "rest.circuits.zip").artifacts == 13
-    assert lifecycle.missing(lifecycle.get(run.key)) == ("lens",)
-    assert lifecycle.missing(lifecycle.get(arm.key)) == ("ability",) and lifecycle.get(arm.key).accuracy is None
+    assert stored_runs.missing(stored_runs.get(run.key)) == ("lens",)
+    assert stored_runs.missing(stored_runs.get(arm.key)) == ("ability",) and stored_runs.get(arm.key).accuracy is None
     with pytest.raises(read.NotComputed):
         read.table(run.key, "trajectories")
 
@@ -305,7 +305,7 @@ def test_what_is_here_stays_and_what_is_missing_is_added(made: Path, elsewhere: 
         folder.delete(run.companions[kind])
     taken = bundle.take(made)
     assert (taken.added, taken.known, taken.artifacts) == (0, 4, 2)
-    assert lifecycle.missing(lifecycle.get(run.key)) == ()
+    assert stored_runs.missing(stored_runs.get(run.key)) == ()
     new = {key for key, time in before.items() if folder.file_of(key).stat().st_mtime_ns != time}
     assert new == {run.companions["lens"], run.companions["weights"]}
 
@@ -314,12 +314,12 @@ def test_a_circuit_that_is_here_is_held_against_what_a_bundle_adds(
     changed: Changed, there: Path, elsewhere: Path
 ) -> None:
     bundle.take(there / "own.circuits.zip")
-    run = lifecycle.list_runs()[0]
+    run = stored_runs.list_runs()[0]
     cache_connection.store().delete(run.companions["activity"])
     before = stored()
     with pytest.raises(UserError, match="the column neuron of neurons numbers other rows in one artifact"):
         bundle.take(changed("UPDATE neurons SET neuron = 11 - neuron, counts = counts"))
-    assert stored() == before and lifecycle.missing(lifecycle.get(run.key)) == ("activity",)
+    assert stored() == before and stored_runs.missing(stored_runs.get(run.key)) == ("activity",)
 
 
 def test_a_folder_is_taken_like_a_zip(all_unpacked: Path, elsewhere: Path) -> None:
@@ -334,14 +334,14 @@ def test_a_refused_import_leaves_a_cache_that_was_there(made: Path, elsewhere: P
     for _ in range(2):
         with pytest.raises(UserError, match="text cannot be imported"):
             bundle.take(tmp_path / "text")
-        assert sorted(elsewhere.rglob("*")) == before and len(lifecycle.list_runs()) == 4
+        assert sorted(elsewhere.rglob("*")) == before and len(stored_runs.list_runs()) == 4
 
 
 def test_a_cache_that_cannot_be_written_is_named(made: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(ArtifactFolder, "write_record", full)
+    monkeypatch.setattr(staging, "write_record", full)
     with pytest.raises(UserError, match=r"^The cache .*/here cannot be written: No space left on device\.$"):
         bundle.take(made)
     assert not elsewhere.exists() and "mine" not in pairs.pairs()

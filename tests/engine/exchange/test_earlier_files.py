@@ -19,6 +19,7 @@ from engine.exchange.bundle_header import written_header
 from engine.exchange.earlier_files import NO_PROVENANCE
 from engine.models import pairs
 from engine.runs import cache_connection, lifecycle, read
+from engine.runs import stored as stored_runs
 from engine.runs.records import Accuracy
 from engine.runs.spec import RunSpec
 from engine.schema.tables import TABLES
@@ -59,10 +60,10 @@ def test_a_cache_is_taken_over(runs: dict[RunSpec, Earlier], tmp_path: Path, els
     assert taken.artifacts == 3 + 3 + 3 + 3 + 2, "both runs of the MDM share its weights"
     for spec in (MDM, ARM, OTHER_TASK):
         earlier = runs[spec]
-        run = lifecycle.get(earlier.key)
+        run = stored_runs.get(earlier.key)
         assert (run.spec, run.meta, run.accuracy) == (spec, earlier.run.meta, earlier.run.accuracy)
         assert isinstance(run.accuracy, Accuracy) and run.imported and run.seconds == 7.5
-        assert lifecycle.missing(run) == ()
+        assert stored_runs.missing(run) == ()
         for name, table in earlier.run.tables.items():
             if name not in ("neurons", "heads") or spec == MDM:  # random tables of other tasks have other weights
                 assert in_order(read.table(run.key, name).select(table.column_names)).equals(in_order(table))
@@ -105,10 +106,10 @@ def test_head_scores_are_taken_of_seed_0(runs: dict[RunSpec, Earlier], tmp_path:
 def test_another_seed_alone_brings_no_weights(runs: dict[RunSpec, Earlier], tmp_path: Path) -> None:
     write_cache(tmp_path / "seed.duckdb", [runs[OTHER_SEED]])
     assert bundle.take(tmp_path / "seed.duckdb").artifacts == 4
-    assert lifecycle.missing(lifecycle.get(runs[OTHER_SEED].key)) == ("weights",)
+    assert stored_runs.missing(stored_runs.get(runs[OTHER_SEED].key)) == ("weights",)
     write_cache(tmp_path / "zero.duckdb", [runs[MDM]])
     bundle.take(tmp_path / "zero.duckdb")
-    assert lifecycle.missing(lifecycle.get(runs[OTHER_SEED].key)) == ()
+    assert stored_runs.missing(stored_runs.get(runs[OTHER_SEED].key)) == ()
 
 
 @pytest.mark.parametrize("last", [6, 7, 8])

@@ -12,7 +12,7 @@ from engine.__main__ import main
 from engine.errors import UserError
 from engine.exchange import kept_inputs
 from engine.models.pairs import Pair, kept_pairs, pairs
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.spec import RunSpec
 from engine.tasks import own_prompts
 from engine.tasks.countdown import problem_file, published_format
@@ -26,7 +26,7 @@ def test_own_prompts_are_run_compared_and_found_again(tmp_path: Path, capsys: py
     assert main(["run", "--prompts", str(tmp_path / "two rows.csv")], tiny_compute) == 0
     (kept,) = own_prompts.saved_sets()
     assert (kept.title, kept.pair, len(kept.rows)) == ("two rows", "embedded", 2)
-    assert {(run.spec.model, run.spec.task, run.spec.n) for run in lifecycle.list_runs()} == {
+    assert {(run.spec.model, run.spec.task, run.spec.n) for run in stored.list_runs()} == {
         (model, kept.name, 2) for model in ("arm", "mdm")
     }
     for asked in (
@@ -37,7 +37,7 @@ def test_own_prompts_are_run_compared_and_found_again(tmp_path: Path, capsys: py
         capsys.readouterr()
         assert main(["compare", "--k", "7", "--no-control", *asked]) == 0  # from the cache: nothing computes here
         assert capsys.readouterr().out.startswith("Embedded pair on two rows: eap-ig with 5 points, logit_diff, n = 2")
-    assert len(lifecycle.list_runs()) == 2
+    assert len(stored.list_runs()) == 2
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_bad_prompts_are_the_pages_sentences_and_nothing_is_saved(
         file.write_text(content)
     assert main(["run", "--prompts", str(file), *flags], tiny_compute) == 2
     assert capsys.readouterr().err == f"error: {message.format(file=file)}\n"
-    assert own_prompts.saved_sets() == [] and lifecycle.list_runs() == []
+    assert own_prompts.saved_sets() == [] and stored.list_runs() == []
 
 
 OPPOSED = "to Mary and,to John and,Mary,John\n"
@@ -79,7 +79,7 @@ def test_rows_that_contradict_each_other_are_refused_by_their_numbers(
     (tmp_path / "rows.csv").write_text(ROWS + OPPOSED)
     assert main(["run", "--prompts", str(tmp_path / "rows.csv")], tiny_compute) == 2
     assert capsys.readouterr().err.startswith("error: Row 4: It contradicts row 2: after the same clean prompt")
-    assert own_prompts.saved_sets() == [] and lifecycle.list_runs() == []
+    assert own_prompts.saved_sets() == [] and stored.list_runs() == []
 
 
 def test_the_first_rows_of_a_file_are_taken_and_repeats_count_once(
@@ -90,7 +90,7 @@ def test_the_first_rows_of_a_file_are_taken_and_repeats_count_once(
     assert main(["run", "--prompts", str(tmp_path / "rows.csv"), "--n", "4", "--model", "arm"], tiny_compute) == 0
     printed = capsys.readouterr()
     assert printed.err == "Rows that say the same as another count once: 3 (as 2), 4 (as 2).\n"
-    assert " n=2 " in printed.out and [run.spec.n for run in lifecycle.list_runs()] == [2]
+    assert " n=2 " in printed.out and [run.spec.n for run in stored.list_runs()] == [2]
     (kept,) = own_prompts.saved_sets()
     assert (len(kept), kept.repeated, kept.title) == (2, 2, "rows, first 4 rows")
     assert kept.blurb.endswith("2 more rows said the same as others: each counts once.")

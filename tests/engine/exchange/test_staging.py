@@ -20,6 +20,7 @@ from engine.exchange.offered_runs import BundleOffer, OfferedRun
 from engine.exchange.staging import Staging, checked_tables
 from engine.models import pairs
 from engine.runs import cache_connection, lifecycle
+from engine.runs import stored as stored_runs
 from engine.runs.artifacts import split
 from engine.schema.artifacts import KINDS, Kind
 from engine.schema.tables import TABLES
@@ -153,9 +154,9 @@ def test_a_kill_leaves_all_or_nothing(made: Path, elsewhere: Path, moment: str, 
     killed = subprocess.run([sys.executable, "-c", IMPORT, moment, str(made)], cwd=ROOT, env=os.environ, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert (len(list((elsewhere / "artifacts").glob("*.duckdb"))) > 0) == (moment == "between two circuits")
-    assert len(lifecycle.list_runs()) == (4 if whole else 0)
+    assert len(stored_runs.list_runs()) == (4 if whole else 0)
     assert len(stored()) == (19 if whole else 0)
-    assert all(not lifecycle.missing(run) for run in lifecycle.list_runs())
+    assert all(not stored_runs.missing(run) for run in stored_runs.list_runs())
     assert not list((elsewhere / "artifacts" / "partial").iterdir())
     assert ("mine" in pairs.pairs()) == whole
     cache_connection.close()

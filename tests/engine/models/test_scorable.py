@@ -14,7 +14,7 @@ from engine.__main__ import main
 from engine.errors import UserError
 from engine.models.pairs import pair_named
 from engine.models.scorable import refuse_unscorable
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.records import RunTables
 from engine.runs.spec import RunSpec
 from engine.training.word_tokenizer import build_tokenizer
@@ -42,7 +42,7 @@ def test_doctor_run_and_pages_give_one_answer(models: Path, tmp_path: Path, monk
         assert "GemmaForCausalLM, which can't be scored" in str(lifecycle.obstacle(RunSpec("mine", model=model)))
         with pytest.raises(UserError, match="GemmaForCausalLM, which can't be scored"):
             lifecycle.run(RunSpec("mine", model=model))
-    assert lifecycle.list_runs() == []
+    assert stored.list_runs() == []
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_an_mdm_of_another_size_than_its_arm_is_refused_before_anything_is_compu
         assert main([name, *command, "--n", "2"], compute=not_called) == 2
         output = capsys.readouterr().err
         assert f"has {what}, the ARM in {arm} has" in output and "they are no pair" in output
-    assert lifecycle.list_runs() == [] and not list(settings.kept_pairs_dir().glob("*"))
+    assert stored.list_runs() == [] and not list(settings.kept_pairs_dir().glob("*"))
 
 
 def not_called(spec: RunSpec, on_progress: object) -> RunTables:

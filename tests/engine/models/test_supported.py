@@ -17,7 +17,7 @@ from engine.models.model import load
 from engine.models.pair import Pair
 from engine.models.pairs import pair_named, same_weights
 from engine.models.supported import class_of
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.spec import RunSpec
 from tests.engine.models.folders import (
     WEIGHTS,
@@ -92,7 +92,7 @@ def test_nothing_is_stored_of_weights_that_are_no_numbers(
     monkeypatch.setenv("CIRCUITS_PAIRS", str(tmp_path / "pairs.toml"))
     with pytest.raises(UserError, match=f"the MDM of the pair mine .*{EMBED} holds NaN"):
         lifecycle.run(RunSpec("mine", model="mdm", n=2))
-    assert lifecycle.list_runs() == []
+    assert stored.list_runs() == []
 
 
 def test_a_checkpoint_is_checked_as_well(models: Path, tmp_path: Path) -> None:

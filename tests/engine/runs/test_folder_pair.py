@@ -15,7 +15,7 @@ from engine.errors import UserError
 from engine.models.pair import Pair
 from engine.models.pairs import keep, kept_pairs, pair_named
 from engine.models.shift_evidence import Readings, ShiftEvidence
-from engine.runs import folder_pair, lifecycle
+from engine.runs import folder_pair, stored
 from engine.runs.folder_pair import pair_of_two, refreshed, settled
 from tests.fakes import tiny_compute
 
@@ -151,7 +151,7 @@ def test_the_command_line_says_how_it_reads_at_every_run(
     assert main(["run", *flags, "--n", "2"], tiny_compute) == 0
     output = capsys.readouterr()
     assert "read as shifted: its right answers have" in output.err and "  shifted" in output.out
-    assert {run.shifted for run in lifecycle.list_runs() if run.spec.model == "mdm"} == {True, False}
+    assert {run.shifted for run in stored.list_runs() if run.spec.model == "mdm"} == {True, False}
     assert list(kept_pairs()) == [name]
 
 
@@ -166,7 +166,7 @@ def test_undecided_is_refused_and_said_by_doctor(
     output = capsys.readouterr().out
     assert "mask        token '<mask>'" in output and ", as the MDM's files say, undecided whether shifted" in output
     assert "say --shifted" in output
-    assert kept_pairs() == {} and lifecycle.list_runs() == []
+    assert kept_pairs() == {} and stored.list_runs() == []
     assert main(["run", *flags, "--n", "2", "--shifted"], tiny_compute) == 0
     assert "as was told: its right answers have -9.00" in capsys.readouterr().err
 
@@ -180,6 +180,6 @@ def test_other_weights_that_leave_it_undecided_are_not_read_as_those_before_were
     answers.say = NEITHER
     assert main(["run", "--pair", kept.name, "--n", "2"], tiny_compute) == 2
     assert "is undecided" in capsys.readouterr().err
-    assert lifecycle.list_runs() == [] and pair_named(kept.name) == kept
+    assert stored.list_runs() == [] and pair_named(kept.name) == kept
     shutil.rmtree(two[1])
     assert refreshed(kept, "ioi") == kept  # nothing to measure

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.runs import cache_connection, lifecycle
+from engine.runs import cache_connection, lifecycle, stored
 from engine.runs.jobs import JobQueue, JobView, time_left
 from engine.runs.provenance import resolve
 from engine.runs.records import Progress
@@ -52,7 +52,7 @@ def test_a_job_computes_and_stores_every_run_once(
     assert (view.state, view.error, view.title, view.failures) == ("done", None, "two runs", ())
     assert (view.step_index, view.n_steps) == (8, 8)  # accuracy and weights do not depend on the seed
     assert view.started is not None and view.finished is not None and view.submitted <= view.started <= view.finished
-    assert {run.spec for run in lifecycle.list_runs()} == set(specs)
+    assert {run.spec for run in stored.list_runs()} == set(specs)
     finished(queue, queue.submit([*specs, RunSpec(n=4, seed=7)], "one more"))
     computed = log.read_text().split()
     assert computed[:3] == ["5-circuit", "6-circuit", "6-ability"] and len(computed) == 8 + 3
@@ -74,7 +74,7 @@ def test_progress_is_seen_and_cancel_works_midway(queue_of: Callable[..., JobQue
     queue.cancel(first)
     assert finished(queue, first).state == "cancelled"
     assert queue.job(first).progress.done < 600
-    assert lifecycle.list_runs() == []
+    assert stored.list_runs() == []
 
 
 def test_cancel_answers_at_once(queue_of: Callable[..., JobQueue]) -> None:
@@ -103,7 +103,7 @@ def test_finished_jobs_say_what_they_made_and_can_be_dismissed(queue_of: Callabl
     for _ in range(2):  # another tab may have been quicker
         queue.dismiss(failed)
     assert [view.id for view in queue.jobs()] == [done]
-    assert len(lifecycle.list_runs()) == 3
+    assert len(stored.list_runs()) == 3
     with pytest.raises(UserError, match="no job"):
         queue.cancel(failed)
 
@@ -116,7 +116,7 @@ def test_failures_are_sentences_and_the_queue_goes_on(queue_of: Callable[..., Jo
     assert broken.error == "RuntimeError while computing embedded / mdm / ioi: shapes do not match"
     assert crashed.state == "failed" and crashed.error is not None and "exit code 9" in crashed.error
     assert fine.state == "done"
-    assert [run.spec.seed for run in lifecycle.list_runs()] == [1]
+    assert [run.spec.seed for run in stored.list_runs()] == [1]
 
 
 def test_a_failing_job_keeps_what_it_finished(queue_of: Callable[..., JobQueue]) -> None:
@@ -125,7 +125,7 @@ def test_a_failing_job_keeps_what_it_finished(queue_of: Callable[..., JobQueue])
     assert (view.state, view.made) == ("failed", (RunSpec(n=4, seed=1), RunSpec(n=4, seed=2)))
     (failure,) = view.failures
     assert (failure.step.spec.seed, failure.step.kind) == (13, "circuit") and failure.reason == view.error
-    assert sorted(run.spec.seed for run in lifecycle.list_runs()) == [1, 2]
+    assert sorted(run.spec.seed for run in stored.list_runs()) == [1, 2]
 
 
 def test_an_artifact_that_fails_leaves_the_rest_of_its_run(queue_of: Callable[..., JobQueue]) -> None:
@@ -134,7 +134,7 @@ def test_an_artifact_that_fails_leaves_the_rest_of_its_run(queue_of: Callable[..
     assert (view.state, view.made, view.error) == ("failed", (SPEC,), "The unembedding is not here.")
     assert [(failure.step.kind, failure.reason) for failure in view.failures] == [("lens", view.error)]
     run = lifecycle.find(SPEC)
-    assert run and lifecycle.missing(run) == ("lens",)
+    assert run and stored.missing(run) == ("lens",)
 
 
 def test_a_cancelled_job_keeps_the_artifacts_that_it_finished(queue_of: Callable[..., JobQueue]) -> None:
@@ -145,7 +145,7 @@ def test_a_cancelled_job_keeps_the_artifacts_that_it_finished(queue_of: Callable
     view = finished(queue, job)
     assert (view.state, view.made, view.n_steps) == ("cancelled", (SPEC,), 5)
     run = lifecycle.find(SPEC)
-    assert run and lifecycle.missing(run) == ("lens", "activity", "weights")
+    assert run and stored.missing(run) == ("lens", "activity", "weights")
 
 
 def test_a_job_that_waits_for_another_process_can_be_cancelled(queue_of: Callable[..., JobQueue]) -> None:
@@ -157,7 +157,7 @@ def test_a_job_that_waits_for_another_process_can_be_cancelled(queue_of: Callabl
     assert (queue.job(job).state, queue.job(job).step_index) == ("running", 4)
     queue.cancel(job)
     assert finished(queue, job).state == "cancelled"
-    assert lease.exists() and lifecycle.missing(lifecycle.list_runs()[0]) == ("ability",)
+    assert lease.exists() and stored.missing(stored.list_runs()[0]) == ("ability",)
 
 
 def test_jobs_are_done_in_the_order_of_submission(queue_of: Callable[..., JobQueue]) -> None:
@@ -166,7 +166,7 @@ def test_jobs_are_done_in_the_order_of_submission(queue_of: Callable[..., JobQue
     for job in ids:
         finished(queue, job)
     assert [view.id for view in queue.jobs()] == ids
-    assert [run.spec.seed for run in lifecycle.list_runs()] == [2, 1, 3]  # newest first
+    assert [run.spec.seed for run in stored.list_runs()] == [2, 1, 3]  # newest first
 
 
 def test_what_cannot_be_asked_for_is_refused_at_once(queue_of: Callable[..., JobQueue]) -> None:

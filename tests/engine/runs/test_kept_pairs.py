@@ -11,7 +11,7 @@ import pytest
 from engine.__main__ import main
 from engine.errors import UserError
 from engine.models.pairs import pair_named, pairs
-from engine.runs import kept_pairs, lifecycle
+from engine.runs import kept_pairs, lifecycle, stored
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 
@@ -47,9 +47,9 @@ def test_a_new_title_is_shown_and_the_runs_stay(
     assert main(["pairs", "rename", name, "  My  `own` pair\n"]) == 0
     assert capsys.readouterr().out == f"{name} is now called My `own` pair.\n"
     assert pairs()[name].title == "My `own` pair"
-    before = {run.key for run in lifecycle.list_runs()}
+    before = {run.key for run in stored.list_runs()}
     assert main(["run", *flags, "--n", "2"], tiny_compute) == 0
-    assert {run.key for run in lifecycle.list_runs()} == before and pair_named(name).title == "My `own` pair"
+    assert {run.key for run in stored.list_runs()} == before and pair_named(name).title == "My `own` pair"
 
 
 @pytest.mark.parametrize("with_runs", [False, True])
@@ -57,17 +57,17 @@ def test_remove_keeps_runs_unless_they_are_to_go(
     name: str, flags: list[str], with_runs: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = lifecycle.run(RunSpec(n=3), compute=tiny_compute)
-    before = {run.key for run in lifecycle.list_runs()}
+    before = {run.key for run in stored.list_runs()}
     assert main(["pairs", "remove", name, *(["--with-runs"] if with_runs else [])]) == 0
     output = capsys.readouterr().out
     assert name not in pairs() and kept_pairs.kept() == []
     assert ("2 runs with it" in output) == with_runs and ("2 runs of it stay" in output) != with_runs
-    assert {run.key for run in lifecycle.list_runs()} == ({other.key} if with_runs else before)
+    assert {run.key for run in stored.list_runs()} == ({other.key} if with_runs else before)
     assert main(["list"]) == 0  # runs of a pair that is gone are no trouble
     assert main(["pairs", "list"]) == 0
     if not with_runs:
         assert main(["run", *flags, "--n", "2"]) == 0  # found again: nothing computes here
-        assert {run.key for run in lifecycle.list_runs()} == before
+        assert {run.key for run in stored.list_runs()} == before
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from cache import cleaning
 from cache.folder import ArtifactFolder
 from cache.owners import is_running
 from engine import settings
-from engine.runs import cache_connection, lifecycle, read
+from engine.runs import cache_connection, read, stored
 from engine.runs.lifecycle import run as run_of
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS, tables_in
@@ -103,8 +103,8 @@ def left_over(cache: Path) -> list[str]:
 
 def fewer(there: dict[str, list[pa.Table]]) -> dict[str, list[pa.Table]]:
     """Delete all runs but the newest few, so that the next round is quick."""
-    for run in lifecycle.list_runs()[6:]:
-        lifecycle.delete(run.key)
+    for run in stored.list_runs()[6:]:
+        stored.delete(run.key)
     return {key: there[key] for key in contents(cache_connection.store())}
 
 
@@ -130,7 +130,7 @@ def test_nothing_that_was_finished_is_lost(known: dict[str, list[pa.Table]], wor
         names = {path.name for path in folder.files.iterdir() if path.is_file()}
         assert names == {f"{key}.{ending}" for key in now for ending in ("duckdb", "json")}
         known = fewer(now)
-    for run in lifecycle.list_runs():  # whatever is half there is completed
+    for run in stored.list_runs():  # whatever is half there is completed
         whole = run_of(run.spec, compute=tiny_compute)
-        assert not lifecycle.missing(whole) and read.edge_table(whole.key).edge.size
+        assert not stored.missing(whole) and read.edge_table(whole.key).edge.size
         assert set(whole.companions) == set(KINDS) - {"circuit"}

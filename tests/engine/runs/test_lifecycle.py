@@ -16,7 +16,7 @@ import pytest
 
 from cache.layout import SORTED_BY
 from engine.errors import Cancelled, UserError
-from engine.runs import cache_connection, device_plan, lifecycle, provenance, read
+from engine.runs import cache_connection, device_plan, lifecycle, provenance, read, stored
 from engine.runs.execution import OnProgress
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.spec import RunSpec
@@ -89,11 +89,11 @@ def test_what_is_stored_is_what_was_computed() -> None:
     made = tiny_run(SPEC, lifecycle.ignore)
     run = lifecycle.run(SPEC, compute=tiny_compute)
     assert (run.spec, run.meta, run.accuracy) == (SPEC, made.meta, made.accuracy)
-    assert lifecycle.missing(run) == () and all(lifecycle.has(run, kind) for kind in KINDS)
+    assert stored.missing(run) == () and all(stored.has(run, kind) for kind in KINDS)
     for name, table in made.tables.items():
         order = [(column, "ascending") for column in SORTED_BY[name].replace('"', "").split(", ")]
         assert read.table(run.key, name).sort_by(order).equals(table.sort_by(order)), name
-    assert lifecycle.get(run.key) == run and lifecycle.list_runs() == [run]
+    assert stored.get(run.key) == run and stored.list_runs() == [run]
     edges = made.tables["edges"].to_pylist()
     for part in ("total", "half-a", "half-b", *run.meta.parts):
         table = read.edge_table(run.key, part)
@@ -108,12 +108,12 @@ def test_what_is_stored_is_what_was_computed() -> None:
 def test_delete_and_compute_again() -> None:
     compute = Counting()
     key = lifecycle.run(SPEC, compute=compute).key
-    size = lifecycle.size_of(lifecycle.get(key))
-    assert lifecycle.delete(key) >= size > 0
-    assert lifecycle.list_runs() == [] and lifecycle.find(SPEC) is None
+    size = stored.size_of(stored.get(key))
+    assert stored.delete(key) >= size > 0
+    assert stored.list_runs() == [] and lifecycle.find(SPEC) is None
     assert cache_connection.store().records() == []
     with pytest.raises(UserError):
-        lifecycle.delete(key)
+        stored.delete(key)
     assert lifecycle.run(SPEC, compute=compute).key == key
     assert len(compute.kinds) == 10
 
@@ -131,11 +131,11 @@ def test_what_was_finished_is_kept_of_a_run_that_was_cancelled_or_failed() -> No
         lifecycle.run(SPEC, cancel, tiny_compute)
     with pytest.raises(KeyError):
         lifecycle.run(SPEC, compute=broken)
-    assert lifecycle.list_runs() == [] and cache_connection.store().records() == []
+    assert stored.list_runs() == [] and cache_connection.store().records() == []
     with pytest.raises(UserError, match="The unembedding is not here"):
         lifecycle.run(SPEC, compute=blind_compute)
     run = lifecycle.find(SPEC)
-    assert run and lifecycle.missing(run) == ("lens",) and run.accuracy
+    assert run and stored.missing(run) == ("lens",) and run.accuracy
     assert isinstance(lifecycle.find_whole(SPEC), provenance.Resolved)
     compute = Counting()
     assert lifecycle.run(SPEC, compute=compute) == run == lifecycle.find_whole(SPEC)
@@ -144,7 +144,7 @@ def test_what_was_finished_is_kept_of_a_run_that_was_cancelled_or_failed() -> No
 
 HANGING = """
 import time
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 
@@ -166,8 +166,8 @@ def test_kill_in_the_middle_of_a_run() -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     compute = Counting()
-    assert [run.spec for run in lifecycle.list_runs()] == [replace(SPEC, seed=1)]
-    assert lifecycle.notice() is None
+    assert [run.spec for run in stored.list_runs()] == [replace(SPEC, seed=1)]
+    assert stored.notice() is None
     assert lifecycle.run(SPEC, compute=compute).spec == SPEC
     assert lifecycle.run(replace(SPEC, seed=1), compute=compute)
     assert compute.kinds == ["circuit", "lens", "activity"]
@@ -177,15 +177,15 @@ def test_kill_in_the_middle_of_a_run() -> None:
 def test_a_second_process_reads_the_cache_and_adds_to_it() -> None:
     first = lifecycle.run(SPEC, compute=tiny_compute)
     code = """
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
-print(lifecycle.list_runs()[0].key, lifecycle.run(RunSpec(n=4, seed=1), compute=tiny_compute).key)
+print(stored.list_runs()[0].key, lifecycle.run(RunSpec(n=4, seed=1), compute=tiny_compute).key)
 """
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     seen, added = process.stdout.split()
     assert seen == first.key
-    assert {run.key for run in lifecycle.list_runs()} == {first.key, added}
+    assert {run.key for run in stored.list_runs()} == {first.key, added}
     assert read.edge_table(added, limit=3).edge.tolist()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.runs import cache_connection, lifecycle
+from engine.runs import cache_connection, lifecycle, stored
 from engine.runs.provenance import resolve
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
@@ -21,7 +21,7 @@ SEEDS = range(3)
 COMPUTES = """
 import os, sys, time
 from pathlib import Path
-from engine.runs import lifecycle
+from engine.runs import lifecycle, stored
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 
@@ -94,7 +94,7 @@ def test_four_processes_share_the_work(log: Path) -> None:
     assert len(workers) > 1
     for seed in SEEDS:
         run = lifecycle.find(RunSpec(n=4, seed=seed))
-        assert run and not lifecycle.missing(run)
+        assert run and not stored.missing(run)
         assert lifecycle.run(run.spec, compute=tiny_compute) == run
 
 

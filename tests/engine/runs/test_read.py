@@ -11,7 +11,7 @@ import pytest
 
 from engine.circuits import comparison
 from engine.errors import UserError
-from engine.runs import cache_connection, lifecycle, provenance, read
+from engine.runs import cache_connection, lifecycle, provenance, read, stored
 from engine.runs.rows import ExampleRow, LayerLens, Neuron, NodeLens, ReadoutRow
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS, Kind, columns_in, tables_in
@@ -59,7 +59,7 @@ def test_rows_come_as_records() -> None:
 def test_what_is_not_there_is_refused_by_name() -> None:
     key = lifecycle.run(SPEC, compute=tiny_compute).key
     with pytest.raises(UserError, match="no run with the key 'nope'"):
-        lifecycle.get("nope")
+        stored.get("nope")
     with pytest.raises(UserError, match=r"no part 'site-77'.*total, half-a, half-b, step-00"):
         read.edge_table(key, "site-77")
     with pytest.raises(UserError, match="no lens of node 99"):
@@ -162,7 +162,7 @@ def test_columns_of_several_artifacts_are_joined_and_read_without_those_that_are
 def test_what_is_not_computed_yet_says_so(kind: Kind) -> None:
     run = lifecycle.run(SPEC, compute=tiny_compute)
     cache_connection.store().delete(run.companions[kind])
-    assert lifecycle.missing(run) == (kind,) and not lifecycle.has(run, kind)
+    assert stored.missing(run) == (kind,) and not stored.has(run, kind)
     for name in tables_in(kind):
         with pytest.raises(read.NotComputed, match=f"The {kind} artifact of the run .* is not computed yet") as error:
             read.table(run.key, name)

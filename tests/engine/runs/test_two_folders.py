@@ -15,7 +15,7 @@ from engine.__main__ import main
 from engine.errors import UserError
 from engine.models.pair import Pair
 from engine.models.pairs import keep, pair_named, pairs
-from engine.runs import compute, lifecycle, read
+from engine.runs import compute, read, stored
 from engine.runs.records import RunTables
 from engine.runs.spec import RunSpec
 from engine.training.word_tokenizer import vocabulary
@@ -47,7 +47,7 @@ def test_two_folders_are_run_and_found_again(
     assert main(["run", *two, "--task", "ioi", "--n", "4"]) == 0
     output = capfd.readouterr()
     assert "my-arm+my-mdm-" in output.out and "custom code" not in output.out + output.err
-    arm, mdm = (next(run for run in lifecycle.list_runs() if run.spec.model == model) for model in ("arm", "mdm"))
+    arm, mdm = (next(run for run in stored.list_runs() if run.spec.model == model) for model in ("arm", "mdm"))
     (name,) = set(pairs()) - {"embedded"} - set(checkpoints.FORMATS)
     assert arm.spec.pair == mdm.spec.pair == name
     kept = pair_named(name)
@@ -60,7 +60,7 @@ def test_two_folders_are_run_and_found_again(
     for other in (["--mask-id", "3"], ["--mask-token", "<mask>", "--not-shifted"]):  # the same token each time
         assert main(["run", *two[:4], *other, "--n", "2"], tiny_compute) == 0
     assert set(pairs()) - {"embedded"} - set(checkpoints.FORMATS) == {name}
-    assert sorted(str(run.shifted) for run in lifecycle.list_runs() if run.spec.model == "mdm") == [
+    assert sorted(str(run.shifted) for run in stored.list_runs() if run.spec.model == "mdm") == [
         "False",
         "True",
         "True",
@@ -127,7 +127,7 @@ def test_what_is_no_pair_is_refused(
     names = {"arm": str(folders[0]), "mdm": str(folders[1])}
     assert main(["run", *(word.format(**names) for word in argv)], tiny_compute) == 2
     assert message.format(**names) in capsys.readouterr().err
-    assert lifecycle.list_runs() == []
+    assert stored.list_runs() == []
 
 
 def test_a_pair_without_a_mask_says_which_flag_names_it(

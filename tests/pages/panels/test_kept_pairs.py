@@ -9,7 +9,7 @@ import pytest
 from engine.models.pair import Pair
 from engine.models.pairs import keep, pair_named, pairs
 from engine.models.shift_evidence import ShiftEvidence
-from engine.runs import kept_pairs, lifecycle
+from engine.runs import kept_pairs, lifecycle, stored
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 from tests.pages.test_pages import app, texts
@@ -52,7 +52,7 @@ def test_a_pair_is_removed(kept_pair: Pair, with_runs: bool) -> None:
     page.checkbox(key=f"kept with runs {NAME}").set_value(with_runs)
     page.button(key="remove pair").click().run()
     assert not page.exception and kept_pairs.kept() == []
-    assert "Kept pair" not in texts(page) and len(lifecycle.list_runs()) == (0 if with_runs else 2)
+    assert "Kept pair" not in texts(page) and len(stored.list_runs()) == (0 if with_runs else 2)
     again = app("runs")
     assert not again.exception
     if not with_runs:  # runs whose pair is gone stay in the list

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.circuits.edges import EdgeTable
-from engine.runs import lifecycle, read
+from engine.runs import lifecycle, read, stored
 from engine.runs.records import Run
 from engine.runs.rows import ExampleRow, Neuron, RoleAttention
 from engine.runs.spec import RunSpec
@@ -63,5 +63,5 @@ def test_edges_of_a_node_carry_rank_and_score(run: Run) -> None:
 
 def test_a_run_is_asked_for_anew(run: Run) -> None:
     assert cached_reads.run_of(run.spec) == run
-    lifecycle.delete(run.key)
+    stored.delete(run.key)
     assert cached_reads.run_of(run.spec) is None

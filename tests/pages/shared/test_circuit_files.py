@@ -56,10 +56,10 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> Offered:
 def files(key: str) -> None:
     from engine.circuits.filters import Filters
     from engine.exchange.circuit import Other
-    from engine.runs import lifecycle
+    from engine.runs.stored import get
     from pages.shared.circuit_files import Row, circuit_files, show_files
 
-    run, filters, other = lifecycle.get(key), Filters(sign="positive"), Other(key, "half-a")
+    run, filters, other = get(key), Filters(sign="positive"), Other(key, "half-a")
     show_files([Row("The ARM:", circuit_files(run, 20, "total", "download", 12, filters, other))])
 
 
