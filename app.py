@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
+from pages.components.circuit import component
 from pages.shared import address
 from pages.shared.entry import THROUGH_APP
 from pages.shared.hosts import OnlyKnownHosts
@@ -45,4 +46,4 @@ def main() -> None:
 if __name__ == "__main__":
     main()
 else:
-    app = st.App(__file__, middleware=[Middleware(OnlyKnownHosts)])
+    app = st.App(__file__, routes=[component.route()], middleware=[Middleware(OnlyKnownHosts)])

@@ -104,6 +104,12 @@ def shared_counts_of_ranks(rank_a: Ints, rank_b: Ints) -> NDArray[np.int32]:
     return np.cumsum(np.bincount(later, minlength=len(later))).astype(np.int32)
 
 
+def shared_counts_of_prefixes(edges_a: Ints, edges_b: Ints) -> NDArray[np.int32]:
+    """[K - 1]: how many edges the top K of two orders have in common, K up to the length of these prefixes [rank]."""
+    _, rank_a, rank_b = np.intersect1d(edges_a, edges_b, assume_unique=True, return_indices=True)
+    return np.cumsum(np.bincount(np.maximum(rank_a, rank_b), minlength=len(edges_a))).astype(np.int32)
+
+
 def curve_sizes(n: int) -> NDArray[np.int32]:
     """[point]: the K, from 1 to `n` edges, at which a curve is kept and drawn: a few hundred, however many edges."""
     few = np.arange(1, min(n, EVERY_K) + 1)

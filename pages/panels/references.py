@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from engine.circuits import comparison
-from engine.circuits.edges import OverlapCurve
-from engine.circuits.shared_edges import mean_jaccard
 from engine.runs.records import Run
 from engine.schema.vocabulary import HALVES
-from pages.figures.overlap import Curve
+from engine.tasks.registry import measured_on
 from pages.shared import cached_reads
 from pages.shared.glossary import meaning
 from pages.shared.sides import Sides
 from pages.shared.state import TOTAL
+
+
+@dataclass(frozen=True)
+class Line:
+    """An overlap over K: the mean of the overlaps of pairs of circuits, each pair as (key, part, key, part)."""
+
+    name: str
+    style: str  # "pair", "control"; on half of the examples each "half-pair", "half-arm", "half-mdm"
+    pairs: tuple[tuple[str, str, str, str], ...]
+
 
 Tile = tuple[str, str, str, str | None]  # label, value, note, help
 
@@ -70,22 +78,27 @@ def halves_tile(sides: Sides) -> Tile:
     )
 
 
-def overlap_lines(sides: Sides, control: Run | None) -> list[Curve]:
-    """The curves of overlap over K: on all examples of the pair and of the control, then the three split-half ones."""
+def overlap_pairs(sides: Sides, control: Run | None) -> list[Line]:
+    """The lines of overlap over K: on all examples of the pair and of the control, then the three split-half ones."""
     arm, mdm, (a, b) = sides.arm, sides.mdm, HALVES
-    of_pair = cached_reads.overlap_curve(arm.run.key, mdm.run.key, arm.part, mdm.part)
-    lines = [_curve(f"ARM with {mdm.label}", "pair", of_pair)]
+    arm_key, mdm_key = arm.run.key, mdm.run.key
+    lines = [Line(f"ARM with {mdm.label}", "pair", ((arm_key, arm.part, mdm_key, mdm.part),))]
     if control and not mdm.run.spec.is_control and mdm.part in (TOTAL, *control.meta.parts):
-        of_control = cached_reads.overlap_curve(arm.run.key, control.key, arm.part, mdm.part)
-        lines.append(_curve("ARM with control", "control", of_control))
+        lines.append(Line("ARM with control", "control", ((arm_key, arm.part, control.key, mdm.part),)))
     if arm.run.has_halves and mdm.run.has_halves:
-        ways = [cached_reads.overlap_curve(arm.run.key, mdm.run.key, *way) for way in ((a, b), (b, a))]
-        own = [cached_reads.overlap_curve(side.run.key, side.run.key, a, b) for side in (arm, mdm)]
-        lines.append(_curve(f"split-half: ARM with {mdm.label}", "half-pair", *ways))
-        lines += [_curve("split-half: ARM", "half-arm", own[0]), _curve(f"split-half: {mdm.label}", "half-mdm", own[1])]
+        ways = ((arm_key, a, mdm_key, b), (arm_key, b, mdm_key, a))
+        lines.append(Line(f"split-half: ARM with {mdm.label}", "half-pair", ways))
+        lines.append(Line("split-half: ARM", "half-arm", ((arm_key, a, arm_key, b),)))
+        lines.append(Line(f"split-half: {mdm.label}", "half-mdm", ((mdm_key, a, mdm_key, b),)))
     return lines
 
 
-def _curve(name: str, style: str, *curves: OverlapCurve) -> Curve:
-    """The mean of overlaps at the same sizes, of two circuits as a rule."""
-    return Curve(name, curves[0].k, mean_jaccard(*curves), style)
+def solved(sides: Sides) -> tuple[str, str]:
+    """How many problems both models solve, as far as it is measured, and which problems these are."""
+    problems = measured_on(sides.arm.run.spec.task).removesuffix(" problems")
+    measured = [side.run.accuracy for side in sides]
+    if not any(measured):
+        return "not yet", f"ARM / {sides.mdm.label}, to be measured"
+    shares = " / ".join(f"{accuracy.accuracy:.0%}" if accuracy else "?" for accuracy in measured)
+    note = problems if all(measured) else "to be measured"
+    return shares, f"ARM / {sides.mdm.label}, {note}"

@@ -53,6 +53,8 @@ KEYS = {
     state.ARM_PART: Key("the site of the ARM"),
     state.MDM_PART: Key("the denoising step of the MDM"),
     state.NODE: Key("the node"),
+    state.NODES: Key("the pinned nodes", several=True),
+    state.GRAPHS: Key("the view of the graphs", state.GRAPH_VIEWS),
     state.READOUT: Key("the example and token"),
     state.INPUT: Key("the example", bounds=ANY_NUMBER),
     state.INPUT_STEP: Key("the denoising step"),
@@ -73,7 +75,7 @@ KEYS = {
     state.AT: Key("the denoising step", bounds=ANY_NUMBER),
     state.POSITION: Key("the answer position", bounds=ANY_NUMBER),
 }
-MAY_BE_EMPTY = (state.KINDS, state.PINS, state.SEARCH)
+MAY_BE_EMPTY = (state.KINDS, state.NODES, state.PINS, state.SEARCH)
 
 
 def _method_named(name: str) -> str:

@@ -50,11 +50,11 @@ class Asked:
         return Sides(self.graph, self.k, Side("arm", self.arm, TOTAL), Side("mdm", self.mdm, TOTAL))
 
 
-def both_runs() -> Asked | None:
+def both_runs(with_k: bool = True) -> Asked | None:
     """The two runs that the reader asks for, as far as they are there; where a circuit is missing, offer to compute it
     and return None.
 
-    Call it first on a page, inside widgets.user_errors().
+    Call it first on a page, inside widgets.user_errors(). `with_k` False: K is chosen elsewhere on the page.
     """
     if absent():
         return None
@@ -73,8 +73,10 @@ def both_runs() -> Asked | None:
         offer([spec for spec, run in zip(specs, (arm, mdm), strict=True) if run is None], question, pair)
         return None
     n_edges = arm.meta.graph.n_edges
-    with k_place:
-        k = choose_k(n_edges)
+    k = state.default_k(n_edges)
+    if with_k:
+        with k_place:
+            k = choose_k(n_edges)
     with st.container():
         marks({"arm": arm, "mdm": mdm}, pair)
         artifacts.offer_rest([arm, mdm])

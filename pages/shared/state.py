@@ -22,6 +22,7 @@ K = "k"
 KINDS, SIGN, SHOW, PRUNE = "kinds", "sign", "show", "prune"
 ARM_PART, MDM_PART = "site", "denoising"
 NODE, READOUT = "node", "readout"
+NODES, GRAPHS = "nodes", "graphs"  # nodes pinned beside the one selected; how both circuits are drawn
 INPUT = "input"  # a kept input: where attention patterns and neurons are shown token by token
 INPUT_STEP = "input_step"  # the denoising step at which an MDM saw it
 REGION, EARLY, LAYER, BIN = "region", "early", "layer", "bin"  # of activations; LAYER of neurons too
@@ -36,6 +37,7 @@ AUTO = "auto"  # a precision: that in which the pair is stored, else its own
 URL: Literal["query-params"] = "query-params"  # what `bind` of a widget wants
 DEFAULT_K = 200
 REGIONS = vocabulary.REGIONS
+GRAPH_VIEWS = ("side", "one", "layers")  # side by side, as one graph, by layer
 VIEWS = MIRRORED, GROUPED = "mirrored", "grouped"
 HEIGHTS_SHOWN = COUNTS, SHARES = "counts", "shares"
 MEASURES = ("Residual: entropy", "Residual: top-1", "Components: entropy", "Components: top-1")

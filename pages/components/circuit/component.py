@@ -1,0 +1,63 @@
+"""The circuit component's Python side: it serves the modules, mounts them, and takes what the reader chooses.
+
+The browser imports index.js from the app's own address (app.py serves this folder under `ROUTE`), with a path that
+names the files' content, so that no browser keeps an older version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from pages.components.circuit.payload import pack
+
+FOLDER = Path(__file__).parent
+KEY = "circuit"  # in the session
+CHOSEN = "chosen"  # the component's one value
+
+
+@cache
+def version() -> str:
+    """What the files hold, as a short text for their address."""
+    content = b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.js")))
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def route() -> Mount:
+    """Where the app serves the modules."""
+    return Mount(f"/components/circuit/{version()}", StaticFiles(directory=FOLDER), name="circuit component")
+
+
+def circuit(header: Mapping[str, object], arrays: Mapping[str, Any], on_chosen: Callable[[], None]) -> None:
+    """Show two circuits; `on_chosen` is called when the reader has chosen something: see `chosen`."""
+    _component()(key=KEY, data=pack(header, arrays), on_chosen_change=on_chosen)
+
+
+def chosen() -> dict[str, Any]:
+    """What the reader has chosen in the component, as index.js tells it; empty before the first choice."""
+    value = st.session_state.get(KEY)
+    return dict(value.get(CHOSEN) or {}) if value else {}
+
+
+def _component() -> Any:
+    base = st.get_option("server.baseUrlPath").strip("/")
+    path = "/".join(filter(None, ["", base, "components", "circuit", version(), "index.js"])) or "/"
+    return _registered(path if path.startswith("/") else f"/{path}")
+
+
+@cache
+def _registered(path: str) -> Any:
+    load = (
+        f"const path = {path!r};\n"
+        "export default async (component) => (await import(new URL(path, location.origin).href)).mount(component);\n"
+    )
+    return st.components.v2.component(
+        "circuit", html=(FOLDER / "circuit.html").read_text(), css=(FOLDER / "circuit.css").read_text(), js=load
+    )

@@ -1,0 +1,468 @@
+/**
+ * The circuit component: what a reader chooses, what is drawn, what the server is told.
+ *
+ * 1. `mount` is called by Streamlit with new data or another theme; the workbench of a place is kept.
+ * 2. Everything a hand does changes `chosen` and is drawn in the next frame; the server is told when it rests.
+ * 3. A choice of the server's (a link, a button beside) arrives with a new serial number.
+ */
+
+import { Axis, drawCurves, drawHandle } from "./curve.js";
+import { curvesOf, edgeAt, layoutOf, nodeAt, View } from "./layout.js";
+import { numbersAt } from "./numbers.js";
+import { unpack } from "./payload.js";
+import { diameters, drawGraph, drawLayers, drawProfile, drawUnion, edgeKey } from "./scene.js";
+import { svgOf, SvgContext } from "./svg.js";
+import { captionOf, edgeWords, noteOf, nodeWords, tilesOf } from "./words.js";
+
+const REST = 150; // ms without a move until the server is told
+const PLAYED = 140; // ms from one K to the next
+const MODELS = ["arm", "mdm"];
+const places = new WeakMap();
+
+export function mount(component) {
+    const place = component.parentElement;
+    const workbench = places.get(place) ?? new Workbench(place.querySelector("[data-testid=circuit]"));
+    places.set(place, workbench);
+    workbench.update(component);
+    return () => {
+        workbench.leave();
+        places.delete(place);
+    };
+}
+
+class Workbench {
+    constructor(root) {
+        this.root = root;
+        this.part = (name) => root.querySelector(`[data-part="${name}"]`);
+        this.drawn = {};
+        this.resizing = new ResizeObserver(() => this.redraw(true));
+        for (const canvas of root.querySelectorAll("canvas")) this.resizing.observe(canvas);
+        root.circuitPlaces = () => this.places();
+        this.listen();
+    }
+
+    leave() {
+        this.resizing.disconnect();
+        clearTimeout(this.resting);
+        clearInterval(this.playing);
+    }
+
+    /** New data, another choice of the server's, or another theme. */
+    update(component) {
+        this.tell = (chosen) => component.setStateValue("chosen", chosen);
+        const payload = unpack(component.data);
+        const { header } = payload;
+        if (this.payload?.header.version !== header.version) {
+            const sameShape = this.layout && JSON.stringify(header.shape) === JSON.stringify(this.payload.header.shape);
+            this.layout = layoutOf(header.shape);
+            if (!sameShape) this.view = new View(this.layout);
+            this.curves = Object.fromEntries(MODELS.map((model) => [model, curvesOf(this.layout, payload.edges[model])]));
+        }
+        const before = this.payload?.header;
+        this.payload = payload;
+        this.axis = new Axis(payload);
+        if (before?.serial !== header.serial) this.chosen = { ...header.chosen };
+        const path = header.path ?? [];
+        this.path = path.length ? new Set(path) : null;
+        this.colours = header.colours;
+        this.showChoices();
+        this.redraw(true);
+    }
+
+    /** Change what is chosen: drawn at once, told to the server when it rests. */
+    choose(change, event, moving = false) {
+        Object.assign(this.chosen, change);
+        this.event = event?.timeStamp ?? performance.now();
+        this.moving = moving;
+        if (!("k" in change)) this.showChoices();
+        this.redraw();
+        clearTimeout(this.resting);
+        this.resting = setTimeout(() => this.rest(), "k" in change ? REST : 0);
+    }
+
+    rest() {
+        this.tell({ ...this.chosen });
+        if (!this.moving) return;
+        this.moving = false;
+        this.redraw();
+    }
+
+    setK(k, event) {
+        if (!k || k === this.chosen.k) return;
+        this.choose({ k: Math.min(Math.max(Math.round(k), 1), this.axis.most) }, event, true);
+    }
+
+    select(node, event) {
+        const name = node < 0 ? null : this.payload.header.names[node];
+        const pins = this.chosen.pins ?? [];
+        this.path = null;
+        if (!event?.shiftKey || !name) {
+            this.choose({ node: name === this.chosen.node ? null : name, pins: name ? pins : [] }, event);
+            return;
+        }
+        this.choose({ pins: pins.includes(name) ? pins.filter((pin) => pin !== name) : [...pins, name] }, event);
+    }
+
+    // What is drawn.
+
+    redraw(all = false) {
+        this.all ||= all;
+        this.frame ??= requestAnimationFrame(() => {
+            this.frame = undefined;
+            if (!this.payload) return;
+            this.draw();
+            this.all = false;
+            const { k, node } = this.chosen;
+            const detail = { k, node, event: this.event };
+            const channel = new MessageChannel(); // its message comes after the frame was painted
+            channel.port1.onmessage = () => {
+                channel.port1.close();
+                Object.assign(this.root.dataset, { k, node: node ?? "", painted: performance.now() });
+                detail.at = performance.now();
+                this.root.dispatchEvent(new CustomEvent("circuit-painted", { bubbles: true, composed: true, detail }));
+            };
+            channel.port2.postMessage(null);
+        });
+    }
+
+    draw() {
+        const { k } = this.chosen;
+        const scene = this.scene();
+        const numbers = numbersAt(this.payload, k);
+        this.drawCurve(k);
+        this.drawGraphs(scene, numbers);
+        this.showNumbers(numbers);
+    }
+
+    scene() {
+        const { header } = this.payload;
+        const { node, pins } = this.chosen;
+        const selected = new Set([node, ...(pins ?? [])].filter(Boolean).map((name) => header.names.indexOf(name)));
+        const kinds = this.chosen.kinds.map((kind) => header.kinds.indexOf(kind));
+        const { payload, layout, curves, colours, path, moving } = this;
+        const filters = { ...this.chosen, kinds };
+        return { payload, layout, curves, colours, path, moving, filters, selected, k: this.chosen.k, focus: this.focus };
+    }
+
+    drawGraphs(scene, numbers) {
+        const { view } = this.chosen;
+        this.part("graphs").classList.toggle("single", view !== "side");
+        for (const model of view === "side" ? MODELS : ["arm"]) {
+            const { g, width, height } = context(this.part(`graph-${model}`));
+            this.drawn[model] = this.drawView(g, scene, numbers, model, width, height);
+        }
+        for (const model of MODELS) {
+            this.part(`caption-${model}`).innerHTML = captionOf(this.payload, scene, this.drawn, model, view);
+        }
+        this.part("note").textContent = noteOf(this.payload, scene, this.drawn);
+    }
+
+    drawView(g, scene, numbers, model, width, height) {
+        const { view } = this.chosen;
+        if (view === "layers") return drawLayers(g, scene, numbers, this.view, width, height);
+        if (view === "one") return drawUnion(g, scene, this.view, width, height);
+        const drawn = drawGraph(g, scene, model, this.view, width, height);
+        if (numbers) drawProfile(g, scene, numbers.profile[MODELS.indexOf(model)], model, this.view, width, height);
+        return drawn;
+    }
+
+    drawCurve(k) {
+        const canvas = this.part("curve");
+        const { g, width, height } = context(canvas);
+        if (this.all || !this.background) {
+            this.background = document.createElement("canvas");
+            Object.assign(this.background, { width: canvas.width, height: canvas.height });
+            const below = this.background.getContext("2d");
+            below.setTransform(g.getTransform());
+            drawCurves(below, this.axis, this.colours, width, height);
+        }
+        g.clearRect(0, 0, width, height);
+        g.drawImage(this.background, 0, 0, width, height);
+        const [x, y] = drawHandle(g, this.axis, k, this.colours, width, height);
+        Object.assign(canvas.dataset, { handleX: x, handleY: y });
+        canvas.setAttribute("aria-valuenow", k);
+        const value = this.axis.value(0, k);
+        canvas.setAttribute("aria-valuetext", `K ${k}, overlap ${value === undefined ? "unknown" : value.toFixed(3)}`);
+    }
+
+    showNumbers(numbers) {
+        const input = this.part("k");
+        if (input.getRootNode().activeElement !== input) input.value = this.chosen.k;
+        tilesOf(this.payload, this.axis, this.chosen.k, numbers).forEach(([value, note], at) => {
+            const [strong, small] = this.tiles[at];
+            if (strong.textContent !== value) strong.textContent = value;
+            if (small.textContent !== note) small.textContent = note;
+        });
+    }
+
+    showChoices() {
+        const { header } = this.payload;
+        const { chosen } = this;
+        if (this.shown !== header.version) this.build(header);
+        this.shown = header.version;
+        for (const button of this.part("views").children) {
+            button.setAttribute("aria-checked", button.value === chosen.view);
+            button.tabIndex = button.value === chosen.view ? 0 : -1;
+        }
+        for (const box of this.part("kinds").querySelectorAll("input")) box.checked = chosen.kinds.includes(box.value);
+        this.part("sign").value = chosen.sign;
+        this.part("show").value = chosen.show;
+        this.part("prune").checked = chosen.prune;
+        this.part("node").value = chosen.node ?? "";
+        const active = [chosen.kinds.length < header.kinds.length, chosen.sign !== "both", chosen.show !== "all", chosen.prune];
+        const count = active.filter(Boolean).length;
+        this.part("active").textContent = count ? ` (${count})` : "";
+        this.part("guide").hidden = localStorage.getItem("introduction closed") === "yes";
+    }
+
+    /** What depends on the runs alone: names of tiles, kinds, nodes, lines. */
+    build(header) {
+        this.part("numbers").replaceChildren(
+            ...header.tiles.map(([name, help]) => {
+                const tile = element("div", { title: help });
+                tile.append(element("dt", { textContent: name }), element("dd"));
+                tile.lastChild.append(element("b"), element("small"));
+                return tile;
+            }),
+        );
+        this.tiles = [...this.part("numbers").children].map((tile) => [...tile.lastChild.children]);
+        const kinds = header.kinds.map((kind) => {
+            const label = element("label");
+            label.append(element("input", { type: "checkbox", value: kind }), ` ${kind}`);
+            return label;
+        });
+        this.part("kinds").replaceChildren(this.part("kinds").firstElementChild, ...kinds);
+        const nodes = header.names.map((name) => element("option", { value: name, textContent: name }));
+        this.part("node").replaceChildren(this.part("node").firstElementChild, ...nodes);
+        this.part("k").max = header.shape.edges;
+        this.part("curve").setAttribute("aria-valuemin", 1);
+        this.part("curve").setAttribute("aria-valuemax", header.shape.edges);
+        const lines = header.lines.map(({ name, colour, dash }) => {
+            const entry = element("span");
+            entry.append(element("i", { style: `border-color:${colour};border-top-style:${dash}` }), name);
+            return entry;
+        });
+        this.part("legend").replaceChildren(...lines);
+    }
+
+    /** Where the nodes are, in CSS pixels within a graph. */
+    places() {
+        const canvas = this.part("graph-arm");
+        const { left, top, across, up } = this.view.scale(canvas.clientWidth, canvas.clientHeight);
+        const { x, y } = this.layout;
+        const { names } = this.payload.header;
+        return Object.fromEntries(names.map((name, node) => [name, [left + across * x[node], top - up * y[node]]]));
+    }
+
+    // What a hand does.
+
+    listen() {
+        const on = (part, type, action) => this.part(part).addEventListener(type, action);
+        this.listenToCurve(on);
+        for (const model of MODELS) this.listenToGraph(this.part(`graph-${model}`), model);
+        on("k", "change", (event) => this.setK(event.target.valueAsNumber, event));
+        on("play", "click", () => this.play());
+        on("views", "click", (event) => event.target.value && this.choose({ view: event.target.value }, event));
+        on("views", "keydown", (event) => {
+            const turn = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: 2, ArrowUp: 2 }[event.key];
+            if (!turn) return;
+            const buttons = [...event.currentTarget.children];
+            const next = buttons[(buttons.findIndex((button) => button.value === this.chosen.view) + turn) % 3];
+            this.choose({ view: next.value }, event);
+            next.focus();
+        });
+        on("kinds", "change", (event) => {
+            const boxes = [...event.currentTarget.querySelectorAll("input")];
+            this.choose({ kinds: boxes.filter((box) => box.checked).map((box) => box.value) }, event);
+        });
+        for (const name of ["sign", "show"]) on(name, "change", (event) => this.choose({ [name]: event.target.value }, event));
+        on("prune", "change", (event) => this.choose({ prune: event.target.checked }, event));
+        on("node", "change", (event) => this.choose({ node: event.target.value || null }, event));
+        on("close", "click", () => {
+            localStorage.setItem("introduction closed", "yes");
+            this.part("guide").hidden = true;
+        });
+        this.root.addEventListener("click", (event) => this.clickButton(event));
+        this.root.addEventListener("keydown", (event) => {
+            if (event.key !== "Escape") return;
+            for (const menu of this.root.querySelectorAll("details")) menu.open = false;
+            if (this.chosen.node || this.chosen.pins.length || this.path) this.select(-1, event);
+        });
+    }
+
+    clickButton(event) {
+        const { zoom, save, guide } = event.target.dataset;
+        const { clientWidth, clientHeight } = this.part("graph-arm");
+        if (zoom) {
+            if (zoom === "0") this.view.reset();
+            else this.view.zoomAt(Number(zoom), clientWidth / 2, clientHeight / 2, clientWidth, clientHeight);
+            this.redraw();
+        }
+        if (save) this.save(save);
+        if (guide) this.choose(this.payload.header.guide[guide], event);
+        if (guide === "k") this.part("curve").focus();
+    }
+
+    listenToCurve(on) {
+        const move = (event) => this.setK(this.axis.k(event.offsetX, event.target.clientWidth), event);
+        on("curve", "pointerdown", (event) => {
+            event.target.setPointerCapture(event.pointerId);
+            this.stop();
+            move(event);
+        });
+        on("curve", "pointermove", (event) => event.target.hasPointerCapture(event.pointerId) && move(event));
+        on("curve", "keydown", (event) => {
+            const k = this.axis.step(event.key, this.chosen.k);
+            if (k === undefined) return;
+            event.preventDefault();
+            this.stop();
+            this.setK(k, event);
+        });
+    }
+
+    stop() {
+        clearInterval(this.playing);
+        this.playing = undefined;
+        this.part("play").setAttribute("aria-pressed", false);
+    }
+
+    play() {
+        if (this.playing) return this.stop();
+        const { options } = this.payload.header;
+        if (this.chosen.k >= options.at(-1)) this.setK(options[0]);
+        this.part("play").setAttribute("aria-pressed", true);
+        this.playing = setInterval(() => {
+            const k = this.axis.step("ArrowRight", this.chosen.k);
+            this.setK(k);
+            if (k === this.axis.most) this.stop();
+        }, PLAYED);
+    }
+
+    listenToGraph(canvas, model) {
+        let from = null;
+        const size = () => [canvas.clientWidth, canvas.clientHeight];
+        canvas.addEventListener("pointerdown", (event) => {
+            from = { x: event.offsetX, y: event.offsetY, moved: false };
+        });
+        canvas.addEventListener("pointermove", (event) => {
+            if (!from || !event.buttons) return this.hover(event, canvas, model);
+            const [dx, dy] = [event.offsetX - from.x, event.offsetY - from.y];
+            if (!from.moved && Math.hypot(dx, dy) < 4) return;
+            canvas.setPointerCapture(event.pointerId);
+            this.view.pan(dx, dy, ...size());
+            from = { x: event.offsetX, y: event.offsetY, moved: true };
+            this.redraw();
+        });
+        canvas.addEventListener("pointerup", (event) => {
+            if (from && !from.moved) this.click(event, canvas, model);
+            from = null;
+        });
+        canvas.addEventListener("pointerleave", () => {
+            this.part("tip").hidden = true;
+        });
+        canvas.addEventListener("dblclick", () => {
+            this.view.reset();
+            this.redraw();
+        });
+        canvas.addEventListener(
+            "wheel",
+            (event) => {
+                if (!event.ctrlKey && !event.metaKey && this.view.zoom === 1) return; // the page scrolls
+                event.preventDefault();
+                this.view.zoomAt(Math.exp(-event.deltaY / 300), event.offsetX, event.offsetY, ...size());
+                this.redraw();
+            },
+            { passive: false },
+        );
+        canvas.addEventListener("keydown", (event) => this.walkNodes(event, canvas));
+    }
+
+    nearest(event, canvas, model) {
+        const place = this.view.scale(canvas.clientWidth, canvas.clientHeight);
+        const node = nodeAt(this.layout, place, event.offsetX, event.offsetY, diameters(place)[1] / 2 + 5);
+        const ranks = this.drawn[model]?.ranks ?? [];
+        const edge = node < 0 ? edgeAt(this.curves[model], ranks, place, event.offsetX, event.offsetY, 7) : -1;
+        return { node, edge };
+    }
+
+    click(event, canvas, model) {
+        if (this.chosen.view === "layers") return;
+        const { node, edge } = this.nearest(event, canvas, model);
+        if (node >= 0) return this.select(node, event);
+        this.path = edge < 0 ? null : new Set([edgeKey(this.payload.edges[model], edge)]);
+        if (edge < 0 && this.chosen.node) this.select(-1, event);
+        this.redraw();
+    }
+
+    hover(event, canvas, model) {
+        const tip = this.part("tip");
+        const { node, edge } = this.chosen.view === "layers" ? { node: -1, edge: -1 } : this.nearest(event, canvas, model);
+        tip.hidden = node < 0 && edge < 0;
+        if (tip.hidden) return;
+        tip.textContent = node >= 0 ? nodeWords(this.payload, this.chosen.k, node) : edgeWords(this.payload, this.chosen.k, model, edge);
+        const [outer, inner] = [this.root.getBoundingClientRect(), canvas.getBoundingClientRect()];
+        const x = inner.left - outer.left + event.offsetX;
+        tip.style.left = `${Math.max(Math.min(x + 14, outer.width - tip.offsetWidth - 4), 0)}px`;
+        tip.style.top = `${inner.top - outer.top + event.offsetY + 16}px`;
+    }
+
+    /** Arrow keys go from node to node, Enter selects, + and - zoom. */
+    walkNodes(event, canvas) {
+        const { heads, layers } = this.payload.header.shape;
+        const last = this.payload.header.names.length - 1;
+        const now = this.focus ?? Math.max(this.payload.header.names.indexOf(this.chosen.node), 0);
+        const step = { ArrowRight: 1, ArrowLeft: -1, ArrowUp: heads + 1, ArrowDown: -heads - 1 }[event.key];
+        const zoom = { "+": 1.5, "-": 0.667 }[event.key];
+        if (event.key === "Enter" || event.key === " ") this.select(now, event);
+        else if (zoom) this.view.zoomAt(zoom, canvas.clientWidth / 2, canvas.clientHeight / 2, canvas.clientWidth, canvas.clientHeight);
+        else if (event.key === "0") this.view.reset();
+        else if (step) this.focus = now === 0 && step > 1 ? 1 : Math.min(Math.max(now + step, 0), last);
+        else return;
+        event.preventDefault();
+        if (layers && step) this.part("spoken").textContent = nodeWords(this.payload, this.chosen.k, this.focus);
+        this.redraw();
+    }
+
+    /** A file of exactly what is seen. */
+    save(form) {
+        const { header } = this.payload;
+        const numbers = numbersAt(this.payload, this.chosen.k);
+        const { clientWidth: width, clientHeight: height } = this.part("graph-arm");
+        const drawings = (this.chosen.view === "side" ? MODELS : ["arm"]).map((model) => {
+            const g = new SvgContext();
+            this.drawView(g, { ...this.scene(), moving: false }, numbers, model, width, height);
+            return { parts: g.parts, title: this.part(`caption-${model}`).innerText.replace(/\n/g, " · ") };
+        });
+        const lines = [`K = ${this.chosen.k}`, this.part("note").textContent, ...header.origin];
+        const svg = svgOf(drawings, width, height, lines, this.colours);
+        const name = `${header.file}-k${this.chosen.k}-${this.chosen.view}.${form}`;
+        const blob = new Blob([svg], { type: "image/svg+xml" });
+        if (form === "svg") return download(blob, name);
+        const image = new Image();
+        image.onload = () => {
+            const canvas = Object.assign(document.createElement("canvas"), { width: 2 * image.width, height: 2 * image.height });
+            canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+            canvas.toBlob((png) => download(png, name));
+        };
+        image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
+    }
+}
+
+function download(blob, name) {
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** A canvas's drawing context in CSS pixels, at the screen's resolution. */
+function context(canvas) {
+    const ratio = window.devicePixelRatio || 1;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+    const g = canvas.getContext("2d");
+    g.setTransform(ratio, 0, 0, ratio, 0, 0);
+    return { g, width, height };
+}
+
+const element = (name, properties = {}) => Object.assign(document.createElement(name), properties);

@@ -1,0 +1,102 @@
+/** What the component says in words: tiles of numbers, captions, notes, and what lies under the pointer. */
+
+import { DRAWN_MOST, kindOf } from "./scene.js";
+
+const plain = (value, digits) => (value === undefined || Number.isNaN(value) ? "none" : value.toFixed(digits));
+const percent = (value) => (Number.isNaN(value) ? "none" : `${Math.round(100 * value)}%`);
+const count = (value) => value.toLocaleString("en-US");
+const escaped = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+
+/** [value, note] of every tile, in the order of header.tiles (pages/components/circuit/content.py). */
+export function tilesOf({ header }, axis, k, numbers) {
+    const [arm, mdm] = [header.models.arm.label, header.models.mdm.label];
+    const of = (style) => {
+        const at = header.lines.findIndex((line) => line.style === style);
+        return at < 0 ? undefined : axis.value(at, k);
+    };
+    const halves = of("half-pair");
+    const first = [
+        [plain(numbers?.jaccard ?? of("pair"), 3), numbers ? `chance ${plain(numbers.chance, 3)}` : "…"],
+        [plain(of("control"), 3), header.notes.control],
+        [plain(halves, 3), halves === undefined ? header.notes.halves : `${arm} ${plain(of("half-arm"), 2)}, ${mdm} ${plain(of("half-mdm"), 2)}`],
+    ];
+    const solved = [header.notes.solved[0], header.notes.solved[1]];
+    if (!numbers) return [...first, ["…", ""], ["…", ""], ["…", ""], ["…", ""], solved];
+    return [
+        ...first,
+        [plain(numbers.components, 3), "Jaccard index of the components that hold 90% of importance"],
+        [count(numbers.shared), `of ${count(k)} in each circuit`],
+        [plain(numbers.ratio, 2), `${mdm} ${percent(numbers.early[1])}, ${arm} ${percent(numbers.early[0])}`],
+        [numbers.effective.map((value) => plain(value, 1)).join(" / "), `components, ${arm} / ${mdm}`],
+        solved,
+    ];
+}
+
+/** HTML of a graph's caption: whose circuit, how many edges of which class. */
+export function captionOf({ header, edges }, scene, drawn, model, view) {
+    const { colours } = scene;
+    const key = (colour, text, dash) => `<span><i style="border-top:2px ${dash} ${colour}"></i> ${text}</span>`;
+    const label = (some) => escaped(header.models[some].label);
+    if (view === "layers") return `<b>Importance by layer</b><br>${label("arm")} to the left, ${label("mdm")} to the right`;
+    const some = view === "one" ? drawn.arm.both : { [model]: drawn[model] };
+    if (!some[model]) return "";
+    const shares = (name) => some[name].ranks.filter((rank) => edges[name].other[rank] < scene.k).length;
+    const only = (name) => key(colours[name], `${label(name)} only: ${count(some[name].ranks.length - shares(name))}`, name === "arm" ? "dashed" : "dotted");
+    const title = view === "one" ? "Both circuits in one graph" : escaped(header.models[model].title);
+    const keys = view === "one" ? [only("arm"), only("mdm")] : [only(model)];
+    return `<b>${title}</b><br>${[key(colours.shared, `shared: ${count(shares(model))}`, "solid"), ...keys].join(" ")}`;
+}
+
+/** What is not drawn, and why. */
+export function noteOf({ header, edges }, scene, drawn) {
+    const { k, filters } = scene;
+    const left = drawn.arm?.left ?? 0;
+    const words = [];
+    if (k > edges.arm.score.length) {
+        words.push(`Above ${count(edges.arm.score.length)} edges the numbers stay exact; nodes and pruning are of the strongest ${count(edges.arm.score.length)}.`);
+    }
+    if (left > DRAWN_MOST) words.push(`Drawn: the strongest ${count(DRAWN_MOST)} edges.`);
+    const filtered = filters.prune || filters.sign !== "both" || filters.show !== "all" || filters.kinds.length < header.kinds.length;
+    if (filtered) words.push(`The filters choose what is drawn; all numbers are of the ${count(k)} strongest edges.`);
+    words.push("Circles are heads, squares MLPs; the larger, the more important. Bars at the right: importance by layer.");
+    return words.join(" ");
+}
+
+/** A node in words. */
+export function nodeWords({ header, edges }, k, node) {
+    const kind = kindOf(node, header.shape);
+    const layer = Math.floor((node - 1) / (header.shape.heads + 1));
+    const head = (node - 1) % (header.shape.heads + 1);
+    const name = { input: "Token embedding", logits: "Logits", mlp: `MLP of layer ${layer}`, head: `Head ${head} of layer ${layer}` }[kind];
+    const of = (model) => {
+        const [own, most] = [edges[model], Math.min(k, edges[model].score.length)];
+        let [at, sum, all] = [0, 0, 0];
+        for (let rank = 0; rank < most; rank++) {
+            const weight = Math.abs(own.score[rank]);
+            const ends = (own.source[rank] === node) + (own.target[rank] === node);
+            at += ends;
+            sum += ends * weight;
+            all += 2 * weight;
+        }
+        const label = header.models[model].label;
+        return at ? `${label}: ${count(at)} edges, ${((100 * sum) / all).toFixed(1)}% of importance` : `${label}: not in the circuit`;
+    };
+    return `${name} (${header.names[node]})\n${of("arm")}\n${of("mdm")}`;
+}
+
+/** An edge in words, with rank and score in both models. */
+export function edgeWords({ header, edges }, k, model, rank) {
+    const own = edges[model];
+    const other = model === "arm" ? "mdm" : "arm";
+    const reads = own.kind[rank] < 3 ? `<${"qkv"[own.kind[rank]]}>` : "";
+    const there = own.other[rank];
+    const score = (value) => (value >= 0 ? "+" : "") + value.toPrecision(3);
+    const line = (name, at, text) => `${header.models[name].label}: rank ${count(at + 1)}${text}`;
+    const lines = {
+        [model]: line(model, rank, `, score ${score(own.score[rank])}`),
+        [other]: line(other, there, there < edges[other].score.length ? `, score ${score(edges[other].score[there])}` : ""),
+    };
+    const where = there < k ? "shared" : `${header.models[model].label} only`;
+    return `${header.names[own.source[rank]]} → ${header.names[own.target[rank]]}${reads}, ${where}\n${lines.arm}\n${lines.mdm}`;
+}
+

@@ -1,0 +1,174 @@
+"""What the circuit component shows of two runs: edges, overlap lines and numbers over K as arrays, words as a header.
+
+1. `arrays_of` reads the edges of both models and works out what the browser cannot: ranks in the other model, the
+   overlap lines, and everything above the HERE strongest edges. It is kept between reruns.
+2. `header_of` says in words what is shown and chosen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from engine.circuits.along_k import SHARE, along_k, rank_in_other
+from engine.circuits.comparison import curve_sizes, jaccard_at, shared_counts_of_prefixes
+from engine.circuits.filters import KINDS
+from engine.circuits.graph import Graph
+from engine.circuits.profiles import early_boundary
+from engine.runs.records import Run
+from pages.figures.palette import DASH, Palette
+from pages.panels.references import SPLIT_HALF_HELP, Line, overlap_pairs, solved
+from pages.shared import cached_reads, state
+from pages.shared.glossary import meaning
+from pages.shared.sides import Side, Sides
+
+HERE = 5_000  # edges of either model that the browser has, so that it needs nobody to move K among them
+STOP_EVERY = 2  # of the sizes of a curve, above HERE
+Arrays = dict[str, NDArray[Any]]
+DASHES = {"pair": "solid", "control": "dashed", "half-pair": "dotted", "half-arm": "dotted", "half-mdm": "dotted"}
+
+
+def stops_of(n_edges: int, k: int) -> NDArray[np.int32]:
+    """[stop]: the K above HERE at which there are numbers: some of a curve's sizes, all edges, and `k` itself."""
+    sizes = curve_sizes(n_edges)
+    above = [*sizes[sizes > HERE][::STOP_EVERY], *([n_edges] if n_edges > HERE else []), *([k] if k > HERE else [])]
+    return np.unique(np.array(above, dtype=np.int32))
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def arrays_of(
+    arm: tuple[str, str], mdm: tuple[str, str], lines: tuple[tuple[tuple[str, str, str, str], ...], ...], k: int
+) -> Arrays:
+    """Everything but words; `arm`, `mdm`: a run's key and the part of its scores; `lines`: whose mean each line is.
+
+    `k`: a K above HERE that is chosen, else any up to it.
+    """
+    graph = cached_reads.graph_of(arm[0])
+    stops, here = stops_of(graph.n_edges, k), min(HERE, graph.n_edges)
+    known = graph.n_edges if len(stops) else here
+    tables = [cached_reads.edges(*side, known) for side in (arm, mdm)]
+    arrays: Arrays = {"stops": stops.astype(np.int32)}
+    for name, own, other in (("arm", *tables), ("mdm", *reversed(tables))):
+        arrays |= {f"{name}_{column}": array for column, array in _edges(graph, own, other, here).items()}
+    if len(stops):
+        along = along_k(graph, tables[0], tables[1], stops)
+        arrays |= {"stop_shared": along.shared, "stop_components": along.components.astype(np.float32)}
+        for at, name in enumerate(("arm", "mdm")):
+            arrays[f"{name}_early"] = along.early_share[at].astype(np.float32)
+            arrays[f"{name}_effective"] = along.effective_number[at].astype(np.float32)
+            arrays[f"{name}_profile"] = along.layer_profile[at].astype(np.float32)
+    return arrays | {f"line_{at}": _line(pairs, here, stops) for at, pairs in enumerate(lines)}
+
+
+def _edges(graph: Graph, own: Any, other: Any, here: int) -> Arrays:
+    edge = own.edge[:here]
+    source, target = graph.endpoints(edge)
+    return {
+        "source": source.astype(np.uint16),
+        "target": target.astype(np.uint16),
+        "kind": graph.destination_kind[graph.edge_destination[edge]].astype(np.uint8),
+        "score": own.score[:here].astype(np.float32),
+        "other": rank_in_other(edge, other.edge),
+    }
+
+
+def _line(pairs: tuple[tuple[str, str, str, str], ...], here: int, stops: NDArray[np.int32]) -> NDArray[np.float32]:
+    """[K - 1 up to `here`, then stop]: the mean Jaccard index of the pairs of circuits."""
+    sizes = np.concatenate([np.arange(1, here + 1), stops])
+    curves = []
+    for key_a, part_a, key_b, part_b in pairs:
+        a, b = (cached_reads.edges(*side, here).edge for side in ((key_a, part_a), (key_b, part_b)))
+        shared = [*shared_counts_of_prefixes(a, b)]
+        if len(stops):
+            shared += list(_shared_at(key_a, part_a, key_b, part_b, stops))
+        curves.append(jaccard_at(np.array(shared), sizes))
+    return np.asarray(np.mean(curves, axis=0), dtype=np.float32)
+
+
+def _shared_at(key_a: str, part_a: str, key_b: str, part_b: str, stops: NDArray[np.int32]) -> NDArray[np.int32]:
+    """[stop]: shared edges, from the curve where it has the size, else counted."""
+    n = int(stops[-1])
+    a, b = (cached_reads.edges(*side, n).edge for side in ((key_a, part_a), (key_b, part_b)))
+    later = np.maximum(np.arange(n), rank_in_other(a, b))
+    return np.searchsorted(np.sort(later), stops, side="left").astype(np.int32)
+
+
+def payload_of(sides: Sides, control: Run | None, palette: Palette, chosen: Mapping[str, object], serial: int) -> tuple[
+    dict[str, object], Arrays
+]:  # fmt: skip
+    """The header and the arrays of what the component shows; `serial` counts the server's own choices."""
+    lines = overlap_pairs(sides, control)
+    of = [(side.run.key, side.part) for side in sides]
+    k = sides.k if sides.k > HERE else 0
+    arrays = arrays_of(of[0], of[1], tuple(line.pairs for line in lines), k)
+    version = hashlib.sha256(repr((of, lines, k)).encode()).hexdigest()[:16]
+    return header_of(sides, control, lines, palette) | {"version": version, "chosen": chosen, "serial": serial}, arrays
+
+
+def header_of(sides: Sides, control: Run | None, lines: list[Line], palette: Palette) -> dict[str, object]:
+    """Everything that is not an array and not chosen."""
+    graph = sides.graph
+    colours = {name: getattr(palette, name) for name in palette.__dataclass_fields__}
+    by_style = {"pair": palette.shared, "control": palette.neutral, "half-pair": palette.text}
+    of_line = by_style | {"half-arm": palette.arm, "half-mdm": palette.mdm}
+    return {
+        "shape": {
+            "layers": graph.n_layers,
+            "heads": graph.n_heads,
+            "edges": graph.n_edges,
+            "early": early_boundary(graph.n_layers),
+            "core": SHARE,
+        },
+        "names": graph.node_names,
+        "kinds": [state.kind_name(kind) for kind in KINDS],
+        "options": state.k_options(graph.n_edges),
+        "models": {side.model: {"label": side.label, "title": side.title} for side in sides},
+        "colours": colours,
+        "dash": DASH,
+        "lines": [
+            {"name": line.name, "style": line.style, "colour": of_line[line.style], "dash": DASHES[line.style]}
+            for line in lines
+        ],
+        "tiles": tiles(sides.arm, sides.mdm),
+        "notes": {
+            "control": _of_control(sides, control),
+            "halves": "needs two prompts or more",
+            "solved": solved(sides),
+        },
+        "origin": sides.origin(with_k=False).lines,
+        "file": sides.origin(with_k=False).stem("circuits"),
+        "guide": {"k": {}, "node": {"node": _first_head(sides)}, "one": {"view": "one"}},
+    }
+
+
+def tiles(arm: Side, mdm: Side) -> list[tuple[str, str]]:
+    """Name and explanation of each tile of numbers, in the order of words.js (`tilesOf`)."""
+    return [
+        ("Overlap", f"{meaning('overlap')} Chance: {meaning('chance')}"),
+        ("Overlap with control", f"{meaning('overlap')} {meaning('control')}"),
+        ("Split-half overlap", SPLIT_HALF_HELP),
+        ("Overlap of components", meaning("component_overlap")),
+        ("Shared edges", f"Edges that are among the K strongest of both models. {meaning('edge')}"),
+        ("Early ratio", f"{meaning('early_ratio')} {meaning('early_share')}"),
+        ("Effective number", meaning("effective_number")),
+        ("Problems solved", f"{meaning('solved')} {arm.label} / {mdm.label}."),
+    ]
+
+
+def _of_control(sides: Sides, control: Run | None) -> str:
+    if sides.mdm.run.spec.is_control:
+        return "the control stands for the MDM here"
+    return f"{sides.arm.label} with the step-0 control" if control else "not computed yet"
+
+
+def _first_head(sides: Sides) -> str | None:
+    """The head through which the strongest edge of the ARM goes."""
+    graph = sides.graph
+    source, target = graph.endpoints(cached_reads.edges(sides.arm.run.key, sides.arm.part, 50).edge)
+    names = (graph.node_names[node] for pair in zip(source, target, strict=True) for node in pair)
+    return next((name for name in names if name.startswith("a")), None)

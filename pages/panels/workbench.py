@@ -1,0 +1,95 @@
+"""The workbench: both circuits in one component, and beside them what the selected node does.
+
+One fragment: what the reader chooses in the component reruns this and nothing else.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from engine.circuits.filters import CLASSES, KINDS, SIGNS, Filters
+from engine.models.pair import CONTROL
+from engine.runs.records import Run
+from pages.components.circuit import component
+from pages.panels.checkpoints import checkpoint_drift
+from pages.panels.circuit_content import payload_of
+from pages.panels.circuit_downloads import circuit_downloads
+from pages.panels.node import node_panel
+from pages.shared import artifacts, cached_reads, choices, run_selector, state, widgets
+from pages.shared.run_selector import Asked
+from pages.shared.sides import Side, Sides
+from pages.shared.state import TOTAL
+
+WIDTHS = [2.1, 1]  # of the component and of the inspector
+SENT = "circuit sent"  # session only: (what the component was told is chosen, serial)
+_OF_COMPONENT = {  # what the component calls a choice -> its key
+    "k": state.K, "node": state.NODE, "pins": state.NODES, "view": state.GRAPHS, "kinds": state.KINDS,
+    "sign": state.SIGN, "show": state.SHOW, "prune": state.PRUNE,
+}  # fmt: skip
+
+
+@st.fragment
+def workbench(asked: Asked) -> None:
+    """Everything below the head, for two computed runs."""
+    with widgets.user_errors():
+        chosen = _choices(asked)
+        parts = tuple(_part(run, key) for run, key in ((asked.arm, state.ARM_PART), (asked.mdm, state.MDM_PART)))
+        k = int(str(chosen["k"]))
+        sides = Sides(asked.graph, k, Side("arm", asked.arm, parts[0]), Side("mdm", asked.mdm, parts[1]))
+        control = cached_reads.run_of(asked.question.spec(CONTROL))
+        left, right = st.columns(WIDTHS, gap="medium")
+        with left:
+            header, arrays = payload_of(sides, control, widgets.palette(), *_told(chosen))
+            component.circuit(header, arrays, _take)
+        with right:
+            node_panel(sides)
+        artifacts.watch_runs([asked.question.spec(CONTROL)], artifacts.SELDOM)
+        if control is None:
+            run_selector.offer_control(asked.question, asked.pair)
+        elif not asked.mdm.spec.is_control:
+            run_selector.mark_runs(control)
+        checkpoint_drift(sides, asked.question, asked.pair)
+        circuit_downloads(sides, filters_of(chosen))
+        st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in sides))
+
+
+def filters_of(chosen: dict[str, object]) -> Filters:
+    kinds = [kind for kind in KINDS if state.kind_name(kind) in list(chosen["kinds"])]  # type: ignore[call-overload]
+    return Filters(tuple(kinds), str(chosen["sign"]), str(chosen["show"]), bool(chosen["prune"]))
+
+
+def _choices(asked: Asked) -> dict[str, object]:
+    """What is chosen, by the component's names."""
+    graph, names = asked.graph, [state.kind_name(kind) for kind in KINDS]
+    return {
+        "k": choices.held(state.K, state.default_k(graph.n_edges), range(1, graph.n_edges + 1)),
+        "node": choices.held(state.NODE, None, graph.node_names),
+        "pins": choices.held(state.NODES, [], graph.node_names),
+        "view": choices.held(state.GRAPHS, "side", state.GRAPH_VIEWS),
+        "kinds": choices.held(state.KINDS, names, names),
+        "sign": choices.held(state.SIGN, "both", SIGNS),
+        "show": choices.held(state.SHOW, "all", CLASSES),
+        "prune": choices.held(state.PRUNE, False, (True, False)),
+    }
+
+
+def _part(run: Run, key: str) -> str:
+    return str(choices.held(key, TOTAL, (TOTAL, *run.meta.parts)))
+
+
+def _told(chosen: dict[str, object]) -> tuple[dict[str, object], int]:
+    """What to tell the component is chosen, and the serial number of this.
+
+    What it knows from its reader is not told it again: its data would change with every choice and be sent anew.
+    """
+    before, serial = st.session_state.get(SENT, ({}, 0))
+    if chosen != component.chosen() and chosen != before:
+        before, serial = chosen, serial + 1
+        st.session_state[SENT] = before, serial
+    return before, serial
+
+
+def _take() -> None:
+    """The component's callback."""
+    told = component.chosen()
+    choices.choose({key: told[name] for name, key in _OF_COMPONENT.items() if name in told})
