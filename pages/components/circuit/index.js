@@ -8,7 +8,7 @@
 
 import { Axis, drawCurves, drawHandle } from "./curve.js";
 import { curvesOf, edgeAt, layoutOf, nodeAt, View } from "./layout.js";
-import { numbersAt } from "./numbers.js";
+import { importance, numbersAt } from "./numbers.js";
 import { unpack } from "./payload.js";
 import { diameters, drawGraph, drawLayers, drawProfile, drawUnion, edgeKey } from "./scene.js";
 import { svgOf, SvgContext } from "./svg.js";
@@ -138,10 +138,14 @@ class Workbench {
         const { header } = this.payload;
         const { node, pins } = this.chosen;
         const selected = new Set([node, ...(pins ?? [])].filter(Boolean).map((name) => header.names.indexOf(name)));
-        const kinds = this.chosen.kinds.map((kind) => header.kinds.indexOf(kind));
         const { payload, layout, curves, colours, path, moving } = this;
-        const filters = { ...this.chosen, kinds };
-        return { payload, layout, curves, colours, path, moving, filters, selected, k: this.chosen.k, focus: this.focus };
+        const { k } = this.chosen;
+        const filters = { ...this.chosen, kinds: header.kinds.map((kind) => this.chosen.kinds.includes(kind)) };
+        const most = Math.min(k, payload.edges.arm.score.length);
+        const weights = Object.fromEntries(
+            MODELS.map((model) => [model, importance(payload.edges[model], most, header.names.length)]),
+        );
+        return { payload, layout, curves, colours, path, moving, filters, selected, k, weights, focus: this.focus };
     }
 
     drawGraphs(scene, numbers) {
@@ -162,7 +166,7 @@ class Workbench {
         if (view === "layers") return drawLayers(g, scene, numbers, this.view, width, height);
         if (view === "one") return drawUnion(g, scene, this.view, width, height);
         const drawn = drawGraph(g, scene, model, this.view, width, height);
-        if (numbers) drawProfile(g, scene, numbers.profile[MODELS.indexOf(model)], model, this.view, width, height);
+        if (numbers) drawProfile(g, scene, numbers.profile, model, this.view, width, height);
         return drawn;
     }
 

@@ -154,7 +154,7 @@ const ratio = ([arm, mdm]) => (arm ? mdm / arm : Number.NaN);
  * Which of the K strongest edges are drawn, as flags by rank.
  * @param {Edges} edges @param {number} k how many of the edges that are here
  * @param {number} circuit K, which says what is shared
- * @param {{kinds: number[], sign: string, show: string, prune: boolean}} filters @param {number} nodes
+ * @param {{kinds: boolean[], sign: string, show: string, prune: boolean}} filters @param {number} nodes
  */
 export function kept(edges, k, circuit, filters, nodes) {
     const flags = filters.prune ? pruned(edges, k, nodes) : new Uint8Array(k).fill(1);
@@ -163,7 +163,7 @@ export function kept(edges, k, circuit, filters, nodes) {
         const negative = edges.score[rank] < 0;
         const shared = edges.other[rank] < circuit;
         const fits =
-            filters.kinds.includes(edges.kind[rank]) &&
+            filters.kinds[edges.kind[rank]] &&
             (filters.sign === "both" || (filters.sign === "positive" ? positive : negative)) &&
             (filters.show === "all" || (filters.show === "shared") === shared);
         if (!fits) flags[rank] = 0;

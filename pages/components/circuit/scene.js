@@ -6,6 +6,7 @@
  * @property {import("./layout.js").Layout} layout
  * @property {Object<string, Float32Array>} curves by model
  * @property {number} k
+ * @property {Object<string, Float64Array>} weights importance by node, by model
  * @property {Object} filters see numbers.js
  * @property {Set<number>} selected nodes
  * @property {Set<string> | null} path "source>target:kind" of highlighted edges
@@ -14,7 +15,7 @@
  */
 
 import { MARGIN } from "./layout.js";
-import { importance, kept, nodesOf } from "./numbers.js";
+import { kept, nodesOf } from "./numbers.js";
 
 export const DRAWN_MOST = 1500; // edges; more are a grey felt
 const WIDTHS = [0.9, 1.7, 3];
@@ -26,10 +27,8 @@ const DASHES = { shared: [], arm: [6, 4], mdm: [2, 3] };
 /** What of a model's circuit is drawn: ranks of edges, importance by node, standing of nodes. @param {Scene} scene */
 export function drawnOf(scene, model) {
     const { payload, k } = scene;
-    const nodes = nodesOf(payload.header.shape);
-    const here = (some) => Math.min(k, payload.edges[some].score.length);
     const edges = payload.edges[model];
-    const flags = kept(edges, here(model), k, scene.filters, nodes);
+    const flags = kept(edges, Math.min(k, edges.score.length), k, scene.filters, nodesOf(payload.header.shape));
     const ranks = [];
     let left = 0;
     for (let rank = 0; rank < flags.length; rank++) {
@@ -37,10 +36,9 @@ export function drawnOf(scene, model) {
         left += 1;
         if (ranks.length < DRAWN_MOST) ranks.push(rank);
     }
-    const [arm, mdm] = ["arm", "mdm"].map((some) => importance(payload.edges[some], here(some), nodes));
-    const [own, other] = model === "arm" ? [arm, mdm] : [mdm, arm];
-    const standing = own.map((sum, node) => (sum > 0 ? (other[node] > 0 ? 2 : 1) : 0));
-    return { ranks, left, weight: own, standing };
+    const { [model]: weight, [model === "arm" ? "mdm" : "arm"]: other } = scene.weights;
+    const standing = weight.map((sum, node) => (sum > 0 ? (other[node] > 0 ? 2 : 1) : 0));
+    return { ranks, left, weight, standing };
 }
 
 /** Draw one model's circuit. @param {CanvasRenderingContext2D} g @param {Scene} scene */
@@ -141,7 +139,8 @@ function drawNodes(g, scene, { weight, standing }, place, model) {
         const is = standing[node];
         const size = is ? low + (high - low) * Math.sqrt(weight[node] / largest) : low;
         const [x, y] = [place.left + place.across * layout.x[node], place.top - place.up * layout.y[node]];
-        drawMark(g, kindOf(node, scene.payload.header.shape), x, y, size, fills[is], is ? colours.background : colours.neutral);
+        const kind = kindOf(node, scene.payload.header.shape);
+        putMark(g, kind, x, y, Math.round(2 * size) / 2, fills[is], is ? colours.background : colours.neutral);
     }
     for (const node of scene.selected) {
         const [x, y] = [place.left + place.across * layout.x[node], place.top - place.up * layout.y[node]];
@@ -183,6 +182,24 @@ export function kindOf(node, { layers, heads }) {
     if (node === 0) return "input";
     if (node === 1 + layers * (heads + 1)) return "logits";
     return (node - 1) % (heads + 1) === heads ? "mlp" : "head";
+}
+
+const marks = new Map(); // drawn once each: a browser that draws in software takes long for a thousand circles
+
+function putMark(g, kind, x, y, size, fill, line) {
+    if (!g.canvas) return drawMark(g, kind, x, y, size, fill, line);
+    const ratio = g.getTransform().a;
+    const name = [kind, size, fill, line, ratio].join();
+    const side = size + 4;
+    let mark = marks.get(name);
+    if (!mark) {
+        mark = Object.assign(document.createElement("canvas"), { width: side * ratio, height: side * ratio });
+        const inner = mark.getContext("2d");
+        inner.scale(ratio, ratio);
+        drawMark(inner, kind, side / 2, side / 2, size, fill, line);
+        marks.set(name, mark);
+    }
+    g.drawImage(mark, x - side / 2, y - side / 2, side, side);
 }
 
 function drawMark(g, kind, x, y, size, fill, line) {
@@ -233,9 +250,10 @@ function drawFrame(g, scene, place, width, height) {
 }
 
 /** Shares of importance by layer as bars at the right of a graph. */
-export function drawProfile(g, scene, shares, model, view, width, height) {
+export function drawProfile(g, scene, profiles, model, view, width, height) {
     const place = view.scale(width, height);
-    const largest = Math.max(...shares, 1e-9);
+    const shares = profiles[model === "arm" ? 0 : 1];
+    const largest = Math.max(...profiles[0], ...profiles[1], 1e-9);
     g.fillStyle = scene.colours[model];
     g.globalAlpha = 0.55;
     for (let layer = 0; layer < shares.length; layer++) {

@@ -24,7 +24,7 @@ export function tilesOf({ header }, axis, k, numbers) {
     if (!numbers) return [...first, ["…", ""], ["…", ""], ["…", ""], ["…", ""], solved];
     return [
         ...first,
-        [plain(numbers.components, 3), "Jaccard index of the components that hold 90% of importance"],
+        [plain(numbers.components, 3), "of those with 90% of importance"],
         [count(numbers.shared), `of ${count(k)} in each circuit`],
         [plain(numbers.ratio, 2), `${mdm} ${percent(numbers.early[1])}, ${arm} ${percent(numbers.early[0])}`],
         [numbers.effective.map((value) => plain(value, 1)).join(" / "), `components, ${arm} / ${mdm}`],
