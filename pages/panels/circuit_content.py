@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,24 @@ HERE = 5_000  # edges of either model that the browser has, so that it needs nob
 STOP_EVERY = 2  # of the sizes of a curve, above HERE
 Arrays = dict[str, NDArray[Any]]
 DASHES = {"pair": "solid", "control": "dashed", "half-pair": "dotted", "half-arm": "dotted", "half-mdm": "dotted"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the server tells the component is chosen; `serial` counts these, so that each is taken once."""
+
+    chosen: dict[str, object]
+    serial: int
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A choice that needs other data: a checkpoint, a denoising step, a site. It can be slid and played."""
+
+    name: str  # what the component calls it
+    label: str
+    options: list[str]
+    value: str
 
 
 def stops_of(n_edges: int, k: int) -> NDArray[np.int32]:
@@ -98,16 +117,17 @@ def _shared_at(key_a: str, part_a: str, key_b: str, part_b: str, stops: NDArray[
     return np.searchsorted(np.sort(later), stops, side="left").astype(np.int32)
 
 
-def payload_of(sides: Sides, control: Run | None, palette: Palette, chosen: Mapping[str, object], serial: int) -> tuple[
-    dict[str, object], Arrays
-]:  # fmt: skip
-    """The header and the arrays of what the component shows; `serial` counts the server's own choices."""
+def payload_of(
+    sides: Sides, control: Run | None, palette: Palette, told: Told, slides: Sequence[Slide] = ()
+) -> tuple[dict[str, object], Arrays]:
+    """The header and the arrays of what the component shows."""
     lines = overlap_pairs(sides, control)
     of = [(side.run.key, side.part) for side in sides]
     k = sides.k if sides.k > HERE else 0
     arrays = arrays_of(of[0], of[1], tuple(line.pairs for line in lines), k)
     version = hashlib.sha256(repr((of, lines, k)).encode()).hexdigest()[:16]
-    return header_of(sides, control, lines, palette) | {"version": version, "chosen": chosen, "serial": serial}, arrays
+    about = {"version": version, "slides": [asdict(slide) for slide in slides], **asdict(told)}
+    return header_of(sides, control, lines, palette) | about, arrays
 
 
 def header_of(sides: Sides, control: Run | None, lines: list[Line], palette: Palette) -> dict[str, object]:

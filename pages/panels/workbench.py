@@ -12,19 +12,21 @@ from engine.models.pair import CONTROL
 from engine.runs.records import Run
 from pages.components.circuit import component
 from pages.panels.checkpoints import checkpoint_drift
-from pages.panels.circuit_content import payload_of
+from pages.panels.circuit_content import Slide, Told, payload_of
 from pages.panels.circuit_downloads import circuit_downloads
 from pages.panels.node import node_panel
 from pages.shared import artifacts, cached_reads, choices, run_selector, state, widgets
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side, Sides
-from pages.shared.state import TOTAL
+from pages.shared.state import TOTAL, model_at
 
 WIDTHS = [2.1, 1]  # of the component and of the inspector
-SENT = "circuit sent"  # session only: (what the component was told is chosen, serial)
+TOLD = "circuit told"  # session only: what the component was told last
+CHECKPOINT_CHANGED = "checkpoint changed"  # session only: the whole page has to run, as another run is shown
 _OF_COMPONENT = {  # what the component calls a choice -> its key
     "k": state.K, "node": state.NODE, "pins": state.NODES, "view": state.GRAPHS, "kinds": state.KINDS,
     "sign": state.SIGN, "show": state.SHOW, "prune": state.PRUNE,
+    "site": state.ARM_PART, "denoising": state.MDM_PART,
 }  # fmt: skip
 
 
@@ -32,14 +34,19 @@ _OF_COMPONENT = {  # what the component calls a choice -> its key
 def workbench(asked: Asked) -> None:
     """Everything below the head, for two computed runs."""
     with widgets.user_errors():
+        if st.session_state.pop(CHECKPOINT_CHANGED, False):
+            st.rerun()
         chosen = _choices(asked)
-        parts = tuple(_part(run, key) for run, key in ((asked.arm, state.ARM_PART), (asked.mdm, state.MDM_PART)))
-        k = int(str(chosen["k"]))
-        sides = Sides(asked.graph, k, Side("arm", asked.arm, parts[0]), Side("mdm", asked.mdm, parts[1]))
+        sides = Sides(
+            asked.graph,
+            int(str(chosen["k"])),
+            Side("arm", asked.arm, _part(asked.arm, state.ARM_PART)),
+            Side("mdm", asked.mdm, _part(asked.mdm, state.MDM_PART)),
+        )
         control = cached_reads.run_of(asked.question.spec(CONTROL))
         left, right = st.columns(WIDTHS, gap="medium")
         with left:
-            header, arrays = payload_of(sides, control, widgets.palette(), *_told(chosen))
+            header, arrays = payload_of(sides, control, widgets.palette(), _told(chosen), slides_of(asked, sides))
             component.circuit(header, arrays, _take)
         with right:
             node_panel(sides)
@@ -77,19 +84,35 @@ def _part(run: Run, key: str) -> str:
     return str(choices.held(key, TOTAL, (TOTAL, *run.meta.parts)))
 
 
-def _told(chosen: dict[str, object]) -> tuple[dict[str, object], int]:
-    """What to tell the component is chosen, and the serial number of this.
+def slides_of(asked: Asked, sides: Sides) -> list[Slide]:
+    """What can be slid besides K: checkpoints that are computed, denoising steps, sites; each only where it varies."""
+    steps = [
+        step for step in run_selector.states(asked.pair) if cached_reads.run_of(asked.question.spec(model_at(step)))
+    ]
+    slides = [
+        Slide("step", "Steps of post-training", steps, state.step_of(asked.mdm.spec.model)),
+        Slide("denoising", "Denoising step", [TOTAL, *asked.mdm.meta.parts], sides.mdm.part),
+        Slide("site", "Site of the ARM", [TOTAL, *asked.arm.meta.parts], sides.arm.part),
+    ]
+    return [slide for slide in slides if len(slide.options) > 2 and slide.value in slide.options]
+
+
+def _told(chosen: dict[str, object]) -> Told:
+    """What to tell the component is chosen.
 
     What it knows from its reader is not told it again: its data would change with every choice and be sent anew.
     """
-    before, serial = st.session_state.get(SENT, ({}, 0))
-    if chosen != component.chosen() and chosen != before:
-        before, serial = chosen, serial + 1
-        st.session_state[SENT] = before, serial
-    return before, serial
+    told = st.session_state.get(TOLD, Told({}, 0))
+    known = {name: component.chosen().get(name) for name in chosen}
+    if chosen not in (known, told.chosen):
+        told = st.session_state[TOLD] = Told(chosen, told.serial + 1)
+    return told
 
 
 def _take() -> None:
     """The component's callback."""
     told = component.chosen()
     choices.choose({key: told[name] for name, key in _OF_COMPONENT.items() if name in told})
+    if told.get("step") and told["step"] != st.session_state.get(state.STEP):
+        st.session_state[state.STEP] = told["step"]
+        st.session_state[CHECKPOINT_CHANGED] = True

@@ -16,6 +16,7 @@ import { captionOf, edgeWords, noteOf, nodeWords, tilesOf } from "./words.js";
 
 const REST = 150; // ms without a move until the server is told
 const PLAYED = 140; // ms from one K to the next
+const SHOWN = 900; // ms that a checkpoint or denoising step stays while they are played
 const MODELS = ["arm", "mdm"];
 const places = new WeakMap();
 
@@ -45,6 +46,7 @@ class Workbench {
         this.resizing.disconnect();
         clearTimeout(this.resting);
         clearInterval(this.playing);
+        clearTimeout(this.waiting);
     }
 
     /** New data, another choice of the server's, or another theme. */
@@ -55,7 +57,8 @@ class Workbench {
         if (this.payload?.header.version !== header.version) {
             const sameShape = this.layout && JSON.stringify(header.shape) === JSON.stringify(this.payload.header.shape);
             this.layout = layoutOf(header.shape);
-            if (!sameShape) this.view = new View(this.layout);
+            if (sameShape) this.fade();
+            else this.view = new View(this.layout);
             this.curves = Object.fromEntries(MODELS.map((model) => [model, curvesOf(this.layout, payload.edges[model])]));
         }
         const before = this.payload?.header;
@@ -69,12 +72,25 @@ class Workbench {
         this.redraw(true);
     }
 
+    /** Other circuits come in gently: what was drawn stays above them for a moment. */
+    fade() {
+        for (const model of MODELS) {
+            const canvas = this.part(`graph-${model}`);
+            if (!canvas.clientWidth) continue;
+            const above = element("canvas", { width: canvas.width, height: canvas.height, className: "fading" });
+            above.getContext("2d").drawImage(canvas, 0, 0);
+            above.style.cssText = `left:${canvas.offsetLeft}px;top:${canvas.offsetTop}px;width:${canvas.clientWidth}px`;
+            above.addEventListener("animationend", () => above.remove());
+            canvas.parentElement.append(above);
+        }
+    }
+
     /** Change what is chosen: drawn at once, told to the server when it rests. */
     choose(change, event, moving = false) {
         Object.assign(this.chosen, change);
         this.event = event?.timeStamp ?? performance.now();
         this.moving = moving;
-        if (!("k" in change)) this.showChoices();
+        if (!("k" in change) && !this.played) this.showChoices();
         this.redraw();
         clearTimeout(this.resting);
         this.resting = setTimeout(() => this.rest(), "k" in change ? REST : 0);
@@ -216,6 +232,7 @@ class Workbench {
         const active = [chosen.kinds.length < header.kinds.length, chosen.sign !== "both", chosen.show !== "all", chosen.prune];
         const count = active.filter(Boolean).length;
         this.part("active").textContent = count ? ` (${count})` : "";
+        this.showSlides(header.slides);
         this.part("guide").hidden = localStorage.getItem("introduction closed") === "yes";
     }
 
@@ -247,6 +264,47 @@ class Workbench {
             return entry;
         });
         this.part("legend").replaceChildren(...lines);
+    }
+
+    /** What needs other data: checkpoints of post-training, denoising steps, sites; each can be played. */
+    showSlides(slides) {
+        const names = slides.map(({ name, options }) => [name, ...options].join()).join(";");
+        if (this.slides !== names) {
+            this.part("slides").replaceChildren(
+                ...slides.map(({ name, label, options }) => {
+                    const range = element("input", { type: "range", min: 0, max: options.length - 1, name });
+                    const row = element("label", { textContent: label });
+                    const play = element("button", { type: "button", textContent: "▶", title: `Play: ${label}` });
+                    play.dataset.slide = name;
+                    row.append(range, element("output"), play);
+                    return row;
+                }),
+            );
+        }
+        this.slides = names;
+        slides.forEach(({ options, value }, at) => {
+            const [range, output] = this.part("slides").children[at].children;
+            range.value = options.indexOf(value);
+            output.textContent = value;
+        });
+        const shown = slides.find(({ name }) => name === this.played);
+        if (!shown) return;
+        const next = shown.options[shown.options.indexOf(shown.value) + 1];
+        clearTimeout(this.waiting);
+        if (next) this.waiting = setTimeout(() => this.choose({ [shown.name]: next }), SHOWN);
+        else this.playSlide(null);
+    }
+
+    playSlide(name) {
+        const slide = this.payload.header.slides.find((some) => some.name === name);
+        this.played = slide && this.played !== name ? name : null;
+        clearTimeout(this.waiting);
+        for (const button of this.part("slides").querySelectorAll("button")) {
+            button.setAttribute("aria-pressed", button.dataset.slide === this.played);
+        }
+        if (!this.played) return;
+        const at = slide.options.indexOf(slide.value) + 1;
+        this.choose({ [name]: slide.options[at % slide.options.length] });
     }
 
     /** Where the nodes are, in CSS pixels within a graph. */
@@ -282,6 +340,15 @@ class Workbench {
         for (const name of ["sign", "show"]) on(name, "change", (event) => this.choose({ [name]: event.target.value }, event));
         on("prune", "change", (event) => this.choose({ prune: event.target.checked }, event));
         on("node", "change", (event) => this.choose({ node: event.target.value || null }, event));
+        on("slides", "input", ({ target }) => {
+            const { options } = this.payload.header.slides.find(({ name }) => name === target.name);
+            target.nextSibling.textContent = options[target.value];
+        });
+        on("slides", "change", (event) => {
+            const { options } = this.payload.header.slides.find(({ name }) => name === event.target.name);
+            this.playSlide(null);
+            this.choose({ [event.target.name]: options[event.target.value] }, event);
+        });
         on("close", "click", () => {
             localStorage.setItem("introduction closed", "yes");
             this.part("guide").hidden = true;
@@ -295,13 +362,14 @@ class Workbench {
     }
 
     clickButton(event) {
-        const { zoom, save, guide } = event.target.dataset;
+        const { zoom, save, guide, slide } = event.target.dataset;
         const { clientWidth, clientHeight } = this.part("graph-arm");
         if (zoom) {
             if (zoom === "0") this.view.reset();
             else this.view.zoomAt(Number(zoom), clientWidth / 2, clientHeight / 2, clientWidth, clientHeight);
             this.redraw();
         }
+        if (slide) this.playSlide(slide);
         if (save) this.save(save);
         if (guide) this.choose(this.payload.header.guide[guide], event);
         if (guide === "k") this.part("curve").focus();
