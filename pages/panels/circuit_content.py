@@ -17,7 +17,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from engine.circuits.along_k import SHARE, along_k, rank_in_other
-from engine.circuits.comparison import curve_sizes, jaccard_at, shared_counts_of_prefixes
+from engine.circuits.comparison import curve_sizes, jaccard_at, shared_counts_of_prefixes, shared_edges
 from engine.circuits.filters import KINDS
 from engine.circuits.graph import Graph
 from engine.circuits.profiles import early_boundary
@@ -31,6 +31,7 @@ from pages.shared.sides import Side, Sides
 HERE = 5_000  # edges of either model that the browser has, so that it needs nobody to move K among them
 STOP_EVERY = 2  # of the sizes of a curve, above HERE
 Arrays = dict[str, NDArray[Any]]
+Pair = tuple[str, str, str, str]  # two circuits: key and part of one, key and part of the other
 DASHES = {"pair": "solid", "control": "dashed", "half-pair": "dotted", "half-arm": "dotted", "half-mdm": "dotted"}
 
 
@@ -61,14 +62,15 @@ def stops_of(n_edges: int, k: int) -> NDArray[np.int32]:
 
 @st.cache_resource(show_spinner=False, max_entries=32)
 def arrays_of(
-    arm: tuple[str, str], mdm: tuple[str, str], lines: tuple[tuple[tuple[str, str, str, str], ...], ...], k: int
+    arm: tuple[str, str], mdm: tuple[str, str], lines: tuple[tuple[Pair, ...], ...], k: int, whole: bool
 ) -> Arrays:
     """Everything but words; `arm`, `mdm`: a run's key and the part of its scores; `lines`: whose mean each line is.
 
-    `k`: a K above HERE that is chosen, else any up to it.
+    `k`: a K above HERE that is chosen, else any up to it. `whole` False: nothing above HERE, which is read at once.
     """
     graph = cached_reads.graph_of(arm[0])
-    stops, here = stops_of(graph.n_edges, k), min(HERE, graph.n_edges)
+    here = min(HERE, graph.n_edges)
+    stops = stops_of(graph.n_edges, k) if whole else np.empty(0, np.int32)
     known = graph.n_edges if len(stops) else here
     tables = [cached_reads.edges(*side, known) for side in (arm, mdm)]
     arrays: Arrays = {"stops": stops.astype(np.int32)}
@@ -96,37 +98,56 @@ def _edges(graph: Graph, own: Any, other: Any, here: int) -> Arrays:
     }
 
 
-def _line(pairs: tuple[tuple[str, str, str, str], ...], here: int, stops: NDArray[np.int32]) -> NDArray[np.float32]:
+def _line(pairs: tuple[Pair, ...], here: int, stops: NDArray[np.int32]) -> NDArray[np.float32]:
     """[K - 1 up to `here`, then stop]: the mean Jaccard index of the pairs of circuits."""
     sizes = np.concatenate([np.arange(1, here + 1), stops])
-    curves = []
-    for key_a, part_a, key_b, part_b in pairs:
-        a, b = (cached_reads.edges(*side, here).edge for side in ((key_a, part_a), (key_b, part_b)))
-        shared = [*shared_counts_of_prefixes(a, b)]
-        if len(stops):
-            shared += list(_shared_at(key_a, part_a, key_b, part_b, stops))
-        curves.append(jaccard_at(np.array(shared), sizes))
+    curves = [jaccard_at(np.concatenate([_shared_up_to(pair, here), _shared_at(pair, stops)]), sizes) for pair in pairs]
     return np.asarray(np.mean(curves, axis=0), dtype=np.float32)
 
 
-def _shared_at(key_a: str, part_a: str, key_b: str, part_b: str, stops: NDArray[np.int32]) -> NDArray[np.int32]:
-    """[stop]: shared edges, from the curve where it has the size, else counted."""
-    n = int(stops[-1])
-    a, b = (cached_reads.edges(*side, n).edge for side in ((key_a, part_a), (key_b, part_b)))
-    later = np.maximum(np.arange(n), rank_in_other(a, b))
-    return np.searchsorted(np.sort(later), stops, side="left").astype(np.int32)
+def _shared_up_to(pair: Pair, here: int) -> NDArray[np.int32]:
+    key_a, part_a, key_b, part_b = pair
+    return shared_counts_of_prefixes(
+        cached_reads.edges(key_a, part_a, here).edge, cached_reads.edges(key_b, part_b, here).edge
+    )
+
+
+def _shared_at(pair: Pair, stops: NDArray[np.int32]) -> NDArray[np.int32]:
+    """[stop]: shared edges, from the overlap curve where it has the size, else counted."""
+    if not len(stops):
+        return np.empty(0, np.int32)
+    key_a, part_a, key_b, part_b = pair
+    curve = cached_reads.overlap_curve(key_a, key_b, part_a, part_b)
+    shared = dict(zip(curve.k.tolist(), curve.shared.tolist(), strict=True))
+    for k in stops.tolist():
+        if k not in shared:
+            shared[k] = shared_edges(
+                cached_reads.edges(key_a, part_a, k).edge, cached_reads.edges(key_b, part_b, k).edge
+            )
+    return np.array([shared[k] for k in stops.tolist()], dtype=np.int32)
 
 
 def payload_of(
-    sides: Sides, control: Run | None, palette: Palette, told: Told, slides: Sequence[Slide] = ()
+    sides: Sides, control: Run | None, palette: Palette, told: Told, slides: Sequence[Slide] = (), whole: str = ""
 ) -> tuple[dict[str, object], Arrays]:
-    """The header and the arrays of what the component shows."""
+    """The header and the arrays of what the component shows.
+
+    First only what is quickly read; the component asks for the rest when it has drawn that: `whole` is the text by
+    which the header called the circuits then.
+    """
     lines = overlap_pairs(sides, control)
     of = [(side.run.key, side.part) for side in sides]
     k = sides.k if sides.k > HERE else 0
-    arrays = arrays_of(of[0], of[1], tuple(line.pairs for line in lines), k)
-    version = hashlib.sha256(repr((of, lines, k)).encode()).hexdigest()[:16]
-    about = {"version": version, "slides": [asdict(slide) for slide in slides], **asdict(told)}
+    circuits = hashlib.sha256(repr((of, lines)).encode()).hexdigest()[:16]
+    arrays = arrays_of(of[0], of[1], tuple(line.pairs for line in lines), k, whole == circuits)
+    partial = whole != circuits and sides.graph.n_edges > HERE
+    about = {
+        "circuits": circuits,
+        "version": f"{circuits} {k} {partial}",
+        "partial": partial,
+        "slides": [asdict(slide) for slide in slides],
+        **asdict(told),
+    }
     return header_of(sides, control, lines, palette) | about, arrays
 
 

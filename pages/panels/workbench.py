@@ -46,7 +46,9 @@ def workbench(asked: Asked) -> None:
         control = cached_reads.run_of(asked.question.spec(CONTROL))
         left, right = st.columns(WIDTHS, gap="medium")
         with left:
-            header, arrays = payload_of(sides, control, widgets.palette(), _told(chosen), slides_of(asked, sides))
+            whole = str(component.chosen().get("whole", ""))
+            slides = slides_of(asked, sides)
+            header, arrays = payload_of(sides, control, widgets.palette(), _told(chosen), slides, whole)
             component.circuit(header, arrays, _take)
         with right:
             node_panel(sides)

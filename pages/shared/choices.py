@@ -37,10 +37,12 @@ def held(key: str, default: Value, options: Collection[object]) -> Value:
 
 
 def choose(changes: Mapping[str, Value]) -> None:
-    """Keep choices under their keys and in the address, where they are not there already."""
+    """Keep choices under their keys and in the address, where they differ from what is kept."""
     parameters = st.query_params
     wanted: dict[str, str | list[str]] = {}
     for key, value in changes.items():
+        if key in st.session_state and st.session_state[key] == value:
+            continue
         st.session_state[key] = value
         text = _as_text(value)
         if text is None:

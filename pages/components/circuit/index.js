@@ -57,8 +57,8 @@ class Workbench {
         if (this.payload?.header.version !== header.version) {
             const sameShape = this.layout && JSON.stringify(header.shape) === JSON.stringify(this.payload.header.shape);
             this.layout = layoutOf(header.shape);
-            if (sameShape) this.fade();
-            else this.view = new View(this.layout);
+            if (!sameShape) this.view = new View(this.layout);
+            else if (this.payload.header.circuits !== header.circuits) this.fade();
             this.curves = Object.fromEntries(MODELS.map((model) => [model, curvesOf(this.layout, payload.edges[model])]));
         }
         const before = this.payload?.header;
@@ -70,6 +70,7 @@ class Workbench {
         this.colours = header.colours;
         this.showChoices();
         this.redraw(true);
+        if (header.partial) this.resting ??= setTimeout(() => this.rest(), REST);
     }
 
     /** Other circuits come in gently: what was drawn stays above them for a moment. */
@@ -97,7 +98,8 @@ class Workbench {
     }
 
     rest() {
-        this.tell({ ...this.chosen });
+        this.resting = undefined;
+        this.tell({ ...this.chosen, whole: this.payload.header.circuits });
         if (!this.moving) return;
         this.moving = false;
         this.redraw();

@@ -91,7 +91,8 @@ export function edgeWords({ header, edges }, k, model, rank) {
     const reads = own.kind[rank] < 3 ? `<${"qkv"[own.kind[rank]]}>` : "";
     const there = own.other[rank];
     const score = (value) => (value >= 0 ? "+" : "") + value.toPrecision(3);
-    const line = (name, at, text) => `${header.models[name].label}: rank ${count(at + 1)}${text}`;
+    const rankOf = (at) => (header.partial && at >= own.score.length ? `above ${count(at)}` : count(at + 1));
+    const line = (name, at, text) => `${header.models[name].label}: rank ${rankOf(at)}${text}`;
     const lines = {
         [model]: line(model, rank, `, score ${score(own.score[rank])}`),
         [other]: line(other, there, there < edges[other].score.length ? `, score ${score(edges[other].score[there])}` : ""),
