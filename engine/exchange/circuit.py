@@ -51,13 +51,15 @@ class Circuit:
         """Where the numbers come from and what of them is here, as texts and numbers, for every file."""
         run = self.run
         other = {} if self.other is None else {"other_run": self.other.key, "other_part": self.other.part}
+        edges = int(self.kept.sum())
         return {
             "run": run.key,
             **run.spec.as_dict(),
             "part": self.part,
             "k": self.k,
             "filters": ", ".join(self.filters.words) or "none",
-            "edges": int(self.kept.sum()),
+            "edges": edges,
+            "left_out": self.k - edges,
             **other,
             "method_version": run.method_version or "unknown",
             "versions": ", ".join(f"{name} {version}" for name, version in run.meta.versions.items()),

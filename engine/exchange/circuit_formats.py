@@ -2,8 +2,9 @@
 
 The JSON holds every edge and marks those of the circuit, as the reference implementation writes and reads it
 (hannamw/EAP-IG, `Graph.to_json` / `Graph.from_json`); the others hold the circuit alone. All name edges as METHOD does.
-All say where the circuit comes from and what is left out of it: `source` in JSON, Parquet and GraphML, columns of a
-CSV, which has no other place.
+All say where the circuit comes from and how many of its K edges which filters leave out: `source` in JSON, in the
+metadata of Parquet, attributes of the graph in GraphML. A CSV has no such place: comments before its header would need
+an option of every reader, so each row has columns that say it, and of a circuit without edges only the name tells.
 
 What is in memory at once is a block of edges and a few bytes for each edge of the graph, whatever the file's size.
 """
@@ -37,7 +38,11 @@ if TYPE_CHECKING:
 OnEdges = Callable[[int, int], None]  # told how many edges are written, and of how many
 
 BLOCK = 2**16  # edges
-IN_CSV = ("pair", "model", "task", "method", "part", "k", "filters", "run", "method_version")  # of `Circuit.source`
+# Of `Circuit.source`: a row of a CSV has them after its own columns, where they are known.
+IN_CSV = (
+    *("pair", "model", "task", "method", "part", "k", "filters", "left_out", "run", "other_run", "other_part"),
+    *("method_version", "versions"),
+)
 
 XML_TYPES: dict[type[object], str] = {bool: "boolean", int: "long", float: "double", str: "string"}
 XML_EDGE = {"name": "string", "kind": "string", "rank": "long", "score": "double", "shared": "boolean"}
@@ -119,7 +124,7 @@ def write_rows(circuit: Circuit, out: BinaryIO, on_edges: OnEdges) -> None:
     source = circuit.source
 
     def with_source(rows: pa.Table) -> pa.Table:
-        for name in IN_CSV:
+        for name in filter(source.__contains__, IN_CSV):
             rows = rows.append_column(name, pa.repeat(str(source[name]), len(rows)))
         return rows
 
@@ -130,7 +135,7 @@ FORMATS = {
     "json": Format(write_json, 73, every_edge=True),
     "graphml": Format(write_graphml, 256),
     "parquet": Format(write_parquet, 25),
-    "csv": Format(write_rows, 162),
+    "csv": Format(write_rows, 256),
 }
 
 

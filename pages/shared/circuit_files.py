@@ -92,9 +92,9 @@ def _show_as_they_go(rows: Sequence[Row]) -> None:
 
 def _show(rows: Sequence[Row]) -> None:
     for row in rows:
+        if row.text:
+            st.markdown(row.text)
         with st.container(horizontal=True, vertical_alignment="center"):
-            if row.text:
-                st.markdown(row.text)
             for file in row.files:
                 if file.is_large:
                     _prepared_button(file)

@@ -113,6 +113,7 @@ def test_the_overview_leads_to_the_circuits_of_a_task(page: Page, address: str) 
 
 def test_a_circuit_can_be_downloaded(page: Page, address: str) -> None:
     _open(page, address + "circuits?k=20")
+    page.get_by_role("button", name="Download", exact=True).click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="CSV").first.click()
     rows = waiting.value.path().read_text().splitlines()

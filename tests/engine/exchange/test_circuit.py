@@ -41,6 +41,7 @@ def test_filters_choose_among_the_strongest_and_the_source_says_so(run: Run) -> 
     assert (source["run"], source["k"], source["filters"]) == (run.key, K, "negative")
     assert (source["other_run"], source["other_part"]) == (run.key, "half-a")
     assert source["edges"] == exported.kept.sum() < K
+    assert source["left_out"] == K - source["edges"]
 
 
 def test_nodes_are_those_that_an_edge_touches_and_the_logits(run: Run) -> None:

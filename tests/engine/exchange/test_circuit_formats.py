@@ -11,6 +11,7 @@ from pathlib import Path
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -159,12 +160,31 @@ def test_every_format_holds_what_filters_leave_and_says_so(arm: Run, mdm: Run, f
         assert names == expected
         if not expected and kind == "csv":
             continue  # a table without rows: its name tells the rest
+        wanted |= {"left_out": str(K - len(expected)), "other_run": mdm.key, "other_part": "step-00"}
+        wanted["method_version"] = str(arm.method_version)
         texts = {name: str(value) for name, value in source.items()}
         assert wanted.items() <= texts.items()
-        assert "method_version" in texts
+        assert texts["versions"].startswith("numpy ")
         if kind != "csv":
-            assert (texts["other_run"], texts["other_part"], texts["edges"]) == (mdm.key, "step-00", str(len(expected)))
-            assert texts["versions"].startswith("numpy ")
+            assert texts["edges"] == str(len(expected))
+
+
+def test_pandas_reads_tables_without_an_option(arm: Run, mdm: Run) -> None:
+    filters = Filters(kinds=("q", "mlp"), sign="positive")
+    for kind, reader in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+        table = reader(io.BytesIO(export(arm.key, K, kind, filters=filters, other=Other(mdm.key, "step-00"))))
+        assert table["name"].tolist() == left(arm, mdm, filters)
+        assert pd.api.types.is_integer_dtype(table["rank"]) and pd.api.types.is_float_dtype(table["score"])
+        assert pd.api.types.is_bool_dtype(table["shared"]) and not table.isna().any(axis=None)
+        if kind == "csv":
+            assert set(table["filters"]) == {"read as q, mlp, positive"} and set(table["k"]) == {K}
+            assert set(table["left_out"]) == {K - len(table)} and set(table["run"]) == {arm.key}
+
+
+def test_a_circuit_that_is_compared_with_none_names_none(arm: Run) -> None:
+    for kind in FORMATS:
+        _, source = edges_in(export(arm.key, K, kind), kind)
+        assert "other_run" not in source and str(source["left_out"]) == "0"
 
 
 @pytest.mark.parametrize("format", ["graphml", "parquet", "csv"])
@@ -310,7 +330,8 @@ def large(run: Run, graph: Graph) -> Circuit:
     """Every edge of a graph as a circuit, in an order and with scores of no meaning."""
     rng = np.random.default_rng(0)
     edges = rng.permutation(graph.n_edges).astype(np.int32)
-    meta = replace(run.meta, n_layers=graph.n_layers, n_heads=graph.n_heads)
+    versions = {"torch": "2.10.1", "transformers": "5.1.10", "transformer-lens": "3.10.1"}  # as long as real ones
+    meta = replace(run.meta, n_layers=graph.n_layers, n_heads=graph.n_heads, versions=versions)
     table = EdgeTable(edges, rng.normal(size=len(edges)).astype(np.float32))
     every, shared = np.ones(len(edges), np.bool_), rng.random(len(edges)) < 0.5
     exported = Circuit(replace(run, meta=meta), "total", table, len(edges), NO_FILTERS, every, shared, Other(run.key))
