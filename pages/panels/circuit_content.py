@@ -193,7 +193,7 @@ def tiles(arm: Side, mdm: Side) -> list[tuple[str, str]]:
         ("Overlap", f"{meaning('overlap')} Chance: {meaning('chance')}"),
         ("Overlap with control", f"{meaning('overlap')} {meaning('control')}"),
         ("Split-half overlap", SPLIT_HALF_HELP),
-        ("Overlap of components", meaning("component_overlap")),
+        ("Component overlap", meaning("component_overlap")),
         ("Shared edges", f"Edges that are among the K strongest of both models. {meaning('edge')}"),
         ("Early ratio", f"{meaning('early_ratio')} {meaning('early_share')}"),
         ("Effective number", meaning("effective_number")),

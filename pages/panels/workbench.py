@@ -44,13 +44,14 @@ def workbench(asked: Asked) -> None:
             Side("mdm", asked.mdm, _part(asked.mdm, state.MDM_PART)),
         )
         control = cached_reads.run_of(asked.question.spec(CONTROL))
-        left, right = st.columns(WIDTHS, gap="medium")
+        with st.container(key="workbench"):
+            left, right = st.columns(WIDTHS, gap="medium")
         with left:
             whole = str(component.chosen().get("whole", ""))
             slides = slides_of(asked, sides)
             header, arrays = payload_of(sides, control, widgets.palette(), _told(chosen), slides, whole)
             component.circuit(header, arrays, _take)
-        with right:
+        with right.container(key="inspector"):
             node_panel(sides)
         artifacts.watch_runs([asked.question.spec(CONTROL)], artifacts.SELDOM)
         if control is None:

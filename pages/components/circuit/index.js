@@ -116,6 +116,9 @@ class Workbench {
         this.path = null;
         if (!event?.shiftKey || !name) {
             this.choose({ node: name === this.chosen.node ? null : name, pins: name ? pins : [] }, event);
+            if (this.chosen.node && matchMedia("(max-width: 1100px)").matches) {
+                document.querySelector(".st-key-inspector")?.scrollIntoView({ behavior: "smooth" }); // it lies below
+            }
             return;
         }
         this.choose({ pins: pins.includes(name) ? pins.filter((pin) => pin !== name) : [...pins, name] }, event);

@@ -151,7 +151,7 @@ function drawNodes(g, scene, { weight, standing }, place, model) {
         g.stroke();
         if (!scene.moving) drawLabel(g, scene.payload.header.names[node], x, y - high / 2 - 8, colours);
     }
-    if (place.across > 60 && !scene.moving) labelReads(g, scene, place);
+    if (place.across > 90 && !scene.moving) labelReads(g, scene, place);
 }
 
 /** Say which arrival of a zoomed head is its query, key or value. */
