@@ -13,7 +13,7 @@ from engine.exchange.export import file_name, file_stem
 from pages.figures import circuit as drawing
 from pages.figures.caption import captioned
 from pages.figures.palette import Palette
-from pages.panels.node import node_panel
+from pages.panels.inspector import inspector
 from pages.shared import address, clicks, state, widgets
 from pages.shared.downloads import file_button
 from pages.shared.glossary import meaning
@@ -36,7 +36,7 @@ def graphs_and_node(sides: Sides, filters: Filters) -> None:
         )
         above, below = st.container(), st.container()
         with below:  # first, as it is what a click asks for
-            node_panel(sides)
+            inspector(sides)
         with above:
             graphs(sides, filters)
 

@@ -54,6 +54,7 @@ KEYS = {
     state.MDM_PART: Key("the denoising step of the MDM"),
     state.NODE: Key("the node"),
     state.READOUT: Key("the example and token"),
+    state.TAB: Key("the tab", state.TABS),
     state.INPUT: Key("the example", bounds=ANY_NUMBER),
     state.INPUT_STEP: Key("the denoising step"),
     state.REGION: Key("the kind of tokens", state.REGIONS),
