@@ -42,12 +42,12 @@ BROKEN = [
     ("engine and cache know no pages", "cache/store.py", "import plotly.graph_objects as go"),
     (
         "pages import neither attribution, evidence nor inspection (but bins), nor training",
-        "pages/panels/node.py",
+        "pages/panels/inspector.py",
         "from engine.inspection.lens import TOP",
     ),
     ("pages need no torch", "pages/circuits.py", "def page():\n    if True:\n        import torch.nn"),
-    ("pages are imported by nobody but the app", "pages/panels/node.py", "from pages.circuits import page"),
-    ("shared imports no panels", "pages/shared/state.py", "from pages.panels import node"),
+    ("pages are imported by nobody but the app", "pages/panels/inspector.py", "from pages.circuits import page"),
+    ("shared imports no panels", "pages/shared/state.py", "from pages.panels import inspector"),
     (
         "figures and components import neither panels nor shared",
         "pages/figures/heat.py",
@@ -73,7 +73,7 @@ ALLOWED = [
         "engine/__init__.py",
         "from typing import Any\ndef __getattr__(name: str) -> Any:\n    from engine.runs import spec",
     ),
-    ("pages/panels/node.py", "from engine.inspection.bins import EDGES\nfrom pages.shared import state"),
+    ("pages/panels/inspector.py", "from engine.inspection.bins import EDGES\nfrom pages.shared import state"),
     ("pages/circuits.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"),
     ("app.py", "import streamlit as st\nfrom pages.shared import hosts"),
 ]

@@ -40,19 +40,15 @@ def patterns(sides: Sides, node: int, example: int | None) -> None:
     }
     highest = max(float(pattern.max(initial=0.0)) for pattern in weights.values())
     palette, name = widgets.palette(), sides.graph.node_names[node]
-    for column, side in zip(st.columns(2), sides, strict=True):
-        with column:
-            kept = inputs[side.model]
-            st.caption(
-                f"{side.title}{_when(side, kept)}, example {kept.example}: each row is a query token, each column a "
-                "key token that it attends to"
-            )
-            figure = drawing.pattern_figure(kept, weights[side.model], side.model, highest, palette)
-            widgets.chart(
-                figure, f"pattern {side.model}", f"Attention pattern in the {side.title} on example {kept.example}",
-                f"attention-{name}-example{kept.example}",
-                side.origin(f"attention of {name}", f"example {kept.example}, {kept.part}"),
-            )  # fmt: skip
+    for side in sides:
+        kept = inputs[side.model]
+        st.caption(f"{side.title}{_when(side, kept)}, example {kept.example}: a row is a query token, a column a key")
+        figure = drawing.pattern_figure(kept, weights[side.model], side.model, highest, palette)
+        widgets.chart(
+            figure, f"pattern {side.model}", f"Attention pattern in the {side.title} on example {kept.example}",
+            f"attention-{name}-example{kept.example}",
+            side.origin(f"attention of {name}", f"example {kept.example}, {kept.part}"),
+        )  # fmt: skip
 
 
 def choose_inputs(sides: Sides, node: int, example: int | None) -> dict[str, KeptInput] | None:
@@ -91,14 +87,13 @@ def roles(sides: Sides, node: int) -> None:
     rows = [row for of_model in by_model.values() for row in of_model]
     names = list(dict.fromkeys([*(row.query for row in rows), *(row.key for row in rows)]))
     head = sides.graph.node_names[node]
-    for column, side in zip(st.columns(2), sides, strict=True):
-        with column:
-            st.caption(f"{side.title}: mean attention by what a token is in this task")
-            figure = drawing.role_figure(by_model[side.model], names, side.model, widgets.palette())
-            widgets.chart(
-                figure, f"roles {side.model}", f"Mean attention by role in the {side.title}",
-                f"attention-roles-{head}", side.origin(f"attention of {head} by role"),
-            )  # fmt: skip
+    for side in sides:
+        st.caption(f"{side.title}: mean attention by what a token is in this task")
+        figure = drawing.role_figure(by_model[side.model], names, side.model, widgets.palette())
+        widgets.chart(
+            figure, f"roles {side.model}", f"Mean attention by role in the {side.title}",
+            f"attention-roles-{head}", side.origin(f"attention of {head} by role"),
+        )  # fmt: skip
     st.caption(ROLES_NOTE)
 
 
@@ -106,19 +101,16 @@ def scores(sides: Sides, node: int) -> None:
     """The standard scores among those of all heads, what they mean, and the norms of the head's output."""
     heads = {side.model: cached_reads.rows(Head, side.run.key) for side in sides}
     own = {model: next(head for head in rows if head.node == node) for model, rows in heads.items()}
-    chart, words = st.columns(2)
-    with chart:
-        st.caption(f"Standard scores of this head, among all heads of its model (ticks). {SCORES_NOTE}")
-        widgets.chart(
-            drawing.score_figure(heads, node, widgets.palette()), "head scores",
-            "Previous-token, duplicate-token, induction and copying score of the head in both models",
-            f"head-scores-{sides.graph.node_names[node]}",
-            sides.origin(f"scores of head {sides.graph.node_names[node]}", with_k=False),
-        )  # fmt: skip
-    with words:
-        for side in sides:
-            st.markdown(f"**{side.title}**: {_description(own[side.model])}")
-        st.caption("  \n".join(f"{name}: {explanation}." for name, explanation in drawing.SCORES.values()))
+    for side in sides:
+        st.markdown(f"**{side.title}**: {_description(own[side.model])}")
+    st.caption(f"Standard scores of this head, among all heads of its model (ticks). {SCORES_NOTE}")
+    widgets.chart(
+        drawing.score_figure(heads, node, widgets.palette()), "head scores",
+        "Previous-token, duplicate-token, induction and copying score of the head in both models",
+        f"head-scores-{sides.graph.node_names[node]}",
+        sides.origin(f"scores of head {sides.graph.node_names[node]}", with_k=False),
+    )  # fmt: skip
+    st.caption("  \n".join(f"{name}: {explanation}." for name, explanation in drawing.SCORES.values()))
 
 
 def _description(head: Head) -> str:

@@ -14,7 +14,7 @@ from pages.components.circuit import component
 from pages.panels.checkpoints import checkpoint_drift
 from pages.panels.circuit_content import Slide, Told, payload_of
 from pages.panels.circuit_downloads import circuit_downloads
-from pages.panels.node import node_panel
+from pages.panels.inspector import inspector
 from pages.shared import artifacts, cached_reads, choices, run_selector, state, widgets
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side, Sides
@@ -51,8 +51,8 @@ def workbench(asked: Asked) -> None:
             slides = slides_of(asked, sides)
             header, arrays = payload_of(sides, control, widgets.palette(), _told(chosen), slides, whole)
             component.circuit(header, arrays, _take)
-        with right.container(key="inspector"):
-            node_panel(sides)
+        with right:
+            inspector(sides)
         artifacts.watch_runs([asked.question.spec(CONTROL)], artifacts.SELDOM)
         if control is None:
             run_selector.offer_control(asked.question, asked.pair)

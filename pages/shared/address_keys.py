@@ -56,6 +56,7 @@ KEYS = {
     state.NODES: Key("the pinned nodes", several=True),
     state.GRAPHS: Key("the view of the graphs", state.GRAPH_VIEWS),
     state.READOUT: Key("the example and token"),
+    state.TAB: Key("the tab", state.TABS),
     state.INPUT: Key("the example", bounds=ANY_NUMBER),
     state.INPUT_STEP: Key("the denoising step"),
     state.REGION: Key("the kind of tokens", state.REGIONS),

@@ -24,6 +24,7 @@ ARM_PART, MDM_PART = "site", "denoising"
 NODE, READOUT = "node", "readout"
 NODES, GRAPHS = "nodes", "graphs"  # nodes pinned beside the one selected; how both circuits are drawn
 INPUT = "input"  # a kept input: where attention patterns and neurons are shown token by token
+TAB = "tab"  # what the inspector shows of the node
 INPUT_STEP = "input_step"  # the denoising step at which an MDM saw it
 REGION, EARLY, LAYER, BIN = "region", "early", "layer", "bin"  # of activations; LAYER of neurons too
 VIEW, HEIGHTS, MEASURE = "view", "heights", "measure"  # how activations are drawn
@@ -43,6 +44,7 @@ HEIGHTS_SHOWN = COUNTS, SHARES = "counts", "shares"
 MEASURES = ("Residual: entropy", "Residual: top-1", "Components: entropy", "Components: top-1")
 NEURON_ORDERS = ("either", "ARM", "MDM", "difference")
 QUANTITIES = ("activation", "gate", "up")
+TABS = LENS, ATTENTION, NEURONS, EDGES = "Lens", "Attention", "Neurons", "Edges"
 PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
 # What goes along from page to page.

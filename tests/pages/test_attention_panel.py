@@ -119,7 +119,8 @@ def test_one_picker_chooses_the_example_of_lens_and_attention(link: str) -> None
     options = app("circuits", node="a2.h3").selectbox(key=state.READOUT).options
     wanted = 1 if link != "none" else 0
     label = next(option for option in options if option.startswith(f"example {wanted},"))
-    page = app("circuits", node="a2.h3", **{"readout": {"readout": label}, "input": {"input": "1"}, "none": {}}[link])
+    query = {"readout": {"readout": label}, "input": {"input": "1"}, "none": {}}[link]
+    page = app("circuits", node="a2.h3", tab="Attention", **query)
     assert page.selectbox(key=state.READOUT).value == label
     kept = next(entry for entry in read.rows(KeptInput, key("arm", "ioi")) if entry.example == wanted)
     assert patterns(page)[0] == pytest.approx(read.attention_patterns(key("arm", "ioi"), NODE)[kept.input])

@@ -73,40 +73,6 @@ def test_moving_k_reads_no_edges_within_the_prefix_that_is_kept(monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
-def test_without_a_node_the_panel_says_what_to_click() -> None:
-    page = app("circuits")
-    assert "Click a node in either graph" in texts(page)
-
-
-@pytest.mark.usefixtures("seeded", "queue_of")
-def test_a_node_in_the_address_opens_its_panel() -> None:
-    page = app("circuits", node="a2.h3")
-    assert "Head 3 of layer 2 (a2.h3)" in texts(page)
-    # graphs, curves; drift; lens and residual of both models; their attention patterns and roles, the head's scores
-    assert len(figures(page)) == 4 + 1 + 4 + 5
-    assert "Click a node in either graph" not in texts(page)
-    page.selectbox(key=state.NODE).set_value("logits").run()
-    assert not page.exception
-    assert "The logits write nothing" in texts(page)
-
-
-@pytest.mark.usefixtures("seeded", "queue_of")
-def test_the_node_panel_tells_rank_and_score_in_both_models() -> None:
-    page = app("circuits", node="m0", k="10")
-    incoming = next(
-        f.value for f in page.dataframe if "ARM rank" in f.value and all("->m0" in e for e in f.value["Edge"])
-    )
-    graph = stored.list_runs()[0].meta.graph
-    for model, name in (("arm", "ARM"), ("mdm", "MDM")):
-        table = read.edge_table(lifecycle.find(RunSpec(model=model)).key)
-        order = table.edge.tolist()
-        for _, row in incoming.iterrows():
-            rank = order.index(graph.edge_named(row["Edge"]))
-            assert row[f"{name} rank"] == rank + 1
-            assert row[f"{name} score"] == pytest.approx(table.score[rank])
-
-
-@pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
     page = app("circuits", step="100", k="50")
     keys = [lifecycle.find(RunSpec(model=model)).key for model in ("arm", "step:100")]

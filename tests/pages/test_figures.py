@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +20,7 @@ from engine.runs.rows import LayerLens, NodeLens
 from pages.figures import circuit as drawing
 from pages.figures import palette
 from pages.figures.circuit_layout import layout
-from pages.figures.lens import lens_figure, residual_figure
+from pages.figures.lens import ModelLens, component_lens, residual_figure
 from pages.figures.overlap import Curve, overlap_figure
 from pages.figures.profile import profile_figure
 from pages.figures.token_label import as_text
@@ -304,21 +305,27 @@ def test_tokens_are_shown_and_never_interpreted(token: str, shown: str) -> None:
 
 
 def test_a_lens_shows_every_token_beside_its_own_bar() -> None:
-    lens = NodeLens(0, 1, 0.5, -0.5, 1.0, 0.9, ("<b>x</b>", "Mary"), ("Mary", "to"), (2.0, 1.0), (-3.0, -1.0))
-    drawn = lens_figure(lens, "Mary", "<b>x</b>", PALETTE)
-    labels = dict(zip(drawn.layout.yaxis.tickvals, drawn.layout.yaxis.ticktext, strict=True))
-    bars = {labels[y]: x for t in drawn.data if t.name == "promoted" for x, y in zip(t.x, t.y, strict=True)}
-    assert bars == {"<b>&lt;b&gt;x&lt;/b&gt; (foil)</b>": 2.0, "<b>Mary (answer)</b>": 1.0}
-    down = trace(drawn, "suppressed")
-    assert [labels[y] for y in down.y] == ["<b>Mary (answer)</b>", "to"]
-    assert all("<b>x" not in text for t in drawn.data for text in t.customdata)
+    arm = NodeLens(0, 1, 0.5, -0.5, 1.0, 0.9, ("<b>x</b>", "Mary"), ("Mary", "to"), (2.0, 1.0), (-4.0, -1.0))
+    mdm = replace(arm, promoted=("a&b", "Mary"), promoted_logit=(0.4, 0.2))
+    drawn = component_lens([ModelLens("arm", "ARM", arm), ModelLens("mdm", "MDM", mdm)], "Mary", "<b>x</b>", PALETTE)
+    tables = re.findall(r"<table.*?</table>", drawn)
+    row = r">([^<>]*)(?: <span[^>]*>([^<]*)</span>)?</th><td.*?<div style=\"width:([0-9.]+)%.*?<span>([^<]*)<"
+    rows = [re.findall(row, table) for table in tables]
+    hostile, down = "&lt;b&gt;x&lt;/b&gt;", [("Mary", "(answer)", "100.0", "-4.00"), ("to", "", "25.0", "-1.00")]
+    pair = [("Mary", "(answer)", "12.5", "+0.50"), (hostile, "(foil)", "12.5", "-0.50")]
+    assert rows[0] == [*pair, (hostile, "(foil)", "50.0", "+2.00"), ("Mary", "(answer)", "25.0", "+1.00"), *down]
+    assert rows[1] == [*pair, ("a&amp;b", "", "10.0", "+0.40"), ("Mary", "(answer)", "5.0", "+0.20"), *down]
+    assert "<b>x" not in drawn
 
 
 def test_the_residual_lens_escapes_the_tokens_it_tells() -> None:
-    rows = [LayerLens(0, layer, 0.1 * layer, 0.2, 1.0, 3, 4, ("<b>x</b>",), (0.5,)) for layer in range(3)]
-    answer = trace(residual_figure(rows, "mdm", PALETTE), "answer")
+    rows = [LayerLens(0, layer, 0.1 * layer, 0.2, 1.0, 3, 4, ("<b>x</b>",), (0.5,)) for layer in range(33)]
+    drawn = residual_figure({"arm": rows, "mdm": rows[:3]}, {"arm": "ARM", "mdm": "control"}, PALETTE)
+    assert [trace.name for trace in drawn.data] == ["ARM answer", "ARM foil", "control answer", "control foil"]
+    answer = trace(drawn, "control answer")
     assert list(answer.y) == pytest.approx([0, 0.1, 0.2])
     assert set(answer.customdata) == {"&lt;b&gt;x&lt;/b&gt;"}
+    assert drawn.layout.xaxis.ticktext[:2] == ("emb.", "2") and len(drawn.layout.xaxis.ticktext) <= 14
 
 
 @pytest.mark.parametrize("n_edges", [3628, 57, 1_592_881])

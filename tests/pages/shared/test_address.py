@@ -90,7 +90,11 @@ def test_every_key_of_the_state_is_in_the_table() -> None:
         value for name, value in vars(state).items()
         if name.isupper() and isinstance(value, str) and name not in ("FINAL", "CONTROL", "TOTAL", "AUTO", "URL")
     }  # fmt: skip
-    assert {key for key in named if not key.startswith("last ")} - {*state.VIEWS, *state.HEIGHTS_SHOWN} == set(KEYS)
+    assert {key for key in named if not key.startswith("last ")} - {
+        *state.VIEWS,
+        *state.HEIGHTS_SHOWN,
+        *state.TABS,
+    } == set(KEYS)
 
 
 @pytest.mark.parametrize("text", ["", "1e999", "-1", "2.5", "9" * 5000, "true", "inf", "[1]", "<b>`x`</b>", "\x00"])
@@ -323,7 +327,7 @@ def test_the_link_to_an_mlps_neurons_asks_the_same_question() -> None:
     spec = RunSpec(n=8, seed=3, method="eap", metric="log_prob", dtype="bfloat16")
     for model in ("arm", "step:100"):
         lifecycle.run(replace(spec, model=model), compute=fake_compute)
-    opened = open_link("circuits", {**chosen, "k": "123", "node": "m2", "step": "100"})
+    opened = open_link("circuits", {**chosen, "k": "123", "node": "m2", "tab": "Neurons", "step": "100"})
     (query,) = [parse_qs(link.proto.query_string) for link in opened.get("page_link")]
     told = {"pair": "embedded", **chosen, "k": "123", "layer": "2", "step": "100"}
     assert query == {key: [text] for key, text in told.items()}
