@@ -134,6 +134,7 @@ NUMBERS: list[tuple[str, str, Callable[[], object]]] = [
     ("engine/METHOD.md", r"GPT-2 ([\d,]+) / ([\d,]+);", lambda: graph(12, 12)),
     ("engine/METHOD.md", r"Qwen2.5-7B ([\d,]+) / ([\d,]+);", lambda: graph(28, 28)),
     ("engine/METHOD.md", r"LLaMA-2-7B ([\d,]+) / ([\d,]+)\.", lambda: graph(32, 32)),
+    ("engine/METHOD.md", r"adds up to at least ([\d.]+) of that of all", lambda: constant("SHARE", "circuits/along_k")),
     ("engine/METHOD.md", r"share in the first (third) of the layers, rounded up", lambda: 10 / early_boundary(28)),
     ("README.md", r"need Python (\d\.\d+) or later", oldest_python),
     ("README.md", r"app, at http://localhost:(\d+)", port),
