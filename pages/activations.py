@@ -11,9 +11,8 @@ from pages.shared.run_selector import Asked
 
 
 def page() -> None:
-    st.title("Activations, layer by layer")
     with widgets.user_errors():
-        asked = run_selector.both_runs()
+        asked = run_selector.both_runs("Activations")
         if asked:
             explore(asked)
 

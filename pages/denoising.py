@@ -14,9 +14,8 @@ from pages.shared.run_selector import Asked
 
 
 def page() -> None:
-    st.title("Denoising, step by step")
     with widgets.user_errors():
-        asked = run_selector.both_runs()
+        asked = run_selector.both_runs("Denoising")
         if asked:
             explore(asked)
 

@@ -15,9 +15,8 @@ from pages.shared.run_selector import Asked
 
 
 def page() -> None:
-    st.title("Neurons")
     with widgets.user_errors():
-        asked = run_selector.both_runs()
+        asked = run_selector.both_runs("Neurons")
         if asked:
             explore(asked)
 

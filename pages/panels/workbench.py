@@ -15,7 +15,7 @@ from pages.panels.checkpoints import checkpoint_drift
 from pages.panels.circuit_content import Slide, Told, payload_of
 from pages.panels.circuit_downloads import circuit_downloads
 from pages.panels.inspector import inspector
-from pages.shared import artifacts, cached_reads, choices, run_selector, state, widgets
+from pages.shared import artifacts, cached_reads, choices, head, run_selector, state, widgets
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side, Sides
 from pages.shared.state import TOTAL, model_at
@@ -89,9 +89,7 @@ def _part(run: Run, key: str) -> str:
 
 def slides_of(asked: Asked, sides: Sides) -> list[Slide]:
     """What can be slid besides K: checkpoints that are computed, denoising steps, sites; each only where it varies."""
-    steps = [
-        step for step in run_selector.states(asked.pair) if cached_reads.run_of(asked.question.spec(model_at(step)))
-    ]
+    steps = [step for step in head.states(asked.pair) if cached_reads.run_of(asked.question.spec(model_at(step)))]
     slides = [
         Slide("step", "Steps of post-training", steps, state.step_of(asked.mdm.spec.model)),
         Slide("denoising", "Denoising step", [TOTAL, *asked.mdm.meta.parts], sides.mdm.part),

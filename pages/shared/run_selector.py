@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import streamlit as st
 
 from engine.circuits.graph import Graph
 from engine.models.pair import CONTROL
-from engine.models.pairs import Pair, pair_named, pairs, same_weights
+from engine.models.pairs import Pair, pair_named, same_weights
 from engine.runs import lifecycle, stored
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
-from engine.tasks.registry import available, task_named, task_names
-from pages.shared import address, artifacts, availability, cached_reads, job_queue, state, widgets
+from engine.tasks.registry import task_named
+from pages.shared import artifacts, availability, cached_reads, head, job_queue, state, widgets
 from pages.shared.absent import absent
 from pages.shared.choose_k import choose_k
-from pages.shared.glossary import glossary, meaning
 from pages.shared.jobs_panel import watch_jobs
 from pages.shared.sides import Side, Sides
 from pages.shared.state import FINAL, TOTAL, Question
@@ -50,19 +49,21 @@ class Asked:
         return Sides(self.graph, self.k, Side("arm", self.arm, TOTAL), Side("mdm", self.mdm, TOTAL))
 
 
-def both_runs(with_k: bool = True) -> Asked | None:
+def both_runs(title: str, with_k: bool = True) -> Asked | None:
     """The two runs that the reader asks for, as far as they are there; where a circuit is missing, offer to compute it
     and return None.
 
     Call it first on a page, inside widgets.user_errors(). `with_k` False: K is chosen elsewhere on the page.
     """
     if absent():
+        st.title(title)
         return None
-    question = ask()
+    with head.head(title):
+        question, step = head.ask()
+        k_place = st.container(width=head.K_WIDTH) if with_k else None
+        chosen = head.settings_popover()
+    question = head.completed(question, chosen)
     pair = pair_named(question.pair)
-    k_place, step_place = st.columns([3, 2], gap="large")
-    with step_place:
-        step = checkpoint(pair)
     specs = [question.spec("arm"), question.spec(state.model_at(step))]
     arm, mdm = (cached_reads.run_of(spec) for spec in specs)
     with st.container():  # what comes and goes has a place of its own, so that nothing below is drawn anew
@@ -72,68 +73,14 @@ def both_runs(with_k: bool = True) -> Asked | None:
     if arm is None or mdm is None:
         offer([spec for spec, run in zip(specs, (arm, mdm), strict=True) if run is None], question, pair)
         return None
-    n_edges = arm.meta.graph.n_edges
-    k = state.default_k(n_edges)
-    if with_k:
+    k = state.default_k(arm.meta.graph.n_edges)
+    if k_place is not None:
         with k_place:
-            k = choose_k(n_edges)
+            k = choose_k(arm.meta.graph.n_edges)
     with st.container():
         marks({"arm": arm, "mdm": mdm}, pair)
         artifacts.offer_rest([arm, mdm])
     return Asked(question, pair, arm, mdm, k)
-
-
-def ask() -> Question:
-    """Pair, task, method and settings, from the reader or the address."""
-    known = pairs()
-    columns = st.columns([3, 4, 3, 2], vertical_alignment="bottom")
-    with columns[0]:
-        pair = st.selectbox(
-            "Pair", list(known), key=state.PAIR, bind=state.URL, help=f"{meaning('arm')} {meaning('mdm')}"
-        )
-    with columns[1]:
-        task = st.selectbox("Task", task_names(), key=state.TASK, bind=state.URL)
-    with columns[2]:
-        method = widgets.method_box()
-    with columns[3]:
-        chosen = widgets.settings_popover()
-    if chosen["dtype"] == state.AUTO:
-        chosen["dtype"] = availability.dtype_of(known[pair], stored.list_runs())
-    about = task_named(task)
-    family = about.family.replace("-", "_").replace(" ", "_")
-    st.caption(
-        widgets.plain(f"{known[pair].title}, {about.title}. {about.blurb} ({about.family})"),
-        help=meaning(family) if family in glossary() else None,
-    )
-    question = Question(pair=pair, task=task, method=method, **chosen)  # type: ignore[arg-type]
-    rows = available(about, question.n)
-    if rows < question.n != RunSpec.n:
-        st.caption(
-            widgets.plain(
-                f"{about.title} has {rows} example{'s' * (rows > 1)}, so n = {rows} instead of {question.n:,}."
-            )
-        )
-    return replace(question, n=rows)
-
-
-def checkpoint(pair: Pair) -> str:
-    """What stands for the MDM: the step-0 control, a checkpoint of post-training, or the final MDM."""
-    address.check(state.STEP, states(pair))
-    return str(
-        st.select_slider(
-            "MDM after this many steps of post-training" if pair.steps else "MDM, or the control instead",
-            states(pair),
-            FINAL,
-            key=state.STEP,
-            bind=state.URL,
-            help=f"{meaning('checkpoint')} control: {meaning('control')[0].lower()}{meaning('control')[1:]}",
-        )
-    )
-
-
-def states(pair: Pair) -> list[str]:
-    """What can stand for a pair's MDM, by the name that the address has for it."""
-    return [CONTROL, *(str(step) for step in pair.steps), FINAL]
 
 
 def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:

@@ -11,14 +11,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from engine.errors import UserError
-from engine.models.pair import DTYPES
 from engine.runs import stored
 from engine.runs.records import Run, short_key
-from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
+from engine.runs.spec import RunSpec
 from pages.figures.caption import captioned
 from pages.figures.palette import Palette, palette_for
-from pages.shared import job_queue, state
-from pages.shared.glossary import meaning
+from pages.shared import job_queue
 from pages.shared.provenance import Origin
 
 METHOD_NAMES = {
@@ -69,45 +67,6 @@ def brought(run: Run) -> str:
         return ""
     libraries = ", ".join(f"{name} {version}" for name, version in run.meta.versions.items())
     return f", imported {run.imported[:10]} (method {run.method_version}, {libraries})"
-
-
-def settings_popover() -> dict[str, object]:
-    """What else a run depends on; the chosen values by name of RunSpec's fields. `dtype` can be state.AUTO."""
-    default = RunSpec()
-    with st.popover("Settings", icon=":material/tune:", width="stretch"):
-        st.caption("Other settings are other runs: what is not in the cache has to be computed.")
-        n = st.number_input(
-            "Examples", 1, 10_000, default.n, key=state.N, bind=state.URL, help=meaning("corrupted_example")
-        )
-        seed = st.number_input("Seed", 0, 1_000_000, default.seed, key=state.SEED, bind=state.URL, help=meaning("seed"))
-        points = st.number_input(
-            "Integration points m", 1, 1000, default.points, key=state.POINTS, bind=state.URL,
-            help=meaning("integration_points"),
-        )  # fmt: skip
-        metric = st.selectbox("Metric", METRICS, key=state.METRIC, bind=state.URL, help=meaning("metric"))
-        order = st.selectbox(
-            "Order in which the MDM reveals its answer", ORDERS, key=state.ORDER, bind=state.URL,
-            help=meaning("reveal_order"),
-        )  # fmt: skip
-        dtype = st.selectbox(
-            "Precision", (state.AUTO, *DTYPES), key=state.DTYPE, bind=state.URL,
-            help=f"{meaning('precision')} auto: that of the pair's stored runs, else one that fits this machine.",
-        )  # fmt: skip
-    chosen = {"metric": metric, "order": order, "dtype": dtype}
-    return {"n": int(n), "seed": int(seed), "points": int(points), **chosen}
-
-
-def method_box() -> str:
-    return str(
-        st.selectbox(
-            "Method",
-            METHODS,
-            format_func=str,
-            key=state.METHOD,
-            bind=state.URL,
-            help=f"{meaning('attribution')} {meaning('method')}",
-        )
-    )
 
 
 def chart(

@@ -1,0 +1,115 @@
+"""The head of a page that compares two runs: pair, task, method, checkpoint, K and settings in one or two rows.
+
+It stays in sight while the reader scrolls. Streamlit has no option for that nor for a small title: head.css does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+from engine.models.pair import CONTROL, DTYPES
+from engine.models.pairs import Pair, pair_named, pairs
+from engine.runs import stored
+from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
+from engine.tasks.registry import available, task_named, task_names
+from pages.shared import availability, pickers, state, widgets
+from pages.shared.glossary import glossary, meaning
+from pages.shared.state import FINAL, Question
+
+STYLE = Path(__file__).with_name("head.css")
+K_WIDTH = 110  # pixels
+_WIDTHS = {"title": 112, "pair": 250, "task": 235, "method": 130, "step": 190, "settings": 118}
+
+
+@contextmanager
+def head(title: str) -> Iterator[None]:
+    """The container of the head, with the page's title first."""
+    palette = widgets.palette()
+    colours = f".st-key-head {{ background: {palette.background}; border-color: {palette.faint}; }}"
+    st.html(f"<style>{STYLE.read_text()}{colours}</style>")
+    with st.container(key="head", horizontal=True, vertical_alignment="bottom", gap="small"):
+        with st.container(width=_WIDTHS["title"]):
+            st.title(title, anchor=False)
+        yield
+
+
+def ask() -> tuple[Question, str]:
+    """Pair, task, method and what stands for the MDM, from the reader or the address; settings are a run's defaults."""
+    known, tasks = pairs(), task_names()
+    stored_pairs = {run.spec.pair for run in stored.list_runs()}
+    here = {name: name in stored_pairs or not availability.weights_missing(pair) for name, pair in known.items()}
+    marked = {name: pair.title + ("" if here[name] else " (not here)") for name, pair in known.items()}
+    pair = pickers.select(
+        "Pair", list(known), state.PAIR, pickers.titles(marked), help=f"{meaning('arm')} {meaning('mdm')}",
+        width=_WIDTHS["pair"],
+    )  # fmt: skip
+    now = st.session_state.get(state.TASK) or st.query_params.get(state.TASK)
+    task = pickers.select(
+        "Task", tasks, state.TASK, lambda name: task_named(name).title, width=_WIDTHS["task"],
+        help=_about_task(now if now in tasks else tasks[0]),
+    )  # fmt: skip
+    method = pickers.select(
+        "Method", METHODS, state.METHOD, pickers.titles(widgets.METHOD_NAMES), width=_WIDTHS["method"],
+        help=f"{meaning('attribution')} {meaning('method')}",
+    )  # fmt: skip
+    return Question(pair=pair, task=task, method=method), checkpoint(known[pair])
+
+
+def completed(question: Question, settings: dict[str, object]) -> Question:
+    """The question with its settings; says where a task has fewer examples than were asked for."""
+    chosen = dict(settings)
+    if chosen["dtype"] == state.AUTO:
+        chosen["dtype"] = availability.dtype_of(pair_named(question.pair), stored.list_runs())
+    asked = replace(question, **chosen)  # type: ignore[arg-type]
+    about = task_named(asked.task)
+    rows = available(about, asked.n)
+    if rows < asked.n != RunSpec.n:
+        examples = f"{rows} example{'s' * (rows > 1)}"
+        st.caption(widgets.plain(f"{about.title} has {examples}, so n = {rows} instead of {asked.n:,}."))
+    return replace(asked, n=rows)
+
+
+def _about_task(name: str) -> str:
+    about = task_named(name)
+    family = about.family.replace("-", "_").replace(" ", "_")
+    known = f" {meaning(family)}" if family in glossary() else ""
+    return widgets.plain(f"{about.title}. {about.blurb} ({about.family}).") + known
+
+
+def checkpoint(pair: Pair) -> str:
+    """What stands for the MDM: the step-0 control, a checkpoint of post-training, or the final MDM."""
+    return pickers.slide(
+        "MDM after steps" if pair.steps else "MDM, or control", states(pair), FINAL, state.STEP, width=_WIDTHS["step"],
+        help=f"{meaning('checkpoint')} control: {meaning('control')[0].lower()}{meaning('control')[1:]}",
+    )  # fmt: skip
+
+
+def states(pair: Pair) -> list[str]:
+    """What can stand for a pair's MDM, by the name that the address has for it."""
+    return [CONTROL, *(str(step) for step in pair.steps), FINAL]
+
+
+def settings_popover() -> dict[str, object]:
+    """What else a run depends on; the chosen values by name of RunSpec's fields. `dtype` can be state.AUTO."""
+    default = RunSpec()
+    with st.popover("Settings", icon=":material/tune:", width=_WIDTHS["settings"]):
+        st.caption("Other settings are other runs: what is not in the cache has to be computed.")
+        n = pickers.number("Examples", (1, 10_000), default.n, state.N, help=meaning("corrupted_example"))
+        seed = pickers.number("Seed", (0, 1_000_000), default.seed, state.SEED, help=meaning("seed"))
+        points = pickers.number(
+            "Integration points m", (1, 1000), default.points, state.POINTS, help=meaning("integration_points")
+        )
+        metric = pickers.select("Metric", METRICS, state.METRIC, help=meaning("metric"))
+        order = pickers.select(
+            "Order in which the MDM reveals its answer", ORDERS, state.ORDER, help=meaning("reveal_order")
+        )
+        dtype = pickers.select(
+            "Precision", (state.AUTO, *DTYPES), state.DTYPE,
+            help=f"{meaning('precision')} auto: that of the pair's stored runs, else one that fits this machine.",
+        )  # fmt: skip
+    return {"n": n, "seed": seed, "points": points, "metric": metric, "order": order, "dtype": dtype}
