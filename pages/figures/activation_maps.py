@@ -34,7 +34,9 @@ class Norms:
 
 def statistics_figure(arm: Sequence[LayerHistogram], mdm: Sequence[LayerHistogram], palette: Palette) -> go.Figure:
     """Share of active neurons, kurtosis, mean and standard deviation by layer."""
-    figure = make_subplots(rows=2, cols=2, subplot_titles=[title for _, title in STATISTICS], vertical_spacing=0.2)
+    figure = make_subplots(
+        rows=2, cols=2, subplot_titles=[title for _, title in STATISTICS], vertical_spacing=0.2, horizontal_spacing=0.16
+    )
     for index, (name, title) in enumerate(STATISTICS):
         place = {"row": index // 2 + 1, "col": index % 2 + 1}
         for model, rows in (("arm", arm), ("mdm", mdm)):

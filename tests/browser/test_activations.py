@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from engine.inspection import bins
@@ -113,6 +114,29 @@ def test_numbers_can_be_downloaded(page: Page, address: str) -> None:
         page.get_by_role("button", name="Histograms").click()
     rows = waiting.value.path().read_text().splitlines()
     assert len(rows) == 1 + 2 * 6 * 3
+
+
+@pytest.mark.parametrize("width", [1440, 900, 420])
+def test_histogram_and_neurons_stand_beside_the_layers_or_below_them(page: Page, address: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    _open(page, address + "activations?layer=2")
+    profile, histogram = (page.locator(".js-plotly-plot").nth(at).bounding_box() for at in (PROFILE, HISTOGRAM))
+    neurons = page.get_by_role("heading", name="Layer 2: the neurons that matter most").bounding_box()
+    assert profile and histogram and neurons
+    if width == 1440:
+        assert profile["y"] == histogram["y"]
+        assert abs(neurons["y"] - profile["y"]) < 30
+        assert profile["x"] + profile["width"] <= histogram["x"] < histogram["x"] + histogram["width"] <= neurons["x"]
+    else:
+        assert profile["y"] + profile["height"] < histogram["y"] < histogram["y"] + histogram["height"] < neurons["y"]
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
+
+
+def test_other_tokens_change_what_lies_below_too(page: Page, address: str) -> None:
+    _open(page, address + "activations")
+    page.get_by_role("radio", name="readout").click()
+    expect(page.get_by_text("at readout tokens, in the same colours")).to_be_visible()
+    expect(page.get_by_role("button", name="Head norms (readout)")).to_be_visible()
 
 
 def _open(page: Page, address: str) -> None:
