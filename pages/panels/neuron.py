@@ -123,10 +123,11 @@ def _title(sides: Sides, shown: Sequence[ShownNeuron], place: Place) -> None:
             help=f"Keeps it in the comparison at the end of the page and in the address; at most {MOST_PINS}.",
         )
         file_button(
-            "This neuron (JSON)",
+            "JSON",
             lambda: _json(shown),
             f"{sides.origin(with_k=False).stem(f'neuron-{name_of(place)}')}.json",
             key="download neuron",
+            help="Everything that is kept of this neuron, in both models.",
         )
 
 
