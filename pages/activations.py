@@ -19,10 +19,7 @@ def page() -> None:
 
 def explore(asked: Asked) -> None:
     """Everything below the selectors, for two computed runs."""
-    st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in asked.sides))
-    region = activation_layers.choose_region()
-    st.header("Which layers, and which neurons in them", divider="gray")
-    activation_layers.layers(asked, region)
+    region = activation_layers.layers(asked)
     st.header("How active every layer is", divider="gray")
     with st.container():  # what grows has a place of its own, so that nothing below is drawn anew then
         activation_maps.activity(asked, region)
@@ -32,6 +29,7 @@ def explore(asked: Asked) -> None:
         activation_maps.lens(asked)
     st.header("Download", divider="gray")
     activation_files.downloads(asked, region)
+    st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in asked.sides))
 
 
 show(page)

@@ -6,12 +6,14 @@ import streamlit as st
 
 from pages.panels import neuron_data, neuron_overview
 from pages.panels.neuron import neuron_panel
-from pages.panels.neuron_choosers import choosers, mlps_in_circuits
-from pages.panels.neuron_search import results
+from pages.panels.neuron_choosers import choosers
+from pages.panels.neuron_search import matching, results
 from pages.panels.pinned_neurons import pinned
 from pages.shared import run_selector, widgets
 from pages.shared.entry import show
 from pages.shared.run_selector import Asked
+
+COLUMN = 480  # pixels: the narrowest of two columns; a narrower window has the neuron below the figure
 
 
 def page() -> None:
@@ -26,17 +28,19 @@ def explore(asked: Asked) -> None:
     """Everything below the selectors. One fragment: a click reruns this and nothing else."""
     with widgets.user_errors():
         layer, chosen = choosers(asked)
-        mlps_in_circuits(asked)
-        matches, tiles, overview, panel = st.container(), st.container(), st.container(), st.container()
+        grid = st.grid(2, min_column_width=COLUMN, gap=24)
+        left, right = grid.cell(), grid.cell()
         neurons = neuron_data.layer(asked.arm.key, asked.mdm.key, layer)
-        with panel:  # what a click asks for comes first, the rest of the page after it
+        with right:  # what a click asks for comes first, the rest of the page after it
+            matches, panel = st.container(), st.container()
+        with panel:
             neuron_panel(asked.sides, neurons, chosen)
-        with overview:
-            neuron_overview.all_neurons(asked, neurons, chosen)
-        with tiles:
-            neuron_overview.numbers(neurons, asked.arm.has_halves and asked.mdm.has_halves)
+        with left:
+            neuron_overview.scatter(asked, neurons, chosen)
         with matches:
             results(asked, layer)
+        matching(asked)
+        neuron_overview.all_neurons(asked, neurons, chosen)
         pinned(asked)
         st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in asked.sides))
 

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from engine.circuits.intervals import BandContrast, Bands
 from engine.runs.rows import LayerHistogram
+from pages.figures.heat import click_cells, outlines
 from pages.figures.layer_axes import every_tick, model_line
 from pages.figures.layout import layout_of
 from pages.figures.palette import NAME, Palette
@@ -22,6 +23,8 @@ STATISTICS = (
     ("mean", "mean"),
     ("std", "standard deviation"),
 )
+
+_MAP_WIDTH, _LARGEST_TARGET = 300, 26  # pixels: about what one of two maps has; what answers a click on a cell
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Norms:
 
 def statistics_figure(arm: Sequence[LayerHistogram], mdm: Sequence[LayerHistogram], palette: Palette) -> go.Figure:
     """Share of active neurons, kurtosis, mean and standard deviation by layer."""
-    figure = make_subplots(rows=2, cols=2, subplot_titles=[title for _, title in STATISTICS], vertical_spacing=0.2)
+    figure = make_subplots(
+        rows=2, cols=2, subplot_titles=[title for _, title in STATISTICS], vertical_spacing=0.2, horizontal_spacing=0.16
+    )
     for index, (name, title) in enumerate(STATISTICS):
         place = {"row": index // 2 + 1, "col": index % 2 + 1}
         for model, rows in (("arm", arm), ("mdm", mdm)):
@@ -67,11 +72,24 @@ def residual_figure(arm: Norms, mdm: Norms, offsets: NDArray[np.int_], palette: 
     return figure
 
 
-def heads_figure(arm: Norms, mdm: Norms) -> go.Figure:
-    """Norms of every head's output, [layer, head]: one colour scale for both models."""
-    heads = np.arange(arm.mean.shape[1])
-    figure = _pair_of_maps((arm, mdm), heads, "layer", "a%{y}.h%{x}: norm %{customdata:.3g}", False)
-    return figure.update_xaxes(title="head", tickvals=every_tick(len(heads)))
+def heads_figure(arm: Norms, mdm: Norms, palette: Palette, chosen: tuple[int, int] | None = None) -> go.Figure:
+    """Norms of every head's output, [layer, head]: one colour scale for both models.
+
+    A click on a head brings its node's name; the head `chosen`, (layer, head), is framed.
+    """
+    n_layers, n_heads = arm.mean.shape
+    figure = _pair_of_maps((arm, mdm), np.arange(n_heads), "layer", "a%{y}.h%{x}: norm %{customdata:.3g}", False)
+    layers, heads = (axis.ravel().tolist() for axis in np.indices((n_layers, n_heads)))
+    names = [f"a{layer}.h{head}" for layer, head in zip(layers, heads, strict=True)]
+    size = max(6, min(_LARGEST_TARGET, _MAP_WIDTH // n_heads))
+    for column, norms in enumerate((arm, mdm), start=1):
+        pairs = zip(names, norms.mean.ravel().tolist(), strict=True)
+        hover = [f"{NAME[norms.model]} {name}: norm {norm:.3g}" for name, norm in pairs]
+        figure.add_trace(click_cells(layers, heads, names, hover, size), row=1, col=column)
+        figure.add_trace(outlines([chosen] if chosen else [], palette.background, "frame", 5), row=1, col=column)
+        figure.add_trace(outlines([chosen] if chosen else [], palette.text, "frame", 2), row=1, col=column)
+    figure.update_xaxes(title="head", tickvals=every_tick(n_heads))
+    return figure.update_layout(clickmode="event+select", dragmode=False, hovermode="closest")
 
 
 def lens_figure(contrast: BandContrast, title: str, percent: bool, palette: Palette) -> go.Figure:

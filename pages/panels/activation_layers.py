@@ -1,4 +1,4 @@
-"""Show importance by layer and a layer's histogram of activations; a click shows the neurons behind either."""
+"""Show importance by layer, a layer's histogram of activations, and beside them the neurons behind a click."""
 
 from __future__ import annotations
 
@@ -19,16 +19,74 @@ from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 from pages.shared.state import COUNTS, GROUPED, MIRRORED, SHARES, TOTAL
 
+COLUMN = 380  # pixels: the narrowest of three columns; a window with room for fewer has them below each other
+_REGION_CHANGED = "region changed"  # session only: what lies below the fragment has to be drawn anew too
+
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the reader chose: a layer, a bin of its histogram, the early boundary, and how to draw."""
+    """What the reader chose: tokens, a layer, a bin of its histogram, the early boundary, and how to draw."""
 
+    region: str
     layer: int
     bin_index: int | None
     early: int
     mirrored: bool
     shares: bool
+
+
+@st.fragment
+@widgets.user_errors()
+def layers(asked: Asked) -> str:
+    """Profile, histogram and the neurons behind what was clicked, beside each other; only this reruns on a click.
+
+    Returns the region that the reader chose; the whole page is drawn again when it becomes another.
+    """
+    chosen = choose(asked)
+    if st.session_state.pop(_REGION_CHANGED, False):
+        st.rerun()
+    grid = st.grid(3, min_column_width=COLUMN, gap=24)
+    places = [grid.cell() for _ in range(3)]
+    with places[2]:  # what a click asks for comes first
+        neuron_panel(asked, chosen.layer, chosen.bin_index)
+    with places[0]:
+        profile(asked, chosen)
+    with places[1]:
+        histogram(asked, chosen)
+    return chosen.region
+
+
+def choose(asked: Asked) -> Chosen:
+    """Tokens, layer, bin, early boundary and how to draw, in one row; layer and bin follow clicks too."""
+    n_layers = asked.graph.n_layers
+    for key, options in ((state.LAYER, range(n_layers)), (state.EARLY, range(1, n_layers + 1))):
+        address.check(key, options)
+        if st.session_state.get(key) not in options:
+            st.session_state.pop(key, None)
+    early = profiles.early_boundary(n_layers)
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        layer = st.selectbox(
+            "Layer", range(n_layers), format_func=str, key=state.LAYER, bind=state.URL, on_change=_forget_bin,
+            help="Or click a layer's bar.", width=110,
+        )  # fmt: skip
+        if n_layers > 1:
+            early = st.slider(
+                "Early layers", 1, n_layers, early, key=state.EARLY, bind=state.URL, width=190,
+                help=meaning("early_boundary"),
+            )  # fmt: skip
+        view = st.segmented_control(
+            "Importance", (MIRRORED, GROUPED), default=MIRRORED, required=True, key=state.VIEW, bind=state.URL
+        )
+        region = choose_region()
+        heights = st.segmented_control(
+            "Histogram", (COUNTS, SHARES), default=COUNTS, required=True, key=state.HEIGHTS, bind=state.URL,
+            help="The MDM is run once for every denoising step, so it has more activations to count; shares compare.",
+        )  # fmt: skip
+        bin_index = st.selectbox(
+            "Bin of the histogram", range(bins.BINS), index=None, format_func=bins.label, placeholder="all activations",
+            key=state.BIN, bind=state.URL, help="Or click a bin; a second click deselects it.", width=190,
+        )  # fmt: skip
+    return Chosen(region, int(layer), bin_index, int(early), view == MIRRORED, heights == SHARES)
 
 
 def choose_region() -> str:
@@ -40,6 +98,7 @@ def choose_region() -> str:
             required=True,
             key=state.REGION,
             bind=state.URL,
+            on_change=_region_changed,
             help="prompt: the tokens of the problem. answer: the tokens of the answer, which the ARM reads and the MDM "
             "sees as masks until it reveals them. readout: the positions at which the predictions that the metric "
             "compares are read. It applies to histograms, their statistics and the norms of heads.",
@@ -47,60 +106,15 @@ def choose_region() -> str:
     )
 
 
-@st.fragment
-@widgets.user_errors()
-def layers(asked: Asked, region: str) -> None:
-    """Profile and histogram, and below them the neurons behind what was clicked; only this reruns on a click."""
-    chosen = choose(asked)
-    left, right = st.columns(2)
-    neuron_panel(asked, chosen.layer, chosen.bin_index)
-    with left:
-        profile(asked, chosen)
-    with right:
-        histogram(asked, region, chosen)
-
-
-def choose(asked: Asked) -> Chosen:
-    """Layer, bin, early boundary and how to draw; the first two follow clicks too."""
-    n_layers = asked.graph.n_layers
-    for key, options in ((state.LAYER, range(n_layers)), (state.EARLY, range(1, n_layers + 1))):
-        address.check(key, options)
-        if st.session_state.get(key) not in options:
-            st.session_state.pop(key, None)
-    early = profiles.early_boundary(n_layers)
-    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        layer = st.selectbox(
-            "Layer", range(n_layers), format_func=str, key=state.LAYER, bind=state.URL, on_change=_forget_bin,
-            help="Or click a layer's bar.", width=120,
-        )  # fmt: skip
-        bin_index = st.selectbox(
-            "Bin of the histogram", range(bins.BINS), index=None, format_func=bins.label, placeholder="all activations",
-            key=state.BIN, bind=state.URL, help="Or click a bin; a second click deselects it.", width=220,
-        )  # fmt: skip
-        if n_layers > 1:
-            early = st.slider(
-                "Early layers", 1, n_layers, early, key=state.EARLY, bind=state.URL, width=230,
-                help=meaning("early_boundary"),
-            )  # fmt: skip
-        view = st.segmented_control(
-            "Importance", (MIRRORED, GROUPED), default=MIRRORED, required=True, key=state.VIEW, bind=state.URL
-        )
-        heights = st.segmented_control(
-            "Histogram", (COUNTS, SHARES), default=COUNTS, required=True, key=state.HEIGHTS, bind=state.URL,
-            help="The MDM is run once for every denoising step, so it has more activations to count; shares compare.",
-        )  # fmt: skip
-    return Chosen(int(layer), bin_index, int(early), view == MIRRORED, heights == SHARES)
-
-
 def profile(asked: Asked, chosen: Chosen) -> None:
     early = chosen.early
     shares = [cached_reads.layer_shares(side.run.key, TOTAL, asked.k) for side in asked.sides]
-    st.subheader("Importance by layer", help=f"{meaning('importance')} {meaning('early_share')}")
     figure = drawing.profile_figure(shares[0], shares[1], early, chosen.layer, chosen.mirrored, widgets.palette())
     widgets.chart(
         figure, "layer profile", f"Share of importance by layer at K = {asked.k}, ARM and MDM", "layer-profile",
         asked.sides.origin(f"first {early} layers early"), _take_layer,
     )  # fmt: skip
+    st.markdown("##### Importance by layer", help=f"{meaning('importance')} {meaning('early_share')}")
     spread = data.specialisation(asked.arm.key, asked.mdm.key, asked.k, early)
     st.markdown(
         f"**Early share** (first {early} of {asked.graph.n_layers} layers): ARM {percent(spread.early.arm)}, MDM "
@@ -112,9 +126,8 @@ def profile(asked: Asked, chosen: Chosen) -> None:
     )
 
 
-def histogram(asked: Asked, region: str, chosen: Chosen) -> None:
-    layer = chosen.layer
-    st.subheader(f"MLP activations, layer {layer}", help=meaning("neuron"))
+def histogram(asked: Asked, chosen: Chosen) -> None:
+    layer, region = chosen.layer, chosen.region
     if awaited("histogram", asked.runs, "activity"):
         return
     rows = [data.histograms(side.run.key, region) for side in asked.sides]
@@ -129,6 +142,7 @@ def histogram(asked: Asked, region: str, chosen: Chosen) -> None:
         f"activations-layer{layer}-{region}", asked.sides.origin(f"layer {layer}, {region} tokens", with_k=False),
         lambda: clicks.take("activation histogram", state.BIN, int),
     )  # fmt: skip
+    st.markdown(f"##### MLP activations, layer {layer}", help=meaning("neuron"))
     st.markdown(
         f"**Active**: ARM {arm.active:.1%}, MDM {mdm.active:.1%}. **Excess kurtosis**: ARM {_kurtosis(arm)}, MDM "
         f"{_kurtosis(mdm)}."
@@ -143,6 +157,10 @@ def histogram(asked: Asked, region: str, chosen: Chosen) -> None:
 
 def _take_layer() -> None:
     clicks.take("layer profile", state.LAYER, int, toggles=False, also={state.BIN: None})
+
+
+def _region_changed() -> None:
+    st.session_state[_REGION_CHANGED] = True
 
 
 def _kurtosis(row: LayerHistogram) -> str:

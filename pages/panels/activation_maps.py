@@ -1,4 +1,4 @@
-"""Show numbers of every layer: statistics of activations, norms of the residual stream and of heads, the logit lens."""
+"""Show numbers of every layer: statistics of activations, norms of the residual stream, the logit lens."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pages.figures import activation_maps as drawing
 from pages.figures.caption import captioned
 from pages.figures.palette import Palette
 from pages.panels import activation_data as data
+from pages.panels import activation_heads
 from pages.shared import state, widgets
 from pages.shared.artifacts import awaited
 from pages.shared.glossary import meaning
@@ -35,7 +36,8 @@ def activity(asked: Asked, region: str) -> None:
         return
     statistics(asked, region)
     residual(asked)
-    heads(asked, region)
+    st.subheader("Norm of head outputs")
+    activation_heads.heads(asked, region)
 
 
 def statistics(asked: Asked, region: str) -> None:
@@ -62,17 +64,6 @@ def residual(asked: Asked) -> None:
         "Mean norm of the residual stream after so many layers (0: the embedding), by position; token 0, right of the "
         "dotted line, is the first of the answer. Both models in the same colours, on a logarithmic scale."
     )
-
-
-def heads(asked: Asked, region: str) -> None:
-    """Norms of every head's output."""
-    st.subheader("Norm of head outputs")
-    widgets.chart(
-        heads_figure(asked.arm, asked.mdm, region, widgets.palette()),
-        "head norms", "Norm of every head's output, ARM and MDM", f"head-norms-{region}",
-        heads_origin(asked.arm, asked.mdm, region),
-    )  # fmt: skip
-    st.caption(f"Mean norm of what each head adds to the residual stream at {region} tokens, in the same colours.")
 
 
 def lens(asked: Asked) -> None:
@@ -115,12 +106,6 @@ def residual_figure(arm: Run, mdm: Run, palette: Palette) -> go.Figure:
 
 
 @st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=_BY_KEY)
-def heads_figure(arm: Run, mdm: Run, region: str, palette: Palette) -> go.Figure:
-    both = (data.head_norms(run.key, model, region) for model, run in (("arm", arm), ("mdm", mdm)))
-    return captioned(drawing.heads_figure(*both), heads_origin(arm, mdm, region).lines, palette)
-
-
-@st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=_BY_KEY)
 def lens_figure(arm: Run, mdm: Run, measure: str, palette: Palette) -> go.Figure:
     contrast, _ = data.lens_bands(arm.key, mdm.key)[measure]
     figure = drawing.lens_figure(contrast, MEASURE_NAMES[measure], measure.endswith("top"), palette)
@@ -133,10 +118,6 @@ def statistics_origin(arm: Run, mdm: Run, region: str) -> Origin:
 
 def residual_origin(arm: Run, mdm: Run) -> Origin:
     return origin([arm, mdm], about=["norm of the residual stream"])
-
-
-def heads_origin(arm: Run, mdm: Run, region: str) -> Origin:
-    return origin([arm, mdm], about=[f"norm of head outputs at {region} tokens"])
 
 
 def lens_origin(arm: Run, mdm: Run, measure: str) -> Origin:

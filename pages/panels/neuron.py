@@ -22,6 +22,7 @@ from pages.shared.glossary import meaning
 from pages.shared.sides import Sides
 
 _TILE = 215  # pixels
+_TABS = ("Writes", "Reads", "Tokens", "Prompts", "Histogram", "Change")
 
 
 def neuron_panel(sides: Sides, neurons: Layer, neuron: int | None) -> None:
@@ -36,31 +37,27 @@ def neuron_panel(sides: Sides, neurons: Layer, neuron: int | None) -> None:
     place = neurons.number, neuron
     shown = [read_neuron(side, place) for side in sides]
     with st.container(border=True):
-        _title(place)
-        between(sides, neurons, neuron)
-        view = neuron_tokens.choose_tokens(sides, shown)
+        _title(sides, shown, place)
         side_by_side(shown, lambda neuron: _attribution(neuron, neurons))
-        if view:
-            most = neuron_tokens.largest_value(shown, view)
-            side_by_side(shown, lambda neuron: neuron_tokens.on_tokens(neuron, view, most))
-            st.html(drawing.colour_legend(most))
-        if not awaited("neuron writes", sides.runs, "weights"):
-            longest = _longest(shown)
-            side_by_side(shown, lambda neuron: _writes(neuron, longest))
-        side_by_side(shown, _reads)
-        side_by_side(shown, neuron_tokens.strongest_prompts)
-        if not awaited("neuron histogram", sides.runs, "activity"):
-            histogram(sides, shown, place)
-        file_button(
-            "This neuron (JSON)",
-            lambda: _json(shown),
-            f"{sides.origin(with_k=False).stem(f'neuron-{name_of(place)}')}.json",
-            key="download neuron",
-        )
+        writes, reads, tokens, prompts, counts, change = st.tabs(_TABS)
+        with writes:
+            _both_write(sides, shown)
+        with reads:
+            side_by_side(shown, _reads)
+        with tokens:
+            _on_tokens(sides, shown)
+        with prompts:
+            side_by_side(shown, neuron_tokens.strongest_prompts)
+        with counts:
+            if not awaited("neuron histogram", sides.runs, "activity"):
+                histogram(sides, shown, place)
+        with change:
+            between(sides, neurons, neuron)
 
 
 def between(sides: Sides, neurons: Layer, neuron: int) -> None:
     """How alike the neuron is in both models: its weights and its activations."""
+    st.caption("How alike the neuron is in both models: by its weights, and by its activations at the same tokens.")
     _, tokens = neuron_data.correlations(sides.arm.run.key, sides.mdm.run.key, neurons.number)
     titles = {"in": "Input weights", "gate": "Gate weights", "out": "Output weights"}
     if neurons.cosine["gate"].size and np.isfinite(neurons.cosine["gate"]).any():
@@ -88,14 +85,13 @@ def between(sides: Sides, neurons: Layer, neuron: int) -> None:
 
 def side_by_side(shown: Sequence[ShownNeuron], draw: Callable[[ShownNeuron], None]) -> None:
     """One row of the panel, so that what is compared has one height."""
-    for column, neuron in zip(st.columns(2, gap="large"), shown, strict=True):
+    for column, neuron in zip(st.columns(2, gap="medium"), shown, strict=True):
         with column:
             draw(neuron)
 
 
 def histogram(sides: Sides, shown: Sequence[ShownNeuron], place: Place) -> None:
     counts = {neuron.side.model: neuron.numbers.counts for neuron in shown}
-    st.markdown("**Activation histogram**")
     figure = drawing.histogram_figure(counts, widgets.palette())
     widgets.chart(
         figure, "neuron histogram", f"Histogram of the activations of {name_of(place)} in both models",
@@ -113,20 +109,26 @@ def histogram(sides: Sides, shown: Sequence[ShownNeuron], place: Place) -> None:
     )
 
 
-def _title(place: Place) -> None:
-    title, pin = st.columns([4, 1], vertical_alignment="center")
-    title.subheader(f"Neuron {place[1]} of layer {place[0]} ({name_of(place)})")
+def _title(sides: Sides, shown: Sequence[ShownNeuron], place: Place) -> None:
     pinned = place in pins()
-    pin.button(
-        "Unpin" if pinned else "Pin",
-        icon=":material/keep_off:" if pinned else ":material/keep:",
-        key="pin neuron",
-        on_click=toggle_pin,
-        args=(place,),
-        width="stretch",
-        disabled=not pinned and len(pins()) >= MOST_PINS,
-        help=f"Keeps it in the comparison at the end of the page and in the address; at most {MOST_PINS}.",
-    )
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.markdown(f"##### Neuron {place[1]} of layer {place[0]} ({name_of(place)})", width="content")
+        st.button(
+            "Unpin" if pinned else "Pin",
+            icon=":material/keep_off:" if pinned else ":material/keep:",
+            key="pin neuron",
+            on_click=toggle_pin,
+            args=(place,),
+            disabled=not pinned and len(pins()) >= MOST_PINS,
+            help=f"Keeps it in the comparison at the end of the page and in the address; at most {MOST_PINS}.",
+        )
+        file_button(
+            "JSON",
+            lambda: _json(shown),
+            f"{sides.origin(with_k=False).stem(f'neuron-{name_of(place)}')}.json",
+            key="download neuron",
+            help="Everything that is kept of this neuron, in both models.",
+        )
 
 
 def _attribution(neuron: ShownNeuron, neurons: Layer) -> None:
@@ -143,10 +145,9 @@ def _attribution(neuron: ShownNeuron, neurons: Layer) -> None:
         help=meaning("neuron_attribution"),
     )
     if neuron.detail is None:
-        st.info(
-            f"The {NAME[neuron.side.model]}'s run keeps tokens, strongest prompts and input directions only for each "
-            "layer's neurons with the largest attributions; this one is not among them there.",
-            icon=":material/info:",
+        st.caption(
+            f":material/info: The {NAME[neuron.side.model]}'s run keeps tokens, strongest prompts and input directions "
+            "only for each layer's neurons with the largest attributions; this one is not among them there."
         )
 
 
@@ -157,25 +158,42 @@ def _longest(shown: Sequence[ShownNeuron]) -> float:
     return max((abs(value) for logits in lists for value in logits), default=0.0)
 
 
-def _writes(neuron: ShownNeuron, longest: float) -> None:
-    for column, effect in zip(st.columns(2), ("promoted", "suppressed"), strict=True):
-        tokens, values = getattr(neuron.numbers, effect), getattr(neuron.numbers, f"{effect}_logit")
-        column.caption(f"Tokens {effect} by its output weights (logits)")
-        column.html(drawing.token_bars(tokens, values, longest, drawing.BAR_COLOURS[effect]))
+def _both_write(sides: Sides, shown: Sequence[ShownNeuron]) -> None:
+    if awaited("neuron writes", sides.runs, "weights"):
+        return
+    st.caption("What its output weights add to the logits of tokens where its activation is above 0.")
+    longest = _longest(shown)
+    for effect in ("promoted", "suppressed"):
+        side_by_side(shown, lambda neuron, effect=effect: _writes(neuron, effect, longest))  # type: ignore[misc]
+
+
+def _writes(neuron: ShownNeuron, effect: str, longest: float) -> None:
+    tokens, values = getattr(neuron.numbers, effect), getattr(neuron.numbers, f"{effect}_logit")
+    st.caption(f"{neuron.side.label}: tokens {effect} (logits)")
+    st.html(drawing.token_bars(tokens, values, longest, drawing.BAR_COLOURS[effect]))
 
 
 def _reads(neuron: ShownNeuron) -> None:
     """The embeddings nearest to what the neuron responds to."""
     detail = neuron.detail
     if detail is None:
+        st.caption(f"{neuron.side.label}: not kept for this neuron.")
         return
     gated = bool(detail.up_tokens)
     lists = [("gate" if gated else "input", detail.gate_tokens, detail.gate_cosine)]
     if gated:
         lists.append(("up", detail.up_tokens, detail.up_cosine))
-    for column, (weights, tokens, cosines) in zip(st.columns(2), lists, strict=False):
-        column.caption(f"Embeddings nearest to its {weights} weights (cosine)")
-        column.html(drawing.token_bars(tokens, cosines, 1.0, drawing.BAR_COLOURS["nearest"]))
+    for weights, tokens, cosines in lists:
+        st.caption(f"{neuron.side.label}: embeddings nearest to its {weights} weights (cosine)")
+        st.html(drawing.token_bars(tokens, cosines, 1.0, drawing.BAR_COLOURS["nearest"]))
+
+
+def _on_tokens(sides: Sides, shown: Sequence[ShownNeuron]) -> None:
+    view = neuron_tokens.choose_tokens(sides, shown)
+    if view:
+        most = neuron_tokens.largest_value(shown, view)
+        side_by_side(shown, lambda neuron: neuron_tokens.on_tokens(neuron, view, most))
+        st.html(drawing.colour_legend(most))
 
 
 def _json(shown: Sequence[ShownNeuron]) -> bytes:

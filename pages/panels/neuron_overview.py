@@ -10,6 +10,7 @@ from engine.circuits.neuron_ranking import ranking
 from pages.figures.neurons import Points, scatter_figure
 from pages.panels import neuron_data
 from pages.panels.chosen_neurons import pins
+from pages.panels.neuron_choosers import mlps_in_circuits
 from pages.panels.neuron_data import MODELS, Layer
 from pages.panels.neuron_tables import download, selectable, table_of
 from pages.shared import clicks, state, widgets
@@ -62,29 +63,23 @@ def numbers(neurons: Layer, has_halves: bool) -> None:
 
 
 def all_neurons(asked: Asked, neurons: Layer, chosen: int | None) -> None:
-    """The layer's neurons as a scatter and as a table; both choose."""
+    """The layer's neurons in figures and as a table that chooses."""
+    st.header(f"All neurons of layer {neurons.number}", divider="gray")
+    numbers(neurons, asked.arm.has_halves and asked.mdm.has_halves)
+    mlps_in_circuits(asked)
     with st.container():
         awaited("neurons", asked.runs, "weights")
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.subheader(f"MLP of layer {neurons.number}: ARM against MDM", help=meaning("neuron_attribution"))
-        scatter(asked, neurons, chosen)
-        st.caption(
-            "A dot is a neuron. A positive attribution pushes towards the right answer. Marked: the "
-            f"{neurons.strongest} with the largest |attribution| of each model."
-        )
-    with right:
-        st.subheader("Ranked by attribution")
-        order = st.segmented_control(
-            "Order by the largest |attribution| of", state.NEURON_ORDERS, default=state.NEURON_ORDERS[0],
-            required=True, key=state.SORT, bind=state.URL,
-            help="either: of the two models; difference: MDM minus ARM. A click on a column's head sorts too.",
-        )  # fmt: skip
-        arm, mdm = (neurons.attribution[model] for model in MODELS)
-        layer_table(asked, neurons, ranking(arm, mdm, str(order)), chosen)
+    order = st.segmented_control(
+        "Order by the largest |attribution| of", state.NEURON_ORDERS, default=state.NEURON_ORDERS[0],
+        required=True, key=state.SORT, bind=state.URL,
+        help="either: of the two models; difference: MDM minus ARM. A click on a column's head sorts too.",
+    )  # fmt: skip
+    arm, mdm = (neurons.attribution[model] for model in MODELS)
+    layer_table(asked, neurons, ranking(arm, mdm, str(order)), chosen)
 
 
 def scatter(asked: Asked, neurons: Layer, chosen: int | None) -> None:
+    """The layer's neurons as dots; a click on one chooses it."""
     key = f"neuron scatter {asked.arm.key[:8]} {asked.mdm.key[:8]} {neurons.number}"
     points = Points(neurons.number, neurons.attribution, neurons.hover, neurons.among_strongest)
     pinned = [j for layer, j in pins() if layer == neurons.number and j < len(neurons)]
@@ -95,6 +90,11 @@ def scatter(asked: Asked, neurons: Layer, chosen: int | None) -> None:
         f"neurons-m{neurons.number}",
         asked.sides.origin(f"attribution of the neurons of m{neurons.number}", with_k=False),
         lambda: clicks.take(key, state.NEURON, int, also={state.LAYER: neurons.number}),
+    )
+    st.caption(
+        f"**MLP of layer {neurons.number}.** A dot is a neuron: click one. A positive attribution pushes towards the "
+        f"right answer. Marked: the {neurons.strongest} with the largest |attribution| of each model.",
+        help=meaning("neuron_attribution"),
     )
 
 

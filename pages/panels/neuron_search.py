@@ -39,8 +39,8 @@ def exists(asked: Asked, place: Place) -> bool:
 
 
 def results(asked: Asked, layer: int) -> None:
-    """What matches the search: a neuron by its place, and the neurons of all layers that promote a token."""
-    text = str(st.session_state.get(state.SEARCH) or "")
+    """What matches the search, to choose from: a neuron by its place, the neurons that promote a token."""
+    text = searched()
     if not text:
         return
     place = neuron_place(text, layer)
@@ -52,13 +52,34 @@ def results(asked: Asked, layer: int) -> None:
         if awaited("search", asked.runs, "weights"):
             return
         if promoters:
-            promoting(asked, promoters, shown)
+            choose_promoter(promoters, shown)
         elif not place:
             st.markdown(f"No neuron has **{shown}** among the {TOKENS_SHOWN} tokens it promotes most, in either model.")
             alike = neuron_data.similar_tokens(asked.arm.key, asked.mdm.key, text)
             if alike:
                 names = ", ".join(f"**{widgets.plain(visible(token))}**" for token in alike)
                 st.caption(f"Similar tokens that some neuron promotes: {names}.")
+
+
+def matching(asked: Asked) -> None:
+    """The neurons of all layers that promote the token searched for, as a table that chooses."""
+    text = searched()
+    promoters = promoters_of(asked, text) if text else []
+    if not promoters:
+        return
+    shown = widgets.plain(visible(text))
+    st.header(f"Neurons that promote {shown}", divider="gray")
+    table = promoter_table(promoters)
+    now = st.session_state.get(state.LAYER), st.session_state.get(state.NEURON)
+    key = f"neuron search {asked.arm.key[:8]} {asked.mdm.key[:8]} {shown}"
+    places = [promoter.place for promoter in promoters]
+    selectable(table, key, places, now, "Neurons that promote the token", "auto")
+    download(asked, lambda: table, "promoters")
+
+
+def searched() -> str:
+    """What the reader searches for."""
+    return str(st.session_state.get(state.SEARCH) or "")
 
 
 def by_place(asked: Asked, place: Place) -> None:
@@ -74,7 +95,8 @@ def by_place(asked: Asked, place: Place) -> None:
         )
 
 
-def promoting(asked: Asked, promoters: Sequence[Promoter], shown: str) -> None:
+def choose_promoter(promoters: Sequence[Promoter], shown: str) -> None:
+    """Choose one of the neurons that promote the token `shown` (Markdown)."""
     count = len({promoter.place for promoter in promoters})
     st.markdown(f"**{count:,} neurons promote {shown}**: it is among the {TOKENS_SHOWN} tokens each promotes most.")
     labels = {f"{name_of(promoter.place)} {visible(promoter.token)}": promoter.place for promoter in promoters}
@@ -86,14 +108,8 @@ def promoting(asked: Asked, promoters: Sequence[Promoter], shown: str) -> None:
 
     st.selectbox(
         "Choose one of them", list(labels), index=None, key="promoter", on_change=pick,
-        placeholder="The largest |attribution| first",
+        placeholder="The largest |attribution| first; all are listed below",
     )  # fmt: skip
-    table = promoter_table(promoters)
-    now = st.session_state.get(state.LAYER), st.session_state.get(state.NEURON)
-    key = f"neuron search {asked.arm.key[:8]} {asked.mdm.key[:8]} {shown}"
-    places = [promoter.place for promoter in promoters]
-    selectable(table, key, places, now, "Neurons that promote the token", "auto")
-    download(asked, lambda: table, "promoters")
 
 
 def promoter_table(promoters: Sequence[Promoter]) -> pa.Table:

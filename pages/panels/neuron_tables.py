@@ -19,6 +19,7 @@ from pages.shared.downloads import table_button
 from pages.shared.run_selector import Asked
 
 TOKENS_SHOWN = 5
+SIGNIFICANT = "%+.3g"  # a column's format: three significant digits, as attributions can be tiny
 
 Height = int | Literal["auto", "content"]
 
@@ -42,7 +43,7 @@ def selectable(
 
     number = st.column_config.NumberColumn
     formats = {
-        name: number(format="%+.4f" if "attribution" in name or "logit" in name else "%.3f")
+        name: number(format=SIGNIFICANT if "attribution" in name or "logit" in name else "%.3f")
         for name in table.column_names
         if pa.types.is_floating(table.schema.field(name).type)
     }

@@ -18,6 +18,8 @@ from pages.shared import address, cached_reads, state
 from pages.shared.glossary import meaning
 from pages.shared.sides import Side, Sides
 
+_STEP = 180  # pixels
+
 
 @dataclass(frozen=True)
 class TokenView:
@@ -34,20 +36,17 @@ def choose_tokens(sides: Sides, shown: Sequence[ShownNeuron]) -> TokenView | Non
         st.info("These two runs keep no example in common, so activations cannot be shown token by token.")
         return None
     address.check(state.INPUT, pairs)
-    boxes = st.columns(3, vertical_alignment="bottom")
-    with boxes[0]:
+    offered = state.QUANTITIES if any(neuron.gated for neuron in shown) else state.QUANTITIES[:2]
+    address.check(state.QUANTITY, offered)
+    if st.session_state.get(state.QUANTITY, state.QUANTITIES[0]) not in offered:
+        st.session_state[state.QUANTITY] = state.QUANTITIES[0]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         example = st.selectbox(
-            "Example", list(pairs), key=state.INPUT, bind=state.URL,
+            "Example", list(pairs), key=state.INPUT, bind=state.URL, width=120,
             help="Of these few examples every token's activation is kept with the runs.",
         )  # fmt: skip
-    kept = pairs[example]
-    with boxes[1]:
+        kept = pairs[example]
         of_mdm = _choose_step(kept)
-    with boxes[2]:
-        offered = state.QUANTITIES if any(neuron.gated for neuron in shown) else state.QUANTITIES[:2]
-        address.check(state.QUANTITY, offered)
-        if st.session_state.get(state.QUANTITY, state.QUANTITIES[0]) not in offered:
-            st.session_state[state.QUANTITY] = state.QUANTITIES[0]
         quantity = st.segmented_control(
             "Shown", offered, default=state.QUANTITIES[0], required=True, key=state.QUANTITY, bind=state.URL,
             help="activation: the number that multiplies the neuron's output weights. gate: the input of the "
@@ -78,8 +77,9 @@ def strongest_prompts(neuron: ShownNeuron) -> None:
     """The prompts on which it is most active, with the token at which it is."""
     detail = neuron.detail
     if detail is None:
+        st.caption(f"{neuron.side.label}: not kept for this neuron.")
         return
-    st.caption("Where it is most active among all of the task's examples")
+    st.caption(f"{neuron.side.label}: where it is most active among all of the task's examples")
     rows = zip(detail.top_input_example, detail.top_part, detail.top_position, detail.top_value, strict=True)
     most = max((abs(value) for value in detail.top_value), default=0.0)
     lines = []
@@ -103,12 +103,12 @@ def _choose_step(kept: KeptPair) -> KeptInput:
     steps = {entry.part: entry for entry in kept.mdm}
     address.check(state.INPUT_STEP, steps)
     if len(steps) == 1:
-        st.selectbox("MDM: denoising step", list(steps), key="only step", disabled=True)
+        st.selectbox("MDM: denoising step", list(steps), key="only step", disabled=True, width=_STEP)
         return kept.mdm[0]
     if st.session_state.get(state.INPUT_STEP) not in {None, *steps}:
         del st.session_state[state.INPUT_STEP]
     part = st.selectbox(
-        "MDM: denoising step", list(steps), key=state.INPUT_STEP, bind=state.URL,
+        "MDM: denoising step", list(steps), key=state.INPUT_STEP, bind=state.URL, width=_STEP,
         help=f"{meaning('denoising_step')} The first, the middle and the last step are kept.",
     )  # fmt: skip
     return steps[part]

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Locator, Page, expect
 
 from engine.inspection import bins
 from pages.figures.activations import TARGETS
 from tools.browser import wait_until_still
 
-PROFILE, HISTOGRAM = 0, 1  # figures of the page, in order
+PROFILE, HISTOGRAM, HEADS = 0, 1, 4  # figures of the page, in order
 PLACE = """([index, name, value]) => {
     const figure = document.querySelectorAll('.js-plotly-plot')[index];
     const bars = figure._fullData.find(trace => trace.name === name);
@@ -21,6 +22,15 @@ PLACE = """([index, name, value]) => {
     const x = lying ? xaxis._length * 0.97 : xaxis.d2p(value);  // far from the bars that are seen
     const y = lying ? yaxis.d2p(value) : yaxis._length * 0.06;
     return [box.left + xaxis._offset + x, box.top + yaxis._offset + y];
+}"""
+
+CELL = """([index, name]) => {
+    const figure = document.querySelectorAll('.js-plotly-plot')[index], box = figure.getBoundingClientRect();
+    const cells = figure._fullData.find(trace => trace.name === 'cells'), at = cells.customdata.indexOf(name);
+    const {xaxis, yaxis} = figure._fullLayout;
+    return [
+        box.left + xaxis._offset + xaxis.d2p(cells.x[at]), box.top + yaxis._offset + yaxis.d2p(cells.y[at])
+    ];
 }"""
 
 
@@ -113,6 +123,56 @@ def test_numbers_can_be_downloaded(page: Page, address: str) -> None:
         page.get_by_role("button", name="Histograms").click()
     rows = waiting.value.path().read_text().splitlines()
     assert len(rows) == 1 + 2 * 6 * 3
+
+
+@pytest.mark.parametrize("width", [1440, 900, 420])
+def test_histogram_and_neurons_stand_beside_the_layers_or_below_them(page: Page, address: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    _open(page, address + "activations?layer=2")
+    profile, histogram = (page.locator(".js-plotly-plot").nth(at).bounding_box() for at in (PROFILE, HISTOGRAM))
+    neurons = page.get_by_role("heading", name="Layer 2: the neurons that matter most").bounding_box()
+    assert profile and histogram and neurons
+    if width == 1440:
+        assert profile["y"] == histogram["y"]
+        assert abs(neurons["y"] - profile["y"]) < 30
+        assert profile["x"] + profile["width"] <= histogram["x"] < histogram["x"] + histogram["width"] <= neurons["x"]
+    else:
+        assert profile["y"] + profile["height"] < histogram["y"] < histogram["y"] + histogram["height"] < neurons["y"]
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
+
+
+def test_a_clicked_head_shows_its_norms_beside_the_map(page: Page, address: str) -> None:
+    _open(page, address + "activations")
+    figure = page.locator(".js-plotly-plot").nth(HEADS)
+    figure.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    for name in ("a4.h6", "a1.h2", "a4.h6"):
+        x, y = page.evaluate(CELL, [HEADS, name])
+        hover = figure.locator(".hovertext", has_text=name)
+
+        def is_under_mouse(x: float = x, y: float = y, hover: Locator = hover) -> bool:
+            page.mouse.move(x + 60, y + 8)
+            page.mouse.move(x, y)
+            page.wait_for_timeout(200)
+            return hover.count() > 0
+
+        _until(page, is_under_mouse)
+        page.mouse.click(x, y)
+        heading = page.get_by_role("heading", name=f"Head {name[-1]} of layer {name[1]} ({name})")
+        expect(heading).to_be_visible()
+        wait_until_still(page)
+        beside, drawn = heading.bounding_box(), figure.bounding_box()
+        assert beside and drawn
+        assert beside["x"] >= drawn["x"] + drawn["width"] and abs(beside["y"] - drawn["y"]) < 60
+    page.get_by_role("link", name="What a4.h6 attends to and writes").click()
+    page.wait_for_url("**/circuits?**node=a4.h6**")
+
+
+def test_other_tokens_change_what_lies_below_too(page: Page, address: str) -> None:
+    _open(page, address + "activations")
+    page.get_by_role("radio", name="readout").click()
+    expect(page.get_by_text("at readout tokens, in the same colours")).to_be_visible()
+    expect(page.get_by_role("button", name="Head norms (readout)")).to_be_visible()
 
 
 def _open(page: Page, address: str) -> None:

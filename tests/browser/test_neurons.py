@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from pages.figures.neurons import POINTS_TRACE
@@ -75,7 +76,7 @@ def test_a_token_finds_the_neurons_that_promote_it(page: Page, address: str) -> 
     expect(_heading(page, int(layer), int(neuron))).to_be_visible()
     _until(page, lambda: f"layer={layer}" in page.url and f"neuron={neuron}" in page.url)
     wait_until_still(page)
-    promoted = [rows for at, rows in enumerate(_token_tables(page)[:4]) if at in (0, 2)]  # between: the suppressed
+    promoted = _token_tables(page)[:2]
     assert any(row.split()[0] == "Mary" for rows in promoted for row in rows)
 
 
@@ -137,9 +138,38 @@ def test_pins_are_in_the_address_and_can_be_taken_off(page: Page, address: str) 
 def test_a_hostile_token_is_text_in_the_panel(page: Page, address: str) -> None:
     _open(page, address + "neurons?layer=3&neuron=7&search=" + HOSTILE.replace("/", "%2F"))
     expect(page.get_by_text(f"neurons promote {HOSTILE}")).to_be_visible()
-    assert HOSTILE in page.get_by_test_id("stHtml").first.inner_text()
+    page.get_by_role("tab", name="Tokens").click()
+    expect(page.get_by_test_id("stHtml").filter(visible=True).first).to_contain_text(HOSTILE)
     tags = page.evaluate("[...document.querySelectorAll('b')].filter(tag => tag.textContent === 'x').length")
     assert tags == 0
+
+
+@pytest.mark.parametrize("width", [1440, 900, 420])
+def test_a_neuron_stands_beside_the_figure_or_directly_below_it(page: Page, address: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    _open(page, address + "neurons?layer=2&neuron=7")
+    figure, panel = page.locator(".js-plotly-plot").first.bounding_box(), _heading(page, 2, 7).bounding_box()
+    assert figure and panel
+    if width == 1440:
+        assert panel["x"] >= figure["x"] + figure["width"]
+        assert abs(panel["y"] - figure["y"]) < 60
+    else:
+        assert 0 < panel["y"] - (figure["y"] + figure["height"]) < 160
+    above = page.get_by_role("textbox", name="Pinned neurons").bounding_box()
+    assert above and figure["y"] - (above["y"] + above["height"]) < 40, "nothing stands between the row and the figure"
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
+
+
+def test_a_tab_of_the_panel_stays_open_for_another_neuron(page: Page, address: str) -> None:
+    _open(page, address + "neurons?layer=3&neuron=7")
+    page.get_by_role("tab", name="Histogram").click()
+    box = page.get_by_role("spinbutton", name="Neuron")
+    box.fill("9")
+    box.press("Enter")
+    expect(_heading(page, 3, 9)).to_be_visible()
+    wait_until_still(page)
+    expect(page.get_by_role("tab", name="Histogram")).to_have_attribute("aria-selected", "true")
+    assert page.locator(".js-plotly-plot").nth(1).is_visible()
 
 
 def _open(page: Page, address: str) -> None:
@@ -194,7 +224,7 @@ def _attributions(page: Page) -> list[str]:
 
 
 def _token_tables(page: Page) -> list[list[str]]:
-    """The rows of the panel's lists of tokens: promoted and suppressed of the ARM, of the MDM, then the nearest."""
+    """The rows of the panel's lists of tokens: promoted by the ARM's and the MDM's, suppressed, nearest."""
     tables = page.get_by_test_id("stHtml").locator("table")
     return [table.locator("tr").all_inner_texts() for table in tables.all()]
 

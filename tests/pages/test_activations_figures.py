@@ -12,6 +12,7 @@ from engine.runs.rows import LayerHistogram
 from pages.figures import activation_maps as maps
 from pages.figures import activations as drawing
 from pages.figures import palette
+from pages.figures.heat import SELECT_TRACE
 
 PALETTE = palette.LIGHT
 ARM, MDM = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.3, 0.6])
@@ -130,11 +131,26 @@ def test_both_models_norms_share_one_colour_scale(kind: str) -> None:
         figure = maps.residual_figure(arm, mdm, np.arange(-3, 2), PALETTE)
         expected = np.log10(mdm.mean)
     else:
-        figure, expected = maps.heads_figure(arm, mdm), mdm.mean
-    assert [shown.coloraxis for shown in figure.data] == ["coloraxis", "coloraxis"]
+        figure, expected = maps.heads_figure(arm, mdm, PALETTE), mdm.mean
+    assert [shown.coloraxis for shown in figure.data if shown.type == "heatmap"] == ["coloraxis", "coloraxis"]
     assert np.allclose(figure.data[1].z, expected)
     assert np.allclose(figure.data[1].customdata, mdm.mean)
     assert [title.text for title in figure.layout.annotations] == ["ARM", "MDM"]
+
+
+def test_every_head_can_be_clicked_in_both_models_and_the_chosen_one_is_framed() -> None:
+    arm, mdm = (maps.Norms(m, np.random.default_rng(i).uniform(1, 9, (4, 5))) for i, m in enumerate(("arm", "mdm")))
+    figure = maps.heads_figure(arm, mdm, PALETTE, (2, 3))
+    targets = [shown for shown in figure.data if shown.name == SELECT_TRACE]
+    assert [shown.xaxis for shown in targets] == ["x", "x2"]
+    for shown, norms in zip(targets, (arm, mdm), strict=True):
+        assert len(shown.customdata) == 20
+        at = list(shown.customdata).index("a2.h3")
+        assert (shown.y[at], shown.x[at]) == (2, 3)
+        assert shown.text[at].endswith(f"a2.h3: norm {norms.mean[2, 3]:.3g}")
+    frames = [shown for shown in figure.data if shown.name == "frame"]
+    assert {(min(f.x[:4]) < 3 < max(f.x[:4]), min(f.y[:4]) < 2 < max(f.y[:4])) for f in frames} == {(True, True)}
+    assert not any(len(f.x) for f in maps.heads_figure(arm, mdm, PALETTE).data if f.name == "frame")
 
 
 def test_missing_and_zero_norms_are_gaps() -> None:

@@ -179,6 +179,21 @@ def test_norms_of_heads_are_those_of_the_region() -> None:
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_chosen_head_shows_its_norms_in_both_models_and_leads_to_its_circuit() -> None:
+    page = app("activations", k=str(K))
+    assert "Click a head." in texts(page)
+    page.session_state[state.NODE] = "a2.h3"
+    page.run()
+    assert "Head 3 of layer 2 (a2.h3)" in texts(page)
+    (frame,) = (frame.value for frame in page.dataframe if "Mean norm at" in frame.value)
+    for run, name in zip(runs(), ("ARM", "MDM"), strict=True):
+        head = sorted(read.rows(Head, run.key), key=lambda head: head.node)[2 * 8 + 3]
+        assert list(frame[name]) == pytest.approx([head.norm_prompt, head.norm_answer, head.norm_readout])
+    told = parse_qs(next(link.proto.query_string for link in page.get("page_link") if link.proto.page == "circuits"))
+    assert told == {"pair": ["embedded"], "task": ["ioi"], "k": [str(K)], "node": ["a2.h3"]}
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
 def test_norms_of_the_residual_stand_at_their_position() -> None:
     table = read.table(runs()[1].key, "residual_norms").to_pylist()
     heat = drawn(app("activations"))[3]["data"][1]
