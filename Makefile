@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The linter of the JavaScript comes from npm. The app needs neither, so where npm is missing, lint goes on without it.
+NPM := $(shell command -v npm)
 BROWSERS := chromium chromium-browser google-chrome
 
 .PHONY: run test check lint browser bench clean
@@ -18,10 +20,15 @@ test: lint browser
 check: lint
 	$(BIN)/pytest -m "not whole"
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev $(if $(NPM),node_modules/.installed)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+ifdef NPM
+	node_modules/.bin/biome check --error-on-warnings --no-errors-on-unmatched
+else
+	@echo "There is no npm, so the JavaScript was not checked."
+endif
 
 bench: $(VENV)/.installed-dev browser
 	$(BIN)/python -m benchmarks
@@ -44,6 +51,10 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	touch $@
 
+node_modules/.installed: package.json
+	npm install --no-package-lock --loglevel=error </dev/null
+	touch $@
+
 browser:
 	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
 	if command -v apt-get >/dev/null; then \
@@ -58,4 +69,4 @@ browser:
 	exit 1
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

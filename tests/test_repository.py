@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -16,9 +17,12 @@ from tests.sources import OURS, ROOT, existing, name_of, sources, tree
 MEGABYTE = 1024 * 1024
 LONGEST_MODULE = 300  # lines, of the engine
 LONGEST_FUNCTION = 60  # lines, outside training and benchmarks
+MOST_JAVASCRIPT = 900  # lines, of all files together
+OUTSIDE = re.compile(r"""(?:https?|wss?):(?!//www\.w3\.org/)|["'`]//|\bcdn\b|unpkg|jsdelivr""", re.IGNORECASE)
 
 ALL = sources(*existing(*(name for name in OURS if name != "app"), "app.py"))
 ENGINE = sources("engine")
+BROWSER = [path for end in ("js", "css", "html") for path in sorted((ROOT / "pages").rglob(f"*.{end}"))]
 
 
 @pytest.mark.parametrize("path", ALL, ids=name_of)
@@ -99,6 +103,34 @@ def test_no_function_is_long() -> None:
 def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Lines from the def to the end of the body."""
     return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_the_linter_from_npm_is_pinned() -> None:
+    asked = json.loads((ROOT / "package.json").read_text())
+    assert "dependencies" not in asked, "the app needs nothing from npm"
+    assert [v for v in asked["devDependencies"].values() if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", v)] == []
+
+
+def test_the_javascript_is_short() -> None:
+    lengths = {name_of(path): len(path.read_text().splitlines()) for path in BROWSER if path.suffix == ".js"}
+    assert sum(lengths.values()) <= MOST_JAVASCRIPT, lengths
+
+
+def test_what_the_browser_gets_names_no_outside_address() -> None:
+    """XML namespaces look like addresses, but nothing is asked of them."""
+    outside = [
+        f"{name_of(path)}:{number}: {line.strip()}"
+        for path in BROWSER
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if OUTSIDE.search(line)
+    ]
+    assert not outside, "\n" + "\n".join(outside)
+
+
+@pytest.mark.parametrize("text", ["https://a.org/x.js", '"//a.org/x.js"', "from cdn", "http://www.w3.org.a.org/"])
+def test_an_outside_address_is_recognised(text: str) -> None:
+    assert OUTSIDE.search(text)
+    assert not OUTSIDE.search('const NAMESPACE = "http://www.w3.org/2000/svg"; // what it is')
 
 
 def test_every_engine_module_has_a_test_file_of_its_name() -> None:
