@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from engine.circuits.edges import RankedEdges
+from pages.panels.inspector_paths import paths_list
 from pages.shared import cached_reads
 from pages.shared.downloads import table_button
 from pages.shared.glossary import meaning
@@ -35,6 +36,7 @@ def edges_tab(sides: Sides, node: int) -> None:
         st.html(edge_table(sides, rows, way))
         all_rows += rows
     st.caption(f"In: whose circuit at K = {sides.k:,} has the edge (“{NEITHER}”: neither).")
+    paths_list(sides, node)
     name = sides.graph.node_names[node]
     table_button("Edges (CSV)", lambda: all_rows, sides.origin(), f"edges-{name}", key="download edges of node")
 

@@ -9,11 +9,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.circuits.node_differences import differ_most, share_most
+from engine.circuits.paths import BY, strongest_paths
 from engine.runs import cache_connection, lifecycle, read
 from engine.runs.records import Run
 from engine.runs.rows import ReadoutRow
 from engine.runs.spec import RunSpec
 from pages.figures.lens import TOKENS
+from pages.panels.inspector_paths import COMPARED_BY, COUNT
 from pages.shared import state
 from tests.fakes import GRAPH, HOSTILE
 from tests.pages.test_pages import app, caption, figures, texts
@@ -33,6 +35,12 @@ def lens_tables(page: AppTest) -> dict[str, str]:
 
 def tab(page: AppTest) -> AppTest:
     return page.segmented_control(key=state.TAB)
+
+
+def choose(page: AppTest, node: str) -> None:
+    """What a click in the graph does."""
+    page.session_state[state.NODE] = node
+    page.run()
 
 
 def run_of(model: str, task: str = "ioi") -> Run:
@@ -74,7 +82,7 @@ def test_the_lens_of_both_models_is_shown_at_the_same_token() -> None:
         expected = [lens.answer_logit, lens.foil_logit, *lens.promoted_logit[:TOKENS], *lens.suppressed_logit[:TOKENS]]
         assert values == pytest.approx(expected, abs=0.005)
         assert "(answer)" in table and "(foil)" in table
-    assert len(figures(page)) == 2 + 2 + 1 + 1  # graphs, curves, drift, and both models' residual lens in one
+    assert sum("after layer" in figure for figure in figures(page)) == 1, "both models' residual lens is one chart"
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -107,13 +115,13 @@ def test_the_tabs_are_those_of_the_node_and_the_chosen_one_stays() -> None:
     assert tab(page).options == ["Lens", "Attention", "Edges"]
     tab(page).set_value("Edges").run()
     assert "Strongest incoming edges" in texts(page) and not lens_tables(page)
-    page.selectbox(key=state.NODE).set_value("m3").run()
+    choose(page, "m3")
     assert tab(page).options == ["Lens", "Neurons", "Edges"] and tab(page).value == "Edges"
     tab(page).set_value("Neurons").run()
     assert "Strongest neurons of layer 3" in texts(page)
-    page.selectbox(key=state.NODE).set_value("a1.h1").run()
+    choose(page, "a1.h1")
     assert tab(page).value == "Attention" and "What this head attends to" in texts(page)
-    page.selectbox(key=state.NODE).set_value("input").run()
+    choose(page, "input")
     assert tab(page).options == ["Lens", "Edges"] and tab(page).value == "Lens"
     assert not page.exception and len(lens_tables(page)) == 2
 
@@ -141,7 +149,7 @@ def test_logits_and_input_have_edges_one_way() -> None:
     assert "Logits (logits)" in texts(page) and "The logits write nothing" in texts(page)
     tab(page).set_value("Edges").run()
     assert "This node has no outgoing edges." in texts(page)
-    page.selectbox(key=state.NODE).set_value("input").run()
+    choose(page, "input")
     assert "Token embedding (input)" in texts(page) and "This node has no incoming edges." in texts(page)
 
 
@@ -162,6 +170,28 @@ def test_edges_have_rank_and_score_in_both_models() -> None:
     for row in rows:
         inside = [name for name, at in (("ARM", 1), ("MDM", 3)) if int(row[at].replace(",", "")) <= 10]
         assert row[5] == {0: "no", 2: "both"}.get(len(inside), "".join(inside))
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+@pytest.mark.parametrize("by", BY)
+def test_the_strongest_paths_through_the_node_are_listed_for_both_models(by: str) -> None:
+    page = app("circuits", node="m2", k="2000", tab="Edges")
+    page.segmented_control(key=COMPARED_BY).set_value(by).run()
+    tables = [table for table in re.findall(r"<table.*?</table>", html_of(page)) if "Strongest paths of the" in table]
+    assert len(tables) == 2
+    for model, table in zip(("arm", "mdm"), tables, strict=True):
+        edges = read.edge_table(run_of(model).key, limit=2000)
+        expected = strongest_paths(GRAPH, edges.edge, edges.score, [GRAPH.mlp(2)], COUNT, by)
+        assert 1 < len(expected) <= COUNT
+        names = [[GRAPH.node_names[node] for node in path.nodes] for path in expected]
+        rows = re.findall(r"<tr><td[^>]*>(.*?)</td>", table)
+        assert [[re.sub(r"<[qkv]>", "", end) for end in html.unescape(row).split(" → ")] for row in rows] == names
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_node_that_is_on_no_path_says_so() -> None:
+    page = app("circuits", node="m2", k="1", tab="Edges")
+    assert texts(page).count("no path from input to logits within its circuit goes through this node") == 2
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -193,6 +223,7 @@ import streamlit as st
 from engine.runs import lifecycle
 from engine.runs.spec import RunSpec
 from pages.panels.inspector import inspector
+from pages.panels.inspector_paths import COMPARED_BY, COUNT
 from pages.shared import state
 from pages.shared.sides import Side, Sides
 
