@@ -5,13 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.circuits.paths import BY, Path, strongest_paths
-from pages.shared import cached_reads
+from pages.shared import cached_reads, state
 from pages.shared.html_table import html_table
 from pages.shared.sides import Side, Sides
 
 COUNT = 5  # paths a model
 MOST_EDGES = 5_000  # of a circuit, whose paths are listed at once
 COMPARED_BY = "paths compared by"  # session only
+DRAWN = "paths drawn"  # session only: the node through which they go, and how they are compared
+SHOWN = "paths shown"  # session only: whether the graphs show the paths
 MEANINGS = {
     "bottleneck": "by the smallest |score| among their edges",
     "product": "by the product of their edges' |scores|, each divided by the circuit's largest",
@@ -26,7 +28,11 @@ def paths_list(sides: Sides, node: int) -> None:
         + ", or ".join(MEANINGS.values())
         + ". Of a head's inputs from one node, the strongest of q, k and v counts.",
     )
-    by = choose_comparison()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        by = choose_comparison()
+        if st.toggle("Show in the graphs", key=SHOWN) != (st.session_state.get(DRAWN) == (node, by)):
+            st.session_state[DRAWN] = (node, by) if st.session_state[SHOWN] else None
+            st.rerun()
     k = min(sides.k, MOST_EDGES)
     for side in sides:
         paths = _paths(side.run.key, side.part, k, node, by)
@@ -36,6 +42,22 @@ def paths_list(sides: Sides, node: int) -> None:
             st.caption(f"{side.title}: no path from input to logits within its circuit goes through this node.")
     only = f" The strongest {k:,} edges alone are searched." if k < sides.k else ""
     st.caption(f"Within the circuits at K = {sides.k:,}, compared {MEANINGS[by]}.{only}")
+
+
+def drawn_paths(sides: Sides) -> list[str]:
+    """Edges of the paths that the graphs show, as scene.js names edges; empty where none are asked for."""
+    node, by = st.session_state.get(DRAWN) or (None, BY[0])
+    if node is None or state.chosen_node() != sides.graph.node_names[node]:
+        return []
+    graph, k = sides.graph, min(sides.k, MOST_EDGES)
+    edges = {
+        int(edge) for side in sides for path in _paths(side.run.key, side.part, k, node, by) for edge in path.edges
+    }
+    return [
+        f"{graph.edge_source[edge]}>{graph.destination_node[graph.edge_destination[edge]]}"
+        f":{graph.destination_kind[graph.edge_destination[edge]]}"
+        for edge in sorted(edges)
+    ]
 
 
 def choose_comparison() -> str:

@@ -15,6 +15,7 @@ from pages.panels.checkpoints import checkpoint_drift
 from pages.panels.circuit_content import Slide, Told, payload_of
 from pages.panels.circuit_downloads import circuit_downloads
 from pages.panels.inspector import inspector
+from pages.panels.inspector_paths import drawn_paths
 from pages.shared import artifacts, cached_reads, choices, head, run_selector, state, widgets
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side, Sides
@@ -50,7 +51,7 @@ def workbench(asked: Asked) -> None:
             whole = str(component.chosen().get("whole", ""))
             slides = slides_of(asked, sides)
             header, arrays = payload_of(sides, control, widgets.palette(), _told(chosen), slides, whole)
-            component.circuit(header, arrays, _take)
+            component.circuit(header | {"path": drawn_paths(sides)}, arrays, _take)
         with right:
             inspector(sides)
         artifacts.watch_runs([asked.question.spec(CONTROL)], artifacts.SELDOM)

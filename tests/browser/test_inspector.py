@@ -11,7 +11,8 @@ from tests.fakes import HOSTILE
 from tools.browser import wait_until_still
 
 CUT_OFF = """() => [...document.querySelectorAll('.st-key-inspector, .st-key-inspector *')]
-    .filter(element => element.tagName !== 'INPUT' && element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 1
+    .filter(element => element.tagName !== 'INPUT' && element.clientWidth > 1)
+    .filter(element => element.scrollWidth > element.clientWidth + 1
         && ['hidden', 'auto', 'scroll', 'clip'].includes(getComputedStyle(element).overflowX))
     .map(element => `${element.tagName} ${element.className}: ${element.textContent.slice(0, 60)}`)"""
 BEYOND = """() => { const right = document.querySelector('.st-key-inspector').getBoundingClientRect().right;

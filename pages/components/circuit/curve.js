@@ -1,5 +1,7 @@
 /** The overlap at every K, which is the slider of K: the axis, its stops, and how it is drawn. */
 
+import { trace } from "./layout.js";
+
 const EDGE = { left: 34, right: 14, top: 10, bottom: 20 };
 const STYLE = {
     pair: ["shared", 2.5, []],
@@ -32,7 +34,10 @@ export class Axis {
 
     nearestStop(k) {
         const distance = (stop) => Math.abs(Math.log(stop / k));
-        return this.payload.arrays.stops.reduce((best, stop) => (distance(stop) < distance(best) ? stop : best), this.here);
+        return this.payload.arrays.stops.reduce(
+            (best, stop) => (distance(stop) < distance(best) ? stop : best),
+            this.here,
+        );
     }
 
     /** A key's next K: one option on or back, a decade, or an end. */
@@ -65,17 +70,42 @@ export function drawCurves(g, axis, colours, width, height) {
     g.clearRect(0, 0, width, height);
     g.font = "10px sans-serif";
     g.lineWidth = 1;
-    for (const [text, value] of [["0", 0], [".5", 0.5], ["1", 1]]) {
+    for (const [text, value] of [
+        ["0", 0],
+        [".5", 0.5],
+        ["1", 1],
+    ]) {
         label(g, text, EDGE.left - 6, y(value) + 3, "right", colours.neutral);
-        line(g, [[EDGE.left, y(value)], [width - EDGE.right, y(value)]], colours.faint);
+        line(
+            g,
+            [
+                [EDGE.left, y(value)],
+                [width - EDGE.right, y(value)],
+            ],
+            colours.faint,
+        );
     }
     for (let k = 10; k <= axis.most; k *= 10) {
-        label(g, k < 1000 ? `${k}` : k < 1e6 ? `${k / 1000}k` : `${k / 1e6}M`, axis.x(k, width), height - 5, "center", colours.neutral);
+        label(
+            g,
+            k < 1000 ? `${k}` : k < 1e6 ? `${k / 1000}k` : `${k / 1e6}M`,
+            axis.x(k, width),
+            height - 5,
+            "center",
+            colours.neutral,
+        );
     }
     const styles = header.lines.map(({ style }) => style);
     const points = (at) => ks.map((k) => [axis.x(k, width), y(axis.value(at, k))]);
-    if (styles.includes("half-arm")) band(g, points(styles.indexOf("half-arm")), points(styles.indexOf("half-mdm")), colours.neutral);
-    line(g, ks.map((k) => [axis.x(k, width), y(k / (2 * axis.most - k))]), colours.neutral, 1, [1, 3]);
+    if (styles.includes("half-arm"))
+        band(g, points(styles.indexOf("half-arm")), points(styles.indexOf("half-mdm")), colours.neutral);
+    line(
+        g,
+        ks.map((k) => [axis.x(k, width), y(k / (2 * axis.most - k))]),
+        colours.neutral,
+        1,
+        [1, 3],
+    );
     for (let at = styles.length - 1; at >= 0; at--) {
         const [colour, thick, dash] = STYLE[styles[at]];
         line(g, points(at), colours[colour], thick, dash);
@@ -86,7 +116,14 @@ export function drawCurves(g, axis, colours, width, height) {
 export function drawHandle(g, axis, k, colours, width, height) {
     const value = axis.value(0, k) ?? 0;
     const [x, y] = [axis.x(k, width), EDGE.top + (1 - value) * (height - EDGE.top - EDGE.bottom)];
-    line(g, [[x, EDGE.top], [x, height - EDGE.bottom]], colours.text);
+    line(
+        g,
+        [
+            [x, EDGE.top],
+            [x, height - EDGE.bottom],
+        ],
+        colours.text,
+    );
     g.beginPath();
     g.arc(x, y, 7, 0, 2 * Math.PI);
     g.fillStyle = colours.shared;
@@ -111,14 +148,14 @@ function line(g, points, colour, thick = 1, dash = []) {
     g.strokeStyle = colour;
     g.lineWidth = thick;
     g.beginPath();
-    points.forEach(([x, y], at) => (at ? g.lineTo(x, y) : g.moveTo(x, y)));
+    trace(g, points);
     g.stroke();
     g.setLineDash([]);
 }
 
 function band(g, low, high, colour) {
     g.beginPath();
-    [...low, ...high.reverse()].forEach(([x, y], at) => (at ? g.lineTo(x, y) : g.moveTo(x, y)));
+    trace(g, [...low, ...high.reverse()]);
     g.closePath();
     g.fillStyle = colour;
     g.globalAlpha = 0.15;

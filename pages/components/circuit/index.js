@@ -11,8 +11,8 @@ import { curvesOf, edgeAt, layoutOf, nodeAt, View } from "./layout.js";
 import { importance, numbersAt } from "./numbers.js";
 import { unpack } from "./payload.js";
 import { diameters, drawGraph, drawLayers, drawProfile, drawUnion, edgeKey } from "./scene.js";
-import { svgOf, SvgContext } from "./svg.js";
-import { captionOf, edgeWords, noteOf, nodeWords, tilesOf } from "./words.js";
+import { SvgContext, svgOf } from "./svg.js";
+import { captionOf, edgeWords, nodeWords, noteOf, tilesOf } from "./words.js";
 
 const REST = 150; // ms without a move until the server is told
 const PLAYED = 140; // ms from one K to the next
@@ -59,7 +59,9 @@ class Workbench {
             this.layout = layoutOf(header.shape);
             if (!sameShape) this.view = new View(this.layout);
             else if (this.payload.header.circuits !== header.circuits) this.fade();
-            this.curves = Object.fromEntries(MODELS.map((model) => [model, curvesOf(this.layout, payload.edges[model])]));
+            this.curves = Object.fromEntries(
+                MODELS.map((model) => [model, curvesOf(this.layout, payload.edges[model])]),
+            );
         }
         const before = this.payload?.header;
         this.payload = payload;
@@ -234,7 +236,12 @@ class Workbench {
         this.part("show").value = chosen.show;
         this.part("prune").checked = chosen.prune;
         this.part("node").value = chosen.node ?? "";
-        const active = [chosen.kinds.length < header.kinds.length, chosen.sign !== "both", chosen.show !== "all", chosen.prune];
+        const active = [
+            chosen.kinds.length < header.kinds.length,
+            chosen.sign !== "both",
+            chosen.show !== "all",
+            chosen.prune,
+        ];
         const count = active.filter(Boolean).length;
         this.part("active").textContent = count ? ` (${count})` : "";
         this.showSlides(header.slides);
@@ -342,7 +349,8 @@ class Workbench {
             const boxes = [...event.currentTarget.querySelectorAll("input")];
             this.choose({ kinds: boxes.filter((box) => box.checked).map((box) => box.value) }, event);
         });
-        for (const name of ["sign", "show"]) on(name, "change", (event) => this.choose({ [name]: event.target.value }, event));
+        for (const name of ["sign", "show"])
+            on(name, "change", (event) => this.choose({ [name]: event.target.value }, event));
         on("prune", "change", (event) => this.choose({ prune: event.target.checked }, event));
         on("node", "change", (event) => this.choose({ node: event.target.value || null }, event));
         on("slides", "input", ({ target }) => {
@@ -473,10 +481,14 @@ class Workbench {
 
     hover(event, canvas, model) {
         const tip = this.part("tip");
-        const { node, edge } = this.chosen.view === "layers" ? { node: -1, edge: -1 } : this.nearest(event, canvas, model);
+        const { node, edge } =
+            this.chosen.view === "layers" ? { node: -1, edge: -1 } : this.nearest(event, canvas, model);
         tip.hidden = node < 0 && edge < 0;
         if (tip.hidden) return;
-        tip.textContent = node >= 0 ? nodeWords(this.payload, this.chosen.k, node) : edgeWords(this.payload, this.chosen.k, model, edge);
+        tip.textContent =
+            node >= 0
+                ? nodeWords(this.payload, this.chosen.k, node)
+                : edgeWords(this.payload, this.chosen.k, model, edge);
         const [outer, inner] = [this.root.getBoundingClientRect(), canvas.getBoundingClientRect()];
         const x = inner.left - outer.left + event.offsetX;
         tip.style.left = `${Math.max(Math.min(x + 14, outer.width - tip.offsetWidth - 4), 0)}px`;
@@ -491,7 +503,14 @@ class Workbench {
         const step = { ArrowRight: 1, ArrowLeft: -1, ArrowUp: heads + 1, ArrowDown: -heads - 1 }[event.key];
         const zoom = { "+": 1.5, "-": 0.667 }[event.key];
         if (event.key === "Enter" || event.key === " ") this.select(now, event);
-        else if (zoom) this.view.zoomAt(zoom, canvas.clientWidth / 2, canvas.clientHeight / 2, canvas.clientWidth, canvas.clientHeight);
+        else if (zoom)
+            this.view.zoomAt(
+                zoom,
+                canvas.clientWidth / 2,
+                canvas.clientHeight / 2,
+                canvas.clientWidth,
+                canvas.clientHeight,
+            );
         else if (event.key === "0") this.view.reset();
         else if (step) this.focus = now === 0 && step > 1 ? 1 : Math.min(Math.max(now + step, 0), last);
         else return;
@@ -508,7 +527,8 @@ class Workbench {
         const drawings = (this.chosen.view === "side" ? MODELS : ["arm"]).map((model) => {
             const g = new SvgContext();
             this.drawView(g, { ...this.scene(), moving: false }, numbers, model, width, height);
-            return { parts: g.parts, title: this.part(`caption-${model}`).innerText.replace(/\n/g, " · ") };
+            const words = [...this.part(`caption-${model}`).children].map((child) => child.textContent.trim());
+            return { parts: g.parts, title: words.filter(Boolean).join(" · ") };
         });
         const lines = [`K = ${this.chosen.k}`, this.part("note").textContent, ...header.origin];
         const svg = svgOf(drawings, width, height, lines, this.colours);
@@ -517,7 +537,10 @@ class Workbench {
         if (form === "svg") return download(blob, name);
         const image = new Image();
         image.onload = () => {
-            const canvas = Object.assign(document.createElement("canvas"), { width: 2 * image.width, height: 2 * image.height });
+            const canvas = Object.assign(document.createElement("canvas"), {
+                width: 2 * image.width,
+                height: 2 * image.height,
+            });
             canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
             canvas.toBlob((png) => download(png, name));
         };

@@ -123,3 +123,11 @@ function pointOn(points, rank, t) {
     }
     return [x, y];
 }
+
+/** Begin a path at the first point and draw it through the others. */
+export function trace(g, points) {
+    for (const [at, [x, y]] of points.entries()) {
+        if (at) g.lineTo(x, y);
+        else g.moveTo(x, y);
+    }
+}

@@ -127,9 +127,7 @@ function beyond(payload, at, k) {
     const { arrays, header } = payload;
     const { layers } = header.shape;
     const of = (name) => [arrays[`arm_${name}`][at], arrays[`mdm_${name}`][at]];
-    const profile = ["arm", "mdm"].map((model) =>
-        arrays[`${model}_profile`].subarray(at * layers, (at + 1) * layers),
-    );
+    const profile = ["arm", "mdm"].map((model) => arrays[`${model}_profile`].subarray(at * layers, (at + 1) * layers));
     const shared = arrays.stop_shared[at];
     const early = of("early");
     return {

@@ -14,7 +14,7 @@
  * @property {boolean} moving whether K changes at this moment: dashes and labels wait until it rests
  */
 
-import { MARGIN } from "./layout.js";
+import { MARGIN, trace } from "./layout.js";
 import { kept, nodesOf } from "./numbers.js";
 
 export const DRAWN_MOST = 1500; // edges; more are a grey felt
@@ -75,16 +75,19 @@ export function drawUnion(g, scene, view, width, height) {
         drawEdges(g, scene, edges, scene.curves[model], ours, place, (rank) => (isShared(rank) ? "shared" : model));
     }
     const { arm, mdm } = both;
-    const weight = arm.weight.map((sum, node) => Math.max(share(arm, node), share(mdm, node)));
+    const [armShares, mdmShares] = [sharesOf(arm), sharesOf(mdm)];
+    const weight = armShares.map((share, node) => Math.max(share, mdmShares[node]));
     drawNodes(g, scene, { weight, standing: unionStanding(arm, mdm) }, place, "arm");
     return { ranks: arm.ranks, left: arm.left, both, place };
 }
 
-const share = (drawn, node) => drawn.weight[node] / (drawn.total ??= drawn.weight.reduce((a, b) => a + b, 0) || 1);
+const sharesOf = ({ weight }) => {
+    const total = weight.reduce((sum, value) => sum + value, 0) || 1;
+    return weight.map((value) => value / total);
+};
 
 /** 0 in neither, 1 in the ARM's alone, 2 in both, 3 in the MDM's alone. */
-const unionStanding = (arm, mdm) =>
-    arm.standing.map((is, node) => (is ? is : mdm.standing[node] ? 3 : 0));
+const unionStanding = (arm, mdm) => arm.standing.map((is, node) => (is ? is : mdm.standing[node] ? 3 : 0));
 
 function drawEdges(g, scene, edges, points, ranks, place, groupOf) {
     const largest = Math.abs(edges.score[0]) || 1;
@@ -115,9 +118,12 @@ function strokeCurve(g, p, at, { left, top, across, up }) {
     g.beginPath();
     g.moveTo(left + across * p[at], top - up * p[at + 1]);
     g.bezierCurveTo(
-        left + across * p[at + 2], top - up * p[at + 3],
-        left + across * p[at + 4], top - up * p[at + 5],
-        left + across * p[at + 6], top - up * p[at + 7],
+        left + across * p[at + 2],
+        top - up * p[at + 3],
+        left + across * p[at + 4],
+        top - up * p[at + 5],
+        left + across * p[at + 6],
+        top - up * p[at + 7],
     );
     g.stroke();
 }
@@ -214,14 +220,25 @@ function drawMark(g, kind, x, y, size, fill, line) {
     }
     g.beginPath();
     if (kind === "head") g.arc(x, y, r, 0, 2 * Math.PI);
-    if (kind === "input") polygon(g, [[x, y - r], [x + r, y + r], [x - r, y + r]]);
-    if (kind === "logits") polygon(g, [[x, y - r], [x + r, y], [x, y + r], [x - r, y]]);
+    if (kind === "input")
+        polygon(g, [
+            [x, y - r],
+            [x + r, y + r],
+            [x - r, y + r],
+        ]);
+    if (kind === "logits")
+        polygon(g, [
+            [x, y - r],
+            [x + r, y],
+            [x, y + r],
+            [x - r, y],
+        ]);
     g.fill();
     g.stroke();
 }
 
 function polygon(g, corners) {
-    corners.forEach(([x, y], at) => (at ? g.lineTo(x, y) : g.moveTo(x, y)));
+    trace(g, corners);
     g.closePath();
 }
 
@@ -245,7 +262,8 @@ function drawFrame(g, scene, place, width, height) {
     for (let head = 0; head <= heads; head++) {
         const x = place.left + place.across * (head === heads ? heads + 0.5 : head);
         const shows = head === heads || (head % step === 0 && heads - head >= step / 2);
-        if (shows && x > MARGIN.left - 10 && x < width - 16) g.fillText(head === heads ? "MLP" : `h${head}`, x, height - 6);
+        if (shows && x > MARGIN.left - 10 && x < width - 16)
+            g.fillText(head === heads ? "MLP" : `h${head}`, x, height - 6);
     }
 }
 

@@ -18,7 +18,12 @@ export function tilesOf({ header }, axis, k, numbers) {
     const first = [
         [plain(numbers?.jaccard ?? of("pair"), 3), numbers ? `chance ${plain(numbers.chance, 3)}` : "…"],
         [plain(of("control"), 3), header.notes.control],
-        [plain(halves, 3), halves === undefined ? header.notes.halves : `${arm} ${plain(of("half-arm"), 2)}, ${mdm} ${plain(of("half-mdm"), 2)}`],
+        [
+            plain(halves, 3),
+            halves === undefined
+                ? header.notes.halves
+                : `${arm} ${plain(of("half-arm"), 2)}, ${mdm} ${plain(of("half-mdm"), 2)}`,
+        ],
     ];
     const solved = [header.notes.solved[0], header.notes.solved[1]];
     if (!numbers) return [...first, ["…", ""], ["…", ""], ["…", ""], ["…", ""], solved];
@@ -37,11 +42,17 @@ export function captionOf({ header, edges }, scene, drawn, model, view) {
     const { colours } = scene;
     const key = (colour, text, dash) => `<span><i style="border-top:2px ${dash} ${colour}"></i> ${text}</span>`;
     const label = (some) => escaped(header.models[some].label);
-    if (view === "layers") return `<b>Importance by layer</b><br>${label("arm")} to the left, ${label("mdm")} to the right`;
+    if (view === "layers")
+        return `<b>Importance by layer</b><br><span>${label("arm")} to the left, ${label("mdm")} to the right</span>`;
     const some = view === "one" ? drawn.arm.both : { [model]: drawn[model] };
     if (!some[model]) return "";
     const shares = (name) => some[name].ranks.filter((rank) => edges[name].other[rank] < scene.k).length;
-    const only = (name) => key(colours[name], `${label(name)} only: ${count(some[name].ranks.length - shares(name))}`, name === "arm" ? "dashed" : "dotted");
+    const only = (name) =>
+        key(
+            colours[name],
+            `${label(name)} only: ${count(some[name].ranks.length - shares(name))}`,
+            name === "arm" ? "dashed" : "dotted",
+        );
     const title = view === "one" ? "Both circuits in one graph" : escaped(header.models[model].title);
     const keys = view === "one" ? [only("arm"), only("mdm")] : [only(model)];
     return `<b>${title}</b><br>${[key(colours.shared, `shared: ${count(shares(model))}`, "solid"), ...keys].join(" ")}`;
@@ -53,12 +64,20 @@ export function noteOf({ header, edges }, scene, drawn) {
     const left = drawn.arm?.left ?? 0;
     const words = [];
     if (k > edges.arm.score.length) {
-        words.push(`Above ${count(edges.arm.score.length)} edges the numbers stay exact; nodes and pruning are of the strongest ${count(edges.arm.score.length)}.`);
+        words.push(
+            `Above ${count(edges.arm.score.length)} edges the numbers stay exact; nodes and pruning are of the strongest ${count(edges.arm.score.length)}.`,
+        );
     }
     if (left > DRAWN_MOST) words.push(`Drawn: the strongest ${count(DRAWN_MOST)} edges.`);
-    const filtered = filters.prune || filters.sign !== "both" || filters.show !== "all" || filters.kinds.length < header.kinds.length;
+    const filtered =
+        filters.prune ||
+        filters.sign !== "both" ||
+        filters.show !== "all" ||
+        filters.kinds.length < header.kinds.length;
     if (filtered) words.push(`The filters choose what is drawn; all numbers are of the ${count(k)} strongest edges.`);
-    words.push("Circles are heads, squares MLPs; the larger, the more important. Bars at the right: importance by layer.");
+    words.push(
+        "Circles are heads, squares MLPs; the larger, the more important. Bars at the right: importance by layer.",
+    );
     return words.join(" ");
 }
 
@@ -67,7 +86,12 @@ export function nodeWords({ header, edges }, k, node) {
     const kind = kindOf(node, header.shape);
     const layer = Math.floor((node - 1) / (header.shape.heads + 1));
     const head = (node - 1) % (header.shape.heads + 1);
-    const name = { input: "Token embedding", logits: "Logits", mlp: `MLP of layer ${layer}`, head: `Head ${head} of layer ${layer}` }[kind];
+    const name = {
+        input: "Token embedding",
+        logits: "Logits",
+        mlp: `MLP of layer ${layer}`,
+        head: `Head ${head} of layer ${layer}`,
+    }[kind];
     const of = (model) => {
         const [own, most] = [edges[model], Math.min(k, edges[model].score.length)];
         let [at, sum, all] = [0, 0, 0];
@@ -79,7 +103,9 @@ export function nodeWords({ header, edges }, k, node) {
             all += 2 * weight;
         }
         const label = header.models[model].label;
-        return at ? `${label}: ${count(at)} edges, ${((100 * sum) / all).toFixed(1)}% of importance` : `${label}: not in the circuit`;
+        return at
+            ? `${label}: ${count(at)} edges, ${((100 * sum) / all).toFixed(1)}% of importance`
+            : `${label}: not in the circuit`;
     };
     return `${name} (${header.names[node]})\n${of("arm")}\n${of("mdm")}`;
 }
@@ -95,9 +121,12 @@ export function edgeWords({ header, edges }, k, model, rank) {
     const line = (name, at, text) => `${header.models[name].label}: rank ${rankOf(at)}${text}`;
     const lines = {
         [model]: line(model, rank, `, score ${score(own.score[rank])}`),
-        [other]: line(other, there, there < edges[other].score.length ? `, score ${score(edges[other].score[there])}` : ""),
+        [other]: line(
+            other,
+            there,
+            there < edges[other].score.length ? `, score ${score(edges[other].score[there])}` : "",
+        ),
     };
     const where = there < k ? "shared" : `${header.models[model].label} only`;
     return `${header.names[own.source[rank]]} → ${header.names[own.target[rank]]}${reads}, ${where}\n${lines.arm}\n${lines.mdm}`;
 }
-
