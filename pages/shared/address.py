@@ -18,7 +18,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.shared import state
 from pages.shared.address_keys import KEYS, LISTED, SETTINGS, among, fault, quoted, within
-from pages.shared.state import SHARED, kind_name
+from pages.shared.state import OF_CIRCUITS, SHARED, kind_name
 from pages.shared.widgets import plain
 
 EMBED = ("embed", "embed_options")  # Streamlit's own
@@ -52,8 +52,10 @@ def arrive(page: st.Page) -> None:
     faults = {key: sentence for key, texts in asked.items() if (sentence := fault(key, texts, name))}
     honoured = {key: texts for key, texts in asked.items() if key not in faults}
     wanted = honoured
-    if before not in (None, name):
-        wanted = _forget_choices(honoured) if back else _carry_over(honoured)
+    if back:
+        wanted = _forget_choices(honoured)
+    elif before not in (None, name):
+        wanted = _carry_over(honoured)
     if arrives:
         session[_NOTES], session[_ASKED] = {}, dict(honoured)
         _note_unknown(asked)
@@ -75,7 +77,7 @@ def let_go(keys: Collection[str]) -> None:
 
 def _forget_choices(asked: dict[str, list[str]]) -> dict[str, list[str]]:
     """What an address of the browser's history says is all that was chosen then."""
-    for key in SHARED:
+    for key in (*SHARED, *OF_CIRCUITS):
         st.session_state.pop(key, None)
     return asked
 

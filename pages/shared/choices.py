@@ -11,14 +11,10 @@ from collections.abc import Collection, Mapping
 
 import streamlit as st
 
-from pages.shared import address, state
+from pages.shared import address
 from pages.shared.address_keys import KEYS, whole
 
 Value = str | int | bool | list[str] | None
-
-HELD = (
-    state.K, state.NODE, state.NODES, state.GRAPHS, state.KINDS, state.SIGN, state.SHOW, state.PRUNE,
-)  # fmt: skip
 
 
 def held(key: str, default: Value, options: Collection[object]) -> Value:

@@ -49,6 +49,8 @@ PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
 # What goes along from page to page.
 SHARED = (PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, STEP, K, NODE, LAYER, NEURON, PINS)
+# What the circuit component holds besides K and the node.
+OF_CIRCUITS = (NODES, GRAPHS, KINDS, SIGN, SHOW, PRUNE, ARM_PART, MDM_PART)
 
 
 @dataclass(frozen=True)
