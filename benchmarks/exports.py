@@ -16,7 +16,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.explorer import MOST, SLIDER, TASK, p95
+from benchmarks.explorer import TASK
+from benchmarks.gestures import MOST
+from benchmarks.painted import p95
 from benchmarks.session import Session, session
 from benchmarks.table import Figure
 from engine.circuits.graph import Graph
@@ -76,22 +78,22 @@ def _of_format(spec: ExportSpec, folder: Path) -> Iterator[Figure]:
 
 
 def _readers(environment: dict[str, str], specs: list[ExportSpec], folder: Path) -> Iterator[Figure]:
-    """How long a slide takes while files are written, against an app that nobody else uses."""
+    """How long the server takes for a new K while files are written, against an app that nobody else uses."""
     options = [k for k in k_options(GRAPH.n_edges) if k <= MOST]
     choose = random.Random(0).choice
     with running_app(environment) as address, session(address, "circuits", f"task={TASK}&n={N}") as reader:
         reader.open()
-        alone = [1000 * reader.slide(SLIDER, str(choose(options))) for _ in range(SLIDES)]
-        yield Figure("slide K, nothing is written, p95", p95(alone), "ms", note=f"slowest {max(alone):.0f} ms")
+        alone = [1000 * reader.rest(choose(options)) for _ in range(SLIDES)]
+        yield Figure("K rests, nothing is written, p95", p95(alone), "ms", note=f"slowest {max(alone):.0f} ms")
         beside: list[float] = []
         for spec in specs:
             command = [sys.executable, "-m", "engine.exchange.background_export", spec.as_text()]
             command.append(str(folder / f"beside.{spec.format}"))
             with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as writing:
                 while writing.poll() is None:
-                    beside.append(1000 * reader.slide(SLIDER, str(choose(options))))
+                    beside.append(1000 * reader.rest(choose(options)))
         _refuse_errors(reader)
-        yield Figure("slide K while files are written, p95", p95(beside), "ms", note=f"slowest {max(beside):.0f} ms")
+        yield Figure("K rests while files are written, p95", p95(beside), "ms", note=f"slowest {max(beside):.0f} ms")
 
 
 def _refuse_errors(reader: Session) -> None:

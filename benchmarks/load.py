@@ -17,8 +17,10 @@ from collections.abc import Iterator
 
 import psutil
 
-from benchmarks.explorer import MOST, SLIDER, TASK, p95, python
+from benchmarks.explorer import TASK, python
+from benchmarks.gestures import MOST
 from benchmarks.large import PAIRS
+from benchmarks.painted import p95
 from benchmarks.session import session
 from benchmarks.table import Figure
 from engine.circuits.graph import Graph
@@ -58,7 +60,7 @@ def _at_once(address: str, server: psutil.Process, sizes: list[int]) -> Iterator
         with session(address, "circuits", QUERY) as reader:
             reader.open()
             ready.wait()
-            spent.extend(1000 * reader.slide(SLIDER, str(choose(sizes))) for _ in range(SLIDES))
+            spent.extend(1000 * reader.rest(choose(sizes)) for _ in range(SLIDES))
 
     threads = [threading.Thread(target=read, args=(seed,)) for seed in range(READERS)]
     for thread in threads:
@@ -81,7 +83,7 @@ def _growth(address: str, server: psutil.Process, sizes: list[int]) -> Figure:
         for slide in range(LONG + 1):
             if slide % (LONG // 4) == 0:
                 held.append(server.memory_info().rss / 1e6)
-            reader.slide(SLIDER, str(choose(sizes)))
+            reader.rest(choose(sizes))
     along = ", ".join(f"{memory:.0f}" for memory in held)
     return Figure(
         f"memory after {LONG:,} slides, more than before", held[-1] - held[0], "MB", GROWTH, f"MB along: {along}"

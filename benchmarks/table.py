@@ -31,7 +31,9 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """measured / bar: above 1 the bar is missed."""
+        """measured / bar: above 1 the bar is missed. A bar of 0 is missed by anything else."""
+        if self.bar == 0:
+            return 1 + self.measured if self.measured else 0.0
         return None if self.bar is None else self.measured / self.bar
 
 
