@@ -58,34 +58,35 @@ def lens_figure(
 
 def position_figure(lenses: Mapping[str, AnswerLens], palette: Palette) -> go.Figure:
     """The right answer's probability and rank over layers, in each model that has a lens at a position."""
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.09)
+    figure = make_subplots(rows=2, cols=1, vertical_spacing=0.08, shared_xaxes=True)
     styles = {"arm": ("dash", "circle"), "mdm": ("solid", "square")}
     layers = max(len(lens.tokens) for lens in lenses.values())
     for model, lens in lenses.items():
         dash, symbol = styles[model]
-        for column, y in ((1, lens.answer), (2, lens.rank + 1)):
+        for row, y in ((1, lens.answer), (2, lens.rank + 1)):
             figure.add_trace(
                 go.Scatter(
                     x=list(range(len(lens.tokens))),
                     y=y,
                     mode="lines+markers",
                     name=NAME[model],
-                    showlegend=column == 1,
+                    showlegend=row == 1,
                     line={"color": palette.of(model), "dash": dash, "width": 2.5},
                     marker={"symbol": symbol, "size": 8},
                     customdata=[[as_text(token)] for token in lens.tokens],
-                    hovertemplate="after layer %{x}: " + ("%{y:.3f}" if column == 1 else "rank %{y}")
+                    hovertemplate="after layer %{x}: " + ("%{y:.3f}" if row == 1 else "rank %{y}")
                     + "<br>top: %{customdata[0]}<extra>" + NAME[model] + "</extra>",
                 ),
-                row=1,
-                col=column,
+                row=row,
+                col=1,
             )  # fmt: skip
     ticks = list(range(layers))[:: max(1, layers // 12)]
-    figure.update_xaxes(title="after layer", tickvals=ticks, ticktext=[layer_name(tick) for tick in ticks])
+    figure.update_xaxes(tickvals=ticks, ticktext=[layer_name(tick) for tick in ticks])
+    figure.update_xaxes(title="after layer", row=2, col=1)
     figure.update_yaxes(title="probability of the answer", range=[-0.03, 1.05], row=1, col=1)
-    figure.update_yaxes(title="its rank", type="log", autorange="reversed", dtick=1, row=1, col=2)
+    figure.update_yaxes(title="its rank", type="log", autorange="reversed", dtick=1, row=2, col=1)
     legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
-    return figure.update_layout(height=300, margin={"l": 8, "r": 8, "t": 36, "b": 8}, legend=legend)
+    return figure.update_layout(height=330, margin={"l": 8, "r": 8, "t": 36, "b": 8}, legend=legend)
 
 
 def readable_figure(

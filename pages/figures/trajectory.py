@@ -14,21 +14,25 @@ from numpy.typing import NDArray
 
 from engine.runs.revealed_tokens import final_tokens, state_of
 from engine.runs.rows import TrajectoryStep
-from pages.figures.heat import frame, outlines, shades
+from pages.figures.heat import click_cells, frame, outlines, shades
 from pages.figures.palette import Palette
 from pages.figures.token_label import as_text
 
 HIDDEN_DEEPEST, REVEALED_DEEPEST = 0.22, 0.5  # of the colour at full confidence
 ROOM = 110  # characters in a row of cells, over the page's width
 BOXES = "revealed"
+CELL = 24  # pixels a row
 FLAT_LABELS_MOST = 8  # columns whose labels fit beside each other in a narrow window
 
 
-def trajectory_figure(steps: Sequence[TrajectoryStep], answer: Sequence[str], palette: Palette) -> go.Figure:
+def trajectory_figure(
+    steps: Sequence[TrajectoryStep], answer: Sequence[str], palette: Palette, chosen: int | None = None
+) -> go.Figure:
     """A trajectory: the MDM's most probable token at every step and position, its confidence, what it reveals.
 
     Boxed and bold: revealed at this step. Italic and paler: still hidden. Plain: visible already. The last row is
-    the finished answer. `answer`: the right one, above the columns.
+    the finished answer. `answer`: the right one, above the columns. `chosen`: the position whose column is marked; a
+    click on a cell chooses its own.
     """
     shape = (len(steps) + 1, len(answer))
     groups = {name: np.full(shape, np.nan) for name in ("visible", "hidden", BOXES)}
@@ -52,6 +56,12 @@ def trajectory_figure(steps: Sequence[TrajectoryStep], answer: Sequence[str], pa
     for name, values in groups.items():
         figure.add_trace(_cells(name, values, text, hover, shades(palette.mdm, palette, deepest[name]), palette))
     figure.add_trace(outlines(boxes, palette.text, "box", 2))
+    cells = [(s, t) for s in range(shape[0]) for t in range(shape[1])]
+    names, texts = [str(t) for _, t in cells], [hover[s][t] for s, t in cells]
+    figure.add_trace(click_cells([s for s, _ in cells], [t for _, t in cells], names, texts, CELL - 4))
+    if chosen is not None:
+        column = {"x0": chosen - 0.5, "x1": chosen + 0.5, "y0": -0.5, "y1": shape[0] - 0.5}
+        figure.add_shape(**column, line={"color": palette.neutral, "width": 2, "dash": "dot"}, name="chosen")
     labels = [f"{t}: {short_token(token, len(answer))}" for t, token in enumerate(answer)]
     ends = "solved" if steps[-1].correct else "not solved"
     upright = len(labels) > FLAT_LABELS_MOST
@@ -60,7 +70,8 @@ def trajectory_figure(steps: Sequence[TrajectoryStep], answer: Sequence[str], pa
     figure.update_xaxes(side="top")
     figure.add_hline(y=len(steps) - 0.5, line={"color": palette.neutral, "width": 1.5})
     above = 80 if upright else 40
-    return figure.update_layout(height=30 + above + 28 * shape[0], margin_t=above)
+    figure.update_layout(clickmode="event+select", dragmode=False, hovermode="closest")
+    return figure.update_layout(height=30 + above + CELL * shape[0], margin_t=above)
 
 
 def _cells(
@@ -79,7 +90,7 @@ def _cells(
         customdata=np.array(hover, dtype=object),
         texttemplate="%{text}",
         textfont={"color": palette.text, "size": 12},
-        hovertemplate="%{customdata}<extra></extra>",
+        hoverinfo="skip",
         hoverongaps=False,
         colorscale=colours,
         zmin=0,

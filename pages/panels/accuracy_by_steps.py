@@ -13,7 +13,7 @@ from pages.shared.run_selector import Asked
 
 
 def accuracy(asked: Asked) -> None:
-    st.header("Accuracy by number of steps", divider="gray")
+    st.subheader("Accuracy by number of steps", divider="gray")
     if awaited("accuracy", asked.runs, "ability") or asked.arm.accuracy is None:
         return
     rows = cached_reads.rows(StepAccuracy, asked.mdm.key)

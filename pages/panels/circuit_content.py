@@ -168,7 +168,7 @@ def header_of(sides: Sides, control: Run | None, lines: list[Line], palette: Pal
         "names": graph.node_names,
         "kinds": [state.kind_name(kind) for kind in KINDS],
         "options": state.k_options(graph.n_edges),
-        "models": {side.model: {"label": side.label, "title": side.title} for side in sides},
+        "models": {side.model: {"label": side.label, "title": _title(side)} for side in sides},
         "colours": colours,
         "dash": DASH,
         "lines": [
@@ -185,6 +185,10 @@ def header_of(sides: Sides, control: Run | None, lines: list[Line], palette: Pal
         "file": sides.origin(with_k=False).stem("circuits"),
         "guide": {"k": {}, "node": {"node": _first_head(sides)}, "one": {"view": "one"}},
     }
+
+
+def _title(side: Side) -> str:
+    return side.title if side.part == state.TOTAL else f"{side.title}, {side.part}"
 
 
 def tiles(arm: Side, mdm: Side) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ from engine.runs.answer_lens import AnswerLens, lens_by_position
 from engine.runs.records import Run
 from engine.runs.rows import ExampleRow, TrajectoryStep
 from engine.schema.vocabulary import SHOWN_EXAMPLES
-from pages.shared import cached_reads
+from pages.shared import cached_reads, state
+from pages.shared.address_keys import whole
 from pages.shared.run_selector import Asked
 
 SAMPLERS = {  # those of engine/inspection/trajectories.py, which needs torch
@@ -35,6 +37,7 @@ class Examined:
 
     asked: Asked
     example: int
+    kept: tuple[int, ...]  # the examples to choose from
     row: ExampleRow
     steps: int  # of the run's own order
 
@@ -58,10 +61,13 @@ def kept_examples(key: str) -> list[int]:
     ]
 
 
-def examined(asked: Asked, example: int) -> Examined:
+def examined(asked: Asked, kept: Sequence[int]) -> Examined:
+    """The example that is chosen among those kept, whose widget comes later on the page."""
     rows = {row.example: row for row in cached_reads.rows(ExampleRow, asked.mdm.key)}
     steps = int(cached_reads.columns(asked.mdm.key, "reveals")["step"].max(initial=0)) + 1
-    return Examined(asked, example, rows[example], steps)
+    chosen = st.session_state.get(state.EXAMPLE, whole(st.query_params.get(state.EXAMPLE, "")))
+    example = chosen if chosen in kept else kept[0]
+    return Examined(asked, example, tuple(kept), rows[example], steps)
 
 
 def start_with(key: str, value: int) -> None:

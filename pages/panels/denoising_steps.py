@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.panels.denoising_answer import answer
 from pages.panels.denoising_data import Examined, start_with
-from pages.panels.position_lens import lens_section
 from pages.panels.step_circuit import step_circuit
 from pages.shared import address, state, widgets
 from pages.shared.glossary import meaning
@@ -62,20 +62,23 @@ def toggle_play(steps: int) -> None:
 
 @widgets.user_errors()
 def at_step(examined: Examined) -> None:
-    step = choose_step(examined)
+    above = st.container()
+    with st.container():
+        step = choose_step(examined)
+    with above:
+        answer(examined, step)
     step_circuit(examined, step)
-    lens_section(examined, step)
 
 
 def choose_step(examined: Examined) -> int:
     """The step that is shown; 0 where there is only one."""
-    st.header("One step", divider="gray", help=meaning("denoising_step"))
     address.check(state.AT, range(examined.steps))
     if examined.steps == 1:
         return 0
     parts = examined.asked.mdm.meta.parts
     start_with(state.AT, int(parts[0].partition("-")[2]) if parts else 0)
-    button, slider = st.columns([1, 6], vertical_alignment="bottom")
+    title, button, slider = st.columns([2.2, 1, 5], vertical_alignment="bottom")
+    at = title.empty()
     plays = bool(st.session_state.get(_PLAYS))
     with button:
         st.button(
@@ -83,7 +86,7 @@ def choose_step(examined: Examined) -> int:
             key="play steps", on_click=toggle_play, args=(examined.steps,), width="stretch",
         )  # fmt: skip
     with slider:
-        return int(
+        step = int(
             st.select_slider(
                 "Denoising step, in the order in which this run reveals",
                 list(range(examined.steps)),
@@ -93,3 +96,5 @@ def choose_step(examined: Examined) -> int:
                 "masked. The order is the run's setting; the trajectory above may reveal in another.",
             )
         )
+    at.subheader(f"The circuit of step {step}", help=f"{meaning('circuit')} {meaning('denoising_step')}")
+    return step

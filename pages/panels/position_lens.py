@@ -19,21 +19,15 @@ from pages.shared.glossary import meaning
 Lenses = dict[tuple[int, int], AnswerLens]  # by denoising step and answer position
 
 
-@st.fragment
-@widgets.user_errors()
-def lens_section(examined: Examined, step: int) -> None:
-    """The right answer through both models' layers at a step; a click on a cell draws nothing but this."""
-    title = "When is the answer readable?" if examined.steps == 1 else f"Through the layers at step {step}"
-    st.subheader(title, help=meaning("logit_lens"))
+def lenses_of(examined: Examined) -> dict[str, Lenses]:
+    """Of both models, at every step and position; empty, with a sentence, where they are not there."""
     if awaited("lens", examined.asked.runs, "lens"):
-        return
+        return {}
     lenses = {side.model: data.lenses(side.run.key, examined.example) for side in examined.asked.sides}
     if not all(lenses.values()):
         st.info("These runs keep no lens of this example. Choose another example, or compute the runs again.")
-        return
-    position = choose_position(examined)
-    position_panel(examined, lenses, step, position)
-    lens_maps(examined, {"arm": at_step(lenses["arm"], 0), "mdm": at_step(lenses["mdm"], step)}, step, position)
+        return {}
+    return lenses
 
 
 def choose_position(examined: Examined) -> int:
@@ -47,7 +41,7 @@ def choose_position(examined: Examined) -> int:
     start_with(state.POSITION, last)
     return int(
         st.selectbox(
-            "Answer position: click a cell below, or choose here",
+            "Answer position: click a cell, or choose here",
             list(range(len(examined.answer))),
             format_func=str,
             key=state.POSITION,
@@ -68,6 +62,12 @@ def position_panel(examined: Examined, lenses: dict[str, Lenses], step: int, pos
     if not lines:
         st.info("No lens is kept for this position.")
         return
+    answer = widgets.plain(visible(examined.answer[position]))
+    sentences = [_readable_sentence(NAME[model], lens) for model, lens in lines.items()]
+    if steps and max(steps) < step:
+        sentences.append(f"At step {step} this token is already revealed: the MDM's lens is that of step {max(steps)}.")
+    where = "Position" if examined.steps == 1 else f"Step {step}, position"
+    st.markdown(f"{where} {position}, right answer **{answer}**. " + " ".join(sentences), help=meaning("logit_lens"))
     widgets.chart(
         drawing.position_figure(lines, widgets.palette()), "position lens",
         f"Probability and rank of the right answer over layers at position {position}",
@@ -76,21 +76,20 @@ def position_panel(examined: Examined, lenses: dict[str, Lenses], step: int, pos
             f"example {examined.example}, step {step}, answer position {position}", with_k=False
         ),
     )  # fmt: skip
-    sentences = [_readable_sentence(NAME[model], lens) for model, lens in lines.items()]
-    if steps and max(steps) < step:
-        sentences.append(f"At step {step} this token is already revealed: the MDM's lens is that of step {max(steps)}.")
-    answer = widgets.plain(visible(examined.answer[position]))
-    st.markdown(f"Position {position}, right answer **{answer}**. " + " ".join(sentences))
 
 
-def lens_maps(examined: Examined, lenses: dict[str, dict[int, AnswerLens]], step: int, position: int) -> None:
-    """Layers by answer positions, of each model."""
+def lens_maps(examined: Examined, lenses: dict[str, Lenses], step: int, position: int) -> None:
+    """Layers by answer positions, of each model at a step; a click on a cell chooses its position."""
+    if not lenses:
+        st.info("There is no lens of this example yet.")
+        return
+    shown = {"arm": at_step(lenses["arm"], 0), "mdm": at_step(lenses["mdm"], step)}
     for column, side in zip(st.columns(2), examined.asked.sides, strict=True):
         with column:
             when = "every position, given the right tokens before it" if side.model == "arm" else "masked positions"
             st.caption(f"{side.title}: probability of the right token, with the top token as text; {when}")
             key = f"lens map {side.model}"
-            figure = drawing.lens_figure(lenses[side.model], examined.answer, position, side.model, widgets.palette())
+            figure = drawing.lens_figure(shown[side.model], examined.answer, position, side.model, widgets.palette())
             about = f"example {examined.example}" + ("" if side.model == "arm" else f", step {step}")
             widgets.chart(
                 figure, key, f"Logit lens of the {side.title}: layers by answer positions",
@@ -105,7 +104,7 @@ def readable(examined: Examined) -> None:
     arm, mdm = (data.lenses(side.run.key, examined.example) for side in examined.asked.sides)
     if not mdm or not arm:
         return
-    st.header("From which layer on the answer can be read", divider="gray", help=meaning("logit_lens"))
+    st.subheader("From which layer on the answer can be read", divider="gray", help=meaning("logit_lens"))
     figure = drawing.readable_figure(mdm, at_step(arm, 0), examined.answer, widgets.palette())
     widgets.chart(
         figure, "readable", "Layer from which the right answer is the top token, by step and position",

@@ -2,73 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from engine.models.token_text import visible
+from engine.runs import stored
 from engine.runs.revealed_tokens import final_tokens
 from engine.runs.rows import ExampleRow, TrajectoryStep
 from pages.figures.trajectory import trajectory_figure
 from pages.panels import denoising_data as data
 from pages.panels.denoising_data import SAMPLERS, Examined
-from pages.shared import address, cached_reads, state, token_text, widgets
+from pages.shared import cached_reads, clicks, state, token_text, widgets
 from pages.shared.artifacts import awaited
 from pages.shared.glossary import meaning
 
+CHART = "trajectory"
+CELLS_HELP = (
+    "Boxed and bold: revealed at this step. Italic and paler: still hidden, the MDM's best guess there. Plain: "
+    "revealed before. Any right answer counts as solved, not only the one above the columns."
+)
 
-@st.fragment
-@widgets.user_errors()
-def trajectory(examined: Examined, kept: Sequence[int]) -> None:
-    """The MDM's prediction at every step, and what it reveals; another sampler draws nothing else anew."""
-    st.header("What is revealed when", divider="gray", help=meaning("trajectory"))
-    st.caption("The prompt, and below it the right answer")
-    st.html(token_text.token_strip(examined.row.prompt, -1, -1))
-    st.html(token_text.token_strip(examined.answer, -1, -1))
+
+def samplers_of(examined: Examined) -> list[str]:
+    """The samplers to choose from; none where they all do the same, or nothing is computed yet."""
+    run = examined.asked.mdm
+    if len(examined.answer) == 1 or not stored.has(run, "lens"):
+        return []
+    example = examined.example
+    return [name for name in SAMPLERS if cached_reads.rows(TrajectoryStep, run.key, sampler=name, example=example)]
+
+
+def trajectory(examined: Examined, sampler: str | None, position: int) -> None:
+    """The MDM's prediction at every step, and what it reveals; a click on a cell chooses its position."""
     if awaited("trajectory", [examined.asked.mdm], "lens"):
-        return
-    if len(examined.answer) == 1:
-        one_token(examined, kept)
-        return
+        prompt(examined)
+    elif sampler is None:
+        one_token(examined)
+    else:
+        under(examined, sampler, position)
+
+
+def under(examined: Examined, sampler: str, position: int) -> None:
+    """The trajectory under a sampler, and how it ends."""
     key = examined.asked.mdm.key
-    known = [
-        sampler
-        for sampler in SAMPLERS
-        if cached_reads.rows(TrajectoryStep, key, sampler=sampler, example=examined.example)
-    ]
-    address.check(state.SAMPLER, known)
-    sampler = st.selectbox(
-        "Sampler: which masked positions a step reveals", known, format_func=str, key=state.SAMPLER, bind=state.URL
-    )
     steps = cached_reads.rows(TrajectoryStep, key, sampler=sampler, example=examined.example)
-    st.caption(SAMPLERS[sampler])
-    figure = trajectory_figure(steps, examined.answer, widgets.palette())
+    figure = trajectory_figure(steps, examined.answer, widgets.palette(), position)
     widgets.chart(
-        figure, "trajectory", f"Trajectory of the MDM under {sampler} on example {examined.example}",
+        figure, CHART, f"Trajectory of the MDM under {sampler} on example {examined.example}",
         f"trajectory-example{examined.example}-{sampler}",
         examined.asked.sides.mdm.origin(f"example {examined.example}", f"sampler {sampler}"),
+        lambda: clicks.take(CHART, state.POSITION, int, toggles=False),
     )  # fmt: skip
+    prompt(examined)
     with st.container(horizontal=True, vertical_alignment="center"):
         if steps[-1].correct:
             st.badge("solved", icon=":material/check:", color="green")
         else:
             st.badge("not solved", icon=":material/close:", color="orange")
         answer = " ".join(visible(token) for token in final_tokens(steps))
-        st.caption(widgets.plain(f"The MDM's answer: {answer}"))
-    st.caption(
-        "Boxed and bold: revealed at this step. Italic and paler: still hidden, the MDM's best guess there. Plain: "
-        "revealed before. Any right answer counts as solved, not only the one above the columns."
-    )
-    compare_samplers(key, tuple(kept))
+        st.caption(widgets.plain(f"The MDM's answer: {answer}"), help=f"{meaning('trajectory')} {CELLS_HELP}")
+    compare_samplers(key, examined.kept)
 
 
-def one_token(examined: Examined, kept: Sequence[int]) -> None:
+def prompt(examined: Examined) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption("Prompt", width="content")
+        st.html(token_text.token_strip(examined.row.prompt, -1, -1), width="content")
+        st.caption("right answer", width="content")
+        st.html(token_text.token_strip(examined.answer, -1, -1), width="content")
+
+
+def one_token(examined: Examined) -> None:
     """Where nothing is left to choose: the MDM's answer in the only step."""
-    st.caption("Here the answer is one token, revealed at once, so every sampler does the same.")
     key = examined.asked.mdm.key
     rows = {row.example: row for row in cached_reads.rows(ExampleRow, key)}
     table = []
-    for example in [number for number in kept if len(rows[number].answer) == 1]:
+    for example in [number for number in examined.kept if len(rows[number].answer) == 1]:
         step = cached_reads.rows(TrajectoryStep, key, sampler=next(iter(SAMPLERS)), example=example)[0]
         table.append(
             {
@@ -84,6 +92,7 @@ def one_token(examined: Examined, kept: Sequence[int]) -> None:
     st.dataframe(
         table, hide_index=True, height="content", column_config={"Confidence": number}, alt="The MDM's answers"
     )
+    st.caption("Here the answer is one token, revealed at once, so every sampler does the same.")
 
 
 def compare_samplers(key: str, kept: tuple[int, ...]) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine.circuits.filters import CLASSES, KINDS, SIGNS, Filters
+from engine.circuits.filters import KINDS, Filters
 from engine.models.pair import CONTROL
 from engine.runs.records import Run
 from pages.components.circuit import component
 from pages.panels.checkpoints import checkpoint_drift
-from pages.panels.circuit_content import Slide, Told, payload_of
+from pages.panels.circuit_choices import choices_of, take, told
+from pages.panels.circuit_content import Slide, payload_of
 from pages.panels.circuit_downloads import circuit_downloads
 from pages.panels.inspector import inspector
 from pages.panels.inspector_paths import drawn_paths
@@ -22,13 +23,7 @@ from pages.shared.sides import Side, Sides
 from pages.shared.state import TOTAL, model_at
 
 WIDTHS = [2.1, 1]  # of the component and of the inspector
-TOLD = "circuit told"  # session only: what the component was told last
 CHECKPOINT_CHANGED = "checkpoint changed"  # session only: the whole page has to run, as another run is shown
-_OF_COMPONENT = {  # what the component calls a choice -> its key
-    "k": state.K, "node": state.NODE, "pins": state.NODES, "view": state.GRAPHS, "kinds": state.KINDS,
-    "sign": state.SIGN, "show": state.SHOW, "prune": state.PRUNE,
-    "site": state.ARM_PART, "denoising": state.MDM_PART,
-}  # fmt: skip
 
 
 @st.fragment
@@ -37,7 +32,7 @@ def workbench(asked: Asked) -> None:
     with widgets.user_errors():
         if st.session_state.pop(CHECKPOINT_CHANGED, False):
             st.rerun()
-        chosen = _choices(asked)
+        chosen = choices_of(asked.graph)
         sides = Sides(
             asked.graph,
             int(str(chosen["k"])),
@@ -50,7 +45,7 @@ def workbench(asked: Asked) -> None:
         with left:
             whole = str(component.chosen().get("whole", ""))
             slides = slides_of(asked, sides)
-            header, arrays = payload_of(sides, control, widgets.palette(), _told(chosen), slides, whole)
+            header, arrays = payload_of(sides, control, widgets.palette(), told(chosen), slides, whole)
             component.circuit(header | {"path": drawn_paths(sides)}, arrays, _take)
         with right:
             inspector(sides)
@@ -69,21 +64,6 @@ def filters_of(chosen: dict[str, object]) -> Filters:
     return Filters(tuple(kinds), str(chosen["sign"]), str(chosen["show"]), bool(chosen["prune"]))
 
 
-def _choices(asked: Asked) -> dict[str, object]:
-    """What is chosen, by the component's names."""
-    graph, names = asked.graph, [state.kind_name(kind) for kind in KINDS]
-    return {
-        "k": choices.held(state.K, state.default_k(graph.n_edges), range(1, graph.n_edges + 1)),
-        "node": choices.held(state.NODE, None, graph.node_names),
-        "pins": choices.held(state.NODES, [], graph.node_names),
-        "view": choices.held(state.GRAPHS, "side", state.GRAPH_VIEWS),
-        "kinds": choices.held(state.KINDS, names, names),
-        "sign": choices.held(state.SIGN, "both", SIGNS),
-        "show": choices.held(state.SHOW, "all", CLASSES),
-        "prune": choices.held(state.PRUNE, False, (True, False)),
-    }
-
-
 def _part(run: Run, key: str) -> str:
     return str(choices.held(key, TOTAL, (TOTAL, *run.meta.parts)))
 
@@ -99,22 +79,10 @@ def slides_of(asked: Asked, sides: Sides) -> list[Slide]:
     return [slide for slide in slides if len(slide.options) > 2 and slide.value in slide.options]
 
 
-def _told(chosen: dict[str, object]) -> Told:
-    """What to tell the component is chosen.
-
-    What it knows from its reader is not told it again: its data would change with every choice and be sent anew.
-    """
-    told = st.session_state.get(TOLD, Told({}, 0))
-    known = {name: component.chosen().get(name) for name in chosen}
-    if chosen not in (known, told.chosen):
-        told = st.session_state[TOLD] = Told(chosen, told.serial + 1)
-    return told
-
-
 def _take() -> None:
     """The component's callback."""
-    told = component.chosen()
-    choices.choose({key: told[name] for name, key in _OF_COMPONENT.items() if name in told})
-    if told.get("step") and told["step"] != st.session_state.get(state.STEP):
-        st.session_state[state.STEP] = told["step"]
+    take()
+    step = component.chosen().get("step")
+    if step and step != st.session_state.get(state.STEP):
+        st.session_state[state.STEP] = step
         st.session_state[CHECKPOINT_CHANGED] = True

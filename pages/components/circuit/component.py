@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from pages.components.circuit.payload import pack
 
 FOLDER = Path(__file__).parent
-KEY = "circuit"  # in the session
+KEY = "circuit"  # in the session, where a page has no other for it
 CHOSEN = "chosen"  # the component's one value
 
 
@@ -35,14 +35,16 @@ def route() -> Mount:
     return Mount(f"/components/circuit/{version()}", StaticFiles(directory=FOLDER), name="circuit component")
 
 
-def circuit(header: Mapping[str, object], arrays: Mapping[str, Any], on_chosen: Callable[[], None]) -> None:
+def circuit(
+    header: Mapping[str, object], arrays: Mapping[str, Any], on_chosen: Callable[[], None], key: str = KEY
+) -> None:
     """Show two circuits; `on_chosen` is called when the reader has chosen something: see `chosen`."""
-    _component()(key=KEY, data=pack(header, arrays), on_chosen_change=on_chosen)
+    _component()(key=key, data=pack(header, arrays), on_chosen_change=on_chosen)
 
 
-def chosen() -> dict[str, Any]:
+def chosen(key: str = KEY) -> dict[str, Any]:
     """What the reader has chosen in the component, as index.js tells it; empty before the first choice."""
-    value = st.session_state.get(KEY)
+    value = st.session_state.get(key)
     return dict(value.get(CHOSEN) or {}) if value else {}
 
 
