@@ -19,7 +19,8 @@ from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
 from pages.shared import state
 from tests.fakes import REMARK, by_kind, fake_model, fake_run, register_fake_pair
-from tests.pages.test_pages import app, figures, overlap, texts
+from tests.pages.payloads import overlap
+from tests.pages.test_pages import app, figures, texts
 
 IOI = RunSpec(pair="mine", dtype="bfloat16")
 COUNTDOWN = replace(IOI, task="countdown", n=8, seed=3)

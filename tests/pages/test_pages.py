@@ -46,10 +46,6 @@ def texts(page: AppTest) -> str:
     return "\n".join(str(element.value) for element in shown).replace("\\", "")
 
 
-def overlap(page: AppTest) -> float:
-    return float(next(metric.value for metric in page.metric if metric.label.startswith("Overlap")))
-
-
 def figures(page: AppTest) -> list[str]:
     return [element.proto.spec or element.proto.figure.spec for element in page.get("plotly_chart")]
 

@@ -19,7 +19,8 @@ from pages.shared import state
 from pages.shared.address_keys import COMPARING, KEYS, MAY_BE_EMPTY, NEEDED, cut, fault
 from pages.shared.choose_k import SLIDER
 from tests.fakes import GRAPH, fake_compute, tiny_compute
-from tests.pages.test_pages import app, overlap, texts
+from tests.pages.payloads import overlap
+from tests.pages.test_pages import app, texts
 
 PAGES = ("overview", "circuits", "activations", "neurons", "denoising", "prompts", "runs")
 
