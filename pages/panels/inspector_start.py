@@ -32,10 +32,10 @@ def start(sides: Sides, select: Callable[[str], None]) -> None:
         f"that circuit, here at K = {sides.k:,}."
     )
     with st.container(gap="xsmall"):
-        st.markdown("**Where the models differ most**", help=told)
+        st.markdown("**They differ most in** (share of importance)", help=told)
         component_buttons(sides, apart, "differ", select)
     with st.container(gap="xsmall"):
-        st.markdown("**What they share most**", help=told)
+        st.markdown("**They share most of** (share of importance)", help=told)
         component_buttons(sides, common, "common", select)
 
 
