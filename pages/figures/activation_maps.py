@@ -55,7 +55,7 @@ def statistics_figure(arm: Sequence[LayerHistogram], mdm: Sequence[LayerHistogra
                 ),
                 **place,
             )
-    figure.update_xaxes(tickvals=every_tick(len(arm)))
+    figure.update_xaxes(tickvals=_few_ticks(len(arm)), tickangle=0)
     figure.update_xaxes(title="layer", row=2)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero", row=1, col=1)
     figure.update_annotations(font={"size": 13, "color": palette.text})
@@ -88,7 +88,8 @@ def heads_figure(arm: Norms, mdm: Norms, palette: Palette, chosen: tuple[int, in
         figure.add_trace(click_cells(layers, heads, names, hover, size), row=1, col=column)
         figure.add_trace(outlines([chosen] if chosen else [], palette.background, "frame", 5), row=1, col=column)
         figure.add_trace(outlines([chosen] if chosen else [], palette.text, "frame", 2), row=1, col=column)
-    figure.update_xaxes(title="head", tickvals=every_tick(n_heads))
+    figure.update_xaxes(title="head", tickvals=_few_ticks(n_heads), tickangle=0, range=[-0.5, n_heads - 0.5])
+    figure.update_yaxes(range=[-0.5, n_layers - 0.5])
     return figure.update_layout(clickmode="event+select", dragmode=False, hovermode="closest")
 
 
@@ -100,11 +101,16 @@ def lens_figure(contrast: BandContrast, title: str, percent: bool, palette: Pale
     own = {"mode": "lines+markers", "line": {"color": palette.shared, "width": 2.5}, "marker": {"symbol": "diamond"}}
     _add_band(figure, 2, contrast.difference, "ARM - MDM", {**own, "name": "ARM - MDM"}, percent)
     figure.add_hline(y=0, line={"color": palette.neutral, "width": 1}, row=1, col=2)
-    figure.update_xaxes(title="after layer", tickvals=every_tick(len(contrast.arm.value)))
+    figure.update_xaxes(title="after layer", tickvals=_few_ticks(len(contrast.arm.value)), tickangle=0)
     if percent:
         figure.update_yaxes(tickformat=".0%")
     figure.update_annotations(font={"size": 13, "color": palette.text})
     return figure.update_layout(**layout_of(340)).update_layout(legend_y=1.1, margin_t=64)
+
+
+def _few_ticks(n: int) -> list[int]:
+    """Which of `n` numbers get a tick where two figures share the width of a telephone: six at most."""
+    return list(range(0, n, max(1, -(-n // 6))))
 
 
 def _pair_of_maps(

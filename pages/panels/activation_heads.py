@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.figures import activation_maps as drawing
 from pages.panels import activation_data as data
-from pages.shared import clicks, state, widgets
+from pages.shared import address, clicks, state, widgets
 from pages.shared.run_selector import Asked
 
 COLUMN = 380  # pixels: the narrowest of three columns, of which the map has two
@@ -28,7 +28,8 @@ def heads(asked: Asked, region: str) -> None:
 
 def chosen_head(asked: Asked) -> tuple[int, int] | None:
     """Layer and number of the head that is the chosen node, on this page or another; None where it is no head."""
-    graph, node = asked.graph, state.chosen_node()
+    graph = asked.graph
+    node = st.session_state[state.NODE] if state.NODE in st.session_state else st.query_params.get(state.NODE)
     places = ((layer, head) for layer in range(graph.n_layers) for head in range(graph.n_heads))
     return next((place for place in places if head_name(*place) == node), None)
 
@@ -44,12 +45,23 @@ def head_map(asked: Asked, region: str, head: tuple[int, int] | None) -> None:
         drawing.heads_figure(arm, mdm, widgets.palette(), head),
         _CHART, "Norm of every head's output, ARM and MDM", f"head-norms-{region}",
         asked.sides.origin(f"norm of head outputs at {region} tokens", with_k=False),
-        lambda: clicks.take(_CHART, state.NODE),
+        _take_head,
     )  # fmt: skip
     st.caption(
         f"Mean norm of what each head adds to the residual stream at {region} tokens, in the same colours. Click a "
         "head to see its numbers."
     )
+
+
+def _take_head() -> None:
+    """The callback of a click: no widget holds the node on this page, so the address is told here."""
+    clicks.take(_CHART, state.NODE)
+    address.let_go([state.NODE])
+    node = state.chosen_node()
+    if node:
+        st.query_params[state.NODE] = node
+    elif state.NODE in st.query_params:
+        del st.query_params[state.NODE]
 
 
 def head_panel(asked: Asked, head: tuple[int, int] | None) -> None:

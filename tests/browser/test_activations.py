@@ -164,6 +164,11 @@ def test_a_clicked_head_shows_its_norms_beside_the_map(page: Page, address: str)
         beside, drawn = heading.bounding_box(), figure.bounding_box()
         assert beside and drawn
         assert beside["x"] >= drawn["x"] + drawn["width"] and abs(beside["y"] - drawn["y"]) < 60
+        _until(page, lambda name=name: f"node={name}" in page.url)  # type: ignore[misc]
+    other = page.context.browser.new_page(viewport={"width": 1440, "height": 1300})  # type: ignore[union-attr]
+    _open(other, page.url)
+    expect(other.get_by_role("heading", name="Head 6 of layer 4 (a4.h6)")).to_be_visible()
+    other.close()
     page.get_by_role("link", name="What a4.h6 attends to and writes").click()
     page.wait_for_url("**/circuits?**node=a4.h6**")
 

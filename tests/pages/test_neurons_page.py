@@ -124,6 +124,14 @@ def test_the_table_has_both_models_numbers_of_every_neuron() -> None:
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
+def test_tiny_attributions_are_shown_with_their_significant_digits() -> None:
+    (element,) = (frame for frame in opened().dataframe if (frame.key or "").startswith("neuron table"))
+    formats = json.loads(element.proto.columns)
+    for name in NAMES.values():
+        assert formats[f"{name} attribution"]["type_config"]["format"] == "%+.3g"
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
 @pytest.mark.parametrize("order", ["ARM", "MDM", "difference"])
 def test_the_table_can_be_ordered(order: str) -> None:
     page = opened(sort=order)
