@@ -2,10 +2,10 @@
 
     python benchmarks/clicks.py [--clicks 9]
 
-Starts the app with the cache of the environment (CIRCUITS_CACHE), in which the embedded
-pair's COUNTDOWN runs have to be,
-and clicks points of figures. Measured from the release of the mouse button to the first animation frame in which the
-panel shows what was clicked. Both run on the machine at hand, so leave it alone meanwhile.
+Starts the app with the cache of the environment (CIRCUITS_CACHE), in which the embedded pair's COUNTDOWN runs have to
+be, and clicks points of figures; for nodes of the circuits page there is benchmarks/gestures.py. Measured from the
+release of the mouse button to the first animation frame in which the panel shows what was clicked. Both run on the
+machine at hand, so leave it alone meanwhile.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ sys.path.insert(0, str(ROOT))
 
 from engine.inspection import bins  # noqa: E402
 from pages.figures.activations import TARGETS  # noqa: E402
-from pages.figures.circuit import NODE_TRACE  # noqa: E402
 from pages.figures.heat import SELECT_TRACE  # noqa: E402
 from pages.figures.neurons import POINTS_TRACE  # noqa: E402
 from tools.browser import FLAGS, chromium_path, running_app, wait_until_still  # noqa: E402
@@ -78,8 +77,6 @@ class Case:
 
 
 CASES = (
-    Case("circuits: an MLP", "circuits?task=countdown&k=200", 0, NODE_TRACE, "({name})", "m"),
-    Case("circuits: a head", "circuits?task=countdown&k=200", 0, NODE_TRACE, "({name})", "a"),
     Case(
         "activations: a layer", "activations?task=countdown&k=200", 0, TARGETS, "Layer {name}: the neurons that matter"
     ),

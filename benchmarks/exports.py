@@ -83,6 +83,7 @@ def _readers(environment: dict[str, str], specs: list[ExportSpec], folder: Path)
     choose = random.Random(0).choice
     with running_app(environment) as address, session(address, "circuits", f"task={TASK}&n={N}") as reader:
         reader.open()
+        reader.rest(options[0])
         alone = [1000 * reader.rest(choose(options)) for _ in range(SLIDES)]
         yield Figure("K rests, nothing is written, p95", p95(alone), "ms", note=f"slowest {max(alone):.0f} ms")
         beside: list[float] = []

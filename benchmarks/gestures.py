@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, CDPSession, Page, async_playwright
+from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from benchmarks.painted import (
     EVENTS_A_SECOND,
@@ -81,18 +84,15 @@ WATCH_LENS = """(name) => {
 
 
 class Gestures:
-    """A page with the circuits of a comparison, and what it asked the server for since `asked` was last set to 0."""
+    """A page with the circuits of a comparison, and what it asked the server for since `asked` was last emptied."""
 
     def __init__(self, page: Page, cdp: CDPSession) -> None:
         self.page, self.cdp = page, cdp
-        self.asked = 0
+        self.asked: list[str] = []
         self.errors: list[str] = []
-        page.on("request", lambda _request: self._count())
-        page.on("websocket", lambda socket: socket.on("framesent", lambda _frame: self._count()))
+        page.on("request", lambda request: self.asked.append(urlsplit(request.url).path))
+        page.on("websocket", lambda socket: socket.on("framesent", lambda sent: self.asked.append(_kind(sent))))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def _count(self) -> None:
-        self.asked += 1
 
     async def open(self, address: str) -> float:
         """Milliseconds from the start of the navigation to both circuits painted."""
@@ -146,6 +146,13 @@ class Gestures:
         return float(sum(held)) / 1e6
 
 
+def _kind(sent: str | bytes) -> str:
+    """What a message to the server is: a rerun that the page's own timers set off ("automatic"), or another one."""
+    message = BackMsg.FromString(sent.encode() if isinstance(sent, str) else sent)
+    kind = str(message.WhichOneof("type"))
+    return f"automatic {kind}" if message.rerun_script.is_auto_rerun else kind
+
+
 def gestures(address: str, size: str) -> list[Figure]:
     """All figures of a browser at `address`, a comparison of circuits that is computed."""
     return asyncio.run(_all(address, size))
@@ -188,16 +195,16 @@ async def _opening(browser: Browser, address: str, size: str) -> Figure:
 async def _drags(hand: Gestures, size: str) -> AsyncIterator[Figure]:
     start, end, y = await hand.ends()
     spent: list[float] = []
-    shown, sent, asked = [], [], 0
+    shown, sent, asked = [], [], Counter[str]()
     for _ in range(DRAGS):
         await hand.type_k(FIRST)
         await hand.still()
         await hand.page.mouse.move(start, y)
         await hand.page.evaluate(CLEAR)
-        hand.asked = 0
+        hand.asked.clear()
         await hand.page.mouse.down()
         sent.append(await hand.move(there_and_back(start, end, SECONDS), y))
-        asked += hand.asked
+        asked.update(hand.asked)
         details, merged = await hand.page.evaluate("[window.painted, window.merged]")
         await hand.page.mouse.up()
         frames = frames_of(details)
@@ -213,7 +220,8 @@ async def _drags(hand: Gestures, size: str) -> AsyncIterator[Figure]:
     yield Figure(f"{what}: event to painted frame, median, {size}", statistics.median(spent), "ms", 25.0)
     note = "smaller is better; frames a second: " + ", ".join(f"{rate:.0f}" for rate in shown)
     yield Figure(f"{what}: time of a frame, {size}", 1000 / min(shown), "ms", 50.0, note)
-    yield Figure(f"{what}: requests to the server, {size}", asked, "", 0.0, f"of {DRAGS} drags")
+    kinds = "".join(f", {count} x {kind}" for kind, count in asked.items())
+    yield Figure(f"{what}: requests to the server, {size}", asked.total(), "", 0.0, f"in {DRAGS} drags{kinds}")
 
 
 async def _rests(hand: Gestures, size: str) -> AsyncIterator[Figure]:

@@ -1,9 +1,9 @@
-"""Many readers at once: 32 sessions that slide K without a pause, and the memory of a server after long use.
+"""Many readers at once: 32 sessions that choose K without a pause, and the memory of a server after long use.
 
     python -m benchmarks --only load
 
 On synthetic runs of the size of Qwen2.5-7B (benchmarks/large.py), in sessions without a browser. Readers share two
-cores with the server, and each waits for its own answer, so the time of a slide grows with their number.
+cores with the server, and each waits for its own answer, so the time grows with their number.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def _at_once(address: str, server: psutil.Process, sizes: list[int]) -> Iterator
         choose = random.Random(seed).choice
         with session(address, "circuits", QUERY) as reader:
             reader.open()
+            reader.rest(sizes[0])  # a browser asks for the overlap at every K as soon as it has painted the first
             ready.wait()
             spent.extend(1000 * reader.rest(choose(sizes)) for _ in range(SLIDES))
 
@@ -70,23 +71,24 @@ def _at_once(address: str, server: psutil.Process, sizes: list[int]) -> Iterator
     for thread in threads:
         thread.join()
     took, used = time.perf_counter() - began, _seconds(server) - used
-    note = f"median {statistics.median(spent):.0f} ms, {len(spent) / took:.1f} slides a second"
-    yield Figure(f"{READERS} readers slide K at once, p95", p95(spent), "ms", AT_ONCE, note)
-    yield Figure("processor time of the server for a slide", 1000 * used / len(spent), "ms")
+    note = f"median {statistics.median(spent):.0f} ms, {len(spent) / took:.1f} requests a second"
+    yield Figure(f"K of {READERS} readers rests at once, p95", p95(spent), "ms", AT_ONCE, note)
+    yield Figure("processor time of the server for a K that rests", 1000 * used / len(spent), "ms")
 
 
 def _growth(address: str, server: psutil.Process, sizes: list[int]) -> Figure:
-    """Memory that the server has taken after many slides, beyond what it had when the page was first shown."""
+    """Memory that the server has taken after many K, beyond what it had when the page was shown whole."""
     choose, held = random.Random(0).choice, []
     with session(address, "circuits", QUERY) as reader:
         reader.open()
+        reader.rest(sizes[0])
         for slide in range(LONG + 1):
             if slide % (LONG // 4) == 0:
                 held.append(server.memory_info().rss / 1e6)
             reader.rest(choose(sizes))
     along = ", ".join(f"{memory:.0f}" for memory in held)
     return Figure(
-        f"memory after {LONG:,} slides, more than before", held[-1] - held[0], "MB", GROWTH, f"MB along: {along}"
+        f"memory after {LONG:,} K that rested, more than before", held[-1] - held[0], "MB", GROWTH, f"MB along: {along}"
     )
 
 
