@@ -84,5 +84,5 @@ def _take() -> None:
     take()
     step = component.chosen().get("step")
     if step and step != st.session_state.get(state.STEP):
-        st.session_state[state.STEP] = step
+        choices.choose({state.STEP: step})
         st.session_state[CHECKPOINT_CHANGED] = True

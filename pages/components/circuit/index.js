@@ -67,6 +67,7 @@ class Workbench {
         this.payload = payload;
         this.axis = new Axis(payload);
         if (before?.serial !== header.serial) this.chosen = { ...header.chosen };
+        for (const { name, value } of header.slides) this.chosen[name] = value;
         const path = header.path ?? [];
         this.path = path.length ? new Set(path) : null;
         this.colours = header.colours;
