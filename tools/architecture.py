@@ -19,6 +19,7 @@ FOLDERS = {
     "pages/panels": "Panels: one piece of a page each",
     "pages/shared": "What pages share: state and address, reading from the cache, downloads, widgets",
     "pages/figures": "Figures: pure functions, arrays in, a Plotly figure out",
+    "pages/components/circuit": "pages/components/circuit/: the circuit component, whose JavaScript lies beside",
     "pages/components": "Components with a JavaScript side",
     "engine": "The command line, the doctor, errors and settings",
     "engine/circuits": "Circuits as arrays, numpy only",
