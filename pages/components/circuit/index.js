@@ -246,7 +246,8 @@ class Workbench {
         const count = active.filter(Boolean).length;
         this.part("active").textContent = count ? ` (${count})` : "";
         this.showSlides(header.slides);
-        this.part("guide").hidden = !Object.keys(header.guide).length || localStorage.getItem("introduction closed") === "yes";
+        this.part("guide").hidden =
+            !Object.keys(header.guide).length || localStorage.getItem("introduction closed") === "yes";
     }
 
     /** What depends on the runs alone: names of tiles, kinds, nodes, lines. */
