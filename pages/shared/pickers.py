@@ -6,6 +6,7 @@ step of the browser's Back. These keep their key in the session and write it to 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -34,7 +35,10 @@ def number(label: str, bounds: tuple[int, int], default: int, key: str, **more: 
 
 
 def titles(names: Mapping[str, str]) -> Callable[[str], str]:
-    return lambda name: names.get(name, name)
+    """What each name is called; where several have one title, with the name, as Streamlit tells options by that."""
+    uses = Counter(names.values())
+    shown = {name: title if uses[title] == 1 else f"{title} ({name})" for name, title in names.items()}
+    return lambda name: shown.get(name, name)
 
 
 def _prepare(key: str, options: Sequence[Any], default: str | int) -> None:

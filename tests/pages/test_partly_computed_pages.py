@@ -28,7 +28,7 @@ from tests.waiting import until
 
 PAGES = {"circuits": {"node": "a2.h3"}, "activations": {}, "neurons": {"layer": "3", "neuron": "11"}, "denoising": {}}
 SHOWN = {  # by page, the artifacts without which one of its panels has nothing to show
-    "circuits": {"lens", "activity", "weights"},
+    "circuits": {"lens"},  # the tab of the inspector that is open
     "activations": {"lens", "activity", "weights"},
     "neurons": {"activity", "weights"},
     "denoising": {"ability", "lens"},
@@ -49,6 +49,11 @@ def drop(run: Run, *kinds: Kind) -> None:
 
 def boxes(page: AppTest) -> list[str]:
     return [box.value.replace("\\", "") for box in page.info if "comput" in box.value]
+
+
+def drawn(page: AppTest) -> int:
+    """Figures and circuit components."""
+    return len(figures(page)) + len(page.get("bidi_component"))
 
 
 def hold(key: str, pid: int) -> Path:
@@ -75,8 +80,8 @@ def test_a_page_shows_what_is_there_and_says_what_is_not(page: str, kind: Kind) 
     assert f"The circuits are here. Not computed yet: {ARTIFACTS[kind]}." in texts(shown)
     told = f"the {ARTIFACTS[kind]} of the MDM"
     assert any(told in box for box in boxes(shown)) == (kind in SHOWN[page])
-    assert 0 < len(figures(shown)) <= len(figures(whole))
-    assert len(figures(shown)) < len(figures(whole)) or kind == "weights" or kind not in SHOWN[page]
+    assert 0 < drawn(shown) <= drawn(whole)
+    assert drawn(shown) < drawn(whole) or kind == "weights" or kind not in SHOWN[page]
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -114,10 +119,11 @@ def test_what_a_job_computes_says_how_far_it_is(queue_of: Callable[[str], JobQue
     job = queue.submit([RunSpec(model=model, n=4) for model in ("arm", "mdm")], "Two runs")
     until(lambda: queue.job(job).progress.stage == "lenses" and queue.job(job).progress.done > 1, TIMEOUT)
     page = app("circuits", n="4", k="10", node="a1.h1")
-    assert not page.error and len(figures(page)) > 2
+    assert not page.error and page.get("bidi_component")
     assert "the logit lens of the ARM and the MDM (lenses " in boxes(page)[0]
+    attention = app("circuits", n="4", k="10", node="a1.h1", tab="Attention")
     rest = "the activations of the ARM and the MDM and the analysis of the weights of the ARM and the MDM"
-    assert f"Still being computed: {rest}. It appears here by itself." in boxes(page)
+    assert f"Still being computed: {rest}. It appears here by itself." in boxes(attention)
     assert "logit lens of the MDM, 4 of 10" in texts(page)
     assert "compute rest" not in [button.key for button in page.button]
 

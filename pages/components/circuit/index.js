@@ -97,10 +97,15 @@ class Workbench {
         if (!("k" in change) && !this.played) this.showChoices();
         this.redraw();
         clearTimeout(this.resting);
-        this.resting = setTimeout(() => this.rest(), "k" in change ? REST : 0);
+        this.due = !("k" in change); // the server is told when what was chosen is painted
+        if (!this.due) this.resting = setTimeout(() => this.rest(), REST);
     }
 
     rest() {
+        if (this.frame !== undefined) {
+            this.resting = setTimeout(() => this.rest(), REST); // it moves still, though frames take long
+            return;
+        }
         this.resting = undefined;
         this.tell({ ...this.chosen, whole: this.payload.header.circuits });
         if (!this.moving) return;
@@ -143,6 +148,8 @@ class Workbench {
                 channel.port1.close();
                 Object.assign(this.root.dataset, { k, node: node ?? "", painted: performance.now() });
                 detail.at = performance.now();
+                if (this.due) this.rest();
+                this.due = false;
                 this.root.dispatchEvent(new CustomEvent("circuit-painted", { bubbles: true, composed: true, detail }));
             };
             channel.port2.postMessage(null);

@@ -17,9 +17,8 @@ from engine.tasks import own_prompts
 from engine.tasks.prompt_checks import PromptRow
 from pages.shared import state
 from pages.shared.address_keys import COMPARING, KEYS, MAY_BE_EMPTY, NEEDED, cut, fault
-from pages.shared.choose_k import SLIDER
 from tests.fakes import GRAPH, fake_compute, tiny_compute
-from tests.pages.payloads import overlap
+from tests.pages.payloads import overlap, payload_of
 from tests.pages.test_pages import app, texts
 
 PAGES = ("overview", "circuits", "activations", "neurons", "denoising", "prompts", "runs")
@@ -245,8 +244,7 @@ def test_a_link_that_can_be_honoured_is_and_gives_no_word(page: str) -> None:
     settings = {"n": "64", "seed": "0", "points": "5", "order": "confidence", "metric": "logit_diff", "dtype": "auto"}
     again = open_link(page, {**settings, "pair": "embedded", "method": "eap-ig", **VALID[page]})
     assert not notes(again) and metrics(again) == metrics(opened)
-    defaults = {"pair": "embedded"}
-    assert opened.query_params == {key: text for key, text in VALID[page].items() if defaults.get(key) != text}
+    assert opened.query_params == VALID[page]
     assert not notes(open_link(page, opened.query_params))
 
 
@@ -260,16 +258,14 @@ def keys_of(task: str = "ioi") -> list[str]:
 def test_every_k_is_honoured_exactly(k: int) -> None:
     opened = open_link("circuits", {"k": str(k)})
     assert not notes(opened)
-    assert opened.metric[0].label == f"Overlap at K = {k:,}"
-    assert overlap(opened) == pytest.approx(read.overlap(*keys_of(), k), abs=5e-4)
-    assert opened.number_input(key=state.K).value == k
-    nearest = min(state.k_options(GRAPH.n_edges), key=lambda option: abs(option - k))
-    assert opened.select_slider(key=SLIDER).value == nearest
+    assert payload_of(opened)[0]["chosen"]["k"] == k
+    assert overlap(opened) == pytest.approx(read.overlap(*keys_of(), k), abs=1e-6)
     assert opened.query_params == {"k": str(k)}
-    for page in ("activations", "neurons", "denoising", "overview", "circuits"):
+    for page in ("activations", "neurons", "overview"):
         opened.switch_page(f"pages/{page}.py").run()
         assert not opened.exception and opened.number_input(key=state.K).value == k, page
-    assert opened.metric[0].label == f"Overlap at K = {k:,}"
+    opened.switch_page("pages/circuits.py").run()
+    assert payload_of(opened)[0]["chosen"]["k"] == k
 
 
 @pytest.mark.parametrize(
@@ -284,7 +280,7 @@ def test_a_k_that_no_circuit_has_says_so(page: str, k: str) -> None:
     opened = open_link(page, {"k": k})
     assert (f"asked for K “{k}”" if k else "“k=”") in notes(opened)
     assert "Shown instead: 200." in notes(opened)
-    assert opened.number_input(key=state.K).value == 200
+    assert opened.session_state[state.K] == 200
 
 
 @pytest.mark.parametrize(
@@ -297,17 +293,10 @@ def test_what_is_shown_instead_is_said_in_the_words_of_its_widget(query: dict[st
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
-def test_field_slider_and_address_hold_one_k() -> None:
-    opened = open_link("circuits", {"k": "123"})
-    opened.select_slider(key=SLIDER).set_value(150).run()
-    assert opened.number_input(key=state.K).value == 150
-    assert opened.query_params == {"k": "150"}
+def test_field_and_address_hold_one_k() -> None:
+    opened = open_link("activations", {"k": "123"})
     opened.number_input(key=state.K).set_value(1234).run()
-    assert opened.select_slider(key=SLIDER).value == 1200
-    assert opened.metric[0].label == "Overlap at K = 1,234"
-    opened.select_slider(key=SLIDER).set_value(200).run()
-    assert opened.number_input(key=state.K).value == 200
-    assert overlap(opened) == pytest.approx(read.overlap(*keys_of(), 200), abs=5e-4)
+    assert opened.query_params == {"k": "1234"}
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -318,8 +307,7 @@ def test_a_k_that_a_smaller_model_does_not_have_is_said() -> None:
     opened.selectbox(key=state.TASK).set_value("sudoku").run()
     n_edges = Graph(2, 2).n_edges
     assert f"K = 3,000 is more than all {n_edges} edges" in "".join(w.value.replace("\\", "") for w in opened.warning)
-    assert opened.metric[0].label == f"Overlap at K = {n_edges}"
-    assert opened.number_input(key=state.K).value == opened.select_slider(key=SLIDER).value == n_edges
+    assert payload_of(opened)[0]["chosen"]["k"] == n_edges
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
