@@ -50,8 +50,8 @@ def ask() -> tuple[Question, str]:
     )  # fmt: skip
     now = st.session_state.get(state.TASK) or st.query_params.get(state.TASK)
     task = pickers.select(
-        "Task", tasks, state.TASK, pickers.titles({name: task_named(name).title for name in tasks}), width=_WIDTHS["task"],
-        help=_about_task(now if now in tasks else tasks[0]),
+        "Task", tasks, state.TASK, pickers.titles({name: task_named(name).title for name in tasks}),
+        width=_WIDTHS["task"], help=_about_task(now if now in tasks else tasks[0]),
     )  # fmt: skip
     method = pickers.select(
         "Method", METHODS, state.METHOD, pickers.titles(widgets.METHOD_NAMES), width=_WIDTHS["method"],
