@@ -28,6 +28,7 @@ POSITIONS = """([chart, name]) => Array.from(document.querySelector(`.st-key-${c
 SHOWN = (
     "chart => document.querySelector(`.st-key-${chart} .js-plotly-plot`)._fullData.map(trace => Array.from(trace.y))"
 )
+PAINTED = "[data-testid=circuit][data-painted]"
 CAPTION = "[data-part=caption-mdm]"
 TEXT = """chart => [...document.querySelectorAll(`.st-key-${chart} .js-plotly-plot .heatmap-label`)]
     .map(text => text.textContent)"""
@@ -105,6 +106,7 @@ def test_play_swaps_the_circuits_with_the_nodes_in_place_and_stops_at_the_end(pa
     starts = _script_starts(page)
     _open(page, address + PAGE + "&at=7&k=100")
     assert starts == [False]
+    page.locator(PAINTED).wait_for()
     page.locator("[data-zoom='1.5']").click()
     place, before = _watch_circuit(page), page.locator(CAPTION).inner_text()
     starts.clear()
@@ -144,6 +146,7 @@ def test_play_can_be_paused_where_it_is(page: Page, address: str) -> None:
 def test_k_and_a_node_are_chosen_in_the_circuit_and_lead_to_the_circuits_page(page: Page, address: str) -> None:
     starts = _script_starts(page)
     _open(page, address + PAGE + "&at=2&k=100")
+    page.locator(PAINTED).wait_for()
     starts.clear()
     number = page.locator("[data-part=k]")
     number.fill("50")
@@ -200,7 +203,7 @@ def _show_maps(page: Page) -> None:
 
 def _watch_circuit(page: Page) -> list[float]:
     """Mark the component, so that another in its place would be noticed; where a node of it is."""
-    wait_until_still(page)
+    page.locator(PAINTED).wait_for()
     place: list[float] = page.locator("[data-testid=circuit]").evaluate(
         "circuit => { circuit.watched = true; return circuit.circuitPlaces()['a2.h3']; }"
     )
