@@ -47,6 +47,19 @@ def test_a_trajectory_tells_revealed_hidden_and_visible_cells_apart() -> None:
     assert text["hidden"][0][1] == "<i>&lt;b&gt;x&lt;/b&gt;</i>"
 
 
+def test_a_click_in_a_trajectory_chooses_its_position_whose_column_is_marked() -> None:
+    drawn = trajectory_figure(trajectory(), ["p", "q", "r"], PALETTE, 1)
+    clicks = next(trace for trace in drawn.data if trace.name == SELECT_TRACE)
+    assert len(clicks.x) == 4 * 3
+    assert [str(x) for x in clicks.x] == list(clicks.customdata)
+    at = list(zip(clicks.y, clicks.x, strict=True)).index((0, 1))
+    assert clicks.text[at].startswith("<b>&lt;b&gt;x&lt;/b&gt;</b><br>step 0, position 1")
+    (mark,) = [shape for shape in drawn.layout.shapes if shape.name == "chosen"]
+    assert (mark.x0, mark.x1, mark.y0, mark.y1) == (0.5, 1.5, -0.5, 3.5)
+    without = trajectory_figure(trajectory(), ["p", "q", "r"], PALETTE)
+    assert "chosen" not in [shape.name for shape in without.layout.shapes]
+
+
 def test_a_trajectory_ends_with_its_answer_and_whether_it_is_right() -> None:
     for correct, label in ((True, "<b>solved</b>"), (False, "<b>not solved</b>")):
         drawn = trajectory_figure(trajectory(correct), ["p", "q", "r"], PALETTE)

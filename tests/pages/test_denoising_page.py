@@ -7,9 +7,11 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine.runs import lifecycle, read
@@ -18,11 +20,15 @@ from engine.runs.records import Progress, Run, RunTables
 from engine.runs.rows import ExampleRow, TrajectoryStep
 from engine.runs.spec import RunSpec
 from engine.schema.vocabulary import SAMPLERS as FAKE_SAMPLERS
+from pages.figures.heat import SELECT_TRACE
 from pages.panels import denoising_data, denoising_files
+from pages.panels.denoising_answer import MAPS
+from pages.panels.step_circuit import nearest
 from pages.shared import state
 from pages.shared.downloads import table_csv
 from pages.shared.run_selector import Asked
-from tests.fakes import by_kind, fake_run
+from tests.fakes import GRAPH, by_kind, fake_run
+from tests.pages.payloads import payload_of
 from tests.pages.test_pages import TIMEOUT, app, figures, texts
 from tests.waiting import until
 
@@ -36,10 +42,6 @@ def runs(task: str = "countdown") -> tuple[Run, Run]:
 def drawn(page: AppTest, axis: str) -> list[dict[str, object]]:
     """The figures in which this text is."""
     return [json.loads(figure) for figure in figures(page) if axis in figure]
-
-
-def metrics(page: AppTest) -> dict[str, float]:
-    return {metric.label: float(metric.value) for metric in page.metric}
 
 
 @pytest.mark.usefixtures("pair", "queue_of")
@@ -90,7 +92,7 @@ def test_every_sampler_is_offered_and_draws_its_own_trajectory() -> None:
     for sampler in FAKE_SAMPLERS:
         page.selectbox(key=state.SAMPLER).set_value(sampler).run()
         assert not page.exception
-        assert denoising_data.SAMPLERS[sampler] in texts(page)
+        assert f"- {sampler}: {denoising_data.SAMPLERS[sampler]}" in page.selectbox(key=state.SAMPLER).help
         (shown,) = drawn(page, '"confidence"')
         revealed = next(trace for trace in shown["data"] if trace["name"] == "revealed")
         steps = read.rows(TrajectoryStep, mdm.key, sampler=sampler, example=0)
@@ -124,34 +126,81 @@ def test_the_samplers_are_compared_over_the_examples() -> None:
 
 @pytest.mark.usefixtures("seeded", "queue_of")
 @pytest.mark.parametrize("step", [2, 4])
-def test_a_steps_overlaps_are_those_of_the_engine(step: int) -> None:
+def test_a_steps_circuit_stands_beside_that_of_the_matching_site(step: int) -> None:
     arm, mdm = runs()
     page = app("denoising", task="countdown", at=str(step), k="100")
-    part, before = f"step-{step:02d}", mdm.meta.parts[mdm.meta.parts.index(f"step-{step:02d}") - 1]
-
-    def at_100(key: str, name: str) -> float:
-        return read.overlap(mdm.key, key, 100, part, name)
-
-    assert metrics(page) == pytest.approx(
-        {
-            f"Overlap with {before}": at_100(mdm.key, before),
-            "Overlap with the MDM's whole run": at_100(mdm.key, "total"),
-            f"Overlap with the ARM's site-{step:02d}": at_100(arm.key, f"site-{step:02d}"),
-        },
-        abs=5e-4,
-    )
-    assert f"At step {step}, 100% of the examples reveal answer position {step}" in texts(page)
+    part, site = f"step-{step:02d}", f"site-{step:02d}"
+    before = mdm.meta.parts[mdm.meta.parts.index(part) - 1]
+    header, arrays = payload_of(page)
+    assert (header["chosen"]["k"], header["guide"], header["slides"]) == (100, {}, [])
+    assert [header["models"][model]["title"] for model in ("arm", "mdm")] == [f"ARM, {site}", f"MDM, {part}"]
+    for model, run, name in (("arm", arm, site), ("mdm", mdm, part)):
+        table = read.edge_table(run.key, name)
+        assert arrays[f"{model}_score"].tolist() == table.score[: len(arrays[f"{model}_score"])].tolist()
+        assert arrays[f"{model}_source"].tolist() == GRAPH.endpoints(table.edge)[0].tolist()
+    assert arrays["line_0"][99] == pytest.approx(read.overlap(mdm.key, arm.key, 100, part, site), abs=1e-6)
+    with_before = read.overlap(mdm.key, mdm.key, 100, part, before)
+    whole = read.overlap(mdm.key, mdm.key, 100, part, "total")
+    assert f"K = 100: {with_before:.3f} with {before} and {whole:.3f} with the MDM's whole run" in texts(page)
+    assert f"At step {step}, 100% of the examples reveal answer position {step}: beside it stands {site}" in texts(page)
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
-def test_a_step_without_a_contrast_says_so_and_keeps_its_lens() -> None:
+def test_a_step_without_a_contrast_says_so_and_keeps_its_lens_and_the_circuit_before() -> None:
     mdm = runs()[1]
     step = next(step for step in range(11) if f"step-{step:02d}" not in mdm.meta.parts)
     page = app("denoising", task="countdown", at=str(step), position="10")
     assert "no contrast to explain" in texts(page)
-    assert not page.metric
-    assert f"Through the layers at step {step}" in texts(page)
+    assert f"Shown instead: the circuit of step {step - 1}." in texts(page)
+    assert payload_of(page)[0]["models"]["mdm"]["title"] == f"MDM, step-{step - 1:02d}"
+    assert f"Step {step}, position 10, right answer" in texts(page)
     assert drawn(page, "probability of the answer")
+
+
+def test_the_circuit_of_a_step_without_one_is_the_last_before_or_the_first() -> None:
+    parts = ("step-01", "step-02", "step-06")
+    assert [nearest(parts, step) for step in (0, 1, 2, 5, 6, 9)] == [1, 1, 2, 2, 6, 6]
+    assert nearest((), 3) is None
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_k_and_node_come_from_other_pages_and_the_node_leads_to_both_circuits() -> None:
+    page = app("denoising", task="countdown", at="2", k="70", node="a2.h3")
+    header, _ = payload_of(page)
+    assert (header["chosen"]["k"], header["chosen"]["node"]) == (70, "a2.h3")
+    assert "Head 3 of layer 2 (a2.h3)" in texts(page)
+    (link,) = [link.proto for link in page.get("page_link") if "a2.h3" in link.proto.label]
+    choices = dict(parse_qsl(link.query_string))
+    assert choices == {
+        "pair": "embedded", "task": "countdown", "k": "70", "denoising": "step-02", "site": "site-02", "node": "a2.h3",
+    }  # fmt: skip
+    circuits = app("circuits", **choices)
+    assert payload_of(circuits)[1]["mdm_score"].tolist() == payload_of(page)[1]["mdm_score"].tolist()
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_k_changes_the_overlaps_of_all_steps() -> None:
+    page = app("denoising", task="countdown", k="70")
+    assert "the 70 strongest edges of every two parts" in texts(page)
+    page.session_state[state.K] = 200
+    page.run()
+    assert "the 200 strongest edges of every two parts" in texts(page)
+    assert payload_of(page)[0]["chosen"]["k"] == 200
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_maps_of_the_lens_stand_in_a_tab_and_mark_the_position() -> None:
+    page = app("denoising", task="countdown", at="2", position="7")
+    assert drawn(page, '"confidence"')
+    page.session_state["tabs of the answer"] = MAPS
+    page.run()
+    assert not page.exception
+    assert not drawn(page, '"confidence"')
+    maps = drawn(page, f'"name":"{SELECT_TRACE}"')
+    assert len(maps) == 2
+    for shown in maps:
+        box = next(trace for trace in shown["data"] if trace.get("name") == "box")
+        assert {round(x) for x in box["x"] if x is not None} == {7}
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -161,6 +210,7 @@ def test_the_page_starts_at_the_first_step_with_a_circuit_and_the_position_revea
     assert page.select_slider(key=state.AT).value == first
     assert page.selectbox(key=state.POSITION).value == 10
     assert f"The circuit of step {first}" in texts(page)
+    assert payload_of(page)[0]["models"]["mdm"]["title"] == f"MDM, step-{first:02d}"
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -203,7 +253,13 @@ def test_one_token_answers_need_no_step() -> None:
     assert state.SAMPLER not in [box.key for box in page.selectbox]
 
 
-@pytest.mark.usefixtures("seeded", "queue_of")
+@pytest.fixture
+def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest does not know the app's pages when it runs a fragment alone, so that a link to one could not be made."""
+    monkeypatch.setattr(st, "page_link", lambda *_, **__: None)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of", "no_links")
 def test_play_goes_to_the_end_and_stops() -> None:
     page = app("denoising", task="countdown", at="9")
     page.button(key="play steps").click().run()
@@ -219,7 +275,7 @@ def test_play_goes_to_the_end_and_stops() -> None:
     assert page.select_slider(key=state.AT).value == 0  # from the start again
 
 
-@pytest.mark.usefixtures("seeded", "queue_of")
+@pytest.mark.usefixtures("seeded", "queue_of", "no_links")
 def test_a_step_that_the_reader_chooses_while_it_plays_is_shown() -> None:
     page = app("denoising", task="countdown", at="2")
     page.button(key="play steps").click().run()
@@ -246,7 +302,7 @@ def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
 def test_the_downloads_hold_what_the_run_holds() -> None:
     arm, mdm = runs()
     row = read.rows(ExampleRow, mdm.key)[1]
-    examined = denoising_data.Examined(Asked(None, None, arm, mdm, 50), 1, row, 11)  # type: ignore[arg-type]
+    examined = denoising_data.Examined(Asked(None, None, arm, mdm, 50), 1, (0, 1), row, 11)  # type: ignore[arg-type]
 
     def parsed(rows: denoising_files.Rows) -> list[dict[str, str]]:
         return list(csv.DictReader(io.StringIO(table_csv(rows, examined.asked.sides.origin()).decode())))
