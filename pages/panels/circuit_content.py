@@ -32,7 +32,14 @@ HERE = 5_000  # edges of either model that the browser has, so that it needs nob
 STOP_EVERY = 2  # of the sizes of a curve, above HERE
 Arrays = dict[str, NDArray[Any]]
 Pair = tuple[str, str, str, str]  # two circuits: key and part of one, key and part of the other
-DASHES = {"pair": "solid", "control": "dashed", "half-pair": "dotted", "half-arm": "dotted", "half-mdm": "dotted"}
+DASHES = {"pair": "solid", "control": "dashed"}  # of overlap lines; the others are dotted
+    "pair": "solid",
+    "control": "dashed",
+    "control-mdm": "dotted",
+    "half-pair": "dotted",
+    "half-arm": "dotted",
+    "half-mdm": "dotted",
+}
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,12 @@ def header_of(sides: Sides, control: Run | None, lines: list[Line], palette: Pal
     """Everything that is not an array and not chosen."""
     graph = sides.graph
     colours = {name: getattr(palette, name) for name in palette.__dataclass_fields__}
-    by_style = {"pair": palette.shared, "control": palette.neutral, "half-pair": palette.text}
+    by_style = {
+        "pair": palette.shared,
+        "control": palette.neutral,
+        "control-mdm": palette.neutral,
+        "half-pair": palette.text,
+    }
     of_line = by_style | {"half-arm": palette.arm, "half-mdm": palette.mdm}
     return {
         "shape": {
@@ -172,7 +184,7 @@ def header_of(sides: Sides, control: Run | None, lines: list[Line], palette: Pal
         "colours": colours,
         "dash": DASH,
         "lines": [
-            {"name": line.name, "style": line.style, "colour": of_line[line.style], "dash": DASHES[line.style]}
+            {"name": line.name, "style": line.style, "colour": of_line[line.style], "dash": DASHES.get(line.style, "dotted")}
             for line in lines
         ],
         "tiles": tiles(sides.arm, sides.mdm),
@@ -195,7 +207,7 @@ def tiles(arm: Side, mdm: Side) -> list[tuple[str, str]]:
     """Name and explanation of each tile of numbers, in the order of words.js (`tilesOf`)."""
     return [
         ("Overlap", f"{meaning('overlap')} Chance: {meaning('chance')}"),
-        ("Overlap with control", f"{meaning('overlap')} {meaning('control')}"),
+        ("ARM with control", f"{meaning('overlap')} {meaning('control')}"),
         ("Split-half overlap", SPLIT_HALF_HELP),
         ("Component overlap", meaning("component_overlap")),
         ("Shared edges", f"Edges that are among the K strongest of both models. {meaning('edge')}"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -100,13 +99,6 @@ def chart_config(name: str) -> dict[str, object]:
         "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
         "toImageButtonOptions": {"format": "svg", "filename": name},
     }
-
-
-def picture(figure: go.Figure, name: str, palette: Palette) -> bytes:
-    """A figure as one HTML file that works without a network, in the reader's colours; `name`: the window's title."""
-    figure.update_layout(paper_bgcolor=palette.background, plot_bgcolor=palette.background, font_color=palette.text)
-    page = str(figure.to_html(include_plotlyjs=True, full_html=True, config=chart_config(name)))
-    return page.replace("<head>", f"<head><title>{html.escape(name)}</title>", 1).encode()
 
 
 def submit(specs: Sequence[RunSpec], title: str) -> None:

@@ -6,6 +6,7 @@ const EDGE = { left: 34, right: 14, top: 10, bottom: 20 };
 const STYLE = {
     pair: ["shared", 2.5, []],
     control: ["neutral", 1.5, [7, 4]],
+    "control-mdm": ["neutral", 1, [1, 3]],
     "half-pair": ["text", 1, [2, 3]],
     "half-arm": ["arm", 1, [2, 3]],
     "half-mdm": ["mdm", 1, [2, 3]],

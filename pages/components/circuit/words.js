@@ -14,10 +14,10 @@ export function tilesOf({ header }, axis, k, numbers) {
         const at = header.lines.findIndex((line) => line.style === style);
         return at < 0 ? undefined : axis.value(at, k);
     };
-    const halves = of("half-pair");
+    const [halves, withControl] = [of("half-pair"), of("control-mdm")];
     const first = [
         [plain(numbers?.jaccard ?? of("pair"), 3), numbers ? `chance ${plain(numbers.chance, 3)}` : "…"],
-        [plain(of("control"), 3), header.notes.control],
+        [plain(of("control"), 3), withControl === undefined ? header.notes.control : `${mdm} with it ${plain(withControl, 3)}`],
         [
             plain(halves, 3),
             halves === undefined
