@@ -21,6 +21,7 @@ LOGO = Path(__file__).parent / "assets" / "logo.svg"
 def main() -> None:
     st.set_page_config(page_title="Circuit explorer", page_icon=str(LOGO), layout="wide")
     st.logo(str(LOGO), size="large")
+    address.bring_along()
     page = st.navigation(
         [
             st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),

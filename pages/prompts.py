@@ -14,6 +14,7 @@ from pages.shared import state, widgets
 from pages.shared.entry import show
 from pages.shared.glossary import meaning
 from pages.shared.jobs_panel import watch_jobs
+from pages.shared.synced import synced
 
 
 def page() -> None:
@@ -36,7 +37,11 @@ def write() -> None:
     known = pairs()
     columns = st.columns([2, 3], gap="large")
     name = columns[0].selectbox(
-        "Pair", list(known), key=state.PAIR, bind=state.URL, help=f"{meaning('arm')} {meaning('mdm')}"
+        "Pair",
+        list(known),
+        format_func=lambda name: known[name].title,
+        key=synced(state.PAIR, next(iter(known)), list(known)),
+        help=f"{meaning('arm')} {meaning('mdm')}",
     )
     pair = known[name]
     try:

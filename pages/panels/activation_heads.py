@@ -56,12 +56,7 @@ def head_map(asked: Asked, region: str, head: tuple[int, int] | None) -> None:
 def _take_head() -> None:
     """The callback of a click: no widget holds the node on this page, so the address is told here."""
     clicks.take(_CHART, state.NODE)
-    address.let_go([state.NODE])
-    node = state.chosen_node()
-    if node:
-        st.query_params[state.NODE] = node
-    elif state.NODE in st.query_params:
-        del st.query_params[state.NODE]
+    address.write({state.NODE: state.chosen_node()})
 
 
 def head_panel(asked: Asked, head: tuple[int, int] | None) -> None:

@@ -18,6 +18,7 @@ from pages.shared.artifacts import awaited
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 from pages.shared.state import COUNTS, GROUPED, MIRRORED, SHARES, TOTAL
+from pages.shared.synced import synced
 
 COLUMN = 380  # pixels: the narrowest of three columns; a window with room for fewer has them below each other
 _REGION_CHANGED = "region changed"  # session only: what lies below the fragment has to be drawn anew too
@@ -59,32 +60,30 @@ def layers(asked: Asked) -> str:
 def choose(asked: Asked) -> Chosen:
     """Tokens, layer, bin, early boundary and how to draw, in one row; layer and bin follow clicks too."""
     n_layers = asked.graph.n_layers
-    for key, options in ((state.LAYER, range(n_layers)), (state.EARLY, range(1, n_layers + 1))):
-        address.check(key, options)
-        if st.session_state.get(key) not in options:
-            st.session_state.pop(key, None)
+    address.check(state.EARLY, range(1, n_layers + 1))
     early = profiles.early_boundary(n_layers)
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         layer = st.selectbox(
-            "Layer", range(n_layers), format_func=str, key=state.LAYER, bind=state.URL, on_change=_forget_bin,
-            help="Or click a layer's bar.", width=110,
+            "Layer", range(n_layers), format_func=str, key=synced(state.LAYER, 0, range(n_layers)),
+            on_change=_forget_bin, help="Or click a layer's bar.", width=110,
         )  # fmt: skip
         if n_layers > 1:
             early = st.slider(
-                "Early layers", 1, n_layers, early, key=state.EARLY, bind=state.URL, width=190,
+                "Early layers", 1, n_layers, key=synced(state.EARLY, early, range(1, n_layers + 1)), width=190,
                 help=meaning("early_boundary"),
             )  # fmt: skip
         view = st.segmented_control(
-            "Importance", (MIRRORED, GROUPED), default=MIRRORED, required=True, key=state.VIEW, bind=state.URL
+            "Importance", (MIRRORED, GROUPED), required=True, key=synced(state.VIEW, MIRRORED, (MIRRORED, GROUPED))
         )
         region = choose_region()
         heights = st.segmented_control(
-            "Histogram", (COUNTS, SHARES), default=COUNTS, required=True, key=state.HEIGHTS, bind=state.URL,
+            "Histogram", (COUNTS, SHARES), required=True, key=synced(state.HEIGHTS, COUNTS, (COUNTS, SHARES)),
             help="The MDM is run once for every denoising step, so it has more activations to count; shares compare.",
         )  # fmt: skip
         bin_index = st.selectbox(
             "Bin of the histogram", range(bins.BINS), index=None, format_func=bins.label, placeholder="all activations",
-            key=state.BIN, bind=state.URL, help="Or click a bin; a second click deselects it.", width=190,
+            key=synced(state.BIN, None, range(bins.BINS), bins.label), width=190,
+            help="Or click a bin; a second click deselects it.",
         )  # fmt: skip
     return Chosen(region, int(layer), bin_index, int(early), view == MIRRORED, heights == SHARES)
 
@@ -94,10 +93,8 @@ def choose_region() -> str:
         st.segmented_control(
             "Tokens included",
             state.REGIONS,
-            default=state.REGIONS[0],
             required=True,
-            key=state.REGION,
-            bind=state.URL,
+            key=synced(state.REGION, state.REGIONS[0], state.REGIONS),
             on_change=_region_changed,
             help="prompt: the tokens of the problem. answer: the tokens of the answer, which the ARM reads and the MDM "
             "sees as masks until it reveals them. readout: the positions at which the predictions that the metric "

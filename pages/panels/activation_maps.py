@@ -20,6 +20,7 @@ from pages.shared.artifacts import awaited
 from pages.shared.glossary import meaning
 from pages.shared.provenance import Origin, origin
 from pages.shared.run_selector import Asked
+from pages.shared.synced import synced
 
 MEASURES = dict(zip(state.MEASURES, ("residual_entropy", "residual_top", "node_entropy", "node_top"), strict=True))
 MEASURE_NAMES = {
@@ -71,7 +72,8 @@ def lens(asked: Asked) -> None:
     if awaited("lens by layer", asked.runs, "lens"):
         return
     measure = st.segmented_control(
-        "Measure", state.MEASURES, default=state.MEASURES[0], required=True, key=state.MEASURE, bind=state.URL,
+        "Measure", state.MEASURES, required=True,
+        key=synced(state.MEASURE, state.MEASURES[0], state.MEASURES),
         help="Residual: the residual stream after a layer, read as logits. Components: a layer's heads and MLP, each "
         "alone. Entropy: how undecided the prediction is. Top-1: the probability of the most probable token.",
     )  # fmt: skip

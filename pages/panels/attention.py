@@ -10,6 +10,7 @@ from pages.shared import address, cached_reads, state, widgets
 from pages.shared.artifacts import awaited, lacking
 from pages.shared.glossary import meaning
 from pages.shared.sides import Side, Sides
+from pages.shared.synced import synced
 
 ROLES_NOTE = "Each row sums to 1: how a query token of that role spreads its attention, averaged over every input."
 
@@ -72,11 +73,12 @@ def choose_inputs(sides: Sides, node: int, example: int | None) -> dict[str, Kep
     example = examples[0] if example is None else example
     arm = next(kept for kept in by_side["arm"] if kept.example == example)
     steps = {kept.part: kept for kept in by_side["mdm"] if kept.example == example}
-    address.check(state.INPUT_STEP, steps)
     if len(steps) == 1:
+        address.check(state.INPUT_STEP, steps)
         return {"arm": arm, "mdm": next(iter(steps.values()))}
     step = st.selectbox(
-        "Attention of the MDM at denoising step", list(steps), key=state.INPUT_STEP, bind=state.URL,
+        "Attention of the MDM at denoising step", list(steps),
+        key=synced(state.INPUT_STEP, next(iter(steps)), list(steps)),
         help="How much of the answer is already revealed: nothing at step-00, and more at every step.",
     )  # fmt: skip
     return {"arm": arm, "mdm": steps[str(step)]}

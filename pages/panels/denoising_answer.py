@@ -8,7 +8,8 @@ from pages.panels.denoising_columns import side_by_side
 from pages.panels.denoising_data import SAMPLERS, Examined
 from pages.panels.position_lens import choose_position, lens_maps, lenses_of, position_panel
 from pages.panels.trajectory import samplers_of, trajectory
-from pages.shared import address, state, widgets
+from pages.shared import state, widgets
+from pages.shared.synced import synced
 
 TABS = TRAJECTORY, MAPS = "What is revealed when", "Lens at every position"
 
@@ -39,27 +40,23 @@ def choose_example(examined: Examined) -> str | None:
     known = samplers_of(examined)
     of_example, of_sampler = st.columns(2) if known else (st.container(), None)
     with of_example:
-        address.check(state.EXAMPLE, examined.kept)
         st.selectbox(
             "Example",
             examined.kept,
             format_func=str,
-            key=state.EXAMPLE,
-            bind=state.URL,
+            key=synced(state.EXAMPLE, examined.kept[0], examined.kept),
             on_change=st.rerun,
             help="Trajectories and lenses are kept for the first examples of a run.",
         )
     if of_sampler is None:
         return None
     with of_sampler:
-        address.check(state.SAMPLER, known)
         return str(
             st.selectbox(
                 "Sampler",
                 known,
                 format_func=str,
-                key=state.SAMPLER,
-                bind=state.URL,
+                key=synced(state.SAMPLER, known[0], known),
                 help="Which masked positions a step of the trajectory reveals.\n\n"
                 + "\n".join(f"- {name}: {SAMPLERS[name]}" for name in known),
             )

@@ -70,12 +70,6 @@ def examined(asked: Asked, kept: Sequence[int]) -> Examined:
     return Examined(asked, example, tuple(kept), rows[example], steps)
 
 
-def start_with(key: str, value: int) -> None:
-    """What a widget shows at first, where neither the reader nor the address has chosen anything."""
-    if key not in st.session_state and key not in st.query_params:
-        st.session_state[key] = value
-
-
 @st.cache_data(show_spinner=False, max_entries=64)
 def lenses(key: str, example: int) -> dict[tuple[int, int], AnswerLens]:
     """By denoising step and answer position."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.panels.denoising_answer import answer
-from pages.panels.denoising_data import Examined, start_with
+from pages.panels.denoising_data import Examined
 from pages.panels.step_circuit import step_circuit
 from pages.shared import address, state, widgets
 from pages.shared.glossary import meaning
+from pages.shared.synced import synced
 
 PLAY_SECONDS = 1.5
 STEPS = "denoising steps"  # the fragment that a step changes
@@ -76,7 +77,7 @@ def choose_step(examined: Examined) -> int:
     if examined.steps == 1:
         return 0
     parts = examined.asked.mdm.meta.parts
-    start_with(state.AT, int(parts[0].partition("-")[2]) if parts else 0)
+    first = int(parts[0].partition("-")[2]) if parts else 0
     title, button, slider = st.columns([2.2, 1, 5], vertical_alignment="bottom")
     at = title.empty()
     plays = bool(st.session_state.get(_PLAYS))
@@ -90,8 +91,7 @@ def choose_step(examined: Examined) -> int:
             st.select_slider(
                 "Denoising step, in the order in which this run reveals",
                 list(range(examined.steps)),
-                key=state.AT,
-                bind=state.URL,
+                key=synced(state.AT, first, range(examined.steps), writes=not plays),
                 help="Steps count from 0. At each, the answer's tokens revealed before are visible, all others are "
                 "masked. The order is the run's setting; the trajectory above may reveal in another.",
             )

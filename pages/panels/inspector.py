@@ -14,6 +14,7 @@ from pages.panels.inspector_start import start
 from pages.shared import choices, state, widgets
 from pages.shared.address_keys import quoted
 from pages.shared.sides import Sides
+from pages.shared.synced import synced
 
 KEY = "inspector"  # of its container
 INSIDE = {"a": [state.ATTENTION], "m": [state.NEURONS]}  # by the first letter of a head's and of an MLP's name
@@ -76,14 +77,18 @@ def choose_tab(name: str) -> str:
     chosen = st.segmented_control(
         "What to show of the node",
         options,
-        default=state.LENS,
-        key=state.TAB,
-        bind=state.URL,
+        key=synced(state.TAB, state.LENS, options, _tab_in_address),
         required=True,
         label_visibility="collapsed",
         width="stretch",
     )
     return str(chosen)
+
+
+def _tab_in_address(tab: str) -> str:
+    """Attention and Neurons are one tab there, as one stands for the other at the next node."""
+    now = st.query_params.get(state.TAB)
+    return now if now is not None and {now, tab} == {state.ATTENTION, state.NEURONS} else tab
 
 
 def describe(graph: Graph, node: int) -> str:

@@ -13,6 +13,7 @@ from pages.shared import address, cached_reads, state
 from pages.shared.artifacts import lacking
 from pages.shared.glossary import meaning
 from pages.shared.sides import Sides
+from pages.shared.synced import synced
 
 NOWHERE = "The lens was computed at different tokens for these two runs, so there is nothing to compare."
 
@@ -46,13 +47,11 @@ def choose_place(sides: Sides) -> dict[str, ReadoutRow] | None:
     labels = {place.label: place for place in places(sides)}
     if not labels:
         return None
-    address.check(state.READOUT, labels)
     _follow_older_link(list(labels.values()))
     chosen = st.selectbox(
         "Example and predicted token",
         list(labels),
-        key=state.READOUT,
-        bind=state.URL,
+        key=synced(state.READOUT, next(iter(labels)), list(labels)),
         help=f"At these tokens of a few examples the lens was computed for both models; attention is of the same "
         f"example. {meaning('readout')} {meaning('logit_lens')}",
     )
@@ -70,9 +69,8 @@ def _follow_older_link(known: Sequence[Place]) -> None:
     if example is None:
         return
     first = next((place for place in known if str(place.example) == example), None)
-    if first and state.READOUT not in st.query_params:
-        st.session_state[state.READOUT] = first.label
-    del st.query_params[state.INPUT]
+    readout = {state.READOUT: first.label} if first and state.READOUT not in st.query_params else {}
+    address.write({state.INPUT: None, **readout})
 
 
 def chosen_example(sides: Sides) -> int | None:

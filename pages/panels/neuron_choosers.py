@@ -9,45 +9,38 @@ from pages.panels import neuron_data
 from pages.panels.chosen_neurons import choose
 from pages.panels.neuron_data import MODELS
 from pages.panels.neuron_search import search
-from pages.shared import address, state
+from pages.shared import state
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
+from pages.shared.synced import synced
 
 
 def choosers(asked: Asked) -> tuple[int, int | None]:
     """The layer and the neuron, if one is chosen."""
     n_layers, n_neurons = asked.graph.n_layers, asked.arm.meta.n_neurons
     strongest = neuron_data.strongest_layer(asked.arm.key, asked.mdm.key, n_layers)
-    session = st.session_state
-    address.check(state.LAYER, range(n_layers))
-    address.check(state.NEURON, range(n_neurons))
-    if session.get(state.LAYER) not in range(n_layers):
-        session.pop(state.LAYER, None)
-        if state.LAYER not in st.query_params:
-            session[state.LAYER] = strongest
-    if session.get(state.NEURON) is not None and session[state.NEURON] not in range(n_neurons):
-        session[state.NEURON] = None
     places = st.columns([2, 3, 5, 4], vertical_alignment="bottom")
     with places[0]:
         layer = st.selectbox(
             "Layer", range(n_layers), index=None, placeholder=str(strongest),
-            key=state.LAYER, bind=state.URL, on_change=choose, args=(None,),
+            key=synced(state.LAYER, strongest, range(n_layers)), on_change=choose, args=(None,),
         )  # fmt: skip
     layer = strongest if layer is None else layer
     with places[1]:
         chosen = st.number_input(
-            f"Neuron (0 to {n_neurons - 1:,})", 0, n_neurons - 1, None, key=state.NEURON, bind=state.URL,
+            f"Neuron (0 to {n_neurons - 1:,})", 0, n_neurons - 1, None,
+            key=synced(state.NEURON, None, range(n_neurons)),
             placeholder="Click one, or type", help=meaning("neuron"),
         )  # fmt: skip
     with places[2]:
         st.text_input(
-            "Search", key=state.SEARCH, bind=state.URL, icon=":material/search:",
+            "Search", key=synced(state.SEARCH, ""), icon=":material/search:",
             placeholder="A token (who promotes Mary?) or a neuron (3:117)",
             on_change=search, args=(asked, layer),
         )  # fmt: skip
     with places[3]:
         st.text_input(
-            "Pinned neurons", key=state.PINS, bind=state.URL, placeholder="3:117, 3:5", icon=":material/keep:",
+            "Pinned neurons", key=synced(state.PINS, ""), placeholder="3:117, 3:5", icon=":material/keep:",
             help="Layer:neuron, separated by commas. They are in the address, so a copied link brings them along.",
         )  # fmt: skip
     return int(layer), None if chosen is None else int(chosen)

@@ -17,6 +17,7 @@ from pages.shared import clicks, state, widgets
 from pages.shared.artifacts import awaited
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
+from pages.shared.synced import synced
 
 MOST_ROWS = 1000  # of the layer's table on the page; the download has all
 HALVES_NOTE = (
@@ -70,8 +71,8 @@ def all_neurons(asked: Asked, neurons: Layer, chosen: int | None) -> None:
     with st.container():
         awaited("neurons", asked.runs, "weights")
     order = st.segmented_control(
-        "Order by the largest |attribution| of", state.NEURON_ORDERS, default=state.NEURON_ORDERS[0],
-        required=True, key=state.SORT, bind=state.URL,
+        "Order by the largest |attribution| of", state.NEURON_ORDERS,
+        required=True, key=synced(state.SORT, state.NEURON_ORDERS[0], state.NEURON_ORDERS),
         help="either: of the two models; difference: MDM minus ARM. A click on a column's head sorts too.",
     )  # fmt: skip
     arm, mdm = (neurons.attribution[model] for model in MODELS)

@@ -17,6 +17,7 @@ from pages.panels.one_neuron import ShownNeuron
 from pages.shared import address, cached_reads, state
 from pages.shared.glossary import meaning
 from pages.shared.sides import Side, Sides
+from pages.shared.synced import synced
 
 _STEP = 180  # pixels
 
@@ -35,20 +36,16 @@ def choose_tokens(sides: Sides, shown: Sequence[ShownNeuron]) -> TokenView | Non
     if not pairs:
         st.info("These two runs keep no example in common, so activations cannot be shown token by token.")
         return None
-    address.check(state.INPUT, pairs)
     offered = state.QUANTITIES if any(neuron.gated for neuron in shown) else state.QUANTITIES[:2]
-    address.check(state.QUANTITY, offered)
-    if st.session_state.get(state.QUANTITY, state.QUANTITIES[0]) not in offered:
-        st.session_state[state.QUANTITY] = state.QUANTITIES[0]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         example = st.selectbox(
-            "Example", list(pairs), key=state.INPUT, bind=state.URL, width=120,
+            "Example", list(pairs), key=synced(state.INPUT, next(iter(pairs)), list(pairs)), width=120,
             help="Of these few examples every token's activation is kept with the runs.",
         )  # fmt: skip
         kept = pairs[example]
         of_mdm = _choose_step(kept)
         quantity = st.segmented_control(
-            "Shown", offered, default=state.QUANTITIES[0], required=True, key=state.QUANTITY, bind=state.URL,
+            "Shown", offered, required=True, key=synced(state.QUANTITY, state.QUANTITIES[0], offered),
             help="activation: the number that multiplies the neuron's output weights. gate: the input of the "
             "non-linearity. up: what the gated value is multiplied with, where the MLP is gated.",
         )  # fmt: skip
@@ -101,14 +98,12 @@ def seen_tokens(side: Side, example: int, part: str) -> list[str] | None:
 
 def _choose_step(kept: KeptPair) -> KeptInput:
     steps = {entry.part: entry for entry in kept.mdm}
-    address.check(state.INPUT_STEP, steps)
     if len(steps) == 1:
+        address.check(state.INPUT_STEP, steps)
         st.selectbox("MDM: denoising step", list(steps), key="only step", disabled=True, width=_STEP)
         return kept.mdm[0]
-    if st.session_state.get(state.INPUT_STEP) not in {None, *steps}:
-        del st.session_state[state.INPUT_STEP]
     part = st.selectbox(
-        "MDM: denoising step", list(steps), key=state.INPUT_STEP, bind=state.URL, width=_STEP,
+        "MDM: denoising step", list(steps), key=synced(state.INPUT_STEP, next(iter(steps)), list(steps)), width=_STEP,
         help=f"{meaning('denoising_step')} The first, the middle and the last step are kept.",
     )  # fmt: skip
     return steps[part]

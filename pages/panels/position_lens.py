@@ -11,10 +11,11 @@ from engine.runs.answer_lens import AnswerLens, at_step, readable_from
 from pages.figures import answer_lens as drawing
 from pages.figures.palette import NAME
 from pages.panels import denoising_data as data
-from pages.panels.denoising_data import Examined, start_with
+from pages.panels.denoising_data import Examined
 from pages.shared import address, cached_reads, clicks, state, widgets
 from pages.shared.artifacts import awaited, lacking
 from pages.shared.glossary import meaning
+from pages.shared.synced import synced
 
 Lenses = dict[tuple[int, int], AnswerLens]  # by denoising step and answer position
 
@@ -38,14 +39,12 @@ def choose_position(examined: Examined) -> int:
     reveals = cached_reads.columns(examined.asked.mdm.key, "reveals")
     ours = reveals["example"] == examined.example
     last = int(reveals["index"][ours][reveals["step"][ours].argmax()]) if ours.any() else 0
-    start_with(state.POSITION, last)
     return int(
         st.selectbox(
             "Answer position: click a cell, or choose here",
             list(range(len(examined.answer))),
             format_func=str,
-            key=state.POSITION,
-            bind=state.URL,
+            key=synced(state.POSITION, last, range(len(examined.answer))),
             help="At first the position that is revealed last, which has a lens at every step.",
         )
     )

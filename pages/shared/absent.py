@@ -8,8 +8,8 @@ from engine.errors import UserError
 from engine.models.pairs import pairs
 from engine.runs.spec import METHODS
 from engine.tasks.registry import task_named, task_names
-from pages.shared import state
-from pages.shared.address import PAGE_SHOWN, let_go
+from pages.shared import address, state
+from pages.shared.address import PAGE_SHOWN
 from pages.shared.address_keys import KEYS, NEEDED, NOT_HERE, cut
 from pages.shared.widgets import plain
 
@@ -19,19 +19,12 @@ MOST_OFFERED = 40  # buttons for what is here
 def absent() -> bool:
     """Whether pair, task or method are not here; if so, say which and offer what is."""
     missing = {key: refusal for key in NEEDED if (refusal := _missing(key))}
-    if missing:
-        _hold_address({key: str(st.session_state[key]) for key in missing})
+    if missing:  # a reload asks for the same, though no widget holds these keys
+        address.write({key: str(st.session_state[key]) for key in missing if not st.query_params.get_all(key)})
     for key, refusal in missing.items():
         st.warning(plain(f"{NOT_HERE} {refusal}"), icon=":material/link_off:")
         _offer(key)
     return bool(missing)
-
-
-def _hold_address(missing: dict[str, str]) -> None:
-    """Leave the address as it is, though no widget is made that would hold its keys: a reload asks for the same."""
-    now = {**missing, **{key: st.query_params.get_all(key) for key in st.query_params}}
-    let_go(now)
-    st.query_params.from_dict(now)
 
 
 def _missing(key: str) -> str | None:

@@ -1,10 +1,9 @@
 """Read the address of a page, and tell the reader what of a link could not be followed.
 
-Every key has one entry in KEYS (address_keys.py). `arrive` reads an address before any widget is made, because a
-widget drops silently what it cannot take, and some raise: texts that no run could have are taken out of the address
-and remembered. `check` is called beside a widget whose options depend on the runs that are shown. `tell` shows what
-was remembered. A pair, a task or a method that is not here stops the page (absent.py): no other circuit is drawn under
-such a link.
+Every key has one entry in KEYS (address_keys.py). `arrive` reads an address before any widget is made: texts that no
+run could have are taken out of it and remembered. `check` is called beside a widget whose options depend on the runs
+that are shown. `tell` shows what was remembered. A pair, a task or a method that is not here stops the page
+(absent.py): no other circuit is drawn under such a link.
 """
 
 from __future__ import annotations
@@ -18,12 +17,16 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.shared import state
 from pages.shared.address_keys import KEYS, LISTED, SETTINGS, among, fault, quoted, within
-from pages.shared.state import OF_CIRCUITS, SHARED, kind_name
+from pages.shared.state import SHARED, kind_name
 from pages.shared.widgets import plain
 
 EMBED = ("embed", "embed_options")  # Streamlit's own
 
 PAGE_SHOWN = "page"  # session only: the page that was shown last
+WIDGETS = "synced widgets"  # session only: of synced.py
+OF_ONE_PAGE = (state.INPUT, state.INPUT_STEP)  # another page's would choose something else here
+_PAGE = "page by its hash"  # session only: what Streamlit calls the page that was shown last
+_BEFORE = "address before"  # session only: key -> texts
 _ASKED = "asked by the link"  # session only: key -> texts that no widget has been offered yet
 _NOTES = "notes on the link"  # session only: key -> Note
 _UNKNOWN = "unknown settings"  # stands among the notes for the keys that are none of ours
@@ -38,68 +41,59 @@ class Note:
     told: bool = False
 
 
-def arrive(page: st.Page) -> None:
-    """Look at the address before the page runs, and go to a better one where it cannot be followed as it is.
+def bring_along() -> None:
+    """Where another page was opened, let its address be the whole choice; call it before st.navigation.
 
-    When the reader comes from another page, the choices that pages share are kept. Streamlit tells apart the widgets of
-    two pages though they have the same key, and gives the second one its default when one page is seen right after the
-    other. A value assigned before the widget is made stays; what a link says goes first.
+    Without a question of its own it gets the address of the page before. The browser learns of it before it learns of
+    the page, so that both are one entry of its history.
     """
-    session, asked, back = st.session_state, _in_address(), _goes_through_history()
-    before, name = session.get(PAGE_SHOWN), page.url_path
-    session[PAGE_SHOWN] = name
-    arrives = before != name or back
+    session, asked = st.session_state, _in_address()
+    changed = session.get(_PAGE) not in (None, _page())
+    if changed or _goes_through_history():
+        forget()
+    if changed and not _goes_through_history():
+        write(_carried(asked))
+    session[_BEFORE] = _in_address()
+
+
+def arrive(page: st.Page) -> None:
+    """Look at the address before the page runs, and go to a better one where it cannot be followed as it is."""
+    session, asked, name = st.session_state, _in_address(), page.url_path
+    arrives = session.get(PAGE_SHOWN) != name or _goes_through_history()
+    session[PAGE_SHOWN], session[_PAGE] = name, _page()
     faults = {key: sentence for key, texts in asked.items() if (sentence := fault(key, texts, name))}
-    honoured = {key: texts for key, texts in asked.items() if key not in faults}
-    wanted = honoured
-    if back:
-        wanted = _forget_choices(honoured)
-    elif before not in (None, name):
-        wanted = _carry_over(honoured)
     if arrives:
-        session[_NOTES], session[_ASKED] = {}, dict(honoured)
+        session[_NOTES], session[_ASKED] = {}, {key: texts for key, texts in asked.items() if key not in faults}
         _note_unknown(asked)
     for key, sentence in faults.items():
-        note(key, sentence)
-    if faults or any(key not in st.query_params for key in wanted):
-        let_go([*faults, *wanted])
-        st.switch_page(page, query_params=wanted)
-
-
-def let_go(keys: Collection[str]) -> None:
-    """Let the address be changed though widgets, of the page before or of this one, hold keys of it."""
-    context = get_script_run_ctx()
-    if context:
-        with context.session_state.query_params() as bindings:
-            for held in filter(None, map(bindings.get_binding_for_param, keys)):
-                bindings.unbind_widget(held.widget_id)
-
-
-def _forget_choices(asked: dict[str, list[str]]) -> dict[str, list[str]]:
-    """What an address of the browser's history says is all that was chosen then."""
-    for key in (*SHARED, *OF_CIRCUITS):
-        st.session_state.pop(key, None)
-    return asked
-
-
-def _carry_over(asked: dict[str, list[str]]) -> dict[str, list[str]]:
-    """The address with what pages share and the link does not say.
-
-    Streamlit leaves out of st.query_params what the widgets of the page before have in the address too.
-    """
-    session = st.session_state
-    named = {key for key, texts in asked.items() if texts != [str(session.get(key))]}
-    if state.PAIR in asked or state.TASK in asked:
-        named |= {key for key in SETTINGS if key not in asked}
-    for key in named:
         session.pop(key, None)
-    kept = {key: session[key] for key in SHARED if session.get(key) is not None}
-    for key, value in kept.items():
-        session[key] = value
-    let_go(kept)
-    st.query_params.update({key: str(value) for key, value in kept.items()})
-    pending = {key: texts for key, texts in session.get(_ASKED, {}).items() if key in SHARED and key not in named}
-    return {**pending, **{key: [str(value)] for key, value in kept.items()}, **asked}
+        note(key, sentence)
+    write(dict.fromkeys(faults))
+
+
+def forget() -> None:
+    """What was chosen before does not hold any more: the address does."""
+    for key in (*KEYS, WIDGETS):
+        st.session_state.pop(key, None)
+
+
+def write(changes: Mapping[str, str | list[str] | None]) -> None:
+    """Change keys of the address (None: take them out), in one message: each is one step of the browser's Back."""
+    before = _in_address()
+    after = {key: [text] if isinstance(text, str) else text for key, text in {**before, **changes}.items()}
+    wanted = {key: texts or [""] for key, texts in after.items() if texts is not None}
+    if wanted != before:
+        st.query_params.from_dict(wanted)
+        st.session_state[_BEFORE] = wanted
+
+
+def _carried(asked: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """What of the address of the page before goes into that of this one; what a link says goes first."""
+    before = st.session_state.get(_BEFORE, {})
+    kept = {key: texts for key, texts in before.items() if key in KEYS and key not in OF_ONE_PAGE}
+    if state.PAIR in asked or state.TASK in asked:  # a question of its own
+        kept = {key: texts for key, texts in kept.items() if key in SHARED and key not in SETTINGS}
+    return {key: texts for key, texts in kept.items() if key not in asked}
 
 
 def check(key: str, options: Collection[object]) -> None:
@@ -159,6 +153,11 @@ def _in_address() -> dict[str, list[str]]:
     context = get_script_run_ctx()
     parameters = parse_qs(context.query_string, keep_blank_values=True) if context else {}
     return {key: texts for key, texts in parameters.items() if key.lower() not in EMBED}
+
+
+def _page() -> str | None:
+    context = get_script_run_ctx()
+    return context.page_script_hash if context else None
 
 
 def _goes_through_history() -> bool:

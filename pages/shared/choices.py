@@ -34,20 +34,12 @@ def held(key: str, default: Value, options: Collection[object]) -> Value:
 
 def choose(changes: Mapping[str, Value]) -> None:
     """Keep choices under their keys and in the address, where they differ from what is kept."""
-    parameters = st.query_params
-    wanted: dict[str, str | list[str]] = {}
+    wanted: dict[str, str | list[str] | None] = {}
     for key, value in changes.items():
-        if key in st.session_state and st.session_state[key] == value:
-            continue
-        st.session_state[key] = value
-        text = _as_text(value)
-        if text is None:
-            if key in parameters:
-                del parameters[key]
-        elif parameters.get_all(key) != ([text] if isinstance(text, str) else text or [""]):
-            wanted[key] = text or ""
-    if wanted:
-        parameters.update(wanted)
+        if key not in st.session_state or st.session_state[key] != value:
+            st.session_state[key] = value
+            wanted[key] = _as_text(value)
+    address.write(wanted)
 
 
 def _from_address(key: str, default: Value) -> Value:

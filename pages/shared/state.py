@@ -1,13 +1,12 @@
 """Every choice a reader makes, by the key under which it is in the session and in the address, once.
 
-Widgets carry these keys and bind="query-params", so that copying the address reproduces the view. Code that makes a
-choice for the reader (a click on a node) writes to st.session_state under the key; the address follows.
+Widgets carry these keys and are synced with the address (synced.py), so that copying it reproduces the view. Code that
+makes a choice for the reader (a click on a node) writes to st.session_state under the key; the address follows.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
 
 import streamlit as st
 
@@ -35,7 +34,6 @@ EXAMPLE, SAMPLER, AT, POSITION = "example", "sampler", "at", "position"  # of de
 FINAL = "final"
 TOTAL = vocabulary.TOTAL
 AUTO = "auto"  # a precision: that in which the pair is stored, else its own
-URL: Literal["query-params"] = "query-params"  # what `bind` of a widget wants
 DEFAULT_K = 200
 REGIONS = vocabulary.REGIONS
 GRAPH_VIEWS = ("side", "one", "layers")  # side by side, as one graph, by layer
@@ -49,8 +47,6 @@ PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
 # What goes along from page to page.
 SHARED = (PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, STEP, K, NODE, LAYER, NEURON, PINS)
-# What the circuit component holds besides K and the node.
-OF_CIRCUITS = (NODES, GRAPHS, KINDS, SIGN, SHOW, PRUNE, ARM_PART, MDM_PART)
 
 
 @dataclass(frozen=True)
