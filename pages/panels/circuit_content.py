@@ -33,13 +33,6 @@ STOP_EVERY = 2  # of the sizes of a curve, above HERE
 Arrays = dict[str, NDArray[Any]]
 Pair = tuple[str, str, str, str]  # two circuits: key and part of one, key and part of the other
 DASHES = {"pair": "solid", "control": "dashed"}  # of overlap lines; the others are dotted
-    "pair": "solid",
-    "control": "dashed",
-    "control-mdm": "dotted",
-    "half-pair": "dotted",
-    "half-arm": "dotted",
-    "half-mdm": "dotted",
-}
 
 
 @dataclass(frozen=True)
@@ -184,8 +177,7 @@ def header_of(sides: Sides, control: Run | None, lines: list[Line], palette: Pal
         "colours": colours,
         "dash": DASH,
         "lines": [
-            {"name": line.name, "style": line.style, "colour": of_line[line.style], "dash": DASHES.get(line.style, "dotted")}
-            for line in lines
+            {**asdict(line), "colour": of_line[line.style], "dash": DASHES.get(line.style, "dotted")} for line in lines
         ],
         "tiles": tiles(sides.arm, sides.mdm),
         "notes": {

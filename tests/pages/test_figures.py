@@ -23,6 +23,10 @@ GRAPH = Graph(3, 2)
 PALETTE = palette.LIGHT
 
 
+def trace(drawn: go.Figure, name: str) -> go.Scatter:
+    return next(entry for entry in drawn.data if entry.name == name)
+
+
 @pytest.mark.parametrize(
     ("token", "shown"),
     [
