@@ -17,7 +17,10 @@ export function tilesOf({ header }, axis, k, numbers) {
     const [halves, withControl] = [of("half-pair"), of("control-mdm")];
     const first = [
         [plain(numbers?.jaccard ?? of("pair"), 3), numbers ? `chance ${plain(numbers.chance, 3)}` : "…"],
-        [plain(of("control"), 3), withControl === undefined ? header.notes.control : `${mdm} with it ${plain(withControl, 3)}`],
+        [
+            plain(of("control"), 3),
+            withControl === undefined ? header.notes.control : `${mdm} with it ${plain(withControl, 3)}`,
+        ],
         [
             plain(halves, 3),
             halves === undefined
