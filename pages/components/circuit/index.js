@@ -187,9 +187,9 @@ class Workbench {
             this.drawn[model] = this.drawView(g, scene, numbers, model, width, height);
         }
         for (const model of MODELS) {
-            this.part(`caption-${model}`).innerHTML = captionOf(this.payload, scene, this.drawn, model, view);
+            set(this.part(`caption-${model}`), "innerHTML", captionOf(this.payload, scene, this.drawn, model, view));
         }
-        this.part("note").textContent = noteOf(this.payload, scene, this.drawn);
+        set(this.part("note"), "textContent", noteOf(this.payload, scene, this.drawn));
     }
 
     drawView(g, scene, numbers, model, width, height) {
@@ -225,8 +225,8 @@ class Workbench {
         if (input.getRootNode().activeElement !== input) input.value = this.chosen.k;
         tilesOf(this.payload, this.axis, this.chosen.k, numbers).forEach(([value, note], at) => {
             const [strong, small] = this.tiles[at];
-            if (strong.textContent !== value) strong.textContent = value;
-            if (small.textContent !== note) small.textContent = note;
+            set(strong, "textContent", value);
+            set(small, "textContent", note);
         });
     }
 
@@ -574,4 +574,11 @@ function context(canvas) {
     return { g, width, height };
 }
 
+/** Write a property that changed: the browser lays out again whatever is written. */
+function set(node, property, value) {
+    if (written.get(node) !== value) node[property] = value;
+    written.set(node, value);
+}
+
+const written = new WeakMap();
 const element = (name, properties = {}) => Object.assign(document.createElement(name), properties);
