@@ -45,7 +45,6 @@ export function drawnOf(scene, model) {
 export function drawGraph(g, scene, model, view, width, height) {
     const drawn = drawnOf(scene, model);
     const place = view.scale(width, height);
-    g.clearRect(0, 0, width, height);
     drawFrame(g, scene, place, width, height);
     g.save();
     g.beginPath();
@@ -63,7 +62,6 @@ export function drawGraph(g, scene, model, view, width, height) {
 export function drawUnion(g, scene, view, width, height) {
     const both = { arm: drawnOf(scene, "arm"), mdm: drawnOf(scene, "mdm") };
     const place = view.scale(width, height);
-    g.clearRect(0, 0, width, height);
     drawFrame(g, scene, place, width, height);
     for (const model of ["mdm", "arm"]) {
         const edges = scene.payload.edges[model];
@@ -287,7 +285,6 @@ export function drawProfile(g, scene, profiles, model, view, width, height) {
 /** Importance by layer of both models back to back, and their difference. */
 export function drawLayers(g, scene, numbers, view, width, height) {
     const place = view.scale(width, height);
-    g.clearRect(0, 0, width, height);
     drawFrame(g, scene, { ...place, across: 0 }, width, height);
     if (!numbers) return { ranks: [], left: 0 };
     const [arm, mdm] = numbers.profile;

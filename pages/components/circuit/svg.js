@@ -12,7 +12,6 @@ export class SvgContext {
         Object.assign(this, { globalAlpha: 1, lineWidth: 1, font: "", textAlign: "left", textBaseline: "alphabetic" });
     }
 
-    clearRect() {}
     save() {
         this.open.push(0);
     }
