@@ -67,9 +67,9 @@ def choose_tab(name: str) -> str:
     """The tab of a node that the reader chooses: it stays from node to node, Attention and Neurons in turn."""
     inside = INSIDE.get(name[0], [])
     options = [state.LENS, *inside, state.EDGES]
+    before_tabs = state.TAB not in st.query_params and state.INPUT_STEP in st.query_params  # an older link
+    default = inside[0] if before_tabs and inside else state.LENS
     before = st.session_state.get(state.TAB)
-    if before is None and state.TAB not in st.query_params and state.INPUT_STEP in st.query_params:
-        before = state.ATTENTION  # a link from before there were tabs
     if before in (state.ATTENTION, state.NEURONS) and before not in options:
         before = (inside or [state.LENS])[0]
     if before is not None:  # other options make another widget, which would begin anew
@@ -77,7 +77,7 @@ def choose_tab(name: str) -> str:
     chosen = st.segmented_control(
         "What to show of the node",
         options,
-        key=synced(state.TAB, state.LENS, options, _tab_in_address),
+        key=synced(state.TAB, default, options, _tab_in_address),
         required=True,
         label_visibility="collapsed",
         width="stretch",

@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.shared import state
-from pages.shared.address_keys import KEYS, LISTED, SETTINGS, among, fault, quoted, within
+from pages.shared.address_keys import KEYS, LISTED, NEEDED, SETTINGS, among, fault, quoted, within
 from pages.shared.state import SHARED, kind_name
 from pages.shared.widgets import plain
 
@@ -63,7 +63,8 @@ def arrive(page: st.Page) -> None:
     session[PAGE_SHOWN], session[_PAGE] = name, _page()
     faults = {key: sentence for key, texts in asked.items() if (sentence := fault(key, texts, name))}
     if arrives:
-        session[_NOTES], session[_ASKED] = {}, {key: texts for key, texts in asked.items() if key not in faults}
+        session[_NOTES] = {}
+        session[_ASKED] = {key: texts for key, texts in asked.items() if key not in (*faults, *NEEDED)}
         _note_unknown(asked)
     for key, sentence in faults.items():
         session.pop(key, None)
@@ -104,9 +105,25 @@ def check(key: str, options: Collection[object]) -> None:
         if isinstance(options, range):
             sentence = within(replace(known, bounds=(options[0], options[-1])), text)
         else:
-            sentence = among(known, text, tuple(map(str, options)))
+            sentence = among(known, text, tuple(map(as_text, options)))
         if sentence:
             note(key, sentence)
+
+
+def as_text(value: object) -> str:
+    """What an address says for a value that is its own title; nothing for None."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def note_gone(key: str, value: object, options: Collection[object]) -> None:
+    """Remember that what was chosen before is not here, unless that is told of the link already."""
+    if key in st.session_state.get(_NOTES, {}):
+        return
+    words = KEYS[key].words[0].upper() + KEYS[key].words[1:]
+    if isinstance(options, range) and isinstance(value, int):
+        note(key, f"{words} was {value:,}; here it is from {options[0]:,} to {options[-1]:,}.")
+    else:
+        note(key, f"{words} was {quoted(as_text(value))}, which is not here.")
 
 
 def note(key: str, sentence: str) -> None:

@@ -28,7 +28,10 @@ def held(key: str, default: Value, options: Collection[object]) -> Value:
     else:
         kept = value if value is None or value in options else default
     if kept != value:
+        address.note_gone(key, value, options)
         st.session_state[key] = kept
+        if st.query_params.get_all(key):
+            address.write({key: None if kept == default else _as_text(kept)})
     return kept
 
 

@@ -25,9 +25,7 @@ class Synced:
     title: Callable[[Any], str]
 
     def text(self, value: Any) -> str:
-        if isinstance(value, bool):
-            return str(value).lower()
-        return "" if value is None else self.title(value)
+        return self.title(value) if self.title is not str and value is not None else address.as_text(value)
 
 
 def synced(
@@ -52,6 +50,7 @@ def synced(
     elif key in known and session[key] == known[key].default != default and key not in st.query_params:
         session[key] = default  # another run has another default, and the reader has chosen none
     if options is not None and session[key] is not None and session[key] not in options:
+        address.note_gone(key, session[key], options)
         session[key] = default
     known[key] = widget
     if writes:

@@ -127,7 +127,7 @@ def test_the_tabs_are_those_of_the_node_and_the_chosen_one_stays() -> None:
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
-@pytest.mark.parametrize(("node", "link", "shown"), [("m3", "Edges", "Edges"), ("m3", "Attention", "Lens")])
+@pytest.mark.parametrize(("node", "link", "shown"), [("m3", "Edges", "Edges"), ("m3", "Attention", "Neurons")])
 def test_a_link_opens_a_tab_that_the_node_has(node: str, link: str, shown: str) -> None:
     assert tab(app("circuits", node=node, tab=link)).value == shown
 
