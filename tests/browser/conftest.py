@@ -27,13 +27,26 @@ for task in ("countdown", "ioi", "greater_than"):  # the last one is there to be
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app's address. The cache is made by a process that has ended, as only one may hold it."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables of a process that knows the fake pair and its runs, which another process has made."""
     folder = tmp_path_factory.mktemp("app")
-    environment = {"CIRCUITS_CACHE": str(folder), "CIRCUITS_PAIRS": str(_pair(folder))}
-    subprocess.run([sys.executable, "-c", SEED], cwd=ROOT, env={**os.environ, **environment}, check=True)
+    variables = {"CIRCUITS_CACHE": str(folder), "CIRCUITS_PAIRS": str(_pair(folder))}
+    subprocess.run([sys.executable, "-c", SEED], cwd=ROOT, env={**os.environ, **variables}, check=True)
+    return variables
+
+
+@pytest.fixture(scope="session")
+def address(environment: dict[str, str]) -> Iterator[str]:
+    """The app's address."""
     with running_app(environment) as address:
         yield address
+
+
+@pytest.fixture
+def runs(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test itself can read the runs that the app shows."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.workbench import Workbench
 from tools.browser import wait_until_still
 
 DEFAULTS = {
@@ -48,6 +49,42 @@ def test_texts_that_no_widget_can_take_become_sentences(page: Page, address: str
     assert not any(key in page.url for key in ("k=", "sign=", "node="))
     page.get_by_role("button", name="Hide this").click()
     expect(_notes(page)).to_have_count(0)
+
+
+@pytest.mark.parametrize("k", [7, 123])
+def test_any_k_is_in_field_curve_and_address(page: Page, address: str, k: int) -> None:
+    bench = Workbench(page)
+    bench.open(f"{address}circuits?k={k}")
+    bench.has_k(k)
+    expect(bench.part("k")).to_have_value(str(k))
+    expect(_notes(page)).to_have_count(0)
+    assert page.url.endswith(f"?k={k}")
+    bench.part("curve").press("End")
+    bench.has_k(3628)
+    expect(bench.part("k")).to_have_value("3628")
+    expect(page).to_have_url(address + "circuits?k=3628")
+    bench.part("k").fill("1234")
+    bench.part("k").press("Enter")
+    bench.has_k(1234)
+    expect(page).to_have_url(address + "circuits?k=1234")
+
+
+def test_k_goes_along_and_comes_back(page: Page, address: str) -> None:
+    _open(page, address + "circuits?k=123")
+    page.get_by_role("link", name="Activations").first.click()
+    expect(page.get_by_role("heading", name="Activations")).to_be_visible()
+    expect(page).to_have_url(address + "activations?k=123")
+    wait_until_still(page)
+    expect(_field(page)).to_have_value("123")
+    for _ in range(3):  # an address that the app completes is visited twice
+        page.go_back()
+        with suppress(Late):  # else a slow answer is taken for none, and one press more leaves the page
+            page.wait_for_url("**/circuits*", timeout=5_000)
+        wait_until_still(page)
+        if "/circuits" in page.url:
+            break
+    Workbench(page).has_k(123)
+    expect(page).to_have_url(address + "circuits?k=123")
 
 
 @pytest.mark.parametrize("k", [7, 123])

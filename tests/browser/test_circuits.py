@@ -1,240 +1,291 @@
-"""The circuits page as a person uses it: slide, click, copy the address."""
+"""The circuits page as a person uses it: slide K, click nodes, choose with the keyboard, copy the address."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from pathlib import Path
+import re
+from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from playwright.sync_api import Page, expect
 
-from engine.circuits.graph import Graph
-from pages.figures.circuit import NODE_TRACE
+from tests.browser.workbench import MODELS, Watched, Workbench, overlap_of
 from tests.fakes import HOSTILE
 from tools.browser import wait_until_still
 
-GRAPH = Graph(6, 8)
-FIGURE = """([index, name]) => {
-    const figure = document.querySelectorAll('.js-plotly-plot')[index];
-    const nodes = figure._fullData.find(trace => trace.name === name);
-    const edges = figure._fullLayout.shapes.map(shape => shape.path.split('C').length - 1);
-    return {x: Array.from(nodes.x), y: Array.from(nodes.y), edges};
+MOVES = """(canvas) => {
+    window.moves = [];
+    canvas.addEventListener("pointermove", () => window.moves.push(performance.now()));
 }"""
-PLACE = """([index, name, node]) => {
-    const figure = document.querySelectorAll('.js-plotly-plot')[index];
-    const nodes = figure._fullData.find(trace => trace.name === name);
-    const {xaxis, yaxis} = figure._fullLayout, box = figure.getBoundingClientRect();
-    return [box.left + xaxis._offset + xaxis.d2p(nodes.x[node]), box.top + yaxis._offset + yaxis.d2p(nodes.y[node])];
-}"""
+PAUSES = """() => window.moves.filter((at, index) => index && at - window.moves[index - 1] > 140).length"""
 
 
-def test_sliding_k_changes_the_overlap_and_both_graphs_but_moves_no_node(page: Page, address: str) -> None:
-    _open(page, address + "circuits")
-    before, overlap = [_figure(page, side) for side in (0, 1)], _overlap(page)
-    _slide(page, 3)
-    _until(page, lambda: _overlap(page) != overlap)
-    wait_until_still(page)
-    after = [_figure(page, side) for side in (0, 1)]
-    assert "k=" in page.url
-    for was, is_ in zip(before, after, strict=True):
-        assert sum(is_["edges"]) > sum(was["edges"])
-        assert (is_["x"], is_["y"]) == (was["x"], was["y"])
+@pytest.mark.usefixtures("runs")
+def test_dragging_the_handle_moves_k_with_the_hand_and_tells_the_server_when_it_rests(page: Page, address: str) -> None:
+    watched, bench = Watched(page), Workbench(page)
+    bench.open(address + "circuits?task=countdown&k=20")
+    before, places = bench.pictures(), bench.node("arm", "a2.h3")
+    bench.part("curve").evaluate(MOVES)
+    sent = watched.sent
+    x, y = bench.handle()
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 150, y + 30, steps=30)
+    expect(bench.root).not_to_have_attribute("data-k", "20")
+    assert watched.sent - sent <= page.evaluate(PAUSES), "nothing is sent while the hand moves"
+    page.mouse.up()
+    bench.settle()
+    k = bench.k
+    assert k > 40
+    assert bench.handle()[0] == pytest.approx(x + 150, abs=2)
+    assert bench.overlap == pytest.approx(overlap_of("countdown", k), abs=5e-4)
+    assert bench.tile("Shared edges")[1] == f"of {k:,} in each circuit"
+    assert all(was != now for was, now in zip(before, bench.pictures(), strict=True))
+    assert bench.node("arm", "a2.h3") == places, "no node moves"
+    bench.until(lambda: f"k={k}" in page.url)
+    assert watched.sent > sent and not watched.errors
 
 
-def test_a_clicked_node_shows_its_tokens_in_both_models_and_the_address_brings_them_back(
-    page: Page, address: str
-) -> None:
-    _open(page, address + "circuits?k=100")
-    expect(page.get_by_text("Click a node in either graph")).to_be_visible()
-    _click(page, 0, "a2.h3")
-    expect(page.get_by_role("heading", name="Head 3 of layer 2 (a2.h3)")).to_be_visible()
-    wait_until_still(page)
-    shown, overlap = _lens_labels(page), _overlap(page)
-    assert [len(labels) for labels in shown] == [16, 16]
-    assert shown[0] != shown[1]
+@pytest.mark.usefixtures("runs")
+def test_a_click_on_the_curve_a_number_typed_and_keys_choose_k(page: Page, address: str) -> None:
+    bench = Workbench(page)
+    bench.open(address + "circuits?task=countdown&k=200")
+    curve, (x, y) = bench.part("curve"), bench.handle()
+    page.mouse.click(x - 120, y)
+    expect(bench.root).not_to_have_attribute("data-k", "200")
+    assert bench.k < 200 and bench.handle()[0] == pytest.approx(x - 120, abs=2)
 
-    copied = page.url
-    assert "node=a2.h3" in copied
-    other = page.context.browser.new_page(viewport={"width": 1440, "height": 1300})  # type: ignore[union-attr]
-    _open(other, copied)
-    assert _lens_labels(other) == shown
-    assert _overlap(other) == overlap
-    other.close()
-
-
-def test_nodes_can_be_clicked_in_turn_in_both_graphs_and_let_go(page: Page, address: str) -> None:
-    _open(page, address + "circuits?k=100")
-    for side, name in ((0, "a2.h3"), (1, "m4"), (0, "a2.h3")):
-        _click(page, side, name)
-        _until(page, lambda name=name: f"node={name}" in page.url)  # type: ignore[misc]
-        wait_until_still(page)
-        _until(page, lambda name=name: _ringed(page) == [name, name])  # type: ignore[misc]
-    _click(page, 0, "a2.h3")
-    _until(page, lambda: "node=" not in page.url)
-    expect(page.get_by_text("Click a node in either graph")).to_be_visible()
+    field = bench.part("k")
+    field.fill("200")
+    field.press("Enter")
+    bench.has_k(200)
+    curve.focus()
+    pressed = {"ArrowRight": 250, "ArrowUp": 300, "ArrowLeft": 250, "ArrowDown": 200, "PageUp": 2000, "PageDown": 200}
+    for key, k in {**pressed, "Home": 10, "End": 3628}.items():
+        curve.press(key)
+        bench.has_k(k)
+        expect(curve).to_have_attribute("aria-valuenow", str(k))
+        overlap = overlap_of("countdown", k)
+        expect(curve).to_have_attribute("aria-valuetext", f"K {k}, overlap {overlap:.3f}")
+        assert bench.overlap == pytest.approx(overlap, abs=5e-4)
+    bench.until(lambda: "k=3628" in page.url)
+    for asked, k in (("77", 77), ("0", 77), ("99999", 3628)):
+        field.fill(asked)
+        field.press("Enter")
+        bench.has_k(k)
 
 
-def test_a_node_can_be_chosen_from_the_keyboard(page: Page, address: str) -> None:
-    _open(page, address + "circuits")
-    box = page.get_by_role("combobox", name="Node")
-    box.focus()
-    box.press_sequentially("m3")
-    box.press("Enter")
+def test_a_field_that_holds_no_k_shows_the_one_that_is_chosen_again(page: Page, address: str) -> None:
+    bench = Workbench(page)
+    bench.open(address + "circuits?k=77")
+    for asked in ("", "0", "-5", "99999"):
+        bench.part("k").fill(asked)
+        bench.part("k").press("Enter")
+        bench.part("curve").focus()
+        expect(bench.part("k")).to_have_value(str(bench.k))
+
+
+def test_play_lets_k_grow_until_it_is_stopped(page: Page, address: str) -> None:
+    bench = Workbench(page)
+    bench.open(address + "circuits?k=10")
+    play = bench.part("play")
+    play.click()
+    expect(play).to_have_attribute("aria-pressed", "true")
+    bench.until(lambda: bench.k >= 20)
+    play.click()
+    expect(play).to_have_attribute("aria-pressed", "false")
+    page.wait_for_timeout(300)
+    k = bench.k
+    page.wait_for_timeout(600)
+    assert bench.k == k
+    bench.until(lambda: f"k={k}" in page.url)
+
+
+def test_a_clicked_node_is_selected_in_both_graphs_and_let_go_by_another_click(page: Page, address: str) -> None:
+    bench = Workbench(page)
+    bench.open(address + "circuits?k=100")
+    free = bench.pictures()
+    for model, name, title in (("arm", "a2.h3", "Head 3 of layer 2"), ("mdm", "m4", "MLP of layer 4")):
+        before = bench.pictures()
+        bench.click(model, name)
+        bench.has_node(name)
+        assert all(was != now for was, now in zip(before, bench.pictures(), strict=True))
+        expect(page.get_by_role("heading", name=f"{title} ({name})")).to_be_visible()
+        bench.until(lambda name=name: _asked(page, "node") == [name])  # type: ignore[misc]
+        expect(bench.part("node")).to_have_value(name)
+    bench.settle()
+    bench.click("arm", "m4")
+    bench.has_node("")
+    expect(page.get_by_text("Click a node")).to_be_visible()
+    bench.until(lambda: not _asked(page, "node"))
+    page.mouse.move(5, 5)
+    bench.until(lambda: bench.pictures() == free)
+
+
+def test_shift_pins_several_nodes_and_escape_lets_all_go(page: Page, address: str) -> None:
+    bench = Workbench(page)
+    bench.open(address + "circuits?k=100")
+    bench.click("arm", "a2.h3")
+    bench.has_node("a2.h3")
+    for model, name in (("arm", "m1"), ("mdm", "a4.h0"), ("arm", "m5")):
+        before = bench.pictures()
+        bench.click(model, name, ["Shift"])
+        bench.until(lambda before=before: bench.pictures() != before)  # type: ignore[misc]
+    bench.click("mdm", "m5", ["Shift"])
+    bench.until(lambda: _asked(page, "nodes") == ["m1", "a4.h0"])
+    assert _asked(page, "node") == ["a2.h3"]
+    bench.settle()
+    bench.graph("arm").press("Escape")
+    bench.has_node("")
+    bench.until(lambda: not _asked(page, "node") and not any(_asked(page, "nodes")))
+
+
+def test_a_copied_address_brings_back_k_node_filters_and_view(page: Page, address: str) -> None:
+    bench = Workbench(page)
+    bench.open(address + "circuits?k=150&node=a2.h3&sign=negative&graphs=one")
+    bench.has_k(150)
+    bench.has_node("a2.h3")
+    expect(bench.part("views").get_by_role("radio", name="One graph")).to_be_checked()
+    expect(bench.part("sign")).to_have_value("negative")
+    bench.choose_filter(prune=True)
+    bench.until(lambda: _asked(page, "prune") == ["true"])
+    bench.settle()
+    copied, shown = page.url, (bench.picture("graph-arm"), bench.caption("arm"), bench.tile("Overlap"))
+    other = Workbench(page.context.browser.new_page(viewport=page.viewport_size))  # type: ignore[union-attr]
+    other.open(copied)
+    assert (other.picture("graph-arm"), other.caption("arm"), other.tile("Overlap")) == shown
+    other.page.close()
+
+
+def test_back_goes_one_choice_back(page: Page, address: str) -> None:
+    bench = Workbench(page)
+    bench.open(address + "circuits?k=100")
+    bench.click("arm", "a2.h3")
+    bench.until(lambda: _asked(page, "node") == ["a2.h3"])
+    bench.settle()
+    bench.click("arm", "m4")
+    bench.until(lambda: _asked(page, "node") == ["m4"])
+    bench.settle()
+    for name in ("a2.h3", ""):
+        page.go_back()
+        bench.has_node(name)
+        bench.settle()
+        assert _asked(page, "node") == ([name] if name else [])
+    page.go_forward()
+    bench.has_node("a2.h3")
+
+
+def test_the_keyboard_alone_reaches_the_curve_and_every_node(page: Page, address: str) -> None:
+    bench = Workbench(page)
+    bench.open(address + "circuits?k=100")
+    _tab_to(page, "curve")
+    page.keyboard.press("ArrowRight")
+    bench.has_k(120)
+    _tab_to(page, "graph-arm")
+    spoken = bench.part("spoken")
+    walked = [
+        ("ArrowUp", "Head 0 of layer 0 (a0.h0)"),
+        ("ArrowRight", "Head 1 of layer 0 (a0.h1)"),
+        ("ArrowUp", "Head 1 of layer 1 (a1.h1)"),
+        ("ArrowLeft", "Head 0 of layer 1 (a1.h0)"),
+        ("ArrowLeft", "MLP of layer 0 (m0)"),
+    ]
+    for key, words in walked:
+        before = bench.picture("graph-arm")
+        page.keyboard.press(key)
+        expect(spoken).to_contain_text(words)
+        bench.until(lambda before=before: bench.picture("graph-arm") != before)  # type: ignore[misc]
+    expect(spoken).to_contain_text(re.compile(r"ARM: (\d+ edges?, [\d.]+% of importance|not in the circuit)"))
+    page.keyboard.press("Enter")
+    bench.has_node("m0")
+    expect(page.get_by_role("heading", name="MLP of layer 0 (m0)")).to_be_visible()
+    bench.settle()
+    page.keyboard.press("Escape")
+    bench.has_node("")
+
+
+def test_a_node_can_be_chosen_from_the_list(page: Page, address: str) -> None:
+    bench = Workbench(page)
+    bench.open(address + "circuits")
+    bench.part("node").select_option("m3")
+    bench.has_node("m3")
     expect(page.get_by_role("heading", name="MLP of layer 3 (m3)")).to_be_visible()
-    _until(page, lambda: "node=m3" in page.url)
+    bench.until(lambda: _asked(page, "node") == ["m3"])
+
+
+def test_two_hundred_quick_drags_leave_a_session_that_answers(page: Page, address: str) -> None:
+    watched, bench = Watched(page), Workbench(page)
+    bench.open(address + "circuits?k=100")
+    x, y = bench.handle()
+    for turn in range(200):
+        page.mouse.move(x, y)
+        page.mouse.down()
+        x += 90 if turn % 2 else -90
+        page.mouse.move(x, y)
+        page.mouse.up()
+    bench.settle()
+    assert bench.handle()[0] == pytest.approx(x, abs=2)
+    bench.until(lambda: _asked(page, "k") == [str(bench.k)])
+    bench.click("mdm", "m4")
+    expect(page.get_by_role("heading", name="MLP of layer 4 (m4)")).to_be_visible()
+    assert (watched.opened, watched.closed, watched.errors) == (1, 0, [])
 
 
 def test_a_hostile_token_is_text_everywhere(page: Page, address: str) -> None:
-    _open(page, address + "circuits?node=input&k=100")  # the first row of a fake lens promotes the hostile token
+    bench = Workbench(page)
+    bench.open(address + "circuits?node=input&k=100")  # the first row of a fake lens promotes the hostile token
     expect(page.get_by_role("heading", name="Token embedding (input)")).to_be_visible()
-    wait_until_still(page)
-    assert any(HOSTILE in label for labels in _lens_labels(page) for label in labels)
+    expect(page.locator(".st-key-inspector").get_by_text(HOSTILE).first).to_be_visible()
     tags = page.evaluate("[...document.querySelectorAll('b')].filter(tag => tag.textContent === 'x').length")
     assert tags == 0
 
 
 def test_other_pages_keep_the_choice(page: Page, address: str) -> None:
-    _open(page, address + "circuits?k=100&node=m2")
+    bench = Workbench(page)
+    bench.open(address + "circuits?k=100&node=m2")
     page.get_by_role("link", name="Runs", exact=True).click()
     expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     page.get_by_role("link", name="Circuits", exact=True).click()
+    bench.has_node("m2")
+    bench.has_k(100)
     expect(page.get_by_role("heading", name="MLP of layer 2 (m2)")).to_be_visible()
-    wait_until_still(page)
-    assert "k=100" in page.url
-    assert "node=m2" in page.url
+    bench.settle()
+    assert (_asked(page, "k"), _asked(page, "node")) == (["100"], ["m2"])
 
 
 def test_the_overview_leads_to_the_circuits_of_a_task(page: Page, address: str) -> None:
-    _open(page, address + "?k=50")
+    page.goto(address + "?k=50")
+    wait_until_still(page)
     page.get_by_role("link", name="SUDOKU").click()
     expect(page.get_by_text("Not computed yet with these settings")).to_be_visible()
     assert "task=sudoku" in page.url
 
 
-def test_a_circuit_can_be_downloaded(page: Page, address: str) -> None:
-    _open(page, address + "circuits?k=20")
-    page.get_by_role("button", name="Download", exact=True).click()
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="CSV").first.click()
-    rows = waiting.value.path().read_text().splitlines()
-    assert len(rows) == 21
-    assert waiting.value.suggested_filename.startswith("embedded-arm-ioi-total-20-")
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_under_the_mouse_is_named(page: Page, address: str, model: str) -> None:
+    bench = Workbench(page)
+    bench.open(address + "circuits?k=100")
+    tip = bench.part("tip")
+    expect(tip).to_be_hidden()
+    page.mouse.move(*bench.node(model, "m3"))
+    expect(tip).to_contain_text("MLP of layer 3 (m3)")
+    expect(tip).to_contain_text("% of importance")
+    tip_box, root = tip.bounding_box(), bench.root.bounding_box()
+    assert tip_box and root and tip_box["x"] >= root["x"]
+    assert tip_box["x"] + tip_box["width"] <= root["x"] + root["width"] + 1
+    page.mouse.move(*bench.handle())
+    expect(tip).to_be_hidden()
 
 
-FITS = """() => [...document.querySelectorAll('.legend')].map(legend => {
-    const right = legend.querySelector('.bg').getBoundingClientRect().right;  // what is beyond is cut
-    const texts = [...legend.querySelectorAll('.legendtext')].map(text => text.getBoundingClientRect().right);
-    return {texts: texts.length, fits: texts.every(text => text <= right)};
-})"""
+def _asked(page: Page, key: str) -> list[str]:
+    """What the address says under a key."""
+    return parse_qs(urlsplit(page.url).query, keep_blank_values=True).get(key, [])
 
 
-def test_pictures_name_what_they_show_and_their_legends_are_whole(page: Page, address: str) -> None:
-    _open(page, address + "circuits?k=20&task=countdown&sign=positive")
-    for figure, name in ((0, "embedded-arm-countdown-total-20-positive-"), (2, "overlap-embedded-countdown-k20-")):
-        drawn = page.locator(".js-plotly-plot").nth(figure)
-        drawn.hover()
-        with page.expect_download() as waiting:
-            drawn.locator("[data-title*='Download plot']").click(force=True)
-        assert waiting.value.suggested_filename.startswith(name)
-        alone = page.context.browser.new_page()  # type: ignore[union-attr]
-        alone.set_content(waiting.value.path().read_text())
-        words = alone.locator(".gtitle").text_content() or ""
-        assert "embedded · countdown · K = 20" in words and "ARM run" in words and "MDM run" in words
-        assert "positive" in words or figure == 2
-        (legend,) = alone.evaluate(FITS)
-        assert legend["fits"] and legend["texts"] >= 2
-        size = alone.evaluate(
-            "(({width, height}) => [width, height])(document.querySelector('svg').getBoundingClientRect())"
-        )
-        box = alone.locator(".gtitle").bounding_box()
-        assert box and box["x"] >= 0 and box["x"] + box["width"] <= size[0] + 8
-        assert box["y"] + box["height"] <= size[1] + 8
-        alone.close()
-
-
-def test_a_picture_to_keep_is_what_is_shown(page: Page, address: str, tmp_path: Path) -> None:
-    _open(page, address + "circuits?k=20&task=countdown&sign=positive&node=m2")
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Picture (HTML)").last.click()
-    assert waiting.value.suggested_filename.startswith("embedded-mdm-countdown-total-20-positive-")
-    waiting.value.save_as(tmp_path / "picture.html")
-    alone = page.context.browser.new_page()  # type: ignore[union-attr]
-    alone.goto((tmp_path / "picture.html").as_uri())
-    alone.wait_for_selector(".gtitle")
-    assert "circuit of the MDM" in (alone.locator(".gtitle").text_content() or "")
-    assert alone.locator(".annotation-text").text_content() == "m2"
-    own, kept = (shown.evaluate(FIGURE, [side, NODE_TRACE]) for shown, side in ((page, 1), (alone, 0)))
-    assert kept == own
-    alone.close()
-
-
-def test_a_run_can_be_deleted(page: Page, address: str) -> None:
-    _open(page, address + "runs")
-    table = page.get_by_test_id("stDataFrame").first.bounding_box()
-    assert table
-    page.mouse.click(table["x"] + 17, table["y"] + 53)  # the first row's box; the table itself is a canvas
-    page.get_by_role("button", name="Delete 1 run").click()
-    page.get_by_role("button", name="Delete for good").click()
-    expect(page.get_by_role("button", name="Delete 1 run")).to_have_count(0)
-    _open(page, address + "circuits?task=greater_than")
-    expect(page.get_by_text("Not computed yet with these settings: the MDM on")).to_be_visible()
-
-
-def _open(page: Page, address: str) -> None:
-    page.goto(address)
-    wait_until_still(page)
-
-
-def _figure(page: Page, side: int) -> dict[str, list[float]]:
-    drawn: dict[str, list[float]] = page.evaluate(FIGURE, [side, NODE_TRACE])
-    return drawn
-
-
-def _overlap(page: Page) -> str:
-    return page.get_by_test_id("stMetricValue").first.inner_text()
-
-
-def _slide(page: Page, steps: int) -> None:
-    slider = page.get_by_role("slider").first
-    slider.focus()
-    for _ in range(steps):
-        slider.press("ArrowRight")
-
-
-def _click(page: Page, side: int, name: str) -> None:
-    page.evaluate("window.scrollTo(0, 0)")
-    x, y = page.evaluate(PLACE, [side, NODE_TRACE, GRAPH.node_names.index(name)])
-    hover = page.locator(".js-plotly-plot").nth(side).locator(".hovertext", has_text=name)
-
-    def is_there() -> bool:
-        page.mouse.move(x + 40, y + 20)
-        page.mouse.move(x, y)
-        page.wait_for_timeout(200)  # Plotly looks for the point under the mouse some time after it has moved
-        return hover.count() > 0
-
-    _until(page, is_there)
-    page.mouse.click(x, y)
-
-
-def _ringed(page: Page) -> list[str]:
-    """The names at the rings of both graphs."""
-    return [
-        page.locator(".js-plotly-plot").nth(side).locator(".annotation-text").text_content() or "" for side in (0, 1)
-    ]
-
-
-def _lens_labels(page: Page) -> list[list[str]]:
-    """The tokens beside the bars of both lenses: the figures that have bars lying on their side."""
-    labels: list[list[str]] = page.evaluate(
-        """[...document.querySelectorAll('.js-plotly-plot')]
-            .filter(figure => figure._fullData.some(trace => trace.orientation === 'h' && trace.type === 'bar'))
-            .map(figure => [...figure.querySelectorAll('.ytick text')].map(text => text.textContent))"""
-    )
-    return labels
-
-
-def _until(page: Page, condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < limit, "it did not happen"
-        page.wait_for_timeout(100)  # unlike time.sleep, lets the page's address follow
+def _tab_to(page: Page, name: str) -> None:
+    """Press Tab until a part of the component has the focus."""
+    focused = "() => { let at = document.activeElement; while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement; return at?.dataset.part; }"  # noqa: E501
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate(focused) == name:
+            return
+    raise AssertionError(f"Tab does not reach {name}")

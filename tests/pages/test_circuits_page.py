@@ -151,12 +151,14 @@ def test_a_checkpoint_takes_the_place_of_the_mdm() -> None:
 def test_the_overlap_comes_with_what_it_is_read_against() -> None:
     page = app("circuits", k="50")
     arm, mdm, control = map(run_of, MODELS)
-    assert line(page, "control") == pytest.approx(read.overlap(arm.key, control.key, 50), rel=1e-6)
+    for style, run in (("control", arm), ("control-mdm", mdm)):
+        assert line(page, style) == pytest.approx(read.overlap(run.key, control.key, 50), rel=1e-6)
     halves = read.split_half(arm, mdm, 50)
     for style, expected in (("half-pair", halves.pair), ("half-arm", halves.arm), ("half-mdm", halves.mdm)):
         assert line(page, style) == pytest.approx(expected, rel=1e-6)
     header, _ = payload_of(page)
-    names = ["ARM with MDM", "ARM with control", *(f"split-half: {name}" for name in ("ARM with MDM", "ARM", "MDM"))]
+    halves_of = [f"split-half: {name}" for name in ("ARM with MDM", "ARM", "MDM")]
+    names = ["ARM with MDM", "ARM with control", "MDM with control", *halves_of]
     assert [drawn["name"] for drawn in header["lines"]] == names
 
 

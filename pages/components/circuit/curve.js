@@ -68,6 +68,7 @@ export function drawCurves(g, axis, colours, width, height) {
     const y = (value) => EDGE.top + (1 - value) * (height - EDGE.top - EDGE.bottom);
     const dense = Array.from({ length: 120 }, (_, at) => Math.round(Math.exp((Math.log(axis.here) * at) / 119)));
     const ks = [...new Set([...dense, ...arrays.stops])];
+    g.clearRect(0, 0, width, height);
     g.font = "10px sans-serif";
     g.lineWidth = 1;
     for (const [text, value] of [

@@ -7,12 +7,12 @@
  */
 
 import { Axis, drawCurves, drawHandle } from "./curve.js";
-import { curvesOf, edgeAt, layoutOf, nodeAt, View } from "./layout.js";
+import { curvesOf, edgeAt, frameOf, layoutOf, nodeAt, View } from "./layout.js";
 import { importance, numbersAt } from "./numbers.js";
 import { unpack } from "./payload.js";
 import { diameters, drawGraph, drawLayers, drawProfile, drawUnion, edgeKey } from "./scene.js";
 import { SvgContext, svgOf } from "./svg.js";
-import { captionOf, edgeWords, nodeWords, noteOf, tilesOf } from "./words.js";
+import { captionOf, edgeWords, filterWords, nodeWords, noteOf, tilesOf } from "./words.js";
 
 const REST = 150; // ms without a move until the server is told
 const PLAYED = 140; // ms from one K to the next
@@ -183,7 +183,7 @@ class Workbench {
         const { view } = this.chosen;
         this.part("graphs").classList.toggle("single", view !== "side");
         for (const model of view === "side" ? MODELS : ["arm"]) {
-            const { g, width, height } = context(this.part(`graph-${model}`), this.colours.background);
+            const { g, width, height } = context(this.part(`graph-${model}`));
             this.drawn[model] = this.drawView(g, scene, numbers, model, width, height);
         }
         for (const model of MODELS) {
@@ -203,7 +203,7 @@ class Workbench {
 
     drawCurve(k) {
         const canvas = this.part("curve");
-        const { g, width, height } = context(canvas, this.colours.background);
+        const { g, width, height } = context(canvas);
         if (this.all || !this.background) {
             this.background = document.createElement("canvas");
             Object.assign(this.background, { width: canvas.width, height: canvas.height });
@@ -211,6 +211,7 @@ class Workbench {
             below.setTransform(g.getTransform());
             drawCurves(below, this.axis, this.colours, width, height);
         }
+        g.clearRect(0, 0, width, height);
         g.drawImage(this.background, 0, 0, width, height);
         const [x, y] = drawHandle(g, this.axis, k, this.colours, width, height);
         Object.assign(canvas.dataset, { handleX: x, handleY: y });
@@ -342,7 +343,10 @@ class Workbench {
         const on = (part, type, action) => this.part(part).addEventListener(type, action);
         this.listenToCurve(on);
         for (const model of MODELS) this.listenToGraph(this.part(`graph-${model}`), model);
-        on("k", "change", (event) => this.setK(event.target.valueAsNumber, event));
+        on("k", "change", (event) => {
+            this.setK(event.target.valueAsNumber, event);
+            event.target.value = this.chosen.k; // what is no K becomes the nearest, or what it was
+        });
         on("play", "click", () => this.play());
         on("views", "click", (event) => event.target.value && this.choose({ view: event.target.value }, event));
         on("views", "keydown", (event) => {
@@ -442,6 +446,7 @@ class Workbench {
             const [dx, dy] = [event.offsetX - from.x, event.offsetY - from.y];
             if (!from.moved && Math.hypot(dx, dy) < 4) return;
             canvas.setPointerCapture(event.pointerId);
+            this.part("tip").hidden = true;
             this.view.pan(dx, dy, ...size());
             from = { x: event.offsetX, y: event.offsetY, moved: true };
             this.redraw();
@@ -468,35 +473,46 @@ class Workbench {
             { passive: false },
         );
         canvas.addEventListener("keydown", (event) => this.walkNodes(event, canvas));
+        canvas.addEventListener("blur", () => {
+            this.focus = undefined;
+            this.redraw();
+        });
     }
 
     nearest(event, canvas, model) {
+        const [left, , across, down] = frameOf(canvas.clientWidth, canvas.clientHeight);
+        const within = event.offsetX > left && event.offsetX < left + across && event.offsetY < down;
+        if (!within) return { node: -1, edge: -1, model };
         const place = this.view.scale(canvas.clientWidth, canvas.clientHeight);
         const node = nodeAt(this.layout, place, event.offsetX, event.offsetY, diameters(place)[1] / 2 + 5);
-        const ranks = this.drawn[model]?.ranks ?? [];
-        const edge = node < 0 ? edgeAt(this.curves[model], ranks, place, event.offsetX, event.offsetY, 7) : -1;
-        return { node, edge };
+        if (node >= 0) return { node, edge: -1, model };
+        const drawn = this.chosen.view === "one" ? this.drawn.arm?.both : { [model]: this.drawn[model] };
+        const near = Object.keys(drawn ?? {}).map((some) => {
+            const ranks = drawn[some]?.ranks ?? [];
+            return { node, model: some, ...edgeAt(this.curves[some], ranks, place, event.offsetX, event.offsetY, 7) };
+        });
+        return near.sort((a, b) => a.distance - b.distance)[0] ?? { node, edge: -1, model };
     }
 
     click(event, canvas, model) {
         if (this.chosen.view === "layers") return;
-        const { node, edge } = this.nearest(event, canvas, model);
+        const { node, edge, model: own } = this.nearest(event, canvas, model);
         if (node >= 0) return this.select(node, event);
-        this.path = edge < 0 ? null : new Set([edgeKey(this.payload.edges[model], edge)]);
+        this.path = edge < 0 ? null : new Set([edgeKey(this.payload.edges[own], edge)]);
         if (edge < 0 && this.chosen.node) this.select(-1, event);
         this.redraw();
     }
 
     hover(event, canvas, model) {
         const tip = this.part("tip");
-        const { node, edge } =
-            this.chosen.view === "layers" ? { node: -1, edge: -1 } : this.nearest(event, canvas, model);
+        const near = this.nearest(event, canvas, model);
+        const { node, edge, model: own } = this.chosen.view === "layers" ? { node: -1, edge: -1 } : near;
         tip.hidden = node < 0 && edge < 0;
         if (tip.hidden) return;
         tip.textContent =
             node >= 0
                 ? nodeWords(this.payload, this.chosen.k, node)
-                : edgeWords(this.payload, this.chosen.k, model, edge);
+                : edgeWords(this.payload, this.chosen.k, own, edge);
         const [outer, inner] = [this.root.getBoundingClientRect(), canvas.getBoundingClientRect()];
         const x = inner.left - outer.left + event.offsetX;
         tip.style.left = `${Math.max(Math.min(x + 14, outer.width - tip.offsetWidth - 4), 0)}px`;
@@ -534,11 +550,13 @@ class Workbench {
         const { clientWidth: width, clientHeight: height } = this.part("graph-arm");
         const drawings = (this.chosen.view === "side" ? MODELS : ["arm"]).map((model) => {
             const g = new SvgContext();
-            this.drawView(g, { ...this.scene(), moving: false }, numbers, model, width, height);
+            this.drawView(g, { ...this.scene(), moving: false, focus: undefined }, numbers, model, width, height);
             const words = [...this.part(`caption-${model}`).children].map((child) => child.textContent.trim());
             return { parts: g.parts, title: words.filter(Boolean).join(" · ") };
         });
-        const lines = [`K = ${this.chosen.k}`, this.part("note").textContent, ...header.origin];
+        const filters = filterWords(header, this.chosen);
+        const size = [`K = ${this.chosen.k}`, ...(filters ? [`filters: ${filters}`] : [])].join(" · ");
+        const lines = [size, this.part("note").textContent, ...header.origin];
         const svg = svgOf(drawings, width, height, lines, this.colours);
         const name = `${header.file}-k${this.chosen.k}-${this.chosen.view}.${form}`;
         const blob = new Blob([svg], { type: "image/svg+xml" });
@@ -562,16 +580,14 @@ function download(blob, name) {
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** An empty canvas's drawing context in CSS pixels, at the screen's resolution; opaque, which is painted faster. */
-function context(canvas, background) {
+/** A canvas's drawing context in CSS pixels, at the screen's resolution. */
+function context(canvas) {
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
     const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
     if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
-    const g = canvas.getContext("2d", { alpha: false });
+    const g = canvas.getContext("2d");
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.fillStyle = background;
-    g.fillRect(0, 0, width, height);
     return { g, width, height };
 }
 

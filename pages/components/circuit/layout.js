@@ -48,6 +48,14 @@ export function curvesOf(layout, edges) {
     return points;
 }
 
+/** The part of a canvas that nodes and edges stay within, however they are zoomed: left, top, width, height. */
+export const frameOf = (width, height) => [
+    MARGIN.left - 12,
+    0,
+    width - MARGIN.left - MARGIN.right + 24,
+    height - MARGIN.bottom + 6,
+];
+
 /** How units become pixels: `zoom` and the units (`x`, `y`) in the middle of the canvas. */
 export class View {
     /** @param {Layout} layout */
@@ -99,7 +107,7 @@ export function nodeAt(layout, place, px, py, reach) {
     return best;
 }
 
-/** The drawn edge that passes nearest to a pixel within `reach`, or -1. @param {number[]} drawn ranks */
+/** The drawn edge that passes nearest to a pixel within `reach`, or -1, and how far. @param {number[]} drawn ranks */
 export function edgeAt(points, drawn, place, px, py, reach) {
     let [best, nearest] = [-1, reach * reach];
     for (const rank of drawn) {
@@ -110,7 +118,7 @@ export function edgeAt(points, drawn, place, px, py, reach) {
             if (dx * dx + dy * dy < nearest) [best, nearest] = [rank, dx * dx + dy * dy];
         }
     }
-    return best;
+    return { edge: best, distance: nearest };
 }
 
 function pointOn(points, rank, t) {

@@ -14,7 +14,7 @@
  * @property {boolean} moving whether K changes at this moment: dashes and labels wait until it rests
  */
 
-import { MARGIN, trace } from "./layout.js";
+import { frameOf, MARGIN, trace } from "./layout.js";
 import { kept, nodesOf } from "./numbers.js";
 
 export const DRAWN_MOST = 1500; // edges; more are a grey felt
@@ -45,10 +45,11 @@ export function drawnOf(scene, model) {
 export function drawGraph(g, scene, model, view, width, height) {
     const drawn = drawnOf(scene, model);
     const place = view.scale(width, height);
+    g.clearRect(0, 0, width, height);
     drawFrame(g, scene, place, width, height);
     g.save();
     g.beginPath();
-    g.rect(MARGIN.left - 12, 0, width - MARGIN.left - MARGIN.right + 24, height - MARGIN.bottom + 6);
+    g.rect(...frameOf(width, height));
     g.clip();
     drawEdges(g, scene, scene.payload.edges[model], scene.curves[model], drawn.ranks, place, (rank) =>
         scene.payload.edges[model].other[rank] < scene.k ? "shared" : model,
@@ -62,20 +63,30 @@ export function drawGraph(g, scene, model, view, width, height) {
 export function drawUnion(g, scene, view, width, height) {
     const both = { arm: drawnOf(scene, "arm"), mdm: drawnOf(scene, "mdm") };
     const place = view.scale(width, height);
+    g.clearRect(0, 0, width, height);
     drawFrame(g, scene, place, width, height);
+    g.save();
+    g.beginPath();
+    g.rect(...frameOf(width, height));
+    g.clip();
+    const { arm, mdm } = both;
+    const theirs = { arm: new Set(mdm.ranks), mdm: new Set(arm.ranks) };
     for (const model of ["mdm", "arm"]) {
         const edges = scene.payload.edges[model];
-        const isShared = (rank) => edges.other[rank] < scene.k;
-        // A shared edge is drawn where its rank is lower; at equal ranks by the ARM.
-        const ours = both[model].ranks.filter(
-            (rank) => !isShared(rank) || rank < edges.other[rank] || (model === "arm" && rank === edges.other[rank]),
+        // Where both models have an edge it is drawn by its lower rank, at equal ranks by the ARM's.
+        const ours = both[model].ranks.filter((rank) => {
+            const there = edges.other[rank];
+            return !theirs[model].has(there) || rank < there || (model === "arm" && rank === there);
+        });
+        drawEdges(g, scene, edges, scene.curves[model], ours, place, (rank) =>
+            edges.other[rank] < scene.k ? "shared" : model,
         );
-        drawEdges(g, scene, edges, scene.curves[model], ours, place, (rank) => (isShared(rank) ? "shared" : model));
+        both[model] = { ...both[model], ranks: ours };
     }
-    const { arm, mdm } = both;
     const [armShares, mdmShares] = [sharesOf(arm), sharesOf(mdm)];
     const weight = armShares.map((share, node) => Math.max(share, mdmShares[node]));
     drawNodes(g, scene, { weight, standing: unionStanding(arm, mdm) }, place, "arm");
+    g.restore();
     return { ranks: arm.ranks, left: arm.left, both, place };
 }
 
@@ -155,7 +166,18 @@ function drawNodes(g, scene, { weight, standing }, place, model) {
         g.stroke();
         if (!scene.moving) drawLabel(g, scene.payload.header.names[node], x, y - high / 2 - 8, colours);
     }
+    if (scene.focus !== undefined) drawFocus(g, scene, place, high + 14);
     if (place.across > 90 && !scene.moving) labelReads(g, scene, place);
+}
+
+/** A dashed frame around the node where the arrow keys are. */
+function drawFocus(g, { layout, colours, focus }, place, size) {
+    const [x, y] = [place.left + place.across * layout.x[focus], place.top - place.up * layout.y[focus]];
+    g.strokeStyle = colours.text;
+    g.lineWidth = 1.5;
+    g.setLineDash([3, 2]);
+    g.strokeRect(x - size / 2, y - size / 2, size, size);
+    g.setLineDash([]);
 }
 
 /** Say which arrival of a zoomed head is its query, key or value. */
@@ -285,6 +307,7 @@ export function drawProfile(g, scene, profiles, model, view, width, height) {
 /** Importance by layer of both models back to back, and their difference. */
 export function drawLayers(g, scene, numbers, view, width, height) {
     const place = view.scale(width, height);
+    g.clearRect(0, 0, width, height);
     drawFrame(g, scene, { ...place, across: 0 }, width, height);
     if (!numbers) return { ranks: [], left: 0 };
     const [arm, mdm] = numbers.profile;

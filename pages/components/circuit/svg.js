@@ -12,6 +12,7 @@ export class SvgContext {
         Object.assign(this, { globalAlpha: 1, lineWidth: 1, font: "", textAlign: "left", textBaseline: "alphabetic" });
     }
 
+    clearRect() {}
     save() {
         this.open.push(0);
     }

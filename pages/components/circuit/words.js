@@ -56,9 +56,22 @@ export function captionOf({ header, edges }, scene, drawn, model, view) {
             `${label(name)} only: ${count(some[name].ranks.length - shares(name))}`,
             name === "arm" ? "dashed" : "dotted",
         );
+    const shared = Object.keys(some).reduce((sum, name) => sum + shares(name), 0);
     const title = view === "one" ? "Both circuits in one graph" : escaped(header.models[model].title);
     const keys = view === "one" ? [only("arm"), only("mdm")] : [only(model)];
-    return `<b>${title}</b><br>${[key(colours.shared, `shared: ${count(shares(model))}`, "solid"), ...keys].join(" ")}`;
+    return `<b>${title}</b><br>${[key(colours.shared, `shared: ${count(shared)}`, "solid"), ...keys].join(" ")}`;
+}
+
+/** What the filters keep, in the words of engine/circuits/filters.py; empty where they keep all. */
+export function filterWords({ kinds }, chosen) {
+    const read = kinds.filter((kind) => chosen.kinds.includes(kind));
+    const words = [
+        read.length < kinds.length ? `read as ${read.join(", ") || "nothing"}` : "",
+        chosen.sign === "both" ? "" : chosen.sign,
+        { all: "", shared: "shared", only: "not shared" }[chosen.show],
+        chosen.prune ? "pruned" : "",
+    ];
+    return words.filter(Boolean).join(", ");
 }
 
 /** What is not drawn, and why. */
