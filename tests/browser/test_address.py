@@ -168,7 +168,7 @@ def test_the_head_is_small_and_stays_in_sight(page: Page, address: str, name: st
     head = page.locator(".st-key-head")
     box = head.bounding_box()
     assert box is not None and box["height"] <= 120
-    figure = _component(page) if name in ("circuits", "denoising") else page.locator(".js-plotly-plot").first
+    figure = _component(page) if name == "circuits" else page.locator(".js-plotly-plot").first
     drawn = figure.bounding_box()
     assert drawn is not None and drawn["y"] <= 300
     page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 800)")
