@@ -105,7 +105,7 @@ def test_every_line_has_its_overlap_at_every_k_and_at_every_stop(here: Callable[
         line = sent[f"line_{at}"]
         assert len(line) == len(sizes)
         for place in {0, 1, 9, edges // 2, edges - 1, *range(edges, len(sizes))}:
-            overlaps = [read.overlap(one, other, sizes[place], p, q) for one, p, other, q in pairs]
+            overlaps = [read.overlap(key, other, sizes[place], p, q) for key, p, other, q in pairs]
             assert line[place] == pytest.approx(np.mean(overlaps), rel=1e-6), (at, sizes[place])
 
 
