@@ -175,7 +175,8 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_the_readme_is_short_and_shows_the_app() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= LONGEST_README
-    assert "](assets/screenshot.png)" in text
+    assert "](assets/recording.webp)" in text
+    assert (ROOT / "assets" / "recording.webp").stat().st_size <= 3_000_000
 
 
 def test_every_document_is_reached_from_the_readme() -> None:

@@ -1,9 +1,9 @@
-"""Screenshots of the real app, light and dark, wide and narrow; and the README's picture.
+"""Screenshots of the real app, light and dark, wide and narrow.
 
-    python tools/screenshots.py [--out build/screenshots] [--readme]
+    python tools/screenshots.py [--out build/screenshots]
 
 Starts the app on a free port with the cache and pairs of the environment (CIRCUITS_CACHE, CIRCUITS_PAIRS), opens its
-pages in a Chromium and saves what they look like. `--readme` writes assets/screenshot.png as well.
+pages in a Chromium and saves what they look like.
 """
 
 from __future__ import annotations
@@ -29,16 +29,13 @@ PAGES = {
     "prompts": "prompts",
     "runs": "runs",
 }
-README = "circuits?task=ioi&k=100"
-LARGEST = 500_000  # bytes of the README's picture
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "screenshots")
-    parser.add_argument("--readme", action="store_true")
-    parser.add_argument("--only", choices=[*PAGES, "readme"], action="append")
-    parser.add_argument("--widths", type=int, nargs="+", default=[1440, 900])
+    parser.add_argument("--only", choices=[*PAGES], action="append")
+    parser.add_argument("--widths", type=int, nargs="+", default=[1440, 900, 420])
     parser.add_argument("--themes", nargs="+", default=["light", "dark"])
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -47,12 +44,9 @@ def main() -> None:
         for name in chosen.only or PAGES:
             for theme in chosen.themes:
                 for width in chosen.widths:
-                    if name in PAGES:
-                        page = opened(browser, address + PAGES[name], theme, width)
-                        page.screenshot(path=chosen.out / f"{name}-{theme}-{width}.png")
-                        page.context.close()
-        if chosen.readme:
-            take_readme_picture(browser, address, ROOT / "assets" / "screenshot.png")
+                    page = opened(browser, address + PAGES[name], theme, width)
+                    page.screenshot(path=chosen.out / f"{name}-{theme}-{width}.png")
+                    page.context.close()
         browser.close()
 
 
@@ -66,17 +60,6 @@ def opened(browser: Browser, address: str, theme: str, width: int) -> Page:
     page.set_viewport_size({"width": width, "height": min(6000, int(height) + 80)})
     wait_until_still(page)
     return page
-
-
-def take_readme_picture(browser: Browser, address: str, file: Path) -> None:
-    context = browser.new_context(viewport={"width": 1440, "height": 1330}, color_scheme="light")
-    page = context.new_page()
-    page.goto(address + README)
-    wait_until_still(page)
-    page.screenshot(path=file)
-    size = file.stat().st_size
-    if size > LARGEST:
-        raise SystemExit(f"{file} has {size} bytes: more than the {LARGEST} that a README's picture may have.")
 
 
 if __name__ == "__main__":
