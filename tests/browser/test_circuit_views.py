@@ -67,6 +67,7 @@ def test_both_circuits_can_be_seen_as_one_graph_or_layer_by_layer(page: Page, ad
         views.get_by_role("radio", name=name).click()
         expect(views.get_by_role("radio", name=name)).to_be_checked()
         expect(bench.part("caption-arm")).to_contain_text(title)
+        expect(bench.part("note")).not_to_contain_text("Bars at the right")
         expect(bench.graph("mdm")).to_be_hidden()
         bench.until(lambda value=value: f"graphs={value}" in page.url)  # type: ignore[misc]
         assert bench.picture("graph-arm") != side

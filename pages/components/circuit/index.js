@@ -480,7 +480,7 @@ class Workbench {
     }
 
     nearest(event, canvas, model) {
-        const [left, , across, down] = frameOf(canvas.clientWidth, canvas.clientHeight);
+        const [left, , across, down] = frameOf(canvas.clientWidth, canvas.clientHeight, this.chosen.view);
         const within = event.offsetX > left && event.offsetX < left + across && event.offsetY < down;
         if (!within) return { node: -1, edge: -1, model };
         const place = this.view.scale(canvas.clientWidth, canvas.clientHeight);

@@ -48,13 +48,16 @@ export function curvesOf(layout, edges) {
     return points;
 }
 
-/** The part of a canvas that nodes and edges stay within, however they are zoomed: left, top, width, height. */
-export const frameOf = (width, height) => [
-    MARGIN.left - 12,
-    0,
-    width - MARGIN.left - MARGIN.right + 24,
-    height - MARGIN.bottom + 6,
-];
+/**
+ * The part of a canvas that nodes and edges stay within, however they are zoomed: left, top, width, height. Beside it
+ * are the names of layers and, where there is one graph for each model, bars.
+ * @param {string} view
+ */
+export function frameOf(width, height, view) {
+    const left = MARGIN.left - 12;
+    const right = view === "side" ? width - MARGIN.right + 12 : width;
+    return [left, 0, right - left, height - MARGIN.bottom + 6];
+}
 
 /** How units become pixels: `zoom` and the units (`x`, `y`) in the middle of the canvas. */
 export class View {

@@ -49,7 +49,7 @@ export function drawGraph(g, scene, model, view, width, height) {
     drawFrame(g, scene, place, width, height);
     g.save();
     g.beginPath();
-    g.rect(...frameOf(width, height));
+    g.rect(...frameOf(width, height, "side"));
     g.clip();
     drawEdges(g, scene, scene.payload.edges[model], scene.curves[model], drawn.ranks, place, (rank) =>
         scene.payload.edges[model].other[rank] < scene.k ? "shared" : model,
@@ -67,7 +67,7 @@ export function drawUnion(g, scene, view, width, height) {
     drawFrame(g, scene, place, width, height);
     g.save();
     g.beginPath();
-    g.rect(...frameOf(width, height));
+    g.rect(...frameOf(width, height, "one"));
     g.clip();
     const { arm, mdm } = both;
     const theirs = { arm: new Set(mdm.ranks), mdm: new Set(arm.ranks) };

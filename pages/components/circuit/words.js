@@ -91,9 +91,14 @@ export function noteOf({ header, edges }, scene, drawn) {
         filters.show !== "all" ||
         filters.kinds.length < header.kinds.length;
     if (filtered) words.push(`The filters choose what is drawn; all numbers are of the ${count(k)} strongest edges.`);
-    words.push(
-        "Circles are heads, squares MLPs; the larger, the more important. Bars at the right: importance by layer.",
-    );
+    const marks = "Circles are heads, squares MLPs; the larger, the more important.";
+    const { models } = header;
+    const ofView = {
+        side: `${marks} Bars at the right: importance by layer.`,
+        one: marks,
+        layers: `Shares of importance; at the right, ${models.mdm.label} minus ${models.arm.label} in percentage points.`,
+    };
+    words.push(ofView[filters.view]);
     return words.join(" ");
 }
 

@@ -84,7 +84,24 @@ def test_the_address_is_read_in_the_kind_of_each_choice() -> None:
      ("prune", "perhaps"), ("nodes", "a9.h9"), ("nodes", "")],
 )  # fmt: skip
 def test_what_is_none_of_the_options_is_not_taken(key: str, text: str) -> None:
-    assert held(opened(**{key: text})) == USUAL
+    page = opened(**{key: text})
+    assert held(page) == USUAL
+    page.run()
+    assert held(page) == USUAL
+
+
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        ({"node": "a9.h9", "k": "50"}, {"k": "50"}),
+        ({"sign": "zzz"}, {}),
+        ({"nodes": ["m0", "a9.h9"]}, {"nodes": "m0"}),
+    ],
+)
+def test_the_address_does_not_go_on_to_name_what_is_not_here(
+    query: dict[str, str | list[str]], left: dict[str, str]
+) -> None:
+    assert opened(**query).query_params == left
 
 
 def test_no_kind_of_edges_is_a_choice_too() -> None:
