@@ -47,11 +47,11 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class CircuitRuns:
-    """Circuits with what they lie between; `full` and `corrupted` hold one run each."""
+    """Circuits with what they lie between; `corrupted` and `full` hold one run each."""
 
     circuits: Outcomes
-    full: Outcomes  # clean inputs, nothing patched
     corrupted: Outcomes  # every edge patched
+    full: Outcomes | None  # clean inputs, nothing patched; None where it was not asked for
 
 
 def circuit_masks(n_edges: int, circuits: Sequence[NDArray[np.integer]]) -> NDArray[np.bool_]:
@@ -69,23 +69,24 @@ def run_circuits(
     circuits: NDArray[np.bool_],
     metric: str = "logit_diff",
     on_rows: Callable[[int], None] = lambda done: None,
+    with_full: bool = True,
     buffer: int | None = None,
-    capacity: Capacity | None = None,
 ) -> CircuitRuns:
     """Run every one of `circuits` [circuit, edge] on every row.
 
-    `buffer`: bytes for circuits that run together (footprint.footprint); left out, what suits the device. `capacity`
-    tokens of rows run together, fewer where one circuit would not fit the buffer.
+    Without `with_full` the clean run is left out, unless the metric needs it: a stored circuit has its metric already.
+    `buffer`: bytes for circuits that run together and for the rows of a batch, of which there is one at least
+    (footprint.footprint); left out, what suits the device.
 
     Raises:
         UserError: an architecture that is not known, or a single row that does not fit in memory.
         Unsound: logits that are no numbers.
     """
     buffer = buffer_on(model.device) if buffer is None else buffer
-    capacity = capacity or token_capacity(model.plain)
-    capacity = Capacity(min(capacity.size, max(1, buffer // _token_bytes(model))))
-    run = _Run(model, blocks_of(model.plain), pruned_circuits(model.graph, circuits), metric, buffer)
-    outcomes = [_Sums(n, n_examples) for n in (len(circuits), 1, 1)]
+    capacity = Capacity(max(1, min(token_capacity(model.plain).size, buffer // _token_bytes(model))))
+    with_full = with_full or metric == "kl"
+    run = _Run(model, blocks_of(model.plain), pruned_circuits(model.graph, circuits), metric, buffer, with_full)
+    outcomes = [_Sums(n, n_examples) for n in (len(circuits), 1, 1)[: 2 + with_full]]
     done = 0
     members = sorted([up_to_reads(row) for row in rows] if model.causal else rows, key=lambda row: len(row.clean))
     for batch, results in in_batches(members, lambda row: len(row.clean), capacity, run.batch, run.name):
@@ -93,7 +94,8 @@ def run_circuits(
             sums.add(batch, result)
         done += len(batch)
         on_rows(done)
-    return CircuitRuns(*(sums.outcomes() for sums in outcomes))
+    circuit_runs, corrupted, *full = (sums.outcomes() for sums in outcomes)
+    return CircuitRuns(circuit_runs, corrupted, full[0] if full else None)
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,14 @@ class _Run:
     circuits: list[Edges]  # pruned
     metric: str
     buffer: int
+    with_full: bool
 
     def name(self, row: AttributionInput) -> str:
         return row_named(row.example, len(row.clean), str(self.model.tokenizer.decode(list(row.clean))))
 
     @torch.no_grad()
-    def batch(self, rows: Sequence[AttributionInput]) -> tuple[_Read, _Read, _Read]:
-        """Of the circuits, the full model and the corrupted run."""
+    def batch(self, rows: Sequence[AttributionInput]) -> list[_Read]:
+        """Of the circuits, the corrupted run and, where it is wanted, the full model."""
         model, plain = self.model, self.model.plain
         clean_ids, real = padded(model, [row.clean for row in rows])
         corrupt_ids, _ = padded(model, [row.corrupt for row in rows])
@@ -125,9 +128,10 @@ class _Run:
         corrupted, rotation = CorruptedRun(), Rotation()
         with hooked(corrupted.hooks(plain, self.blocks) + rotation.hooks(plain)):
             corrupt_logits = output_logits(plain, at_sites(hidden(plain, corrupt, bias), rows))
-        clean_logits = output_logits(plain, at_sites(hidden(plain, clean, bias), rows))  # [site, vocab]
-        refuse_unsound(clean_logits, "its logits on clean prompts")
         refuse_unsound(corrupt_logits, "its logits on corrupted prompts")
+        clean_logits = output_logits(plain, at_sites(hidden(plain, clean, bias), rows)) if self.with_full else None
+        if clean_logits is not None:  # [site, vocab]
+            refuse_unsound(clean_logits, "its logits on clean prompts")
         shared = Batch(rows, clean - corrupt, corrupted, rotation.cos_sin, bias)
         metrics, rights = (np.zeros((len(self.circuits), len(rows))) for _ in range(2))
         for chosen in self._chunks(clean_ids.numel()):
@@ -136,8 +140,8 @@ class _Run:
             refuse_unsound(logits, "its logits when circuits are run")
             read = self._read(logits, rows, clean_logits)
             metrics[chosen], rights[chosen] = read.metric, read.right
-        full, empty = (self._read(logits[None], rows, clean_logits) for logits in (clean_logits, corrupt_logits))
-        return _Read(metrics, rights), full, empty
+        ends = [corrupt_logits] if clean_logits is None else [corrupt_logits, clean_logits]
+        return [_Read(metrics, rights), *(self._read(logits[None], rows, clean_logits) for logits in ends)]
 
     def _chunks(self, tokens: int) -> Iterator[list[int]]:
         """Circuits by index, those of similar size together, as many as the buffer holds."""
@@ -146,10 +150,10 @@ class _Run:
         for start in range(0, len(order), at_once):
             yield order[start : start + at_once]
 
-    def _read(self, logits: Tensor, rows: Sequence[AttributionInput], clean_logits: Tensor) -> _Read:
+    def _read(self, logits: Tensor, rows: Sequence[AttributionInput], clean_logits: Tensor | None) -> _Read:
         """Of runs' logits [run, site, vocab]."""
         runs, every_row = len(logits), list(rows) * len(logits)
-        clean = clean_logits.repeat(runs, 1) if self.metric == "kl" else None
+        clean = clean_logits.repeat(runs, 1) if clean_logits is not None and self.metric == "kl" else None
         by_row = row_metrics(self.metric, logits.flatten(0, 1), every_row, clean)
         return _Read(by_row.view(runs, len(rows)).double().cpu().numpy(), self._right(logits, rows))
 

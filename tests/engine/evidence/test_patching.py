@@ -13,8 +13,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from engine.attribution.sites import AttributionInput, Site
 from engine.attribution.soundness import Unsound
 from engine.circuits.pruning import prune
+from engine.evidence.footprint import token_bytes
 from engine.evidence.patching import CircuitRuns, circuit_masks, run_circuits
-from engine.models.batching import Capacity
 from engine.models.model import Model, wrap
 from engine.training.word_tokenizer import build_tokenizer
 from tests import tiny
@@ -46,13 +46,12 @@ def test_circuits_equal_the_literal_version_at_every_site_and_step(architecture:
     rows = tiny.rows_of(model, tiny.random_examples(2))
     assert len({row.part for row in rows}) > 1
     masks = random_masks(model)
-    runs = run_circuits(model, rows, 2, masks)
-    for i, mask in enumerate(masks):
-        expected = by_part(rows, literal_metrics(expanded, rows, mask), 2)
-        assert set(runs.circuits.parts) == set(expected)
-        for part, values in expected.items():
-            assert close(runs.circuits.parts[part][i], values), (part, i)
-        assert close(runs.circuits.metric[i], sum(expected.values()))
+    measured = run_circuits(model, rows, 2, masks).circuits
+    expected = [by_part(rows, literal_metrics(expanded, rows, mask), 2) for mask in masks]
+    for part, values in measured.parts.items():
+        assert close(values, np.stack([parts[part] for parts in expected])), part
+    assert all(set(parts) == set(measured.parts) for parts in expected)
+    assert close(measured.metric, np.stack([sum(parts.values()) for parts in expected]))
 
 
 @pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
@@ -61,7 +60,7 @@ def test_the_full_circuit_is_the_clean_run_and_the_empty_one_the_corrupted_run(a
     model = tiny.model(architecture, causal)
     rows = tiny.rows_of(model, tiny.random_examples(3))
     runs = run_circuits(model, rows, 3, np.stack([np.ones(110, dtype=bool), np.zeros(110, dtype=bool)]))
-    assert close(runs.circuits.metric[0], runs.full.metric[0])
+    assert runs.full and close(runs.circuits.metric[0], runs.full.metric[0])
     assert np.array_equal(runs.circuits.metric[1], runs.corrupted.metric[0])
     assert np.array_equal(runs.circuits.right, np.concatenate([runs.full.right, runs.corrupted.right]))
     for clean, outcomes in ((True, runs.full), (False, runs.corrupted)):
@@ -135,17 +134,26 @@ def test_several_at_once_and_in_chunks_are_the_same_as_each_alone(causal: bool) 
     together = run_circuits(model, rows, 4, masks)
     alone = [run_circuits(model, rows, 4, mask[None]) for mask in masks]
     assert close(together.circuits.metric, np.concatenate([runs.circuits.metric for runs in alone]))
-    for buffer, capacity in ((1, None), (2**16, None), (2**18, Capacity(24)), (2**30, Capacity(1))):
-        assert same(run_circuits(model, rows, 4, masks, buffer=buffer, capacity=capacity), together)
-    rows_backwards = run_circuits(model, rows[::-1], 4, masks[::-1])
-    assert close(rows_backwards.circuits.metric[::-1], together.circuits.metric)
+    token = token_bytes(model.graph, 32, 4)
+    for tokens in (0, 1, 12, 25, 60, 200):  # less than a row; rows of 8 to 12 tokens; several rows or circuits
+        assert same(run_circuits(model, rows, 4, masks, buffer=tokens * token), together)
+    backwards = run_circuits(model, rows[::-1], 4, masks[::-1])
+    assert close(backwards.circuits.metric[::-1], together.circuits.metric)
 
 
 def test_progress_counts_rows() -> None:
     model, done = tiny.model("llama", causal=True), []
     rows = tiny.rows_of(model, tiny.random_examples(3))
-    run_circuits(model, rows, 3, random_masks(model, (0.5,)), on_rows=done.append, capacity=Capacity(12))
+    run_circuits(model, rows, 3, random_masks(model, (0.5,)), on_rows=done.append, buffer=1)
     assert done == sorted(done) and done[-1] == len(rows) and len(done) > 1
+
+
+def test_the_clean_run_is_left_out_where_nobody_needs_it() -> None:
+    model = tiny.model("llama", causal=True)
+    rows, masks = tiny.rows_of(model, tiny.random_examples(2)), random_masks(model, (0.5,))
+    whole, without = (run_circuits(model, rows, 2, masks, with_full=with_full) for with_full in (True, False))
+    assert without.full is None and same(without, whole)
+    assert run_circuits(model, rows, 2, masks, "kl", with_full=False).full is not None
 
 
 def test_masks_of_edges() -> None:
@@ -158,7 +166,7 @@ def test_logits_that_are_no_numbers_are_refused() -> None:
     rows = tiny.rows_of(model, tiny.random_examples(1))
     with torch.no_grad():
         model.plain.get_output_embeddings().weight[7] = torch.nan
-    with pytest.raises(Unsound, match="logits on clean prompts hold NaN"):
+    with pytest.raises(Unsound, match="logits on corrupted prompts hold NaN"):
         run_circuits(model, rows, 1, random_masks(model, (0.5,)))
 
 
@@ -170,9 +178,8 @@ def test_a_layer_with_a_sliding_window() -> None:
     for window in (3, 64):
         narrow = wrapped_with_window(window)
         runs = run_circuits(narrow, rows, 1, everything)
-        assert close(runs.circuits.metric[0], runs.full.metric[0])
-        wide = run_circuits(model, rows, 1, everything).full.metric
-        assert close(runs.full.metric, wide) == (window == 64)
+        assert runs.full and close(runs.circuits.metric, runs.full.metric)
+        assert close(runs.full.metric, run_circuits(model, rows, 1, everything).circuits.metric) == (window == 64)
 
 
 def wrapped_with_window(window: int) -> Model:
@@ -221,6 +228,7 @@ def test_a_planted_circuit_does_everything_and_the_rest_nothing() -> None:
     inside = circuit_masks(graph.n_edges, [circuit])[0]
     broken = circuit_masks(graph.n_edges, [np.delete(circuit, i) for i in range(len(PLANTED))])
     runs = run_circuits(model, rows, 1, np.stack([inside, ~inside, *broken]))
+    assert runs.full is not None
     full, corrupted = float(runs.full.metric[0, 0]), float(runs.corrupted.metric[0, 0])
     assert abs(full - corrupted) > 0.1
     whole, rest, headless, *others = (runs.circuits.metric[:, 0] - corrupted) / (full - corrupted)
