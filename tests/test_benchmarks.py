@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import evidence
 from benchmarks.attribution import Bars, Setup, largest_batch, measured
 from benchmarks.peak import peak
 from benchmarks.table import Figure, now, save, shown
@@ -63,3 +64,15 @@ def test_the_largest_batch_fills_what_the_footprint_leaves(monkeypatch: pytest.M
     monkeypatch.setattr("benchmarks.attribution.cpu_memory", lambda: (0, 80 * 2**30))
     setup = Setup("qwen2.5-7b", dtype="bfloat16")
     assert 0.8 < setup.footprint(largest_batch(setup)).peak / (80 * 2**30) < 0.9
+
+
+def test_circuit_runs_are_measured_against_the_forward_pass() -> None:
+    figures = evidence.measured(Setup("tiny", batch=4, tokens=8, rounds=1), threads=1)
+    assert [row.bar for row in figures] == [3.0, None, 0.8, None, None]
+    assert all(0 < row.measured < 100 for row in figures)
+    assert 0.7 < figures[-1].measured < 1.1
+
+
+def test_the_memory_of_a_large_model_is_told_and_follows_the_buffer() -> None:
+    (default,), (larger,) = evidence.qwen_told(), evidence.qwen_told(2**34)
+    assert 15 < default.measured < larger.measured < 35  # GB, 14 of them weights

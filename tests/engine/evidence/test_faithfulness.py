@@ -36,8 +36,8 @@ def test_f_is_not_given_where_the_ends_are_close(full: list[float], corrupted: l
     assert measured.given is given
     assert np.isnan(measured.f).all() == (not given)
     assert (measured.remark is None) == given
-    found = areas(Faithfulness(measured.ends, measured.values[:, [0] * 10]))
-    assert np.isnan(found.cpr.value) == (not given) and np.isnan(found.cmd.value) == (not given)
+    both = areas(Faithfulness(measured.ends, measured.values[:, [0] * 10]))
+    assert np.isnan(both.cpr.value) == (not given) and np.isnan(both.cmd.value) == (not given)
 
 
 def test_the_remark_has_the_numbers() -> None:
