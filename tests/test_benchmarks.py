@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import evidence
 from benchmarks.attribution import Bars, Setup, largest_batch, measured
 from benchmarks.painted import (
     Frame,
@@ -121,3 +122,15 @@ def test_a_bar_of_zero_is_missed_by_anything_else() -> None:
 def test_a_session_reads_the_header_of_what_the_component_gets() -> None:
     header = {"chosen": {"k": 10, "node": "ä"}, "circuits": "abc"}
     assert _header(pack(header, {"score": np.zeros(3, np.float32)})).items() >= header.items()
+
+
+def test_circuit_runs_are_measured_against_the_forward_pass() -> None:
+    figures = evidence.measured(Setup("tiny", batch=4, tokens=8, rounds=1), threads=1)
+    assert [row.bar for row in figures] == [3.0, None, 0.8, None, None]
+    assert all(0 < row.measured < 100 for row in figures)
+    assert 0.7 < figures[-1].measured < 1.1
+
+
+def test_the_memory_of_a_large_model_is_told_and_follows_the_buffer() -> None:
+    (default,), (larger,) = evidence.qwen_told(), evidence.qwen_told(2**34)
+    assert 15 < default.measured < larger.measured < 35  # GB, 14 of them weights

@@ -27,7 +27,7 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "engine/METHOD.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-WORDS = {"four": 4, "eight": 8, "three": 3, "five": 5, "ten": 10, "half": 0.5, "third": 3}
+WORDS = {"four": 4, "eight": 8, "three": 3, "five": 5, "seven": 7, "ten": 10, "half": 0.5, "third": 3}
 
 
 def read(name: str) -> str:
@@ -117,8 +117,11 @@ NUMBERS: list[tuple[str, str, Callable[[], object]]] = [
     ("engine/METHOD.md", r"solves at least (half) of the problems", lambda: constant("ENOUGH", "runs")),
     ("engine/METHOD.md", r"drawn at every K up to (\d+)", lambda: constant("EVERY_K", "circuits")),
     ("engine/METHOD.md", r"about (\d+) K a decade", lambda: constant("A_DECADE", "circuits")),
-    ("engine/METHOD.md", r"is at most (\d) e max\(1, M\)", lambda: constant("ROUNDING", "runs")),
-    ("engine/METHOD.md", r"differ by less than (\d+) % of the metric", lambda: 100 * constant("CLOSE", "runs")),  # type: ignore[operator]
+    ("engine/METHOD.md", r"is at most (\d) e max\(1, M\)", lambda: constant("ROUNDING", "evidence")),
+    ("engine/METHOD.md", r"differ by less than (\d+) % of the metric", lambda: 100 * constant("CLOSE", "evidence")),  # type: ignore[operator]
+    ("engine/METHOD.md", r"random \((\w+) permutations", lambda: constant("RANDOM_DRAWS", "evidence")),
+    ("engine/METHOD.md", r"one edge or (\d+) % of K wide", lambda: 100 * constant("WIDTH", "evidence")),  # type: ignore[operator]
+    ("engine/METHOD.md", r"up to (\w+) sizes", lambda: constant("AT_ONCE", "evidence")),
     ("engine/METHOD.md", r"variance is below (1e-7) of the mean square", lambda: constant("VARIES", "inspection")),
     (
         "engine/METHOD.md",

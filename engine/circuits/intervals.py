@@ -144,7 +144,7 @@ def specialisation(
         _contrast(*(_each(measure, point, many) for point, many in zip(points, redrawn, strict=True)))
         for measure in (number, gini)
     ]
-    return SpecialisationIntervals(_contrast(*of_early), _estimate(np.array(ratios)), *contrasts)
+    return SpecialisationIntervals(_contrast(*of_early), estimate(np.array(ratios)), *contrasts)
 
 
 def mean_contrast(arm: Floats, mdm: Floats) -> BandContrast:
@@ -154,15 +154,35 @@ def mean_contrast(arm: Floats, mdm: Floats) -> BandContrast:
 
 def mean_bands(values: Floats) -> Bands:
     """Means over examples of [example, ...] with intervals from the same draws of blocks as the circuits'."""
+    means = redrawn_means(values)
+    if len(means) == 1:
+        return Bands(means[0], None, None)
+    low, high = _reflected(means[0], means[1:])
+    return Bands(means[0], low, high)
+
+
+def redrawn_means(values: Floats) -> NDArray[np.float64]:
+    """[1 + resample, ...]: the mean over examples of [example, ...] values, then its mean in every draw of blocks.
+
+    No draws where there are too few blocks. What is computed from each of these means goes to `estimate`.
+    """
     n_examples = len(values)
     blocks = min(BLOCKS, n_examples)
-    value = np.asarray(values.mean(axis=0), dtype=np.float64)
+    value = np.asarray(values.mean(axis=0), dtype=np.float64)[None]
     if blocks < FEWEST:
-        return Bands(value, None, None)
+        return value
     parts = np.zeros((blocks, *values.shape[1:]))
     np.add.at(parts, np.arange(n_examples) % blocks, values / n_examples)
-    low, high = _reflected(value, np.tensordot(_weights(n_examples, draws(blocks)), parts, axes=1))
-    return Bands(value, low, high)
+    return np.concatenate([value, np.tensordot(_weights(n_examples, draws(blocks)), parts, axes=1)])
+
+
+def estimate(values: NDArray[np.float64]) -> Estimate:
+    """From a number's values [1 + draw]: the one of all examples, then those of the draws, if there are any."""
+    point = float(values[0])
+    if len(values) == 1 or not np.isfinite(values).all():
+        return Estimate(point, None, None)
+    low, high = _reflected(values[0], values[1:])
+    return Estimate(point, float(low), float(high))
 
 
 def _weights(n_examples: int, drawn: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -188,16 +208,7 @@ def _each(measure: Callable[[Floats], Floats], point: Floats, redrawn: Floats) -
 
 
 def _contrast(arm: NDArray[np.float64], mdm: NDArray[np.float64]) -> Contrast:
-    return Contrast(_estimate(arm), _estimate(mdm), _estimate(arm - mdm))
-
-
-def _estimate(values: NDArray[np.float64]) -> Estimate:
-    """From the point's value and the draws' values behind it."""
-    point = float(values[0])
-    if len(values) == 1 or not np.isfinite(values).all():
-        return Estimate(point, None, None)
-    low, high = _reflected(values[0], values[1:])
-    return Estimate(point, float(low), float(high))
+    return Contrast(estimate(arm), estimate(mdm), estimate(arm - mdm))
 
 
 def _reflected(value: Floats, redrawn: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

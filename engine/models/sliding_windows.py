@@ -48,10 +48,14 @@ def refuse_beyond(windows: Iterable[int | None], length: int) -> None:
         )
 
 
-def _narrow_mask(window: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    bias: Tensor = kwargs["attention_mask"]  # [batch, 1, new, pos], where the last `new` of all positions attend
+def narrowed(bias: Tensor, window: int | None) -> Tensor:
+    """A causal mask [batch, 1, new, pos] for a layer of this window; the last `new` of all positions attend."""
     new, size = bias.shape[-2:]
-    if size <= window:
-        return None
+    if window is None or size <= window:
+        return bias
     outside = torch.ones(new, size, dtype=torch.bool, device=bias.device).tril(size - new - window)
-    return args, {**kwargs, "attention_mask": bias.masked_fill(outside, torch.finfo(bias.dtype).min)}
+    return bias.masked_fill(outside, torch.finfo(bias.dtype).min)
+
+
+def _narrow_mask(window: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args, {**kwargs, "attention_mask": narrowed(kwargs["attention_mask"], window)}

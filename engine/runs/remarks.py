@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from engine.attribution.edge_scores import Attribution
 from engine.attribution.sites import AttributionInput
 from engine.errors import UserError
+from engine.evidence.faithfulness import ROUNDING, Ends, ends_of
 from engine.models.model import Model
 from engine.runs.refusals import titled
 from engine.runs.spec import RunSpec
 from engine.schema.vocabulary import HALVES, TOTAL
-
-ROUNDING = 4 * torch.finfo(torch.float32).eps  # in which metrics and sums are computed, whatever the model's precision
-CLOSE = 0.05  # of the metric's spread: less apart, clean and corrupted metric are taken for the same
 
 
 def rounding_level(attribution: Attribution) -> float:
@@ -29,8 +26,7 @@ def rounding_level(attribution: Attribution) -> float:
     The gradient of a metric by a logit is computed to float32's precision of 1, and the size of the metric tells how
     far logits change: the mean over examples of the larger of |m(clean)| and |m(corrupted)|, at least 1.
     """
-    clean, corrupt = attribution.metric_clean.abs(), attribution.metric_corrupt.abs()
-    return ROUNDING * max(1.0, float(torch.maximum(clean, corrupt).mean()))
+    return _ends(attribution).rounding
 
 
 def refuse_unranked(spec: RunSpec, model: Model, rows: Sequence[AttributionInput], total: Tensor) -> None:
@@ -77,16 +73,18 @@ def _same_inputs(rows: Sequence[AttributionInput]) -> str | None:
 
 
 def _close_metrics(attribution: Attribution) -> str | None:
-    clean, corrupt = attribution.metric_clean.double(), attribution.metric_corrupt.double()
-    apart = float((clean.mean() - corrupt.mean()).abs())
-    spread = float(((clean.var(correction=0) + corrupt.var(correction=0)) / 2).sqrt())
-    if apart > max(CLOSE * spread, rounding_level(attribution)):
+    ends = _ends(attribution)
+    if not ends.close:
         return None
     return (
-        f"The metric is nearly the same on clean and on corrupted prompts ({float(clean.mean()):.3g} and "
-        f"{float(corrupt.mean()):.3g}; its standard deviation over examples is {spread:.3g}): there is hardly a "
+        f"The metric is nearly the same on clean and on corrupted prompts ({ends.full:.3g} and "
+        f"{ends.corrupted:.3g}; its standard deviation over examples is {ends.spread:.3g}): there is hardly a "
         "difference that a circuit could explain."
     )
+
+
+def _ends(attribution: Attribution) -> Ends:
+    return ends_of(attribution.metric_clean.numpy(), attribution.metric_corrupt.numpy())
 
 
 def _small_scores(attribution: Attribution, total: Tensor) -> str | None:
