@@ -53,7 +53,7 @@ circuits <- models <- tasks <- attribution <- (evidence,) inspection <- runs <- 
 page -> panels -> figures, shared
 ```
 
-- `evidence` tests whether a circuit is what it seems: it runs the model with nothing but the circuit. No run keeps it yet.
+- `evidence` tests whether a circuit is what it seems: it runs the model with nothing else. No run keeps it yet.
 - `engine/errors.py`, `engine/settings.py`, `engine/files` and `engine/schema` are leaves: any module may import them.
 - `engine/training` reads circuits, models and tasks; only `engine/commands.py` imports it.
 - Only `engine/runs` and `engine/exchange` import `cache`; `cache` imports nothing of ours.
