@@ -102,11 +102,18 @@ def overlap_curve(key_a: str, key_b: str, part_a: str = TOTAL, part_b: str = TOT
     """
     from engine.circuits import comparison
 
-    for key, part in ((key_a, part_a), (key_b, part_b)):
-        _refuse_no_half(key, part)
-    counts = comparison.shared_counts_of_ranks(*_ranks((key_a, part_a), (key_b, part_b)))
+    counts = shared_counts(key_a, key_b, part_a, part_b)
     k = comparison.curve_sizes(len(counts))
     return OverlapCurve(k, counts[k - 1])
+
+
+def shared_counts(key_a: str, key_b: str, part_a: str = TOTAL, part_b: str = TOTAL) -> NDArray[np.int32]:
+    """[K - 1]: how many edges the top K of both have in common, at every K. Raises like `edge_table`."""
+    from engine.circuits import comparison
+
+    for key, part in ((key_a, part_a), (key_b, part_b)):
+        _refuse_no_half(key, part)
+    return comparison.shared_counts_of_ranks(*_ranks((key_a, part_a), (key_b, part_b)))
 
 
 def overlap(key_a: str, key_b: str, k: int, part_a: str = TOTAL, part_b: str = TOTAL) -> float:

@@ -58,7 +58,7 @@ def told(chosen: dict[str, object], key: str = component.KEY) -> Told:
 
 def take(key: str = component.KEY) -> None:
     """The component's callback: keep what the reader has chosen in it."""
-    chosen = component.chosen(key)
+    chosen = component.chosen(key)  # a slide's value only where the reader has just moved it
     choices.choose({OF_COMPONENT[name]: value for name, value in chosen.items() if name in OF_COMPONENT})
     last, _ = st.session_state.get(SHOWN + key, (Told({}, 0), {}))
     st.session_state[SHOWN + key] = last, {name: chosen.get(name) for name in last.chosen}

@@ -17,12 +17,13 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from engine.circuits.along_k import SHARE, along_k, rank_in_other
-from engine.circuits.comparison import curve_sizes, jaccard_at, shared_counts_of_prefixes, shared_edges
+from engine.circuits.comparison import curve_sizes, jaccard_at, shared_counts_of_prefixes
 from engine.circuits.filters import KINDS
 from engine.circuits.graph import Graph
 from engine.circuits.profiles import early_boundary
+from engine.runs import read
 from engine.runs.records import Run
-from pages.figures.palette import DASH, Palette
+from pages.figures.palette import Palette
 from pages.panels.references import SPLIT_HALF_HELP, Line, overlap_pairs, solved
 from pages.shared import cached_reads, state
 from pages.shared.glossary import meaning
@@ -54,10 +55,9 @@ class Slide:
 
 
 def stops_of(n_edges: int, k: int) -> NDArray[np.int32]:
-    """[stop]: the K above HERE at which there are numbers: some of a curve's sizes, all edges, and `k` itself."""
-    sizes = curve_sizes(n_edges)
-    above = [*sizes[sizes > HERE][::STOP_EVERY], *([n_edges] if n_edges > HERE else []), *([k] if k > HERE else [])]
-    return np.unique(np.array(above, dtype=np.int32))
+    """[stop]: the K above HERE with numbers: some of a curve's sizes, the options of the arrow keys, `k`."""
+    sizes = [*curve_sizes(n_edges)[::STOP_EVERY], *state.k_options(n_edges), k]
+    return np.unique(np.array([size for size in sizes if size > HERE], dtype=np.int32))
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
@@ -71,8 +71,8 @@ def arrays_of(
     graph = cached_reads.graph_of(arm[0])
     here = min(HERE, graph.n_edges)
     stops = stops_of(graph.n_edges, k) if whole else np.empty(0, np.int32)
-    known = graph.n_edges if len(stops) else here
-    tables = [cached_reads.edges(*side, known) for side in (arm, mdm)]
+    # All edges are read past the cache of reads: what is worked out of them here is kept.
+    tables = [read.edge_table(*side) if len(stops) else cached_reads.edges(*side, here) for side in (arm, mdm)]
     arrays: Arrays = {"stops": stops.astype(np.int32)}
     for name, own, other in (("arm", *tables), ("mdm", *reversed(tables))):
         arrays |= {f"{name}_{column}": array for column, array in _edges(graph, own, other, here).items()}
@@ -113,18 +113,11 @@ def _shared_up_to(pair: Pair, here: int) -> NDArray[np.int32]:
 
 
 def _shared_at(pair: Pair, stops: NDArray[np.int32]) -> NDArray[np.int32]:
-    """[stop]: shared edges, from the overlap curve where it has the size, else counted."""
+    """[stop]: shared edges."""
     if not len(stops):
         return np.empty(0, np.int32)
     key_a, part_a, key_b, part_b = pair
-    curve = cached_reads.overlap_curve(key_a, key_b, part_a, part_b)
-    shared = dict(zip(curve.k.tolist(), curve.shared.tolist(), strict=True))
-    for k in stops.tolist():
-        if k not in shared:
-            shared[k] = shared_edges(
-                cached_reads.edges(key_a, part_a, k).edge, cached_reads.edges(key_b, part_b, k).edge
-            )
-    return np.array([shared[k] for k in stops.tolist()], dtype=np.int32)
+    return read.shared_counts(key_a, key_b, part_a, part_b)[stops - 1]
 
 
 def payload_of(
@@ -139,8 +132,8 @@ def payload_of(
     of = [(side.run.key, side.part) for side in sides]
     k = sides.k if sides.k > HERE else 0
     circuits = hashlib.sha256(repr((of, lines)).encode()).hexdigest()[:16]
-    arrays = arrays_of(of[0], of[1], tuple(line.pairs for line in lines), k, whole == circuits)
-    partial = whole != circuits and sides.graph.n_edges > HERE
+    partial = whole != circuits and sides.graph.n_edges > HERE and not k
+    arrays = arrays_of(of[0], of[1], tuple(line.pairs for line in lines), k, not partial)
     about = {
         "circuits": circuits,
         "version": f"{circuits} {k} {partial}",
@@ -175,7 +168,6 @@ def header_of(sides: Sides, control: Run | None, lines: list[Line], palette: Pal
         "options": state.k_options(graph.n_edges),
         "models": {side.model: {"label": side.label, "title": _title(side)} for side in sides},
         "colours": colours,
-        "dash": DASH,
         "lines": [
             {**asdict(line), "colour": of_line[line.style], "dash": DASHES.get(line.style, "dotted")} for line in lines
         ],

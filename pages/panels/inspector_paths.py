@@ -29,9 +29,9 @@ def paths_list(sides: Sides, node: int) -> None:
         + ". Of a head's inputs from one node, the strongest of q, k and v counts.",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        by = choose_comparison()
-        if st.toggle("Show in the graphs", key=SHOWN) != (st.session_state.get(DRAWN) == (node, by)):
-            st.session_state[DRAWN] = (node, by) if st.session_state[SHOWN] else None
+        by, name = choose_comparison(), sides.graph.node_names[node]
+        if st.toggle("Show in the graphs", key=SHOWN) != (st.session_state.get(DRAWN) == (name, by)):
+            st.session_state[DRAWN] = (name, by) if st.session_state[SHOWN] else None
             st.rerun()
     k = min(sides.k, MOST_EDGES)
     for side in sides:
@@ -46,9 +46,10 @@ def paths_list(sides: Sides, node: int) -> None:
 
 def drawn_paths(sides: Sides) -> list[str]:
     """Edges of the paths that the graphs show, as scene.js names edges; empty where none are asked for."""
-    node, by = st.session_state.get(DRAWN) or (None, BY[0])
-    if node is None or state.chosen_node() != sides.graph.node_names[node]:
+    name, by = st.session_state.get(DRAWN) or (None, BY[0])
+    if name is None or name != state.chosen_node() or name not in sides.graph.node_names:
         return []
+    node = sides.graph.node_names.index(name)
     graph, k = sides.graph, min(sides.k, MOST_EDGES)
     edges = {
         int(edge) for side in sides for path in _paths(side.run.key, side.part, k, node, by) for edge in path.edges

@@ -1,6 +1,6 @@
 /** What scene.js and curve.js use of a canvas's drawing context, written down as SVG. */
 
-const escaped = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+export const escaped = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 const short = (value) => Math.round(value * 100) / 100;
 
 export class SvgContext {
@@ -12,7 +12,6 @@ export class SvgContext {
         Object.assign(this, { globalAlpha: 1, lineWidth: 1, font: "", textAlign: "left", textBaseline: "alphabetic" });
     }
 
-    clearRect() {}
     save() {
         this.open.push(0);
     }

@@ -30,22 +30,22 @@ export function drawnOf(scene, model) {
     const edges = payload.edges[model];
     const flags = kept(edges, Math.min(k, edges.score.length), k, scene.filters, nodesOf(payload.header.shape));
     const ranks = [];
-    let left = 0;
+    let [left, shared] = [0, 0]; // edges that the filters keep, drawn or not
     for (let rank = 0; rank < flags.length; rank++) {
         if (!flags[rank]) continue;
         left += 1;
+        shared += edges.other[rank] < k ? 1 : 0;
         if (ranks.length < DRAWN_MOST) ranks.push(rank);
     }
     const { [model]: weight, [model === "arm" ? "mdm" : "arm"]: other } = scene.weights;
     const standing = weight.map((sum, node) => (sum > 0 ? (other[node] > 0 ? 2 : 1) : 0));
-    return { ranks, left, weight, standing };
+    return { ranks, left, shared, weight, standing };
 }
 
 /** Draw one model's circuit. @param {CanvasRenderingContext2D} g @param {Scene} scene */
 export function drawGraph(g, scene, model, view, width, height) {
     const drawn = drawnOf(scene, model);
     const place = view.scale(width, height);
-    g.clearRect(0, 0, width, height);
     drawFrame(g, scene, place, width, height);
     g.save();
     g.beginPath();
@@ -63,7 +63,6 @@ export function drawGraph(g, scene, model, view, width, height) {
 export function drawUnion(g, scene, view, width, height) {
     const both = { arm: drawnOf(scene, "arm"), mdm: drawnOf(scene, "mdm") };
     const place = view.scale(width, height);
-    g.clearRect(0, 0, width, height);
     drawFrame(g, scene, place, width, height);
     g.save();
     g.beginPath();
@@ -307,7 +306,6 @@ export function drawProfile(g, scene, profiles, model, view, width, height) {
 /** Importance by layer of both models back to back, and their difference. */
 export function drawLayers(g, scene, numbers, view, width, height) {
     const place = view.scale(width, height);
-    g.clearRect(0, 0, width, height);
     drawFrame(g, scene, { ...place, across: 0 }, width, height);
     if (!numbers) return { ranks: [], left: 0 };
     const [arm, mdm] = numbers.profile;

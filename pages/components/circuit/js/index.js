@@ -18,16 +18,12 @@ const REST = 150; // ms without a move until the server is told
 const PLAYED = 140; // ms from one K to the next
 const SHOWN = 900; // ms that a checkpoint or denoising step stays while they are played
 const MODELS = ["arm", "mdm"];
-const places = new WeakMap();
-
 export function mount(component) {
-    const place = component.parentElement;
-    const workbench = places.get(place) ?? new Workbench(place.querySelector("[data-testid=circuit]"));
-    places.set(place, workbench);
-    workbench.update(component);
+    const root = component.parentElement.querySelector("[data-testid=circuit]");
+    root.workbench ??= new Workbench(root);
+    root.workbench.update(component);
     return () => {
-        workbench.leave();
-        places.delete(place);
+        if (!root.isConnected) root.workbench.leave(); // else it is shown still, with newer data
     };
 }
 
@@ -66,14 +62,20 @@ class Workbench {
         const before = this.payload?.header;
         this.payload = payload;
         this.axis = new Axis(payload);
-        if (before?.serial !== header.serial) this.chosen = { ...header.chosen };
-        for (const { name, value } of header.slides) this.chosen[name] = value;
-        const path = header.path ?? [];
-        this.path = path.length ? new Set(path) : null;
+        if (before?.serial !== header.serial) this.takeChoices(header.chosen);
+        if (`${before?.path}` !== `${header.path}`) this.path = header.path?.length ? new Set(header.path) : null;
         this.colours = header.colours;
         this.showChoices();
         this.redraw(true);
         if (header.partial) this.resting ??= setTimeout(() => this.rest(), REST);
+    }
+
+    /** Take what the server has chosen otherwise than it was told; the rest may have moved on here meanwhile. */
+    takeChoices(chosen) {
+        const known = this.told ?? {};
+        const changed = Object.entries(chosen).filter(([name, value]) => `${value}` !== `${known[name]}`);
+        this.chosen = { ...this.chosen, ...Object.fromEntries(changed) };
+        this.told = { ...chosen };
     }
 
     /** Other circuits come in gently: what was drawn stays above them for a moment. */
@@ -107,7 +109,9 @@ class Workbench {
             return;
         }
         this.resting = undefined;
-        this.tell({ ...this.chosen, whole: this.payload.header.circuits });
+        this.told = { ...this.chosen };
+        this.tell({ ...this.chosen, ...this.slid, whole: this.payload.header.circuits });
+        this.slid = {};
         if (!this.moving) return;
         this.moving = false;
         this.redraw();
@@ -183,7 +187,7 @@ class Workbench {
         const { view } = this.chosen;
         this.part("graphs").classList.toggle("single", view !== "side");
         for (const model of view === "side" ? MODELS : ["arm"]) {
-            const { g, width, height } = context(this.part(`graph-${model}`));
+            const { g, width, height } = context(this.part(`graph-${model}`), this.colours.background);
             this.drawn[model] = this.drawView(g, scene, numbers, model, width, height);
         }
         for (const model of MODELS) {
@@ -203,7 +207,7 @@ class Workbench {
 
     drawCurve(k) {
         const canvas = this.part("curve");
-        const { g, width, height } = context(canvas);
+        const { g, width, height } = context(canvas, this.colours.background);
         if (this.all || !this.background) {
             this.background = document.createElement("canvas");
             Object.assign(this.background, { width: canvas.width, height: canvas.height });
@@ -211,7 +215,6 @@ class Workbench {
             below.setTransform(g.getTransform());
             drawCurves(below, this.axis, this.colours, width, height);
         }
-        g.clearRect(0, 0, width, height);
         g.drawImage(this.background, 0, 0, width, height);
         const [x, y] = drawHandle(g, this.axis, k, this.colours, width, height);
         Object.assign(canvas.dataset, { handleX: x, handleY: y });
@@ -233,8 +236,9 @@ class Workbench {
     showChoices() {
         const { header } = this.payload;
         const { chosen } = this;
-        if (this.shown !== header.version) this.build(header);
-        this.shown = header.version;
+        const shown = `${header.version} ${this.colours.background}`;
+        if (this.shown !== shown) this.build(header);
+        this.shown = shown;
         for (const button of this.part("views").children) {
             button.setAttribute("aria-checked", button.value === chosen.view);
             button.tabIndex = button.value === chosen.view ? 0 : -1;
@@ -312,8 +316,14 @@ class Workbench {
         if (!shown) return;
         const next = shown.options[shown.options.indexOf(shown.value) + 1];
         clearTimeout(this.waiting);
-        if (next) this.waiting = setTimeout(() => this.choose({ [shown.name]: next }), SHOWN);
+        if (next) this.waiting = setTimeout(() => this.slide(shown.name, next), SHOWN);
         else this.playSlide(null);
+    }
+
+    /** Ask the server for other data; this is told once, as the server may choose otherwise afterwards. */
+    slide(name, value, event) {
+        this.slid = { [name]: value };
+        this.choose({}, event);
     }
 
     playSlide(name) {
@@ -325,7 +335,7 @@ class Workbench {
         }
         if (!this.played) return;
         const at = slide.options.indexOf(slide.value) + 1;
-        this.choose({ [name]: slide.options[at % slide.options.length] });
+        this.slide(name, slide.options[at % slide.options.length]);
     }
 
     /** Where the nodes are, in CSS pixels within a graph. */
@@ -372,7 +382,7 @@ class Workbench {
         on("slides", "change", (event) => {
             const { options } = this.payload.header.slides.find(({ name }) => name === event.target.name);
             this.playSlide(null);
-            this.choose({ [event.target.name]: options[event.target.value] }, event);
+            this.slide(event.target.name, options[event.target.value], event);
         });
         on("close", "click", () => {
             localStorage.setItem("introduction closed", "yes");
@@ -453,6 +463,9 @@ class Workbench {
         });
         canvas.addEventListener("pointerup", (event) => {
             if (from && !from.moved) this.click(event, canvas, model);
+            from = null;
+        });
+        canvas.addEventListener("pointercancel", () => {
             from = null;
         });
         canvas.addEventListener("pointerleave", () => {
@@ -580,14 +593,16 @@ function download(blob, name) {
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** A canvas's drawing context in CSS pixels, at the screen's resolution. */
-function context(canvas) {
+/** An empty canvas's drawing context in CSS pixels, at the screen's resolution; opaque, which is painted faster. */
+function context(canvas, background) {
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
     const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
     if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
-    const g = canvas.getContext("2d");
+    const g = canvas.getContext("2d", { alpha: false });
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
+    g.fillStyle = background;
+    g.fillRect(0, 0, width, height);
     return { g, width, height };
 }
 

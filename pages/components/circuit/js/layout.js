@@ -1,5 +1,5 @@
 /**
- * Where nodes and edges stand: one unit is one head across and one layer up (as pages/figures/circuit_layout.py), and
+ * Where nodes and edges stand: one unit is one head across and one layer up, and
  * the view maps units to CSS pixels of a canvas. Both graphs share one view, so that they are panned and zoomed alike.
  *
  * @typedef {Object} Layout

@@ -1,13 +1,14 @@
 /** What the component says in words: tiles of numbers, captions, notes, and what lies under the pointer. */
 
+import { importance } from "./numbers.js";
 import { DRAWN_MOST, kindOf } from "./scene.js";
+import { escaped } from "./svg.js";
 
 const plain = (value, digits) => (value === undefined || Number.isNaN(value) ? "none" : value.toFixed(digits));
 const percent = (value) => (Number.isNaN(value) ? "none" : `${Math.round(100 * value)}%`);
 const count = (value) => value.toLocaleString("en-US");
-const escaped = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
-/** [value, note] of every tile, in the order of header.tiles (pages/components/circuit/content.py). */
+/** [value, note] of every tile, in the order of header.tiles (pages/panels/circuit_content.py). */
 export function tilesOf({ header }, axis, k, numbers) {
     const [arm, mdm] = [header.models.arm.label, header.models.mdm.label];
     const of = (style) => {
@@ -49,11 +50,13 @@ export function captionOf({ header, edges }, scene, drawn, model, view) {
         return `<b>Importance by layer</b><br><span>${label("arm")} to the left, ${label("mdm")} to the right</span>`;
     const some = view === "one" ? drawn.arm.both : { [model]: drawn[model] };
     if (!some[model]) return "";
-    const shares = (name) => some[name].ranks.filter((rank) => edges[name].other[rank] < scene.k).length;
+    const isShared = (name) => (rank) => edges[name].other[rank] < scene.k;
+    const shares = (name) => (view === "one" ? some[name].ranks.filter(isShared(name)).length : some[name].shared);
+    const all = (name) => (view === "one" ? some[name].ranks.length : some[name].left);
     const only = (name) =>
         key(
             colours[name],
-            `${label(name)} only: ${count(some[name].ranks.length - shares(name))}`,
+            `${label(name)} only: ${count(all(name) - shares(name))}`,
             name === "arm" ? "dashed" : "dotted",
         );
     const shared = Object.keys(some).reduce((sum, name) => sum + shares(name), 0);
@@ -77,7 +80,7 @@ export function filterWords({ kinds }, chosen) {
 /** What is not drawn, and why. */
 export function noteOf({ header, edges }, scene, drawn) {
     const { k, filters } = scene;
-    const left = drawn.arm?.left ?? 0;
+    const left = Math.max(...Object.values(drawn.arm?.both ?? drawn).map((some) => some.left));
     const words = [];
     if (k > edges.arm.score.length) {
         words.push(
@@ -86,10 +89,7 @@ export function noteOf({ header, edges }, scene, drawn) {
     }
     if (left > DRAWN_MOST) words.push(`Drawn: the strongest ${count(DRAWN_MOST)} edges.`);
     const filtered =
-        filters.prune ||
-        filters.sign !== "both" ||
-        filters.show !== "all" ||
-        filters.kinds.length < header.kinds.length;
+        filters.prune || filters.sign !== "both" || filters.show !== "all" || filters.kinds.includes(false);
     if (filtered) words.push(`The filters choose what is drawn; all numbers are of the ${count(k)} strongest edges.`);
     const marks = "Circles are heads, squares MLPs; the larger, the more important.";
     const { models } = header;
@@ -115,18 +115,15 @@ export function nodeWords({ header, edges }, k, node) {
     }[kind];
     const of = (model) => {
         const [own, most] = [edges[model], Math.min(k, edges[model].score.length)];
-        let [at, sum, all] = [0, 0, 0];
-        for (let rank = 0; rank < most; rank++) {
-            const weight = Math.abs(own.score[rank]);
-            const ends = (own.source[rank] === node) + (own.target[rank] === node);
-            at += ends;
-            sum += ends * weight;
-            all += 2 * weight;
-        }
+        let at = 0;
+        for (let rank = 0; rank < most; rank++) at += own.source[rank] === node || own.target[rank] === node ? 1 : 0;
         const label = header.models[model].label;
-        return at
-            ? `${label}: ${count(at)} edges, ${((100 * sum) / all).toFixed(1)}% of importance`
-            : `${label}: not in the circuit`;
+        if (!at) return `${label}: not in the circuit`;
+        const sums = importance(own, most, header.names.length);
+        const all = sums.subarray(1, -1).reduce((sum, value) => sum + value, 0);
+        const inner = kind === "head" || kind === "mlp"; // shares are those of heads and MLPs (METHOD)
+        const share = inner && all ? `, ${((100 * sums[node]) / all).toFixed(1)}% of importance` : "";
+        return `${label}: ${count(at)} edges${share}${k > most ? ` (of the strongest ${count(most)})` : ""}`;
     };
     return `${name} (${header.names[node]})\n${of("arm")}\n${of("mdm")}`;
 }

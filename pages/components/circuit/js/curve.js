@@ -68,7 +68,6 @@ export function drawCurves(g, axis, colours, width, height) {
     const y = (value) => EDGE.top + (1 - value) * (height - EDGE.top - EDGE.bottom);
     const dense = Array.from({ length: 120 }, (_, at) => Math.round(Math.exp((Math.log(axis.here) * at) / 119)));
     const ks = [...new Set([...dense, ...arrays.stops])];
-    g.clearRect(0, 0, width, height);
     g.font = "10px sans-serif";
     g.lineWidth = 1;
     for (const [text, value] of [
@@ -115,8 +114,8 @@ export function drawCurves(g, axis, colours, width, height) {
 
 /** The handle at K with the Jaccard index beside it; returns its place. */
 export function drawHandle(g, axis, k, colours, width, height) {
-    const value = axis.value(0, k) ?? 0;
-    const [x, y] = [axis.x(k, width), EDGE.top + (1 - value) * (height - EDGE.top - EDGE.bottom)];
+    const value = axis.value(0, k); // none between the stops, until the server has answered
+    const [x, y] = [axis.x(k, width), EDGE.top + (1 - (value ?? 0)) * (height - EDGE.top - EDGE.bottom)];
     line(
         g,
         [
@@ -134,7 +133,8 @@ export function drawHandle(g, axis, k, colours, width, height) {
     g.stroke();
     g.font = "600 13px sans-serif";
     const right = x > width - 70;
-    label(g, value.toFixed(3), x + (right ? -12 : 12), y < 30 ? y + 18 : y - 8, right ? "right" : "left", colours.text);
+    const text = value === undefined ? "…" : value.toFixed(3);
+    label(g, text, x + (right ? -12 : 12), y < 30 ? y + 18 : y - 8, right ? "right" : "left", colours.text);
     return [x, y];
 }
 
