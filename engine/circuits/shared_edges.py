@@ -1,4 +1,4 @@
-"""Which edges and nodes two circuits share: classified edges, nodes of edges, mean overlap curves."""
+"""Which edges and nodes two circuits share: classified edges, nodes of edges."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.circuits.comparison import jaccard_at
-from engine.circuits.edges import Floats, Ints, OverlapCurve
+from engine.circuits.edges import Ints
 from engine.circuits.graph import Graph
-from engine.circuits.profiles import importance
 
 
 @dataclass(frozen=True)
@@ -49,14 +47,3 @@ def touches(graph: Graph, edge: Ints, node: int) -> NDArray[np.bool_]:
     """[edge of `edge`]: whether it begins or ends at the node."""
     sources, targets = graph.endpoints(edge)
     return np.asarray((sources == node) | (targets == node))
-
-
-def importance_shares(graph: Graph, edge: Ints, score: Floats) -> NDArray[np.float64]:
-    """[node]: the share of the circuit's importance that a node has, 0 to 1; all 0 where all scores are."""
-    weight = importance(graph, edge, score)
-    return np.asarray(weight / (weight.sum() or 1.0))
-
-
-def mean_jaccard(*curves: OverlapCurve) -> NDArray[np.float64]:
-    """[entry of k]: the mean Jaccard index of curves at the same sizes."""
-    return np.asarray(np.mean([jaccard_at(curve.shared, curve.k) for curve in curves], axis=0))

@@ -1,19 +1,14 @@
-"""Overlap as curves: over K, and along checkpoints of post-training."""
+"""Overlap along checkpoints of post-training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 
 from engine.circuits.comparison import SplitHalf
 from pages.figures.layout import layout_of
 from pages.figures.palette import Palette
-
-Numbers = NDArray[np.integer[Any]]
 
 
 def drift_figure(
@@ -63,7 +58,3 @@ def drift_figure(
 def halves_of(halves: Sequence[SplitHalf | None], which: str) -> list[float | None]:
     """One of the three overlaps on halves, entry by entry; None where there are no halves."""
     return [None if overlaps is None else float(getattr(overlaps, which)) for overlaps in halves]
-
-
-def _decades(n_edges: int) -> list[int]:
-    return [10**power for power in range(len(str(n_edges)))]

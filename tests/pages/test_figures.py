@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import plotly.graph_objects as go
 import pytest
 
@@ -15,7 +13,6 @@ from engine.circuits.graph import Graph
 from engine.runs.rows import LayerLens, NodeLens
 from pages.figures import palette
 from pages.figures.lens import ModelLens, component_lens, residual_figure
-from pages.figures.profile import profile_figure
 from pages.figures.token_label import as_text
 from pages.shared.state import k_options
 
@@ -95,10 +92,3 @@ def test_every_colour_can_be_seen_on_its_background(colours: palette.Palette) ->
     ):
         light, dark = sorted((luminance(colour), ground), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= least
-
-
-def test_a_figure_without_plotlys_checks_is_what_plotly_would_have_made_of_it() -> None:
-    shares = np.array([0.5, 0.25, 0.25])
-    unchecked = profile_figure(shares, shares, 1, PALETTE)
-    checked = go.Figure(json.loads(unchecked.to_json()))  # raises for what Plotly does not know
-    assert json.loads(checked.to_json()) == json.loads(unchecked.to_json())

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from engine.circuits.comparison import order_of
-from engine.circuits.edges import OverlapCurve
 from engine.circuits.graph import Graph
-from engine.circuits.profiles import importance
 from engine.circuits.shared_edges import (
     classify,
     edges_at_nodes,
-    importance_shares,
-    mean_jaccard,
     nodes_of,
     touches,
 )
@@ -51,18 +46,3 @@ def test_a_circuit_without_edges_has_no_nodes() -> None:
     none = EDGE[:0]
     assert not nodes_of(GRAPH, none).any()
     assert not touches(GRAPH, none, 0).size
-    assert not importance_shares(GRAPH, none, SCORES[0][none]).any()
-
-
-def test_shares_of_importance_sum_to_one() -> None:
-    shares = importance_shares(GRAPH, EDGE, SCORES[0][EDGE])
-    weight = importance(GRAPH, EDGE, SCORES[0][EDGE])
-    assert shares == pytest.approx(weight / weight.sum())
-    assert shares.sum() == pytest.approx(1.0)
-
-
-def test_a_mean_curve_is_the_mean_of_jaccard_indices() -> None:
-    k = np.array([1, 2, 4], np.int32)
-    curves = [OverlapCurve(k, np.array(shared, np.int32)) for shared in ([0, 1, 4], [1, 1, 2])]
-    assert mean_jaccard(curves[0]) == pytest.approx([0, 1 / 3, 1])
-    assert mean_jaccard(*curves) == pytest.approx([0.5, 1 / 3, (1 + 1 / 3) / 2])

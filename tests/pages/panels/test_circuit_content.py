@@ -22,6 +22,7 @@ from pages.panels.circuit_content import Arrays, Slide, Told, arrays_of, payload
 from pages.panels.references import overlap_pairs
 from pages.shared import cached_reads
 from pages.shared.sides import Side, Sides
+from pages.shared.state import k_options
 from tests.fakes import GRAPH
 
 N = GRAPH.n_edges
@@ -125,12 +126,14 @@ def test_numbers_at_the_stops_are_those_of_the_engine(here: Callable[[int], None
         assert sent[f"{name}_profile"] == pytest.approx(along.layer_profile[at], rel=1e-6)
 
 
-def test_stops_are_sizes_of_a_curve_the_chosen_k_and_all_edges() -> None:
+def test_stops_are_sizes_of_a_curve_options_of_the_keys_and_the_chosen_k() -> None:
     n = 1_600_000
     stops = stops_of(n, 123_457)
     assert stops.dtype == np.int32 and 100 < len(stops) < 300
     assert stops[0] > circuit_content.HERE and stops[-1] == n and 123_457 in stops
-    assert set(stops.tolist()) - {n, 123_457} <= set(curve_sizes(n).tolist())
+    options = {k for k in k_options(n) if k > circuit_content.HERE}
+    assert options <= set(stops.tolist())
+    assert set(stops.tolist()) - options - {123_457} <= set(curve_sizes(n).tolist())
     assert len(stops_of(circuit_content.HERE, 100)) == 0
 
 

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import plotly.graph_objects as go
 import pytest
 import streamlit as st
@@ -19,7 +18,7 @@ from engine.runs.records import Accuracy, Run
 from engine.runs.spec import RunSpec
 from pages.figures import palette
 from pages.figures.caption import FONT, LINE, WIDEST, captioned
-from pages.figures.profile import profile_figure
+from pages.figures.overlap import drift_figure
 from pages.shared.provenance import Origin, origin
 from tests.pages.payloads import payload_of
 from tests.pages.test_pages import app, caption
@@ -161,8 +160,9 @@ def test_a_caption_is_text_below_the_plot(fixed: bool) -> None:
 
 
 def test_every_axis_of_a_figure_is_measured_in_a_font_that_pictures_have() -> None:
-    shares = np.array([0.5, 0.25, 0.25])
-    figure = captioned(profile_figure(shares, shares, 1, palette.LIGHT), ["x"], palette.LIGHT)
+    figure = captioned(
+        drift_figure([0, 1], [0.5, 0.4], [None, None], [None, None], palette.LIGHT), ["x"], palette.LIGHT
+    )
     assert {figure.layout.xaxis.tickfont.family, figure.layout.yaxis.tickfont.family} == {FONT}
 
 
