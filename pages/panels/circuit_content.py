@@ -28,6 +28,7 @@ from pages.panels.references import SPLIT_HALF_HELP, Line, overlap_pairs, solved
 from pages.shared import cached_reads, state
 from pages.shared.glossary import meaning
 from pages.shared.sides import Side, Sides
+from pages.shared.state import TOTAL
 
 HERE = 5_000  # edges of either model that the browser has, so that it needs nobody to move K among them
 STOP_EVERY = 2  # of the sizes of a curve, above HERE
@@ -174,6 +175,7 @@ def header_of(sides: Sides, control: Run | None, lines: list[Line], palette: Pal
         "tiles": tiles(sides.arm, sides.mdm),
         "notes": {
             "control": _of_control(sides, control),
+            "stands": sides.mdm.run.spec.is_control,
             "halves": "needs two prompts or more",
             "solved": solved(sides),
         },
@@ -192,7 +194,7 @@ def tiles(arm: Side, mdm: Side) -> list[tuple[str, str]]:
     return [
         ("Overlap", f"{meaning('overlap')} Chance: {meaning('chance')}"),
         ("ARM with control", f"{meaning('overlap')} {meaning('control')}"),
-        ("Split-half overlap", SPLIT_HALF_HELP),
+        ("Split-half overlap" if arm.part == mdm.part == TOTAL else "Split-half, whole answer", SPLIT_HALF_HELP),
         ("Component overlap", meaning("component_overlap")),
         ("Shared edges", f"Edges that are among the K strongest of both models. {meaning('edge')}"),
         ("Early ratio", f"{meaning('early_ratio')} {meaning('early_share')}"),

@@ -9,6 +9,7 @@ from pages.panels.attention import attention_panel
 from pages.panels.inspector_edges import edges_tab
 from pages.panels.inspector_lens import lens_tab
 from pages.panels.inspector_neurons import neurons_tab
+from pages.panels.inspector_paths import forget_drawn_paths
 from pages.panels.inspector_place import chosen_example
 from pages.panels.inspector_start import start
 from pages.shared import choices, state, widgets
@@ -53,6 +54,8 @@ def select(name: str | None) -> None:
 def tabs(sides: Sides, node: int) -> None:
     """The chosen tab of a node; another tab, example or step draws nothing else anew."""
     tab = choose_tab(sides.graph.node_names[node])
+    if tab != state.EDGES:
+        forget_drawn_paths()
     if tab == state.LENS:
         lens_tab(sides, node)
     elif tab == state.ATTENTION:

@@ -30,6 +30,7 @@ def paths_list(sides: Sides, node: int) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         by, name = choose_comparison(), sides.graph.node_names[node]
+        st.session_state.setdefault(SHOWN, st.session_state.get(DRAWN) == (name, by))
         if st.toggle("Show in the graphs", key=SHOWN) != (st.session_state.get(DRAWN) == (name, by)):
             st.session_state[DRAWN] = (name, by) if st.session_state[SHOWN] else None
             st.rerun()
@@ -42,6 +43,12 @@ def paths_list(sides: Sides, node: int) -> None:
             st.caption(f"{side.title}: no path from input to logits within its circuit goes through this node.")
     only = f" The strongest {k:,} edges alone are searched." if k < sides.k else ""
     st.caption(f"Within the circuits at K = {sides.k:,}, compared {MEANINGS[by]}.{only}")
+
+
+def forget_drawn_paths() -> None:
+    """Take the paths out of the graphs, where the tab with their switch is left."""
+    if st.session_state.pop(DRAWN, None):
+        st.rerun()
 
 
 def drawn_paths(sides: Sides) -> list[str]:

@@ -15,7 +15,7 @@ COUNT = 5  # components a list
 HINTS = (
     "- **Slide K** on the overlap curve: both circuits grow and shrink.\n"
     "- **Click a node**, or walk with the arrow keys, to see here what it writes.\n"
-    "- **Shift-click** pins several nodes; **Escape** lets go."
+    "- **Shift-click** pins several nodes; **Escape** in the graphs lets go."
 )
 
 

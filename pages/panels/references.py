@@ -36,10 +36,11 @@ def overlap_pairs(sides: Sides, control: Run | None) -> list[Line]:
         lines.append(Line("ARM with control", "control", ((arm_key, arm.part, control.key, mdm.part),)))
         lines.append(Line(f"{mdm.label} with control", "control-mdm", ((mdm_key, mdm.part, control.key, mdm.part),)))
     if arm.run.has_halves and mdm.run.has_halves:
+        of = "split-half" if arm.part == mdm.part == TOTAL else "split-half of the whole answer"  # no part has halves
         ways = ((arm_key, a, mdm_key, b), (arm_key, b, mdm_key, a))
-        lines.append(Line(f"split-half: ARM with {mdm.label}", "half-pair", ways))
-        lines.append(Line("split-half: ARM", "half-arm", ((arm_key, a, arm_key, b),)))
-        lines.append(Line(f"split-half: {mdm.label}", "half-mdm", ((mdm_key, a, mdm_key, b),)))
+        lines.append(Line(f"{of}: ARM with {mdm.label}", "half-pair", ways))
+        lines.append(Line(f"{of}: ARM", "half-arm", ((arm_key, a, arm_key, b),)))
+        lines.append(Line(f"{of}: {mdm.label}", "half-mdm", ((mdm_key, a, mdm_key, b),)))
     return lines
 
 

@@ -23,7 +23,7 @@ from pages.shared.state import FINAL, Question
 
 STYLE = Path(__file__).with_name("head.css")
 K_WIDTH = 110  # pixels
-_WIDTHS = {"title": 112, "pair": 250, "task": 235, "method": 130, "step": 190, "settings": 118}
+_WIDTHS = {"title": 112, "pair": 320, "task": 235, "method": 130, "step": 190, "settings": 118}
 
 
 @contextmanager

@@ -122,15 +122,19 @@ class Workbench {
         this.choose({ k: Math.min(Math.max(Math.round(k), 1), this.axis.most) }, event, true);
     }
 
+    /** Move to the inspector where it lies below the graphs. */
+    reveal() {
+        if (!this.chosen.node || !matchMedia("(max-width: 1100px)").matches) return;
+        document.querySelector(".st-key-inspector")?.scrollIntoView({ behavior: "smooth" });
+    }
+
     select(node, event) {
         const name = node < 0 ? null : this.payload.header.names[node];
         const pins = this.chosen.pins ?? [];
         this.path = null;
         if (!event?.shiftKey || !name) {
             this.choose({ node: name === this.chosen.node ? null : name, pins: name ? pins : [] }, event);
-            if (this.chosen.node && matchMedia("(max-width: 1100px)").matches) {
-                document.querySelector(".st-key-inspector")?.scrollIntoView({ behavior: "smooth" }); // it lies below
-            }
+            this.reveal();
             return;
         }
         this.choose({ pins: pins.includes(name) ? pins.filter((pin) => pin !== name) : [...pins, name] }, event);
@@ -198,7 +202,7 @@ class Workbench {
 
     drawView(g, scene, numbers, model, width, height) {
         const { view } = this.chosen;
-        if (view === "layers") return drawLayers(g, scene, numbers, this.view, width, height);
+        if (view === "layers") return drawLayers(g, scene, numbers, new View(this.layout), width, height);
         if (view === "one") return drawUnion(g, scene, this.view, width, height);
         const drawn = drawGraph(g, scene, model, this.view, width, height);
         if (numbers) drawProfile(g, scene, numbers.profile, model, this.view, width, height);
@@ -263,14 +267,16 @@ class Workbench {
 
     /** What depends on the runs alone: names of tiles, kinds, nodes, lines. */
     build(header) {
-        this.part("numbers").replaceChildren(
-            ...header.tiles.map(([name, help]) => {
-                const tile = element("div", { title: help });
-                tile.append(element("dt", { textContent: name }), element("dd"));
-                tile.lastChild.append(element("b"), element("small"));
-                return tile;
-            }),
-        );
+        if (this.part("numbers").children.length !== header.tiles.length) {
+            const tiles = header.tiles.map(() =>
+                element("div", { innerHTML: "<dt></dt><dd><b></b><small></small></dd>" }),
+            );
+            this.part("numbers").replaceChildren(...tiles);
+        }
+        header.tiles.forEach(([name, help], at) => {
+            const tile = this.part("numbers").children[at];
+            Object.assign(tile, { title: help }).firstChild.textContent = name;
+        });
         this.tiles = [...this.part("numbers").children].map((tile) => [...tile.lastChild.children]);
         const kinds = header.kinds.map((kind) => {
             const label = element("label");
@@ -307,7 +313,9 @@ class Workbench {
             );
         }
         this.slides = names;
-        slides.forEach(({ options, value }, at) => {
+        slides.forEach(({ name, options, value: told }, at) => {
+            if (this.asked?.value === told) this.asked = undefined;
+            const value = this.asked?.name === name ? this.asked.value : told;
             const [range, output] = this.part("slides").children[at].children;
             range.value = options.indexOf(value);
             output.textContent = value;
@@ -323,6 +331,7 @@ class Workbench {
     /** Ask the server for other data; this is told once, as the server may choose otherwise afterwards. */
     slide(name, value, event) {
         this.slid = { [name]: value };
+        this.asked = { name, value }; // shown until the server has answered
         this.choose({}, event);
     }
 
@@ -374,7 +383,10 @@ class Workbench {
         for (const name of ["sign", "show"])
             on(name, "change", (event) => this.choose({ [name]: event.target.value }, event));
         on("prune", "change", (event) => this.choose({ prune: event.target.checked }, event));
-        on("node", "change", (event) => this.choose({ node: event.target.value || null }, event));
+        on("node", "change", (event) => {
+            this.choose({ node: event.target.value || null }, event);
+            this.reveal();
+        });
         on("slides", "input", ({ target }) => {
             const { options } = this.payload.header.slides.find(({ name }) => name === target.name);
             target.nextSibling.textContent = options[target.value];
@@ -391,9 +403,16 @@ class Workbench {
         this.root.addEventListener("click", (event) => this.clickButton(event));
         this.root.addEventListener("keydown", (event) => {
             if (event.key !== "Escape") return;
-            for (const menu of this.root.querySelectorAll("details")) menu.open = false;
+            if (this.closeMenus()) return;
             if (this.chosen.node || this.chosen.pins.length || this.path) this.select(-1, event);
         });
+    }
+
+    /** Whether one was open. */
+    closeMenus(but = null) {
+        const open = [...this.root.querySelectorAll("details[open]")].filter((menu) => !menu.contains(but));
+        for (const menu of open) menu.open = false;
+        return open.length > 0;
     }
 
     clickButton(event) {
@@ -406,7 +425,9 @@ class Workbench {
         }
         if (slide) this.playSlide(slide);
         if (save) this.save(save);
+        this.closeMenus(save ? null : event.target);
         if (guide) this.choose(this.payload.header.guide[guide], event);
+        if (guide === "node") this.reveal();
         if (guide === "k") this.part("curve").focus();
     }
 
@@ -512,7 +533,7 @@ class Workbench {
         const { node, edge, model: own } = this.nearest(event, canvas, model);
         if (node >= 0) return this.select(node, event);
         this.path = edge < 0 ? null : new Set([edgeKey(this.payload.edges[own], edge)]);
-        if (edge < 0 && this.chosen.node) this.select(-1, event);
+        if (edge < 0 && (this.chosen.node || this.chosen.pins.length)) this.select(-1, event);
         this.redraw();
     }
 

@@ -275,6 +275,7 @@ function drawFrame(g, scene, place, width, height) {
         const shows = typeof y === "number" && (text === "in" || text === "out" || y % every === 0);
         if (shows && at > 4 && at < height - MARGIN.bottom + 6) g.fillText(text, MARGIN.left - 14, at);
     }
+    if (!place.across) return;
     g.textAlign = "center";
     g.textBaseline = "alphabetic";
     const step = Math.ceil(26 / place.across);

@@ -92,8 +92,10 @@ export function svgOf(drawings, width, height, lines, colours) {
     const across = drawings.length * width;
     const groups = drawings.map(({ parts }, at) => `<g transform="translate(${at * width},24)">${parts.join("")}</g>`);
     const titles = drawings.map(({ title }, at) => text(at * width + width / 2, 16, title, "middle", 14));
-    const about = lines.map((line, at) => text(8, height + 42 + 15 * at, line, "start", 11));
-    const all = height + 40 + 15 * lines.length;
+    const wide = Math.floor(across / 6.5); // characters
+    const rows = lines.flatMap((line) => line.match(new RegExp(`.{1,${wide}}(?:\\s|$)`, "g")) ?? [line]);
+    const about = rows.map((line, at) => text(8, height + 42 + 15 * at, line, "start", 11));
+    const all = height + 40 + 15 * rows.length;
     const ground = `<rect width="${across}" height="${all}" fill="${colours.background}"/>`;
     const size = `width="${across}" height="${all}" viewBox="0 0 ${across} ${all}"`;
     return `<svg xmlns="http://www.w3.org/2000/svg" ${size}>${[ground, ...groups, ...titles, ...about].join("")}</svg>`;

@@ -19,7 +19,7 @@ export function tilesOf({ header }, axis, k, numbers) {
     const first = [
         [plain(numbers?.jaccard ?? of("pair"), 3), numbers ? `chance ${plain(numbers.chance, 3)}` : "…"],
         [
-            plain(of("control"), 3),
+            plain(header.notes.stands ? of("pair") : of("control"), 3),
             withControl === undefined ? header.notes.control : `${mdm} with it ${plain(withControl, 3)}`,
         ],
         [
