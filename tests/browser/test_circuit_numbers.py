@@ -15,11 +15,12 @@ from playwright.sync_api import Page
 
 from engine.circuits import comparison, profiles
 from engine.circuits.along_k import SHARE, core_overlap
-from engine.circuits.comparison import curve_sizes, order_of
-from engine.circuits.edges import EdgeTable, OverlapCurve
+from engine.circuits.comparison import order_of
+from engine.circuits.edges import EdgeTable
 from engine.circuits.filters import CLASSES, KINDS, SIGNS, Filters, choose
 from engine.circuits.graph import Graph
 from engine.circuits.pruning import prune
+from engine.runs import read
 from pages.components.circuit import component
 from pages.components.circuit.payload import pack
 from pages.panels import circuit_content
@@ -204,7 +205,8 @@ def _told(
     monkeypatch.setattr(circuit_content, "HERE", here)
     monkeypatch.setattr(cached_reads, "graph_of", lambda _: tables.graph)
     monkeypatch.setattr(cached_reads, "edges", lambda key, _, k: tables.top(key, k))
-    monkeypatch.setattr(cached_reads, "overlap_curve", lambda *_: _curve(tables))
+    monkeypatch.setattr(read, "edge_table", lambda key, _: tables.top(key, tables.graph.n_edges))
+    monkeypatch.setattr(read, "shared_counts", lambda *_: _shared_counts(tables))
     make = circuit_content.arrays_of.__wrapped__  # what is kept is kept by key, and these tables have none
     arrays = make(("arm", ""), ("mdm", ""), ((("arm", "", "mdm", ""),),), chosen, whole)
     graph = tables.graph
@@ -235,7 +237,5 @@ def _told(
     return told
 
 
-def _curve(tables: Tables) -> OverlapCurve:
-    sizes = curve_sizes(tables.graph.n_edges)
-    shared = comparison.shared_counts(tables.arm.edge, tables.mdm.edge)
-    return OverlapCurve(sizes, shared[sizes - 1])
+def _shared_counts(tables: Tables) -> NDArray[np.int32]:
+    return comparison.shared_counts(tables.arm.edge, tables.mdm.edge)
