@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from engine.schema.artifacts import KINDS
 from engine.training.train import TrainSpec
+from tests.browser.workbench import Workbench
 from tests.fakes import register_fake_pair
 from tests.small_pair import PAIR, train_pair
 from tools.browser import ROOT, running_app, wait_until_still
@@ -76,25 +77,26 @@ def test_a_page_fills_in_by_itself_while_a_job_computes(page: Page, gated_app: s
     expect(page.get_by_text(re.compile(r"circuit of the ARM, 1 of \d+"))).to_be_visible()
 
     open_gates("arm-circuit", "mdm-circuit")
-    expect(page.get_by_text("Overlap at K = 200")).to_be_visible()
+    bench = Workbench(page)
+    bench.has_k(200)
     lens = page.get_by_text("Still being computed: the logit lens of the ARM and the MDM")
     expect(lens).to_be_visible()
-    expect(page.get_by_text("not yet", exact=True)).to_be_visible()  # problems solved
-    graph = page.locator(".js-plotly-plot").first
-    graph.evaluate("figure => { window.graphOfBefore = figure }")
+    assert bench.tile("Problems solved")[0] == "not yet"
+    bench.root.evaluate("component => { window.componentOfBefore = component }")
 
     open_gates("mdm-ability", "mdm-lens")
     expect(page.get_by_text("Still being computed: the logit lens of the ARM.")).to_be_visible()
     open_gates("mdm-activity", "mdm-weights", "arm-ability", "arm-lens")
     expect(page.get_by_text("Example and predicted token")).to_be_visible()
+    page.get_by_role("radio", name="Attention").click()
     expect(page.get_by_text("Still being computed: the activations of the ARM")).to_be_visible()
     open_gates("arm-activity", "arm-weights")
     expect(page.get_by_text("Standard scores of this head")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"\d+% / \d+%"))).to_be_visible()
+    bench.until(lambda: re.fullmatch(r"\d+% / \d+%", bench.tile("Problems solved")[0]) is not None)
     expect(page.get_by_text("Still being computed")).to_have_count(0)
-    assert page.evaluate("window.graphOfBefore.isConnected")  # nothing that was there was drawn anew
+    assert page.evaluate("window.componentOfBefore.isConnected")  # nothing that was there was drawn anew
     open_gates(*(f"control-{kind}" for kind in KINDS))
-    expect(page.get_by_text("MDM with control")).to_be_visible()
+    bench.until(lambda: bench.tile("ARM with control")[1].startswith("MDM with it"))
 
 
 def test_what_a_terminal_computes_appears_without_a_restart(page: Page, tmp_path: Path) -> None:
@@ -111,10 +113,10 @@ def test_what_a_terminal_computes_appears_without_a_restart(page: Page, tmp_path
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
-        expect(page.get_by_text("Overlap at K = 20")).to_be_visible(timeout=COMPUTES)
-        expect(page.get_by_text("Overlap of ARM and control")).to_be_visible()
-        overlap = page.get_by_test_id("stMetricValue").first.inner_text()
-        assert overlap in done.stdout
+        bench = Workbench(page)
+        expect(bench.root).to_have_attribute("data-k", "20", timeout=COMPUTES)
+        bench.until(lambda: bench.tile("ARM with control")[0] != "none")
+        assert bench.tile("Overlap")[0] in done.stdout
         expect(page.get_by_text("Not computed yet")).to_have_count(0)
 
 
@@ -140,7 +142,4 @@ def test_a_run_that_another_tab_deleted_is_a_sentence(page: Page, tmp_path: Path
 
 
 def _choose_node(page: Page) -> None:
-    box = page.get_by_role("combobox", name="Node")
-    box.focus()
-    box.press_sequentially("a2.h3")
-    box.press("Enter")
+    Workbench(page).part("node").select_option("a2.h3")

@@ -138,7 +138,7 @@ def test_of_many_edges_the_strongest_are_drawn_and_the_note_says_so(page: Page, 
     bench = Workbench(page)
     bench.open(address + "circuits?k=3628")
     expect(bench.part("note")).to_contain_text("Drawn: the strongest 1,500 edges.")
-    expect(bench.part("caption-arm")).to_contain_text("shared: 1,500")
+    expect(bench.part("caption-arm")).to_contain_text("shared: 3,628")
     assert bench.tile("Overlap")[0] == "1.000"
     assert bench.tile("Shared edges")[0] == "3,628"
 
