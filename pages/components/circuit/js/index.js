@@ -14,7 +14,7 @@ import { diameters, drawGraph, drawLayers, drawProfile, drawUnion, edgeKey } fro
 import { SvgContext, svgOf } from "./svg.js";
 import { captionOf, edgeWords, filterWords, nodeWords, noteOf, tilesOf } from "./words.js";
 
-const REST = 150; // ms without a move until the server is told
+const REST = 130; // ms without a move until the server is told
 const PLAYED = 140; // ms from one K to the next
 const SHOWN = 900; // ms that a checkpoint or denoising step stays while they are played
 const MODELS = ["arm", "mdm"];
@@ -92,10 +92,10 @@ class Workbench {
     }
 
     /** Change what is chosen: drawn at once, told to the server when it rests. */
-    choose(change, event, moving = false) {
+    choose(change, event) {
         Object.assign(this.chosen, change);
         this.event = event?.timeStamp ?? performance.now();
-        this.moving = moving;
+        this.moving = true; // dashes and names wait until it rests
         if (!("k" in change) && !this.played) this.showChoices();
         this.redraw();
         clearTimeout(this.resting);
@@ -119,7 +119,7 @@ class Workbench {
 
     setK(k, event) {
         if (!k || k === this.chosen.k) return;
-        this.choose({ k: Math.min(Math.max(Math.round(k), 1), this.axis.most) }, event, true);
+        this.choose({ k: Math.min(Math.max(Math.round(k), 1), this.axis.most) }, event);
     }
 
     /** Move to the inspector where it lies below the graphs. */

@@ -213,8 +213,8 @@ const marks = new Map(); // drawn once each: a browser that draws in software ta
 
 function putMark(g, kind, x, y, size, fill, line) {
     if (!g.canvas) return drawMark(g, kind, x, y, size, fill, line);
-    const ratio = g.getTransform().a;
-    const name = [kind, size, fill, line, ratio].join();
+    const ratio = window.devicePixelRatio || 1;
+    const name = `${kind} ${size} ${fill} ${line} ${ratio}`;
     const side = size + 4;
     let mark = marks.get(name);
     if (!mark) {
