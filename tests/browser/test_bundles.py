@@ -9,6 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.workbench import Workbench
 from tests.fakes import register_fake_pair
 from tools.browser import ROOT, running_app, wait_until_still
 
@@ -43,7 +44,7 @@ def test_a_bundle_is_uploaded_looked_at_and_handed_on(page: Page, tmp_path: Path
         expect(page.get_by_text("Its weights are not here: nothing more of it can be computed.")).to_be_visible()
         wait_until_still(page)  # a link that is drawn again while it is clicked forgets its pair
         page.get_by_role("link", name="COUNTDOWN").first.click()
-        expect(page.get_by_text("Overlap at K = 200")).to_be_visible()
+        Workbench(page).has_k(200)
         expect(page.get_by_text("bfloat16 on cpu").first).to_be_visible()
 
         page.goto(address + "runs")

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from pages.figures.heat import SELECT_TRACE
-from tests.browser.test_circuits import _open, _until
+from tests.browser.test_activations import _open, _until
 from tests.fakes import HOSTILE
 from tools.browser import wait_until_still
 
