@@ -59,8 +59,4 @@ def _from_address(key: str, default: Value) -> Value:
 
 
 def _as_text(value: Value) -> str | list[str] | None:
-    if isinstance(value, list):
-        return value
-    if isinstance(value, bool):
-        return str(value).lower()
-    return None if value is None else str(value)
+    return value if value is None or isinstance(value, list) else address.as_text(value)

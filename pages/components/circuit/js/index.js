@@ -18,6 +18,7 @@ const REST = 130; // ms without a move until the server is told
 const PLAYED = 140; // ms from one K to the next
 const SHOWN = 900; // ms that a checkpoint or denoising step stays while they are played
 const MODELS = ["arm", "mdm"];
+
 export function mount(component) {
     const root = component.parentElement.querySelector("[data-testid=circuit]");
     root.workbench ??= new Workbench(root);
@@ -197,7 +198,7 @@ class Workbench {
         for (const model of MODELS) {
             set(this.part(`caption-${model}`), "innerHTML", captionOf(this.payload, scene, this.drawn, model, view));
         }
-        set(this.part("note"), "textContent", noteOf(this.payload, scene, this.drawn));
+        set(this.part("note"), "textContent", noteOf(this.payload, this.chosen, this.drawn));
     }
 
     drawView(g, scene, numbers, model, width, height) {
@@ -252,13 +253,7 @@ class Workbench {
         this.part("show").value = chosen.show;
         this.part("prune").checked = chosen.prune;
         this.part("node").value = chosen.node ?? "";
-        const active = [
-            chosen.kinds.length < header.kinds.length,
-            chosen.sign !== "both",
-            chosen.show !== "all",
-            chosen.prune,
-        ];
-        const count = active.filter(Boolean).length;
+        const count = filterWords(header, chosen).length;
         this.part("active").textContent = count ? ` (${count})` : "";
         this.showSlides(header.slides);
         this.part("guide").hidden =
@@ -408,6 +403,11 @@ class Workbench {
         });
     }
 
+    /** Zoom about the middle of a graph. */
+    zoomBy(factor, { clientWidth: width, clientHeight: height }) {
+        this.view.zoomAt(factor, width / 2, height / 2, width, height);
+    }
+
     /** Whether one was open. */
     closeMenus(but = null) {
         const open = [...this.root.querySelectorAll("details[open]")].filter((menu) => !menu.contains(but));
@@ -417,10 +417,9 @@ class Workbench {
 
     clickButton(event) {
         const { zoom, save, guide, slide } = event.target.dataset;
-        const { clientWidth, clientHeight } = this.part("graph-arm");
         if (zoom) {
             if (zoom === "0") this.view.reset();
-            else this.view.zoomAt(Number(zoom), clientWidth / 2, clientHeight / 2, clientWidth, clientHeight);
+            else this.zoomBy(Number(zoom), this.part("graph-arm"));
             this.redraw();
         }
         if (slide) this.playSlide(slide);
@@ -516,7 +515,7 @@ class Workbench {
     nearest(event, canvas, model) {
         const [left, , across, down] = frameOf(canvas.clientWidth, canvas.clientHeight, this.chosen.view);
         const within = event.offsetX > left && event.offsetX < left + across && event.offsetY < down;
-        if (!within) return { node: -1, edge: -1, model };
+        if (!within || this.chosen.view === "layers") return { node: -1, edge: -1, model };
         const place = this.view.scale(canvas.clientWidth, canvas.clientHeight);
         const node = nodeAt(this.layout, place, event.offsetX, event.offsetY, diameters(place)[1] / 2 + 5);
         if (node >= 0) return { node, edge: -1, model };
@@ -539,8 +538,7 @@ class Workbench {
 
     hover(event, canvas, model) {
         const tip = this.part("tip");
-        const near = this.nearest(event, canvas, model);
-        const { node, edge, model: own } = this.chosen.view === "layers" ? { node: -1, edge: -1 } : near;
+        const { node, edge, model: own } = this.nearest(event, canvas, model);
         tip.hidden = node < 0 && edge < 0;
         if (tip.hidden) return;
         tip.textContent =
@@ -555,25 +553,18 @@ class Workbench {
 
     /** Arrow keys go from node to node, Enter selects, + and - zoom. */
     walkNodes(event, canvas) {
-        const { heads, layers } = this.payload.header.shape;
+        const { heads } = this.payload.header.shape;
         const last = this.payload.header.names.length - 1;
         const now = this.focus ?? Math.max(this.payload.header.names.indexOf(this.chosen.node), 0);
         const step = { ArrowRight: 1, ArrowLeft: -1, ArrowUp: heads + 1, ArrowDown: -heads - 1 }[event.key];
         const zoom = { "+": 1.5, "-": 0.667 }[event.key];
         if (event.key === "Enter" || event.key === " ") this.select(now, event);
-        else if (zoom)
-            this.view.zoomAt(
-                zoom,
-                canvas.clientWidth / 2,
-                canvas.clientHeight / 2,
-                canvas.clientWidth,
-                canvas.clientHeight,
-            );
+        else if (zoom) this.zoomBy(zoom, canvas);
         else if (event.key === "0") this.view.reset();
         else if (step) this.focus = now === 0 && step > 1 ? 1 : Math.min(Math.max(now + step, 0), last);
         else return;
         event.preventDefault();
-        if (layers && step) this.part("spoken").textContent = nodeWords(this.payload, this.chosen.k, this.focus);
+        if (step) this.part("spoken").textContent = nodeWords(this.payload, this.chosen.k, this.focus);
         this.redraw();
     }
 
@@ -588,7 +579,7 @@ class Workbench {
             const words = [...this.part(`caption-${model}`).children].map((child) => child.textContent.trim());
             return { parts: g.parts, title: words.filter(Boolean).join(" · ") };
         });
-        const filters = filterWords(header, this.chosen);
+        const filters = filterWords(header, this.chosen).join(", ");
         const size = [`K = ${this.chosen.k}`, ...(filters ? [`filters: ${filters}`] : [])].join(" · ");
         const lines = [size, this.part("note").textContent, ...header.origin];
         const svg = svgOf(drawings, width, height, lines, this.colours);

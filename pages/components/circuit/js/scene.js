@@ -47,10 +47,7 @@ export function drawGraph(g, scene, model, view, width, height) {
     const drawn = drawnOf(scene, model);
     const place = view.scale(width, height);
     drawFrame(g, scene, place, width, height);
-    g.save();
-    g.beginPath();
-    g.rect(...frameOf(width, height, "side"));
-    g.clip();
+    clipTo(g, frameOf(width, height, "side"));
     drawEdges(g, scene, scene.payload.edges[model], scene.curves[model], drawn.ranks, place, (rank) =>
         scene.payload.edges[model].other[rank] < scene.k ? "shared" : model,
     );
@@ -64,10 +61,7 @@ export function drawUnion(g, scene, view, width, height) {
     const both = { arm: drawnOf(scene, "arm"), mdm: drawnOf(scene, "mdm") };
     const place = view.scale(width, height);
     drawFrame(g, scene, place, width, height);
-    g.save();
-    g.beginPath();
-    g.rect(...frameOf(width, height, "one"));
-    g.clip();
+    clipTo(g, frameOf(width, height, "one"));
     const { arm, mdm } = both;
     const theirs = { arm: new Set(mdm.ranks), mdm: new Set(arm.ranks) };
     for (const model of ["mdm", "arm"]) {
@@ -86,7 +80,15 @@ export function drawUnion(g, scene, view, width, height) {
     const weight = armShares.map((share, node) => Math.max(share, mdmShares[node]));
     drawNodes(g, scene, { weight, standing: unionStanding(arm, mdm) }, place, "arm");
     g.restore();
-    return { ranks: arm.ranks, left: arm.left, both, place };
+    return { ranks: arm.ranks, left: arm.left, both };
+}
+
+/** Draw within a box alone, until the next restore(). */
+function clipTo(g, box) {
+    g.save();
+    g.beginPath();
+    g.rect(...box);
+    g.clip();
 }
 
 const sharesOf = ({ weight }) => {

@@ -65,7 +65,7 @@ export function captionOf({ header, edges }, scene, drawn, model, view) {
     return `<b>${title}</b><br>${[key(colours.shared, `shared: ${count(shared)}`, "solid"), ...keys].join(" ")}`;
 }
 
-/** What the filters keep, in the words of engine/circuits/filters.py; empty where they keep all. */
+/** What the filters keep, a filter each, in the words of engine/circuits/filters.py; empty where they keep all. */
 export function filterWords({ kinds }, chosen) {
     const read = kinds.filter((kind) => chosen.kinds.includes(kind));
     const words = [
@@ -74,12 +74,12 @@ export function filterWords({ kinds }, chosen) {
         { all: "", shared: "shared", only: "not shared" }[chosen.show],
         chosen.prune ? "pruned" : "",
     ];
-    return words.filter(Boolean).join(", ");
+    return words.filter(Boolean);
 }
 
 /** What is not drawn, and why. */
-export function noteOf({ header, edges }, scene, drawn) {
-    const { k, filters } = scene;
+export function noteOf({ header, edges }, chosen, drawn) {
+    const { k } = chosen;
     const left = Math.max(...Object.values(drawn.arm?.both ?? drawn).map((some) => some.left));
     const words = [];
     if (k > edges.arm.score.length) {
@@ -88,8 +88,7 @@ export function noteOf({ header, edges }, scene, drawn) {
         );
     }
     if (left > DRAWN_MOST) words.push(`Drawn: the strongest ${count(DRAWN_MOST)} edges.`);
-    const filtered =
-        filters.prune || filters.sign !== "both" || filters.show !== "all" || filters.kinds.includes(false);
+    const filtered = filterWords(header, chosen).length > 0;
     if (filtered) words.push(`The filters choose what is drawn; all numbers are of the ${count(k)} strongest edges.`);
     const marks = "Circles are heads, squares MLPs; the larger, the more important.";
     const { models } = header;
@@ -98,7 +97,7 @@ export function noteOf({ header, edges }, scene, drawn) {
         one: marks,
         layers: `Shares of importance; at the right, ${models.mdm.label} minus ${models.arm.label} in percentage points.`,
     };
-    words.push(ofView[filters.view]);
+    words.push(ofView[chosen.view]);
     return words.join(" ");
 }
 
