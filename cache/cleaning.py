@@ -34,6 +34,8 @@ def clean(folder: ArtifactFolder) -> None:
             path = folder.files / name
             if ending == "lease":
                 leases.remove_stale(path)
+            elif ending == f"lease.{leases.REMOVING}" and not is_new(path):
+                path.unlink(missing_ok=True)  # its process was killed
             elif ending == "duckdb" and KEY.fullmatch(key) and f"{key}.json" not in names and not is_new(path):
                 folder.mend(key)
             elif ending == "json" and KEY.fullmatch(key) and f"{key}.duckdb" not in names and not is_new(path):

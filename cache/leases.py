@@ -4,8 +4,9 @@ A lease only spares work. Where two processes compute the same key in spite of i
 
 1. `take` makes the file `KEY.lease`, which names process and machine; it fails where there is one.
 2. Whoever holds it touches it every few seconds (`renewed`).
-3. A lease is stale when its process is gone (on this machine), or when it was not touched for a while. Taking it over
-   begins with renaming it, which only one process can do.
+3. A lease is stale when its process is gone (on this machine), or when it was not touched for a while. It is removed
+   by one process at a time, which makes `KEY.lease.removing` first and then looks again whether the lease is the stale
+   one: in its place there may already be that of a process which was faster.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.owners import host, is_running, machine, owned_name
+from cache.owners import host, is_running, machine
 
 RENEWED = 5.0  # seconds between touches
 STALE = 120.0  # seconds without a touch
+REMOVING = "removing"  # ending of the file that the process makes which removes a stale lease
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,19 @@ def remove_stale(path: Path) -> bool:
     stamp = _stamp(path)
     if stamp is None or holder(path) is not None:
         return False
-    aside = path.with_name(owned_name(".lease"))
-    try:
-        path.rename(aside)
-    except OSError:
+    claim = path.with_name(f"{path.name}.{REMOVING}")
+    if not _claimed(claim):
         return False  # another process was faster
-    is_stale = _stamp(aside) == stamp
-    with suppress(OSError):
-        if not is_stale:  # meanwhile somebody had taken it over, or its holder has touched it: it goes back
-            os.link(aside, path)
-        aside.unlink()
-    return is_stale
+    try:
+        if _stamp(path) != stamp:  # somebody has taken it over, or its holder has touched it
+            return False
+        path.unlink()
+        return True
+    except OSError:
+        return False
+    finally:
+        with suppress(OSError):
+            claim.unlink()
 
 
 def give_back(path: Path) -> None:
@@ -132,6 +136,20 @@ def _make(path: Path) -> bool:
     except OSError:  # the disk is full
         with suppress(OSError):
             path.unlink()
+        return False
+    return True
+
+
+def _claimed(claim: Path) -> bool:
+    """Make the file that only one process can make; one that a killed process left goes first, for the next call."""
+    try:
+        claim.touch(exist_ok=False)
+    except FileExistsError:
+        with suppress(OSError):
+            if time.time() - claim.stat().st_mtime > STALE:
+                claim.unlink()
+        return False
+    except OSError:
         return False
     return True
 

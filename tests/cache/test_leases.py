@@ -120,6 +120,35 @@ def test_a_stale_lease_that_was_taken_over_meanwhile_stays(lease: Path, monkeypa
     assert [path.name for path in lease.parent.iterdir()] == [lease.name]
 
 
+def test_nobody_gets_in_between_while_a_stale_lease_is_removed(lease: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that judged an old lease stale leaves the one in its place where it is, at every moment."""
+    write(lease, dead_process())
+    judge, stamp = leases.holder, leases._stamp
+    others: list[bool] = []
+
+    def late(path: Path) -> leases.Holder | None:
+        holds = judge(path)
+        monkeypatch.setattr(leases, "holder", judge)
+        assert take(path)  # another process is faster
+        monkeypatch.setattr(leases, "_stamp", lambda path: (others.append(leases._make(path)), stamp(path))[1])
+        return holds
+
+    monkeypatch.setattr(leases, "holder", late)
+    assert not remove_stale(lease)
+    assert others == [False]
+
+
+def test_a_claim_that_a_killed_process_left_is_removed_after_a_while(lease: Path) -> None:
+    write(lease, dead_process())
+    claim = lease.with_name(f"{lease.name}.{leases.REMOVING}")
+    claim.touch()
+    assert not take(lease) and claim.exists()
+    age(claim, STALE + 10)
+    assert not take(lease) and not claim.exists()
+    assert take(lease)
+    assert [path.name for path in lease.parent.iterdir()] == [lease.name]
+
+
 def test_a_lease_is_touched_and_given_back(lease: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "RENEWED", 0.01)
     assert take(lease)
