@@ -31,6 +31,11 @@ SORTED_BY = {
     "reveals": "example, step",
     "trajectories": "sampler, example, step",
     "accuracy_steps": "steps",
+    "circuit_runs": "circuit, draw, part, size",
+    "smallest_circuits": "circuit, tau",
+    "knockouts": "node, replaced_by, part",
+    "group_knockouts": "selection, draw, removed",
+    "audited_edges": "rank",
 }
 
 Json = Mapping[str, Any]

@@ -27,7 +27,7 @@ from engine.runs.provenance import METHOD_VERSION
 from engine.runs.records import Progress, Run, short_key, size_text
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import KIND_TITLES, KINDS
+from engine.schema.artifacts import EVIDENCE_KINDS, KIND_TITLES, KINDS
 from engine.tasks.countdown import published_format
 from engine.tasks.registry import measured_on, task_named
 from engine.terminal import shown_progress
@@ -106,7 +106,10 @@ def list_runs() -> Iterator[str]:
 
 def _artifacts(run: Run) -> str:
     sizes = stored.sizes_of(run)
-    return ", ".join(f"{KIND_TITLES[kind]} {size_text(sizes[kind]) if kind in sizes else 'missing'}" for kind in KINDS)
+    own = [f"{KIND_TITLES[kind]} {size_text(sizes[kind]) if kind in sizes else 'missing'}" for kind in KINDS]
+    return ", ".join(
+        own + [f"{KIND_TITLES[kind]} {size_text(sizes[kind])}" for kind in EVIDENCE_KINDS if kind in sizes]
+    )
 
 
 def _sizes() -> Iterator[str]:

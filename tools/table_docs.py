@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.schema.columns import Column, Table
-from engine.schema.tables import TABLES
+from engine.schema.tables import ALL_TABLES
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "tables.md"
 NAMES = {"text": "string", "part": "string"}  # Arrow's, of types that are called otherwise here
@@ -19,13 +19,14 @@ Written by `python -m tools.table_docs` from `engine/schema`; change it there.
 
 A run's key stands beside these columns in the cache. A list has its type in `list<>`. *n* is the number of examples;
 layers, nodes and edges are numbered as in `engine/circuits/graph.py`. Neurons, heads and lenses by layer are measured
-on the task's clean inputs: an ARM has one an example, an MDM one a denoising step.
+on the task's clean inputs: an ARM has one an example, an MDM one a denoising step. The last five tables are those of
+evidence, which is kept beside a run.
 """
 
 
 def text() -> str:
     """The whole file."""
-    return "\n".join([INTRODUCTION, *map(_table, TABLES.values())])
+    return "\n".join([INTRODUCTION, *map(_table, ALL_TABLES.values())])
 
 
 def _table(table: Table) -> str:

@@ -33,16 +33,17 @@ from engine.models.batching import release
 from engine.models.model import Model, load
 from engine.models.pair import Pair
 from engine.runs.artifacts import whole
+from engine.runs.compute_evidence import evidence
 from engine.runs.device_plan import plan, refuse_inputs_too_large, refuse_too_large, shape_of
 from engine.runs.provenance import Resolved, resolve
-from engine.runs.records import Accuracy, ArtifactTables, Progress, RunMeta, RunTables
+from engine.runs.records import Accuracy, ArtifactTables, EvidenceInputs, Progress, RunMeta, RunTables
 from engine.runs.refusals import blamed
 from engine.runs.remarks import refuse_unranked, remarks
 from engine.runs.spec import RunSpec
 from engine.runs.study import Study, study_of, task_of
 from engine.runs.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
 from engine.schema.arrow import table
-from engine.schema.artifacts import KINDS, Kind
+from engine.schema.artifacts import KINDS, AnyKind
 from engine.schema.list_columns import lists
 from engine.schema.vocabulary import BLOCK_EDGES, HALVES, SHOWN_EXAMPLES, SITE, STEP, TOTAL
 from engine.tasks.accuracy import accuracy_table, answers_of, measure_ability
@@ -75,8 +76,10 @@ class Computing:
         self._model = self._study = None
         release()
 
-    def __call__(self, spec: RunSpec, kind: Kind, on_progress: Report) -> ArtifactTables:
-        """Compute an artifact of a run. `on_progress` may raise to stop it.
+    def __call__(
+        self, spec: RunSpec, kind: AnyKind, on_progress: Report, inputs: EvidenceInputs | None = None
+    ) -> ArtifactTables:
+        """Compute an artifact of a run, or with `inputs` evidence of its circuit. `on_progress` may raise to stop it.
 
         Raises:
             UserError: unknown pair, task or checkpoint, a model that does not load, misaligned examples, or numbers
@@ -87,19 +90,23 @@ class Computing:
             model = self._loaded(resolved, on_progress)
             with blamed(spec, model):
                 torch.manual_seed(spec.seed)
-                made = self._computed(resolved, kind, model, on_progress)
+                made = self._computed(resolved, kind, model, on_progress, inputs)
                 refuse_unsound_tables(made.tables)
                 return made
         except BaseException:
             self.close()  # a model that has just run out of memory, say, is not to stay in it
             raise
 
-    def _computed(self, resolved: Resolved, kind: Kind, model: Model, on_progress: Report) -> ArtifactTables:
+    def _computed(
+        self, resolved: Resolved, kind: AnyKind, model: Model, on_progress: Report, inputs: EvidenceInputs | None
+    ) -> ArtifactTables:
         if kind == "weights":
             return _weights(resolved, model, on_progress)
         if kind == "ability":
             return _ability(task_of(resolved, model), model, on_progress)
         study = self._studied(resolved, model)
+        if inputs is not None:
+            return evidence(study, kind, inputs, on_progress)
         if kind == "circuit":
             points = len(integration_points(study.spec.method, study.spec.points))
             prompts = [example.prompt for example in study.drawn]

@@ -13,36 +13,38 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from cache import leases
+from cache.layout import Record
 from engine.errors import UserError
 from engine.models.pair import model_title
 from engine.runs.artifacts import record_of
 from engine.runs.cache_connection import errors_of_cache, store
 from engine.runs.provenance import Resolved, resolve
-from engine.runs.records import ArtifactTables, Progress
+from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import KIND_TITLES, KINDS, Kind
+from engine.schema.artifacts import KIND_TITLES, KINDS, AnyKind
 
 WAIT = 0.5  # seconds between looks at what another process computes
 
 OnProgress = Callable[[Progress], None]
-Compute = Callable[[RunSpec, Kind, OnProgress], ArtifactTables]
+Compute = Callable[..., ArtifactTables]  # (RunSpec, Kind, OnProgress); of evidence a fourth, EvidenceInputs
 
 
 @dataclass(frozen=True)
 class Step:
-    """An artifact to be computed."""
+    """An artifact to be computed; of a run here, of evidence in engine/runs/evidence.py."""
 
     run: Resolved
-    kind: Kind
+    kind: AnyKind
 
     @property
     def key(self) -> str:
-        return self.run.keys[self.kind]
+        return self.run.keys[self.kind]  # type: ignore[index]  # a run's artifact has a run's kind
 
     @property
     def spec(self) -> RunSpec:
@@ -52,6 +54,18 @@ class Step:
     def title(self) -> str:
         """In plain words, as in "circuit of the MDM"."""
         return f"{KIND_TITLES[self.kind]} of the {model_title(self.spec.model)}"
+
+    def record(self, meta: Mapping[str, Any], created: str, seconds: float) -> Record:
+        """What is kept about it: `created` in ISO 8601, `seconds` of computing."""
+        return record_of(self.kind, self.run.provenance, meta, created, seconds)  # type: ignore[arg-type]
+
+    def inputs(self) -> EvidenceInputs | None:
+        """What it is computed from beside its spec; None: nothing."""
+        return None
+
+    def is_current(self) -> bool:
+        """Whether weights and settings of the pair are still those that its key stands for."""
+        return resolve(self.spec).keys[self.kind] == self.key  # type: ignore[index]
 
 
 @dataclass(frozen=True)
@@ -133,7 +147,7 @@ def keep(step: Step, made: ArtifactTables, seconds: float) -> None:
     """
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
     with errors_of_cache():
-        store().write(record_of(step.kind, step.run.provenance, made.meta, created, seconds), made.tables)
+        store().write(step.record(made.meta, created, seconds), made.tables)
 
 
 def elsewhere(key: str) -> leases.Holder | None:
@@ -178,13 +192,14 @@ def _computed(step: Step, compute: Compute, on_progress: OnProgress) -> Artifact
             were changed since.
     """
     _refuse_changed(step)
-    made = compute(step.spec, step.kind, on_progress)
+    inputs = step.inputs()
+    made = compute(step.spec, step.kind, on_progress, *([inputs] if inputs else []))
     _refuse_changed(step)
     return made
 
 
 def _refuse_changed(step: Step) -> None:
-    if resolve(step.spec).keys[step.kind] != step.key:
+    if not step.is_current():
         raise UserError(
             f"The weights or the settings of the pair {step.spec.pair} were changed while the {step.title} was to be "
             "computed. It is not stored; ask for it again."

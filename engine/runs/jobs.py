@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
@@ -19,11 +19,12 @@ from engine.errors import Cancelled, UserError
 from engine.runs import execution, lifecycle
 from engine.runs.execution import Failed, Failures, OnProgress, Step
 from engine.runs.provenance import Resolved, resolve
-from engine.runs.records import ArtifactTables, Progress
+from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
 from engine.runs.spec import RunSpec
 from engine.runs.worker import Worker
-from engine.schema.artifacts import Kind
+from engine.schema.artifacts import AnyKind
 
+Plan = Callable[[], Sequence[Step]]
 State = Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
 
 COMPUTE = "engine.runs.compute:Computing"
@@ -74,6 +75,7 @@ class _Job:
     title: str
     specs: tuple[RunSpec, ...]
     submitted: float
+    plan: Plan | None = None
     state: State = "queued"
     progress: Progress = WAITING
     steps: tuple[Step, ...] = ()
@@ -102,8 +104,10 @@ class JobQueue:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def submit(self, specs: Sequence[RunSpec], title: str) -> str:
+    def submit(self, specs: Sequence[RunSpec], title: str, plan: Plan | None = None) -> str:
         """Put runs in the queue; the id of their job.
+
+        `plan` says, when it is the job's turn, what is missing; left out, all artifacts of the runs are wanted.
 
         Raises:
             UserError: nothing to do, or one of the runs cannot be asked for (no such pair, task, weights).
@@ -113,7 +117,7 @@ class JobQueue:
         for spec in specs:
             resolve(spec)
         with self._changed:
-            job = _Job(f"job-{next(self._ids)}", title, tuple(specs), time.time())
+            job = _Job(f"job-{next(self._ids)}", title, tuple(specs), time.time(), plan)
             self._jobs[job.id] = job
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -194,15 +198,16 @@ class JobQueue:
     def _do(self, job: _Job) -> None:
         if job.cancel.is_set():
             raise Cancelled
-        runs = [run for spec in job.specs if isinstance(run := lifecycle.find_whole(spec), Resolved)]
-        steps = tuple(execution.plan(runs))
+        steps = tuple(job.plan() if job.plan else _missing(job.specs))
         with self._changed:
             job.steps = steps
 
-        def compute(spec: RunSpec, kind: Kind, on_progress: OnProgress) -> ArtifactTables:
+        def compute(
+            spec: RunSpec, kind: AnyKind, on_progress: OnProgress, inputs: EvidenceInputs | None = None
+        ) -> ArtifactTables:
             if job.cancel.is_set():
                 raise Cancelled
-            return self._worker.compute(spec, kind, lambda progress: self._report(job, progress), job.cancel)
+            return self._worker.compute(spec, kind, lambda progress: self._report(job, progress), job.cancel, inputs)
 
         def waiting(progress: Progress) -> None:
             if job.cancel.is_set():
@@ -243,12 +248,31 @@ class JobQueue:
             job.state, job.error, job.finished = state, error, time.time()
 
 
+def _missing(specs: Sequence[RunSpec]) -> list[Step]:
+    return execution.plan([run for spec in specs if isinstance(run := lifecycle.find_whole(spec), Resolved)])
+
+
 # How long artifacts take, as a share of what the circuit does; about, and only until some of the job are stored.
-WEIGHT: dict[Kind, float] = {"circuit": 1.0, "ability": 0.3, "lens": 0.2, "activity": 0.2, "weights": 0.5}
+WEIGHT: dict[AnyKind, float] = {
+    "circuit": 1.0,
+    "ability": 0.3,
+    "lens": 0.2,
+    "activity": 0.2,
+    "weights": 0.5,
+    "faithfulness": 10.0,
+    "faithfulness_at": 1.0,
+    "knockouts": 3.0,
+    "audit": 10.0,
+}
 
 
 def time_left(
-    progress: Progress, stage_seconds: float, step_seconds: float, step: Kind, before: tuple[float, float], after: float
+    progress: Progress,
+    stage_seconds: float,
+    step_seconds: float,
+    step: AnyKind,
+    before: tuple[float, float],
+    after: float,
 ) -> float | None:
     """Seconds until a job is done, or None when there is nothing to judge by.
 

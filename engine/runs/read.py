@@ -85,6 +85,14 @@ def edge_table(key: str, part: str = TOTAL, limit: int | None = None) -> EdgeTab
     return EdgeTable(_array(content, "edge"), _array(content, "score"))
 
 
+def scores(key: str, part: str = TOTAL) -> NDArray[np.float32]:
+    """[edge]: the score of every edge of a part. Raises like `edge_table`."""
+    table = edge_table(key, part)
+    values = np.zeros(len(table.edge), dtype=np.float32)
+    values[table.edge] = table.score
+    return values
+
+
 def edges_among(key: str, part: str, edges: NDArray[np.int32]) -> RankedEdges:
     """Those of `edges` [edge] (Graph's indices) that a part has, with rank and score; in no order."""
     import pyarrow as pa

@@ -15,6 +15,7 @@ from engine.runs.spec import RunSpec
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from engine.circuits.edges import Floats
     from engine.circuits.graph import Graph
     from engine.schema.artifacts import Kind
 
@@ -74,6 +75,15 @@ class ArtifactTables:
 
     meta: Json
     tables: dict[str, pa.Table]  # engine.schema.artifacts.tables_in its kind
+
+
+@dataclass(frozen=True)
+class EvidenceInputs:
+    """What an evidence artifact is computed from, beside the model and the examples of its run."""
+
+    own: Floats  # [edge], total scores of the circuit that is examined
+    other: Floats | None  # [edge], of the other model's; None where the kind uses none
+    size: int | None = None  # K, of what is measured at one size
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from engine.errors import UserError
 from engine.runs.cache_connection import errors_of_cache, records, store
 from engine.runs.records import Accuracy, Run, RunMeta, short_key
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import KINDS, Kind
+from engine.schema.artifacts import ALL_KINDS, EVIDENCE_KINDS, KINDS, AnyKind, Kind
 
 MOST_LISTED = 8  # runs that an error names
 MOST_NOTICES = 3
@@ -64,8 +64,9 @@ def delete(key: str) -> int:
     """
     run = get(key)
     shared = {other for record in _circuits() if record.key != key for other in record.companions.values()}
+    evidence = [record.key for record in records() if key in circuits_of(record)]
     with errors_of_cache():
-        return sum(store().delete(own) for own in (key, *run.companions.values()) if own not in shared)
+        return sum(store().delete(own) for own in (key, *run.companions.values(), *evidence) if own not in shared)
 
 
 def prune(older_than: timedelta, keep_bundles: bool) -> tuple[int, int]:
@@ -96,16 +97,26 @@ def _prunable(older_than: timedelta, keep_bundles: bool) -> tuple[int, list[Reco
     own = {key for record in old for key in record.companions.values()}
 
     def goes(record: Record) -> bool:
+        if circuits_of(record):
+            return bool(circuits_of(record) & gone)
         alone = record.kind != "circuit" and record.key not in needed
         return record.key in gone or (alone and (record.key in own or _is_older(record, before)))
 
     return len(old), [record for record in records() if goes(record)]
 
 
-def sizes_of(run: Run) -> dict[Kind, int]:
-    """Bytes on disk of a run's artifacts that are there, by kind; those that it shares with others included."""
+def sizes_of(run: Run) -> dict[AnyKind, int]:
+    """Bytes on disk of a run's artifacts that are there, by kind; those that it shares with others included.
+
+    Evidence is that of its own circuit.
+    """
     there = {kind: store().record(run.key_of(kind)) for kind in KINDS}
-    return {kind: record.size for kind, record in there.items() if record}
+    sizes: dict[AnyKind, int] = {kind: record.size for kind, record in there.items() if record}
+    for record in records():
+        if is_evidence(record) and record.made_with.get("circuit") == run.key:
+            kind: AnyKind = record.kind  # type: ignore[assignment]  # one of EVIDENCE_KINDS
+            sizes[kind] = sizes.get(kind, 0) + record.size
+    return sizes
 
 
 def size_of(run: Run) -> int:
@@ -113,10 +124,10 @@ def size_of(run: Run) -> int:
     return sum(sizes_of(run).values())
 
 
-def sizes() -> dict[Kind, int]:
+def sizes() -> dict[AnyKind, int]:
     """Bytes on disk of all artifacts, by kind."""
     there = records()
-    return {kind: size for kind in KINDS if (size := sum(record.size for record in there if record.kind == kind))}
+    return {kind: size for kind in ALL_KINDS if (size := sum(record.size for record in there if record.kind == kind))}
 
 
 def notice() -> str | None:
@@ -140,6 +151,17 @@ def _is_older(record: Record, moment: datetime) -> bool:
         return datetime.fromisoformat(record.created) < moment
     except (ValueError, TypeError):
         return True  # nobody can show it
+
+
+def is_evidence(record: Record) -> bool:
+    return record.kind in EVIDENCE_KINDS
+
+
+def circuits_of(record: Record) -> set[str]:
+    """The keys of the circuits that a piece of evidence was computed from; none of another artifact."""
+    if not is_evidence(record):
+        return set()
+    return {str(key) for name in ("circuit", "other") if (key := record.made_with.get(name))}
 
 
 def _circuits() -> list[Record]:

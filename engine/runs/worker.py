@@ -3,9 +3,10 @@
 Both ends of the connection are here. Messages are JSON, tables are Arrow streams; nothing is pickled.
 
 1. `Worker` starts `python -m engine.runs.worker MODULE:NAME` and keeps it warm between artifacts.
-2. It sends {"spec": ..., "kind": ...}; the process answers with any number of {"progress": ...} and one of
-   {"meta": ...} followed by the tables, {"refused": sentence}, {"failed": sentence}, {"cancelled": true}.
-   {"release": true} says that nothing more is wanted for now, so that the model leaves the memory.
+2. It sends {"spec": ..., "kind": ...}, of evidence followed by the scores that it is computed from; the process
+   answers with any number of {"progress": ...} and one of {"meta": ...} followed by the tables, {"refused": sentence},
+   {"failed": sentence}, {"cancelled": true}. {"release": true} says that nothing more is wanted for now, so that the
+   model leaves the memory.
 3. {"cancel": true} takes effect at the next progress report; a process that does not answer it in time is killed.
 4. The process ends with its input, so it never outlives the one that started it.
 
@@ -32,13 +33,15 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import Cancelled, UserError
 from engine.runs.execution import Compute
-from engine.runs.records import ArtifactTables, Progress
+from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import Kind, tables_in
+from engine.schema.artifacts import AnyKind, tables_in
 from engine.settings import environment_of_children
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Asked = tuple[RunSpec, AnyKind, EvidenceInputs | None]
 
 POLL_SECONDS = 0.1
 NICENESS = 5  # pages come first on a machine with few cores
@@ -59,9 +62,14 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def compute(
-        self, spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], None], cancel: threading.Event
+        self,
+        spec: RunSpec,
+        kind: AnyKind,
+        on_progress: Callable[[Progress], None],
+        cancel: threading.Event,
+        inputs: EvidenceInputs | None = None,
     ) -> ArtifactTables:
-        """Compute an artifact of a run in the process; it is started when there is none.
+        """Compute an artifact in the process; it is started when there is none.
 
         Raises:
             UserError: it was refused, the compute failed, or the process died.
@@ -70,7 +78,7 @@ class Worker:
         process = self._started()
         inbox, outbox = _ends(process)
         try:
-            _send(outbox, {"spec": spec.as_dict(), "kind": kind})
+            _send_asked(outbox, spec, kind, inputs)
             return self._answer(kind, inbox, outbox, on_progress, cancel)
         except (UserError, Cancelled):
             raise  # an answer like any other: the process is ready for the next artifact
@@ -117,7 +125,7 @@ class Worker:
 
     def _answer(
         self,
-        kind: Kind,
+        kind: AnyKind,
         inbox: Connection,
         outbox: Connection,
         on_progress: Callable[[Progress], None],
@@ -156,6 +164,28 @@ def _send(connection: Connection, message: dict[str, Any]) -> None:
     connection.send_bytes(json.dumps(message).encode())
 
 
+def _send_asked(connection: Connection, spec: RunSpec, kind: AnyKind, inputs: EvidenceInputs | None) -> None:
+    message: dict[str, Any] = {"spec": spec.as_dict(), "kind": kind}
+    if inputs is None:
+        _send(connection, message)
+        return
+    _send(connection, message | {"size": inputs.size, "has_other": inputs.other is not None})
+    for scores in (inputs.own, inputs.other):
+        if scores is not None:
+            connection.send_bytes(scores.astype("<f4").tobytes())
+
+
+def _asked(connection: Connection, message: dict[str, Any]) -> Asked:
+    inputs = None
+    if "has_other" in message:
+        import numpy as np  # which the asking process may not have imported
+
+        own = np.frombuffer(connection.recv_bytes(), dtype="<f4")
+        other = np.frombuffer(connection.recv_bytes(), dtype="<f4") if message["has_other"] else None
+        inputs = EvidenceInputs(own, other, message["size"])
+    return RunSpec(**message["spec"]), message["kind"], inputs
+
+
 def _table(stream: bytes) -> pa.Table:
     import pyarrow as pa
 
@@ -176,7 +206,7 @@ class _Process:
 
     def __init__(self, compute: str, inbox: Connection, outbox: Connection) -> None:
         self._name, self._inbox, self._outbox = compute, inbox, outbox
-        self._asked: queue.SimpleQueue[tuple[RunSpec, Kind] | None] = queue.SimpleQueue()  # None: release the model
+        self._asked: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()  # None: release the model
         self._compute: Any = None
         self._cancel = threading.Event()
         self._reported = 0.0
@@ -201,15 +231,15 @@ class _Process:
                     self._asked.put(None)
                 else:
                     self._cancel.clear()
-                    self._asked.put((RunSpec(**message["spec"]), message["kind"]))
+                    self._asked.put(_asked(self._inbox, message))
         except (EOFError, OSError):
             os._exit(0)  # nobody is left to compute for, and the main thread may be deep in a long call
 
-    def _serve_one(self, spec: RunSpec, kind: Kind) -> None:
+    def _serve_one(self, spec: RunSpec, kind: AnyKind, inputs: EvidenceInputs | None) -> None:
         try:
             if self._compute is None:
                 self._compute = compute_named(self._name)
-            made = self._compute(spec, kind, self._report)
+            made = self._compute(spec, kind, self._report, *([inputs] if inputs else []))
         except Cancelled:
             _send(self._outbox, {"cancelled": True})
         except UserError as error:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from engine.schema.artifacts import columns_in
 from engine.schema.columns import Column
-from engine.schema.tables import TABLES
+from engine.schema.tables import ALL_TABLES
 
 ARROW_TYPES = {
     "bool": pa.bool_(),
@@ -30,7 +30,7 @@ def arrow_type(column: Column) -> pa.DataType:
 
 def arrow_schema(name: str, kind: str = "") -> pa.Schema:
     """The columns of a table: all of them, or those that a kind of artifact holds."""
-    columns = columns_in(kind, name) if kind else TABLES[name].columns
+    columns = columns_in(kind, name) if kind else ALL_TABLES[name].columns
     return pa.schema([(column.name, arrow_type(column)) for column in columns])
 
 
@@ -46,7 +46,7 @@ def table(name: str, columns: Mapping[str, Any], kind: str = "") -> pa.Table:
     if columns.keys() != set(schema.names):
         raise ValueError(f"{name} differs in its columns {sorted(columns.keys() ^ set(schema.names))}")
     made = pa.table({column: columns[column] for column in schema.names}, schema=schema)
-    for column in TABLES[name].columns:
+    for column in ALL_TABLES[name].columns:
         if not column.nullable and column.name in schema.names and made[column.name].null_count:
             raise ValueError(f"{name} lacks values in its column {column.name}")
     return made

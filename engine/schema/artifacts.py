@@ -8,6 +8,12 @@ A run is kept as artifacts, each computed and stored alone under a key of exactl
     activity  weights, examples, order: what neurons and heads do on the clean inputs
     weights   the weights alone: what neurons write, cosines with the ARM's, head scores on random tokens
 
+Evidence is kept beside a run, each kind an artifact that only who asks for it computes:
+
+    faithfulness, faithfulness_at   a circuit: circuits that were run, at sizes of a grid or at one size
+    knockouts                       a circuit: components whose outputs were replaced
+    audit                           a circuit: edges that were patched for real
+
 Most tables lie in one artifact. `neurons` and `heads` lie in several, each with the columns that number the rows and
 its own; they have the same rows everywhere.
 """
@@ -18,16 +24,31 @@ from functools import cache
 from typing import Literal
 
 from engine.schema.columns import Column, Table
+from engine.schema.evidence_tables import EVIDENCE_TABLES
 from engine.schema.tables import TABLES
 
 Kind = Literal["circuit", "ability", "lens", "activity", "weights"]
+EvidenceKind = Literal["faithfulness", "faithfulness_at", "knockouts", "audit"]
+AnyKind = Kind | EvidenceKind
 KINDS: tuple[Kind, ...] = ("circuit", "ability", "lens", "activity", "weights")  # in the order of computing
-KIND_TITLES: dict[Kind, str] = {  # in plain words
+KIND_TITLES: dict[AnyKind, str] = {  # in plain words
     "circuit": "circuit",
     "ability": "accuracy",
     "lens": "logit lens",
     "activity": "activations",
     "weights": "weights",
+    "faithfulness": "faithfulness",
+    "faithfulness_at": "faithfulness at one size",
+    "knockouts": "knockouts",
+    "audit": "audit of the estimators",
+}
+EVIDENCE_KINDS: tuple[EvidenceKind, ...] = ("faithfulness", "faithfulness_at", "knockouts", "audit")
+ALL_KINDS: tuple[AnyKind, ...] = (*KINDS, *EVIDENCE_KINDS)
+EVIDENCE_HOLDS: dict[EvidenceKind, tuple[str, ...]] = {
+    "faithfulness": ("circuit_runs", "smallest_circuits"),
+    "faithfulness_at": ("circuit_runs",),
+    "knockouts": ("knockouts", "group_knockouts"),
+    "audit": ("audited_edges",),
 }
 
 
@@ -39,6 +60,8 @@ def row_numbers(table: Table) -> tuple[str, ...]:
 @cache
 def columns_in(kind: str, name: str) -> tuple[Column, ...]:
     """The columns of a table that a kind of artifact holds; none where it has nothing of the table."""
+    if name in EVIDENCE_TABLES:
+        return EVIDENCE_TABLES[name].columns if name in tables_in(kind) else ()
     table = TABLES[name]
     if kinds_of(name) == (kind,):
         return table.columns
@@ -52,6 +75,8 @@ def columns_in(kind: str, name: str) -> tuple[Column, ...]:
 @cache
 def tables_in(kind: str) -> tuple[str, ...]:
     """The tables of which a kind of artifact holds columns."""
+    if kind in EVIDENCE_KINDS:
+        return EVIDENCE_HOLDS[kind]
     return tuple(name for name in TABLES if columns_in(kind, name))
 
 

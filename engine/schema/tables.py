@@ -1,4 +1,4 @@
-"""Every table of a run, by its name.
+"""Every table of a run, and those of evidence, by its name.
 
 What is described here and in the modules beside this one holds everywhere: Arrow tables are built by it
 (engine/schema/arrow.py), bundles are checked against it, synthetic runs are filled by it, docs/tables.md is written
@@ -11,6 +11,8 @@ from engine.schema.answer_tables import ANSWER_TABLES
 from engine.schema.circuit_tables import CIRCUIT_TABLES
 from engine.schema.columns import Table
 from engine.schema.component_tables import COMPONENT_TABLES
+from engine.schema.evidence_tables import EVIDENCE_TABLES
 
 TABLES: dict[str, Table] = {table.name: table for table in (*CIRCUIT_TABLES, *COMPONENT_TABLES, *ANSWER_TABLES)}
-NULLABLE = {(table.name, column.name) for table in TABLES.values() for column in table.columns if column.nullable}
+ALL_TABLES: dict[str, Table] = {**TABLES, **EVIDENCE_TABLES}  # those of evidence too, which belong to no run
+NULLABLE = {(table.name, column.name) for table in ALL_TABLES.values() for column in table.columns if column.nullable}

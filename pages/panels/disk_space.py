@@ -10,7 +10,7 @@ import streamlit as st
 from engine.errors import UserError
 from engine.runs import stored
 from engine.runs.records import Run, short_key, size_text
-from engine.schema.artifacts import KINDS
+from engine.schema.artifacts import ALL_KINDS
 from pages.shared.availability import title_of_task
 from pages.shared.glossary import meaning
 from pages.shared.words import ARTIFACTS, counted
@@ -27,7 +27,7 @@ def sizes_by_artifact(runs: Sequence[Run]) -> None:
         st.markdown(f"In all: {', '.join(totals)}.", help=meaning("artifact"))
         columns = {
             ARTIFACTS[kind].capitalize(): st.column_config.NumberColumn(format="%.2f MiB", help="empty: not computed")
-            for kind in KINDS
+            for kind in ALL_KINDS
         }
         st.dataframe(
             [size_row(run) for run in runs], hide_index=True, column_config=columns, key="artifact sizes",
@@ -45,7 +45,7 @@ def size_row(run: Run) -> dict[str, str | float | None]:
         "Model": run.spec.model,
         "Task": title_of_task(run.spec.task),
     }
-    return row | {ARTIFACTS[kind].capitalize(): sizes[kind] / 2**20 if kind in sizes else None for kind in KINDS}
+    return row | {ARTIFACTS[kind].capitalize(): sizes[kind] / 2**20 if kind in sizes else None for kind in ALL_KINDS}
 
 
 def free_space() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from engine.models.pair import CONTROL
-from engine.schema.artifacts import KIND_TITLES, KINDS, Kind
+from engine.schema.artifacts import ALL_KINDS, KIND_TITLES, AnyKind
 from pages.figures.palette import NAME
 
-ARTIFACTS: dict[Kind, str] = {**KIND_TITLES, "weights": "analysis of the weights"}  # which are no weights of a model
+ARTIFACTS: dict[AnyKind, str] = {**KIND_TITLES, "weights": "analysis of the weights"}  # which are no weights of a model
 
 
 def model_name(model: str) -> str:
@@ -17,17 +17,17 @@ def model_name(model: str) -> str:
     return f"the MDM after {int(model[5:]):,} steps" if model.startswith("step:") else f"the {NAME[model]}"
 
 
-def artifact_name(kind: Kind, *models: str) -> str:
+def artifact_name(kind: AnyKind, *models: str) -> str:
     """As in "logit lens of the ARM and the MDM"."""
     return f"{ARTIFACTS[kind]} of {listed([model_name(model) for model in models])}"
 
 
-def artifact_names(artifacts: Iterable[tuple[Kind, str]]) -> str:
+def artifact_names(artifacts: Iterable[tuple[AnyKind, str]]) -> str:
     """Kinds of artifacts and their models, as in "the logit lens of the ARM and the activations of the ARM"."""
-    models: dict[Kind, list[str]] = {}
+    models: dict[AnyKind, list[str]] = {}
     for kind, model in artifacts:
         models.setdefault(kind, []).append(model)
-    names = [f"the {artifact_name(kind, *models[kind])}" for kind in KINDS if kind in models]
+    names = [f"the {artifact_name(kind, *models[kind])}" for kind in ALL_KINDS if kind in models]
     return listed(names) if len(names) < 3 else "; ".join(names)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cache.keys import KEY
 from cache.layout import SORTED_BY, TYPES, NoRecord, Record, record_of
-from engine.schema.tables import TABLES
+from engine.schema.tables import ALL_TABLES
 from tests.cache.samples import key, record
 
 FULL = record(1, meta={"parts": ["a", "é"], "n": 1.5}, companions={"lens": key(2)}, imported="2026-02-02", size=7)
@@ -51,8 +51,8 @@ def test_companions_are_keys_and_nothing_is_added() -> None:
 
 
 def test_every_table_has_an_order_and_the_schema_names_the_same() -> None:
-    assert set(TABLES) == set(SORTED_BY)
+    assert set(ALL_TABLES) == set(SORTED_BY)
     for name, order in SORTED_BY.items():
-        columns = {column.name for column in TABLES[name].columns}
+        columns = {column.name for column in ALL_TABLES[name].columns}
         assert {column.strip('"') for column in order.split(", ")} <= columns, name
     assert KEY.fullmatch(key(1))

@@ -6,7 +6,16 @@ from collections import Counter
 
 import pytest
 
-from engine.schema.artifacts import KIND_TITLES, KINDS, columns_in, kinds_of, kinds_with, row_numbers, tables_in
+from engine.schema.artifacts import (
+    ALL_KINDS,
+    KIND_TITLES,
+    KINDS,
+    columns_in,
+    kinds_of,
+    kinds_with,
+    row_numbers,
+    tables_in,
+)
 from engine.schema.tables import TABLES
 
 SHARED = {"neurons": ("circuit", "activity", "weights"), "heads": ("activity", "weights")}
@@ -36,4 +45,4 @@ def test_only_the_artifacts_that_are_needed_are_read() -> None:
 
 def test_shared_tables_are_told_apart_by_columns_that_number_their_rows() -> None:
     assert row_numbers(TABLES["neurons"]) == ("layer", "neuron") and row_numbers(TABLES["heads"]) == ("node",)
-    assert set(KIND_TITLES) == set(KINDS)
+    assert set(KIND_TITLES) == set(ALL_KINDS)

@@ -1,0 +1,46 @@
+"""Compute evidence of a circuit, without cache or page: from the model, the examples and the scores of circuits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.evidence.circuit_runs import faithfulness_tables
+from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
+from engine.runs.study import Study
+from engine.schema.arrow import table
+from engine.schema.artifacts import AnyKind
+
+Report = Callable[[Progress], None]
+Made = tuple[dict[str, Any], dict[str, dict[str, Any]]]  # what sums it up, and the columns of its tables
+
+
+def evidence(study: Study, kind: AnyKind, inputs: EvidenceInputs, on_progress: Report) -> ArtifactTables:
+    """Compute an evidence artifact. Raises like run_circuits (engine/evidence/patching.py)."""
+    meta, tables = _MAKE[kind](study, inputs, on_progress)
+    return ArtifactTables(meta, {name: table(name, columns) for name, columns in tables.items()})
+
+
+def _faithfulness(study: Study, inputs: EvidenceInputs, on_progress: Report) -> Made:
+    if inputs.other is None:
+        raise ValueError("faithfulness needs the circuit of the other model")
+
+    def on_rows(stage: str, done: int) -> None:
+        on_progress(Progress(stage, done, len(study.rows)))
+
+    on_rows("circuits", 0)
+    return faithfulness_tables(
+        study.model,
+        study.rows,
+        study.n,
+        study.spec.metric,
+        (inputs.own, inputs.other),
+        on_rows=on_rows,
+        size=inputs.size,
+    )
+
+
+_MAKE: dict[AnyKind, Callable[[Study, EvidenceInputs, Report], Made]] = {
+    "faithfulness": _faithfulness,
+    "faithfulness_at": _faithfulness,
+}

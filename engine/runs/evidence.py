@@ -1,0 +1,162 @@
+"""Evidence of stored circuits: which artifacts there are, what each depends on, and how they are read.
+
+1. An evidence artifact examines the circuit of a run. `faithfulness` and `knockouts` also use the circuit of the other
+   model: the MDM's of the same settings for an ARM, the ARM's for every other model.
+2. Its key is the hash of the kind, the keys of the circuits and the versions of what computes it.
+3. `plan` lists the circuits and the evidence that are missing, in the order of computing; execution.carry_out computes
+   them, here or in the worker.
+4. `find` and `table` read what is stored, whichever versions computed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cache import queries
+from cache.keys import hash_of
+from cache.layout import Record
+from engine.errors import UserError
+from engine.runs import lifecycle, read
+from engine.runs.cache_connection import errors_of_cache, records, store
+from engine.runs.execution import Step
+from engine.runs.provenance import LIBRARIES, library_version, resolve
+from engine.runs.records import EvidenceInputs, Run
+from engine.runs.spec import RunSpec
+from engine.schema.artifacts import EvidenceKind, tables_in
+from engine.schema.evidence_tables import EVIDENCE_TABLES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+EVIDENCE_VERSION = 1  # raised by every change of engine/evidence that changes a number
+OF_ONE_MODEL: tuple[EvidenceKind, ...] = ("audit",)  # kinds that use no other model's circuit
+DEFAULT_KINDS: tuple[EvidenceKind, ...] = ("faithfulness", "knockouts", "audit")
+
+
+@dataclass(frozen=True)
+class EvidenceStep(Step):
+    """Evidence to be computed. `circuit`, `other`: the provenance of the circuits; `size`: K, of `faithfulness_at`."""
+
+    circuit: Mapping[str, Any] = field(default_factory=dict)
+    other: Mapping[str, Any] | None = None
+    size: int | None = None
+
+    @property
+    def key(self) -> str:
+        return hash_of(self._made_with())
+
+    @property
+    def title(self) -> str:
+        return f"{super().title}, K = {self.size}" if self.size else super().title
+
+    def record(self, meta: Mapping[str, Any], created: str, seconds: float) -> Record:
+        return Record(self.key, self.kind, self._made_with(), meta, created, seconds)
+
+    def inputs(self) -> EvidenceInputs:
+        """The scores of the circuits, which are stored by now.
+
+        Raises:
+            UserError: one is not.
+        """
+        own = read.scores(hash_of(self.circuit))
+        return EvidenceInputs(own, read.scores(hash_of(self.other)) if self.other else None, self.size)
+
+    def is_current(self) -> bool:
+        return resolve(self.spec).weights == self.run.weights
+
+    def _made_with(self) -> dict[str, Any]:
+        return {
+            "artifact": self.kind,
+            "evidence_version": EVIDENCE_VERSION,
+            "circuit": hash_of(self.circuit),
+            "spec": self.circuit["spec"],
+            "other": hash_of(self.other) if self.other else None,
+            "other_spec": self.other["spec"] if self.other else None,
+            "size": self.size,
+            "libraries": {name: library_version(name) for name in LIBRARIES},
+        }
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A stored evidence artifact."""
+
+    record: Record
+
+    @property
+    def key(self) -> str:
+        return self.record.key
+
+    @property
+    def kind(self) -> str:
+        return self.record.kind
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """What sums it up: engine/evidence/circuit_runs.py, knockouts.py, audit.py."""
+        return self.record.meta
+
+
+def other_of(spec: RunSpec) -> RunSpec:
+    """The run whose circuit is compared with that of a spec: the MDM's for an ARM, the ARM's for any other model."""
+    return replace(spec, model="mdm" if spec.is_arm else "arm")
+
+
+def plan(specs: Sequence[RunSpec], kinds: Sequence[EvidenceKind], size: int | None = None) -> list[Step]:
+    """What is missing of this evidence, the circuits that it needs first; of one model after the other.
+
+    Raises:
+        UserError: a spec asks for what there is not, or its weights are not here.
+    """
+    steps: list[Step] = []
+    for spec in specs:
+        needed = [spec] + ([other_of(spec)] if any(kind not in OF_ONE_MODEL for kind in kinds) else [])
+        runs = [resolve(each) for each in needed]
+        provenances = []
+        for run in runs:
+            stored = lifecycle.find(run.spec)
+            provenances.append(stored.provenance if stored else run.provenance)
+            if stored is None:
+                steps.append(Step(run, "circuit"))
+        for kind in kinds:
+            alone = kind in OF_ONE_MODEL
+            steps.append(
+                EvidenceStep(
+                    runs[0], kind, provenances[0], None if alone else provenances[1],
+                    size if kind == "faithfulness_at" else None,
+                )
+            )  # fmt: skip
+    missing: dict[str, Step] = {}
+    for step in steps:
+        if store().record(step.key) is None:
+            missing.setdefault(step.key, step)
+    circuits = [step for step in missing.values() if step.kind == "circuit"]
+    return circuits + [step for step in missing.values() if step.kind != "circuit"]
+
+
+def find(run: Run, kind: EvidenceKind, other: Run | None = None, size: int | None = None) -> Evidence | None:
+    """The newest stored evidence of a run; `other`: the run of the other model, where the kind uses one."""
+    compared = None if kind in OF_ONE_MODEL or other is None else other.key
+    wanted = {"circuit": run.key, "other": compared, "size": size}
+    for record in records():
+        if record.kind == kind and {name: record.made_with.get(name) for name in wanted} == wanted:
+            return Evidence(record)
+    return None
+
+
+def table(evidence: Evidence, name: str, /, **where: int | str) -> pa.Table:
+    """The rows of one of its tables, in the table's order, where columns have the given values.
+
+    Raises:
+        UserError: it has no such table or column, or the artifact was deleted.
+    """
+    if name not in tables_in(evidence.kind):
+        raise UserError(f"Evidence of the kind {evidence.kind} has no table {name!r}.")
+    columns = [column.name for column in EVIDENCE_TABLES[name].columns]
+    unknown = sorted(set(where) - set(columns))
+    if unknown:
+        raise UserError(f"The table {name} has no column {unknown[0]!r}. Choose from: {', '.join(columns)}.")
+    with errors_of_cache():
+        return queries.rows(store(), name, [evidence.key], (), columns, where)
