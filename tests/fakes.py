@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.circuits.graph import Graph
 from engine.errors import UserError
-from engine.runs.records import ArtifactTables, Progress, RunTables
+from engine.runs.records import ArtifactTables, EvidenceInputs, Progress, RunTables
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import Kind
 from tools.synthetic_components import HOSTILE
@@ -81,14 +81,16 @@ def blind_compute(spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], N
     return tiny_compute(spec, kind, on_progress)
 
 
-def gated_compute(spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], None]) -> ArtifactTables:
+def gated_compute(
+    spec: RunSpec, kind: Kind, on_progress: Callable[[Progress], None], *inputs: EvidenceInputs
+) -> ArtifactTables:
     """`fake_compute` that waits until there is a file MODEL-KIND in the folder named by FAKE_GATES."""
     waited = 0
     while not (Path(os.environ["FAKE_GATES"]) / f"{spec.model}-{kind}").exists():
         waited += 1
         on_progress(Progress("Waiting at the gate", waited, 10_000))
         time.sleep(0.1)
-    return fake_compute(spec, kind, on_progress)
+    return fake_compute(spec, kind, on_progress, *inputs)
 
 
 tiny_compute, remarked_compute, slow_compute = by_kind(tiny_run), by_kind(remarked_run), by_kind(slow_run)

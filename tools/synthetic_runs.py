@@ -15,13 +15,14 @@ from engine.circuits.graph import Graph
 from engine.models.example import Example
 from engine.runs.artifacts import split
 from engine.runs.execution import Compute, OnProgress
-from engine.runs.records import Accuracy, ArtifactTables, Progress, RunMeta, RunTables
+from engine.runs.records import Accuracy, ArtifactTables, EvidenceInputs, Progress, RunMeta, RunTables
 from engine.runs.spec import RunSpec
 from engine.schema.arrow import table, table_of_rows
 from engine.schema.artifacts import Kind
 from engine.schema.vocabulary import HALVES, LENS_TOKENS, TOTAL, site_part, step_part
 from engine.tasks.registry import examples, task_named
 from tools.synthetic_components import HOSTILE, N_NEURONS, component_tables
+from tools.synthetic_evidence import fake_evidence
 
 GRAPH = Graph(6, 8)
 LLAMA = {  # a config.json
@@ -68,9 +69,13 @@ def fake_run(spec: RunSpec, on_progress: Callable[[Progress], None], graph: Grap
 
 
 def by_kind(run: Callable[[RunSpec, OnProgress], RunTables]) -> Compute:
-    """A function that makes whole runs, as one that makes an artifact."""
+    """A function that makes whole runs, as one that makes an artifact, of evidence too."""
 
-    def compute(spec: RunSpec, kind: Kind, on_progress: OnProgress) -> ArtifactTables:
+    def compute(
+        spec: RunSpec, kind: Kind, on_progress: OnProgress, inputs: EvidenceInputs | None = None
+    ) -> ArtifactTables:
+        if inputs is not None:
+            return fake_evidence(spec, kind, inputs)
         return split(run(spec, on_progress), kind)
 
     return compute
