@@ -76,7 +76,8 @@ def _knockouts(spec: RunSpec, inputs: EvidenceInputs, graph: Graph) -> Made:
     ]  # fmt: skip
     groups = [
         {
-            "selection": group, "draw": draw, "removed": removed, "metric": FULL - removed * (0.2 if group == "random" else 1.0),
+            "selection": group, "draw": draw, "removed": removed,
+            "metric": FULL - removed * (0.2 if group == "random" else 1.0),
             "right": float(np.exp(-removed / (40 if group == "random" else 8))),
         }
         for group in GROUPS
