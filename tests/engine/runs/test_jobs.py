@@ -11,11 +11,9 @@ import pytest
 
 from engine.errors import UserError
 from engine.runs import cache_connection, lifecycle, stored
-from engine.runs.jobs import JobQueue, JobView, time_left
+from engine.runs.jobs import JobQueue, JobView
 from engine.runs.provenance import resolve
-from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import Kind
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -178,25 +176,3 @@ def test_what_cannot_be_asked_for_is_refused_at_once(queue_of: Callable[..., Job
     with pytest.raises(UserError, match="no job 'job-9'"):
         queue.cancel("job-9")
     assert queue.jobs() == []
-
-
-@pytest.mark.parametrize(
-    ("done", "stage", "kind", "before", "after", "expected"),
-    [
-        (0, 3.0, "circuit", (0.0, 0.0), 0.0, None),
-        (25, 10.0, "circuit", (0.0, 0.0), 0.0, 30.0),
-        (25, 10.0, "circuit", (0.0, 0.0), 2.0, 30.0 + 2 * 40.0),
-        (25, 10.0, "circuit", (2.0, 100.0), 2.0, 40.0 + 100.0),
-        (25, 40.0, "circuit", (1.0, 50.0), 1.0, 120.0 + 50.0),
-        (0, 60.0, "circuit", (1.0, 50.0), 0.0, 0.0),
-        (0, 0.0, "weights", (1.0, 50.0), 0.0, 25.0),
-    ],
-)
-def test_time_left(
-    done: int, stage: float, kind: Kind, before: tuple[float, float], after: float, expected: float | None
-) -> None:
-    assert time_left(Progress("Scoring edges", done, 100), stage, stage, kind, before, after) == expected
-
-
-def test_time_left_counts_the_stages_before_the_current_one() -> None:
-    assert time_left(Progress("lenses", 0, 0), 1.0, 45.0, "circuit", (1.0, 50.0), 0.0) == 5.0
