@@ -115,7 +115,7 @@ def _training(given: argparse.Namespace) -> dict[str, Any]:
 def _spec(given: argparse.Namespace, undo: ExitStack) -> RunSpec:
     """The spec that is meant; what has to be kept for it is, and `undo` puts it back."""
     _refuse_together(given)
-    fields = ("seed", "method", "points", "metric", "order")
+    fields = ("seed", "method", "points", "metric", "order", "denoising_steps", "template")
     chosen = {field: getattr(given, field) for field in fields}
     pair = _pair(given) or pair_named(DEFAULTS.pair)
     dtype = given.dtype or fitting_dtype(pair)

@@ -208,7 +208,8 @@ def describe(run: Run) -> str:
     brought = "  imported" if run.imported else ""
     shifted = "" if run.shifted is None else "  shifted" if run.shifted else "  not shifted"
     what = f"{short_key(run.key)}  {spec.pair} / {spec.model} / {spec.task}"
-    return f"{what}  n={spec.n} seed={spec.seed}  {accuracy}{shifted}{brought}{_unsolved(run)}"
+    settings = ", ".join((f"n={spec.n} seed={spec.seed}", *spec.not_usual))
+    return f"{what}  {settings}  {accuracy}{shifted}{brought}{_unsolved(run)}"
 
 
 def _unsolved(run: Run) -> str:
@@ -274,7 +275,8 @@ def _control(spec: RunSpec, compute: Compute | None) -> tuple[Run | None, str]:
 
 def _choices(spec: RunSpec) -> str:
     points = f" with {spec.points} points" if spec.method.startswith("eap-ig") else ""
-    return f"{spec.method}{points}, {spec.metric}, n = {spec.n}, seed {spec.seed}, {spec.dtype}"
+    settings = (spec.metric, f"n = {spec.n}", f"seed {spec.seed}", spec.dtype, *spec.not_usual)
+    return ", ".join((f"{spec.method}{points}", *settings))
 
 
 def _along_training(

@@ -148,6 +148,14 @@ def _add_spec(command: argparse.ArgumentParser) -> None:
     command.add_argument("--points", type=_number, default=DEFAULTS.points, help="integration points")
     command.add_argument("--metric", choices=METRICS, default=DEFAULTS.metric)
     command.add_argument("--order", choices=ORDERS, default=DEFAULTS.order, help="in which the MDM reveals")
+    command.add_argument(
+        "--denoising-steps", type=_whole, default=DEFAULTS.denoising_steps, metavar="S",
+        help="in how many steps the MDM reveals its answer, from 1 to its length; default 0: the task's usual number",
+    )  # fmt: skip
+    command.add_argument(
+        "--template", type=_whole, default=DEFAULTS.template, metavar="NUMBER",
+        help="prompts of this template only (ioi, greater_than), from 1; default 0: the task's usual ones",
+    )  # fmt: skip
     command.add_argument("--dtype", choices=DTYPES, help="default: what the pair prefers, of what fits this machine")
 
 

@@ -21,6 +21,7 @@ from engine.schema.arrow import table, table_of_rows
 from engine.schema.artifacts import Kind
 from engine.schema.vocabulary import HALVES, LENS_TOKENS, TOTAL, site_part, step_part
 from engine.tasks.registry import examples, task_named
+from engine.tasks.templates import of_template
 from tools.synthetic_components import HOSTILE, N_NEURONS, component_tables
 from tools.synthetic_evidence import fake_evidence
 
@@ -35,7 +36,7 @@ LENS_EXAMPLES = 2
 
 def fake_run(spec: RunSpec, on_progress: Callable[[Progress], None], graph: Graph = GRAPH) -> RunTables:
     """A complete run of `spec` on `graph`: parts sum to the total, halves average to it, ranks are right."""
-    drawn = examples(task_named(spec.task), spec.n, spec.seed)
+    drawn = examples(of_template(task_named(spec.task), spec.template), spec.n, spec.seed)
     sites = sorted({t for example in drawn for t in _sites(example)})
     parts = [(site_part if spec.is_arm else step_part)(t) for t in sites]
     on_progress(Progress("Loading the model", 0, 0))
@@ -111,7 +112,8 @@ def fake_model(folder: Path, mark: str, **config: object) -> None:
 
 
 def _rng(spec: RunSpec, *salt: object) -> np.random.Generator:
-    digest = hashlib.sha256(repr((spec, salt)).encode()).digest()
+    fields = ", ".join(f"{name}={value!r}" for name, value in spec.as_dict().items())
+    digest = hashlib.sha256(f"(RunSpec({fields}), {salt!r})".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 

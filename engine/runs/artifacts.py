@@ -17,9 +17,9 @@ from engine.runs.records import Accuracy, ArtifactTables, RunMeta, RunTables
 from engine.schema.artifacts import KINDS, Kind, columns_in, kinds_of, tables_in
 from engine.schema.tables import TABLES
 
-EXAMPLES = ("pair", "model", "task", "n", "seed", "order", "dtype")
+EXAMPLES = ("pair", "model", "task", "template", "n", "seed", "order", "denoising_steps", "dtype")
 FIELDS: dict[str, tuple[str, ...]] = {  # of the spec, on which an artifact depends; a circuit depends on all
-    "ability": ("pair", "model", "task", "dtype"),
+    "ability": ("pair", "model", "task", "template", "dtype"),
     "lens": EXAMPLES,
     "activity": EXAMPLES,
     "weights": ("pair", "model", "dtype"),
@@ -30,7 +30,7 @@ def made_with(kind: Kind, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that changes the numbers of an artifact, from the provenance of its run."""
     if kind == "circuit":
         return dict(provenance)
-    spec = {name: provenance["spec"][name] for name in FIELDS[kind]}
+    spec = {name: value for name, value in provenance["spec"].items() if name in FIELDS[kind]}
     if spec["model"] == "arm":
         spec.pop("order", None)  # an ARM reveals nothing
     description = {**provenance, "artifact": kind, "spec": spec}

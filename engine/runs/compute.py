@@ -150,7 +150,7 @@ def _circuit(study: Study, on_progress: Report) -> ArtifactTables:
     parts = _part_scores(attribution, study.n)
     refuse_unranked(spec, model, rows, parts[TOTAL])
     on_progress(Progress("the strongest neurons", 0, 0))
-    answers = answers_of(model, study.task, study.encoded)
+    answers = answers_of(model, study.task, study.encoded, spec.denoising_steps)
     tables = {
         "edges": edge_table(model.graph, parts),
         "examples": example_table(model, study.drawn, study.encoded, study.task, answers, attribution),

@@ -21,6 +21,7 @@ from engine.runs.spec import RunSpec
 from engine.schema.artifacts import Kind
 from engine.tasks.base import Task
 from engine.tasks.registry import task_named
+from engine.tasks.templates import of_template
 
 METHOD_VERSION = 3  # raised by every change of code that changes a number
 LIBRARIES = ("torch", "transformers", "transformer-lens")
@@ -56,9 +57,9 @@ def resolve(spec: RunSpec) -> Resolved:
 
     Raises:
         WeightsNotHere: the weights of one of its models are not here.
-        UserError: no such pair or task.
+        UserError: no such pair, task or template.
     """
-    task, pair = task_named(spec.task), pair_named(spec.pair)
+    task, pair = of_template(task_named(spec.task), spec.template), pair_named(spec.pair)
     # The control is read with the MDM's tokenizer, and with the MDM's row of the mask where the ARM has none.
     models = {spec.model} if spec.is_arm else {spec.model, "arm", *(["mdm"] if spec.is_control else [])}
     try:

@@ -13,7 +13,18 @@ METHODS = ("eap-ig", "eap-ig-midpoint", "clean-corrupted", "eap")
 METRICS = ("logit_diff", "log_prob", "kl")
 ORDERS = ("confidence", "left-to-right", "random")
 LARGEST_SEED = 2**53 - 1  # the largest whole number that files and addresses keep exactly
-TYPES = {"pair": str, "model": str, "task": str, "n": int, "seed": int, "points": int}
+TYPES = {
+    "pair": str, "model": str, "task": str, "n": int, "seed": int, "points": int, "denoising_steps": int,
+    "template": int,
+}  # fmt: skip
+BOUNDS = {  # field -> what it is, the least and the most
+    "n": ("a number of examples", 1, 10_000),
+    "seed": ("a whole number", 0, LARGEST_SEED),
+    "points": ("a number of integration points", 1, 1000),
+    "denoising_steps": ("a number of steps", 0, 1000),
+    "template": ("the number of a template", 0, 100),
+}
+LEFT_OUT_AT_ZERO = ("denoising_steps", "template")  # of what is stored, so that runs from before keep their keys
 STEP = re.compile(r"step:(\d{1,12})", re.ASCII)
 
 
@@ -25,6 +36,9 @@ class RunSpec:
     "step:N" for the checkpoint after N steps of post-training ("step:000100" is step:100).
     `points` is m, the number of integration points; only the eap-ig methods use it.
     `order` is how an MDM's answer positions are revealed; an ARM ignores it.
+    `denoising_steps` is S, in how many steps; 0: as many as the task has by default. An ARM has none, so that its spec
+    says 0 whatever is asked: the ARM's circuit is one run for every S.
+    `template` is the number of the prompt template of all examples; 0: the task's usual mixture (METHOD, "Templates").
     """
 
     pair: str = "embedded"
@@ -37,6 +51,8 @@ class RunSpec:
     metric: str = "logit_diff"
     order: str = "confidence"
     dtype: str = "float32"
+    denoising_steps: int = 0
+    template: int = 0
 
     def __post_init__(self) -> None:
         self._refuse_other_types()
@@ -48,18 +64,17 @@ class RunSpec:
             if not getattr(self, field).strip():
                 raise UserError(f"{field} is {getattr(self, field)!r}. Name a {field}.")
         object.__setattr__(self, "model", _spelled(self.model))
-        if not 1 <= self.n <= 10_000:
-            raise UserError(f"n is {self.n}. Choose a number of examples from 1 to 10000.")
+        for field, (what, least, most) in BOUNDS.items():
+            if not least <= getattr(self, field) <= most:
+                raise UserError(f"{field} is {getattr(self, field)}. Choose {what} from {least} to {most}.")
         if self.method == "eap" and self.metric == "kl":
             raise UserError(
                 "eap takes gradients at the clean input only, where the metric kl has its maximum and its gradient is "
                 "exactly zero: all scores would be rounding errors. Choose the method eap-ig, or the metric "
                 "logit_diff or log_prob."
             )
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise UserError(f"seed is {self.seed}. Choose a whole number from 0 to {LARGEST_SEED}.")
-        if not 1 <= self.points <= 1000:
-            raise UserError(f"points is {self.points}. Choose a number of integration points from 1 to 1000.")
+        if self.is_arm:
+            object.__setattr__(self, "denoising_steps", 0)
 
     def _refuse_other_types(self) -> None:
         for name, kind in TYPES.items():
@@ -76,7 +91,15 @@ class RunSpec:
         return self.model == CONTROL
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The fields by name, as they are stored and sent; those of LEFT_OUT_AT_ZERO only where they are not 0."""
+        return {name: value for name, value in asdict(self).items() if value != 0 or name not in LEFT_OUT_AT_ZERO}
+
+    @property
+    def not_usual(self) -> tuple[str, ...]:
+        """Choices that few runs make, as in "template 2", to be said beside a run's other settings."""
+        return tuple(
+            f"{name.replace('_', ' ')} {getattr(self, name)}" for name in LEFT_OUT_AT_ZERO if getattr(self, name)
+        )
 
 
 def _spelled(model: str) -> str:

@@ -62,7 +62,7 @@ def study_of(resolved: Resolved, model: Model) -> Study:
     """Draw and encode the examples of a run, and fix the order in which an MDM reveals.
 
     Raises:
-        UserError: an example does not align or holds the mask.
+        UserError: an example does not align or holds the mask, or answers have fewer tokens than there are to be steps.
         Unsound: the model gives no sound logits.
     """
     spec, task = resolved.spec, task_of(resolved, model)
@@ -83,7 +83,13 @@ def task_of(resolved: Resolved, model: Model) -> Task:
 def _orders(spec: RunSpec, model: Model, task: Task, encoded: Sequence[Encoded]) -> list[Order]:
     if spec.is_arm:
         return []
-    steps = steps_of(task, max(len(e.answer) for e in encoded))
+    longest = max(len(e.answer) for e in encoded)
+    steps = spec.denoising_steps or steps_of(task, longest)
+    if steps > longest:
+        raise UserError(
+            f"denoising_steps is {steps}, but the longest answer has {longest} token{'s' * (longest > 1)}, and every "
+            f"step reveals at least one. Choose at most {longest}, or 0 for the task's usual number."
+        )
     return reveal_order(model, encoded, spec.order, steps, spec.seed)
 
 

@@ -64,12 +64,16 @@ def _solved(model: Model, task: Task, drawn: Sequence[Example]) -> int:
     return sum(solves(task, e, answer, model.tokenizer) for e, answer in zip(drawn, answers, strict=True))
 
 
-def answers_of(model: Model, task: Task, encoded: Sequence[Encoded]) -> list[list[str]]:
-    """The tokens with which the model answers each clean prompt; as many as the right answer has."""
+def answers_of(model: Model, task: Task, encoded: Sequence[Encoded], denoising_steps: int = 0) -> list[list[str]]:
+    """The tokens with which the model answers each clean prompt; as many as the right answer has.
+
+    An MDM takes the task's number of steps (0), or `denoising_steps`, but no more than the answer has tokens.
+    """
     answers: dict[int, list[str]] = {}
     for rows in grouped([len(e.answer) for e in encoded]):
         length = len(encoded[rows[0]].answer)
-        decoded = decode(model, [encoded[i].prompt for i in rows], length, steps_of(task, length))
+        steps = min(denoising_steps, length) or steps_of(task, length)
+        decoded = decode(model, [encoded[i].prompt for i in rows], length, steps)
         answers |= {row: tokens_of(model, answer) for row, answer in zip(rows, decoded, strict=True)}
     return [answers[i] for i in range(len(encoded))]
 

@@ -3,6 +3,9 @@
 Every two-digit number above the start year is right, so the metric is the log-odds of the right
 against the wrong numbers. The corrupted start year ends in 01, after which nearly everything is right.
 
+The usual prompts, on which the embedded pair was trained, are all of the first template. The others pose the same
+problems, so that what is held out in one is in all: some near the first one, some where the years are named elsewhere.
+
 As natural text years are written "1732". A tokenizer that keeps both halves together leaves no place to ask for the
 second one, so such years are not used. Where a tokenizer cuts every digit, a candidate stands for its first digit, and
 the corrupted answer ends in the same digit: after 1732 the digits 4 to 9 are right, 0 to 2 wrong, and 3, which begins
@@ -19,7 +22,8 @@ from engine.errors import UserError
 from engine.models.encoding import Ids, spell
 from engine.models.example import Example
 from engine.tasks.base import END, OTHER, WORD, Family, Split, Task, split_of
-from engine.tasks.natural import Natural
+from engine.tasks.natural import Natural, as_written
+from engine.tasks.templates import Templated
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,14 +34,20 @@ NOUNS = (
 ).split()
 CENTURIES = [str(century) for century in range(11, 20)]
 YEARS = [f"{year:02d}" for year in range(100)]
-TEMPLATE = "The {noun} lasted from the year {century} {start} to the year {century}"
-NATURAL = "The {noun} lasted from the year {century}{start} to the year {century}"
+TEMPLATES = (  # in words that the first one, IOI and the other tasks have as well: the embedded pair knows no others
+    "The {noun} lasted from the year {century} {start} to the year {century}",
+    "The {noun} went from the year {century} {start} to the year {century}",
+    "Then the {noun} arrived and lasted from the year {century} {start} to the year {century}",
+    "The {noun} was long , from the year {century} {start} to the year {century}",
+    "Then , from the year {century} {start} , the {noun} lasted to the year {century}",
+    "The year was {century} {start} when the {noun} arrived , and it lasted to the year {century}",
+)
 CORRUPT_START = "01"
 FEWEST_YEARS = 30  # of a century that natural text uses
 FEWEST_IN_ALL = 300  # of all those centuries: enough held-out problems to measure accuracy on
 
 
-class GreaterThan:
+class GreaterThan(Templated):
     name = "greater_than"
     title = "Greater-than"
     family: Family = "prefix-dominant"
@@ -45,6 +55,12 @@ class GreaterThan:
     parallel = True
     guess = 0.5  # as many right numbers as wrong ones, over all start years
     piece = WORD
+    templates = TEMPLATES
+
+    @property
+    def wording(self) -> str:
+        """The template that problems are asked in: usually the first one only."""
+        return TEMPLATES[max(0, self.template - 1)]
 
     def sample(self, rng: random.Random, split: Split) -> Example:
         while True:
@@ -54,9 +70,9 @@ class GreaterThan:
             if split_of(content) == split:
                 break
         return Example(
-            prompt=TEMPLATE.format(start=YEARS[start], **slots),
+            prompt=self.wording.format(start=YEARS[start], **slots),
             answer=YEARS[rng.randrange(start + 1, 100)],
-            corrupt_prompt=TEMPLATE.format(start=CORRUPT_START, **slots),
+            corrupt_prompt=self.wording.format(start=CORRUPT_START, **slots),
             corrupt_answer=YEARS[rng.randrange(2, start + 1)],
             content=content,
             right=tuple(YEARS[start + 1 :]),
@@ -64,19 +80,19 @@ class GreaterThan:
         )
 
     def check(self, prompt: str, answer: str) -> bool:
-        start = re.search(r"(\d\d) to the year", prompt)
+        start = re.search(r"\b\d\d ?(\d\d)\b", prompt)
         return start is not None and answer in YEARS and int(answer) > int(start[1])
 
     def roles(self, example: Example) -> tuple[list[str], list[str]]:
         named = {"{noun}": "noun", "{century}": "start century", "{start}": "start year"}
-        return [*(named.get(slot, OTHER) for slot in TEMPLATE.split()[:-1]), END], ["answer"]
+        return [*(named.get(slot, OTHER) for slot in self.wording.split()[:-1]), END], ["answer"]
 
     def words(self) -> list[str]:
-        frame = TEMPLATE.format(noun="", century="", start="").split()
+        frame = TEMPLATES[0].format(noun="", century="", start="").split()
         return [*dict.fromkeys(frame), *NOUNS, *CENTURIES, *YEARS]
 
     def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
-        return NaturalGreaterThan(tokenizer)
+        return NaturalGreaterThan(tokenizer).with_template(self.template)
 
 
 class NaturalGreaterThan(Natural, GreaterThan):
@@ -107,10 +123,11 @@ class NaturalGreaterThan(Natural, GreaterThan):
                 break
         answer = rng.choice(later)
         slots = {"noun": noun, "century": century}
+        text = natural_text(self.wording)
         return Example(
-            prompt=NATURAL.format(start=start, **slots),
+            prompt=text.format(start=start, **slots),
             answer=answer,
-            corrupt_prompt=NATURAL.format(start=CORRUPT_START, **slots),
+            corrupt_prompt=text.format(start=CORRUPT_START, **slots),
             corrupt_answer=rng.choice([year for year in earlier if tokens[year][1:] == tokens[answer][1:]]),
             content=content,
             right=tuple(year for year in tokens if year > start),
@@ -130,11 +147,16 @@ def content_of(noun: str, century: str, start: int) -> str:
     return f"greater_than/{noun}/{century}/{start}"
 
 
+def natural_text(template: str) -> str:
+    """A template as people write it: "1732, and" instead of "17 32 , and"."""
+    return as_written(template.replace("{century} {start}", "{century}{start}"))
+
+
 def _years(century: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, Ids]:
     """Two-digit number -> its tokens after a century, for those that do not run together with it."""
     tokens: dict[str, Ids] = {}
     for year in YEARS:
-        prompt = NATURAL.format(noun=NOUNS[0], century=century, start=year)
+        prompt = natural_text(TEMPLATES[0]).format(noun=NOUNS[0], century=century, start=year)
         try:
             tokens[year] = spell(prompt, year, "", tokenizer).answer
         except UserError:

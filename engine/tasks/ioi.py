@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from engine.models.example import Example
 from engine.tasks.base import END, OTHER, WORD, Family, Split, Task, split_of
-from engine.tasks.natural import Natural, cut_alike
+from engine.tasks.natural import Natural, as_written, cut_alike
+from engine.tasks.templates import Templated
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -65,7 +66,7 @@ class Scene:
         )
 
 
-class IOI:
+class IOI(Templated):
     name = "ioi"
     title = "Indirect object identification"
     family: Family = "prefix-dominant"
@@ -73,9 +74,10 @@ class IOI:
     parallel = True
     guess = 0.5  # one of the two
     piece = WORD
+    templates = TEMPLATES
 
     def sample(self, rng: random.Random, split: Split) -> Example:
-        return draw_scene(rng, split, NAMES, PLACES, OBJECTS).example(TEMPLATES)
+        return draw_scene(rng, split, NAMES, PLACES, OBJECTS, self.template).example(TEMPLATES)
 
     def check(self, prompt: str, answer: str) -> bool:
         named = [word for word in re.findall(r"\w+", prompt) if word in NAMES]
@@ -101,7 +103,7 @@ class IOI:
         return [*frame, *NAMES, *PLACES, *OBJECTS]
 
     def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
-        return NaturalIOI(tokenizer)
+        return NaturalIOI(tokenizer).with_template(self.template)
 
 
 class NaturalIOI(Natural, IOI):
@@ -112,23 +114,24 @@ class NaturalIOI(Natural, IOI):
         self.objects = cut_alike(OBJECTS, "objects", FEWEST_SLOTS, tokenizer)
 
     def draw(self, rng: random.Random, split: Split) -> Example:
-        scene = draw_scene(rng, split, self.names, self.places, self.objects)
+        scene = draw_scene(rng, split, self.names, self.places, self.objects, self.template)
         return scene.example([as_written(template) for template in TEMPLATES], join=" ")
 
 
 def draw_scene(
-    rng: random.Random, split: Split, names: Sequence[str], places: Sequence[str], objects: Sequence[str]
+    rng: random.Random,
+    split: Split,
+    names: Sequence[str],
+    places: Sequence[str],
+    objects: Sequence[str],
+    number: int = 0,
 ) -> Scene:
+    """A scene of a split, in the template of that number (from 1), or in any (0)."""
     while True:
         subject, other = rng.sample(names, 2)
-        template = rng.randrange(len(TEMPLATES))
+        template = number - 1 if number else rng.randrange(len(TEMPLATES))
         if split_of(Scene(template, subject, other, {}).content) == split:
             break
     a, b = (subject, other) if rng.random() < 0.5 else (other, subject)
     slots = {"a": a, "b": b, "place": rng.choice(places), "object": rng.choice(objects)}
     return Scene(template, subject, other, slots)
-
-
-def as_written(template: str) -> str:
-    """A template with its punctuation as people write it."""
-    return template.replace(" ,", ",").replace(" .", ".")

@@ -107,6 +107,11 @@ def tokens_after_space(word: str, tokenizer: PreTrainedTokenizerBase) -> int:
     return 0 if tokenizer.unk_token_id in ids else len(ids)
 
 
+def as_written(template: str) -> str:
+    """A template with its punctuation as people write it."""
+    return template.replace(" ,", ",").replace(" .", ".")
+
+
 def pieces(text: str) -> list[str]:
     return PIECE.findall(text)
 

@@ -54,5 +54,5 @@ def neurons_link(sides: Sides, layer: int) -> None:
         "pages/neurons.py",
         label=f"Open the neurons of m{layer}",
         icon=":material/scatter_plot:",
-        query_params=Question.of(sides.arm.run.spec).address | choices,
+        query_params=Question.of(sides.mdm.run.spec).address | choices,
     )

@@ -8,8 +8,9 @@ from engine.errors import UserError
 from engine.models.pair import CONTROL, DTYPES
 from engine.models.pairs import pairs
 from engine.runs import lifecycle, stored
-from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
-from engine.tasks.registry import available, task_named, task_names
+from engine.runs.spec import BOUNDS, METHODS, METRICS, ORDERS, RunSpec
+from engine.tasks.registry import TASKS, available, task_named, task_names
+from engine.tasks.templates import of_template, texts_of
 from pages.shared import availability, widgets
 from pages.shared.availability import title_of_task
 from pages.shared.glossary import meaning
@@ -42,14 +43,27 @@ def start_form() -> None:
         order = right.selectbox(
             "Order in which an MDM reveals its answer", ORDERS, key="start order", help=meaning("reveal_order")
         )
+        steps = left.number_input(
+            "Denoising steps S (0: as many as usual)", *BOUNDS["denoising_steps"][1:], key="start denoising steps",
+            help=meaning("denoising_steps"),
+        )  # fmt: skip
+        most = max(len(texts_of(task)) for task in TASKS.values())
+        template = middle.number_input(
+            "Prompt template (0: the usual prompts)", 0, most, key="start template", help=meaning("template")
+        )
         if st.form_submit_button("Start", type="primary", key="start run", disabled=not known) and pair:
             if dtype == AUTO:
                 dtype = dtypes[pair]
-            chosen = {"method": method, "seed": int(seed), "points": int(points), "metric": metric}
+            chosen = {
+                "method": method, "seed": int(seed), "points": int(points), "metric": metric, "order": order,
+                "denoising_steps": int(steps), "template": int(template),
+            }  # fmt: skip
             counts = {task: available(task_named(task), int(n)) for task in tasks}
             try:
+                for task in tasks:
+                    of_template(task_named(task), int(template))  # refuses one that a task does not have
                 specs = [
-                    RunSpec(pair=pair, model=model, task=task, n=counts[task], order=order, dtype=dtype, **chosen)  # type: ignore[arg-type]
+                    RunSpec(pair=pair, model=model, task=task, n=counts[task], dtype=dtype, **chosen)  # type: ignore[arg-type]
                     for task in tasks
                     for model in models
                 ]

@@ -130,7 +130,7 @@ def link(sides: Sides, node: str | None) -> dict[str, str]:
     step = state.step_of(sides.mdm.run.spec.model)
     if step != state.FINAL:
         choices[state.STEP] = step
-    return Question.of(sides.arm.run.spec).address | choices
+    return Question.of(sides.mdm.run.spec).address | choices
 
 
 def _take() -> None:

@@ -11,7 +11,7 @@ from engine.errors import UserError
 from engine.inspection import bins
 from engine.models.pair import DTYPES
 from engine.models.pairs import pair_named
-from engine.runs.spec import METHODS, METRICS, ORDERS
+from engine.runs.spec import BOUNDS, METHODS, METRICS, ORDERS
 from engine.tasks.registry import task_named
 from pages.shared import state
 from pages.shared.state import AUTO, kind_name
@@ -44,6 +44,8 @@ KEYS = {
     state.ORDER: Key("the order of revealing", ORDERS),
     state.METRIC: Key("the metric", METRICS),
     state.DTYPE: Key("the precision", (AUTO, *DTYPES)),
+    state.DENOISING_STEPS: Key("the number of denoising steps", bounds=BOUNDS[state.DENOISING_STEPS][1:]),
+    state.TEMPLATE: Key("the prompt template", bounds=BOUNDS[state.TEMPLATE][1:]),
     state.STEP: Key("the step of post-training"),
     state.K: Key("K", bounds=(1, MOST_WHOLE)),
     state.KINDS: Key("the kind of edges", tuple(map(kind_name, KINDS)), several=True),
@@ -94,7 +96,7 @@ NEEDED: dict[str, Callable[[str], object]] = {
 # What belongs to a question: where a link names a pair or a task, what it leaves out are a run's defaults.
 SETTINGS = (
     state.PAIR, state.TASK, state.METHOD, state.N, state.SEED, state.POINTS, state.ORDER, state.METRIC, state.DTYPE,
-    state.STEP,
+    state.DENOISING_STEPS, state.TEMPLATE, state.STEP,
 )  # fmt: skip
 
 

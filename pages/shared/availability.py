@@ -17,7 +17,10 @@ from engine.tasks.registry import task_named
 from pages.shared.state import Question
 from pages.shared.widgets import plain
 
-NAMES = {"method": "method", "n": "n", "seed": "seed", "points": "m", "metric": "metric", "order": "order"}
+NAMES = {
+    "method": "method", "n": "n", "seed": "seed", "points": "m", "metric": "metric", "order": "order",
+    "denoising_steps": "denoising steps", "template": "template",
+}  # fmt: skip
 
 
 def dtype_of(pair: Pair, runs: Sequence[Run]) -> str:
@@ -30,8 +33,8 @@ def stored_questions(pair: str, task: str, runs: Sequence[Run]) -> list[Question
     """The questions about a pair and a task that are answered for both models, newest first."""
     of_task = [run.spec for run in runs if run.spec.pair == pair and run.spec.task == task]
     arms = {spec for spec in of_task if spec.is_arm}
-    both = dict.fromkeys(replace(spec, model="arm") for spec in of_task if spec.model == "mdm")
-    answered = [spec for spec in both if spec in arms]
+    mdms = dict.fromkeys(spec for spec in of_task if spec.model == "mdm")
+    answered = [spec for spec in mdms if replace(spec, model="arm") in arms]
     return [
         question
         for question in map(Question.of, answered)

@@ -15,11 +15,13 @@ import streamlit as st
 from engine.models.pair import CONTROL, DTYPES
 from engine.models.pairs import Pair, pair_named, pairs
 from engine.runs import stored
-from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
+from engine.runs.spec import BOUNDS, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks.registry import available, task_named, task_names
+from engine.tasks.templates import texts_of
 from pages.shared import availability, pickers, state, widgets
 from pages.shared.glossary import glossary, meaning
 from pages.shared.state import FINAL, Question
+from pages.shared.synced import synced
 
 STYLE = Path(__file__).with_name("head.css")
 K_WIDTH = 110  # pixels
@@ -94,8 +96,8 @@ def states(pair: Pair) -> list[str]:
     return [CONTROL, *(str(step) for step in pair.steps), FINAL]
 
 
-def settings_popover() -> dict[str, object]:
-    """What else a run depends on; the chosen values by name of RunSpec's fields. `dtype` can be state.AUTO."""
+def settings_popover(task: str) -> dict[str, object]:
+    """What else a run on a task depends on, by name of RunSpec's fields. `dtype` can be state.AUTO."""
     default = RunSpec()
     with st.popover("Settings", icon=":material/tune:", width=_WIDTHS["settings"]):
         st.caption("Other settings are other runs: what is not in the cache has to be computed.")
@@ -108,8 +110,32 @@ def settings_popover() -> dict[str, object]:
         order = pickers.select(
             "Order in which the MDM reveals its answer", ORDERS, state.ORDER, help=meaning("reveal_order")
         )
+        steps = pickers.number(
+            "Denoising steps S (0: as many as usual)", BOUNDS[state.DENOISING_STEPS][1:], default.denoising_steps,
+            state.DENOISING_STEPS, help=meaning("denoising_steps"),
+        )  # fmt: skip
+        template = choose_template(task)
         dtype = pickers.select(
             "Precision", (state.AUTO, *DTYPES), state.DTYPE,
             help=f"{meaning('precision')} auto: that of the pair's stored runs, else one that fits this machine.",
         )  # fmt: skip
-    return {"n": n, "seed": seed, "points": points, "metric": metric, "order": order, "dtype": dtype}
+    return {
+        "n": n, "seed": seed, "points": points, "metric": metric, "order": order, "dtype": dtype,
+        "denoising_steps": steps, "template": template,
+    }  # fmt: skip
+
+
+def choose_template(task: str) -> int:
+    """The number of a task's prompt template, or 0 for its usual prompts."""
+    texts = texts_of(task_named(task))
+    numbers = range(len(texts) + 1)
+
+    def title(number: int) -> str:
+        return widgets.plain(f"{number}: {texts[number - 1]}") if number else "the task's usual prompts"
+
+    return int(
+        st.selectbox(
+            "Prompt template", numbers, format_func=title, key=synced(state.TEMPLATE, 0, numbers), disabled=not texts,
+            help=meaning("template"),
+        )
+    )  # fmt: skip

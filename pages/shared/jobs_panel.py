@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import streamlit as st
 
@@ -71,7 +72,10 @@ def links(job: JobView) -> None:
 def made(job: JobView) -> list[tuple[str, dict[str, str]]]:
     """A label and an address for every question that a job's runs answer; its last checkpoint where it has no MDM."""
     models: dict[Question, list[str]] = {}
+    with_mdm = {replace(spec, model="arm") for spec in job.made if not spec.is_arm}
     for spec in job.made:
+        if spec in with_mdm:
+            continue  # the MDM's question is this one too, and also says its number of denoising steps
         models.setdefault(Question.of(spec), []).append(spec.model)
     targets = []
     for question, made in models.items():

@@ -71,7 +71,8 @@ def title(run: Run) -> str:
 def _how(run: Run) -> str:
     spec = run.spec
     points = f" m = {spec.points}" if spec.method.startswith("eap-ig") else ""
-    return f"{spec.method}{points}, {spec.metric}, n = {spec.n}, seed {spec.seed}, {spec.dtype}"
+    settings = (spec.metric, f"n = {spec.n}", f"seed {spec.seed}", spec.dtype, *spec.not_usual)
+    return ", ".join((f"{spec.method}{points}", *settings))
 
 
 def _marks(run: Run) -> str:

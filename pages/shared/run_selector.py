@@ -61,7 +61,7 @@ def both_runs(title: str, with_k: bool = True) -> Asked | None:
     with head.head(title):
         question, step = head.ask()
         k_place = st.container(width=head.K_WIDTH) if with_k else None
-        chosen = head.settings_popover()
+        chosen = head.settings_popover(question.task)
     question = head.completed(question, chosen)
     pair = pair_named(question.pair)
     specs = [question.spec("arm"), question.spec(state.model_at(step))]

@@ -16,6 +16,7 @@ from engine.schema import vocabulary
 
 PAIR, TASK, METHOD = "pair", "task", "method"
 N, SEED, POINTS, ORDER, METRIC, DTYPE = "n", "seed", "points", "order", "metric", "dtype"
+DENOISING_STEPS, TEMPLATE = "denoising_steps", "template"
 STEP = "step"  # what stands for the MDM: a checkpoint of post-training, CONTROL, or FINAL
 K = "k"
 KINDS, SIGN, SHOW, PRUNE = "kinds", "sign", "show", "prune"
@@ -46,7 +47,10 @@ TABS = LENS, ATTENTION, NEURONS, EDGES = "Lens", "Attention", "Neurons", "Edges"
 PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
 # What goes along from page to page.
-SHARED = (PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, STEP, K, NODE, LAYER, NEURON, PINS)
+SHARED = (
+    PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, DENOISING_STEPS, TEMPLATE, STEP, K, NODE, LAYER, NEURON,
+    PINS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,12 @@ class Question:
     metric: str = RunSpec.metric
     order: str = RunSpec.order
     dtype: str = RunSpec.dtype
+    denoising_steps: int = RunSpec.denoising_steps
+    template: int = RunSpec.template
 
     @classmethod
     def of(cls, spec: RunSpec) -> Question:
-        """What a run is an answer to."""
+        """What a run is an answer to. Of two runs that are compared give the MDM's: an ARM's has no denoising steps."""
         return cls(**{field.name: getattr(spec, field.name) for field in fields(cls)})
 
     @property
@@ -76,18 +82,7 @@ class Question:
         return {PAIR: self.pair, TASK: self.task} | {name: str(value) for name, value in changed.items()}
 
     def spec(self, model: str) -> RunSpec:
-        return RunSpec(
-            pair=self.pair,
-            model=model,
-            task=self.task,
-            n=self.n,
-            seed=self.seed,
-            method=self.method,
-            points=self.points,
-            metric=self.metric,
-            order=self.order,
-            dtype=self.dtype,
-        )
+        return RunSpec(model=model, **asdict(self))
 
 
 def model_at(step: str) -> str:

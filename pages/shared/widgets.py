@@ -53,9 +53,10 @@ def provenance(label: str, run: Run) -> str:
     """Where a run's numbers come from, in one line (Markdown)."""
     spec, meta = run.spec, run.meta
     points = f", m = {spec.points}" if spec.method.startswith("eap-ig") else ""
+    chosen = ", ".join((f"seed {spec.seed}", *spec.not_usual, spec.dtype))
     text = (
         f"{label}: run {short_key(run.key)}, {METHOD_NAMES[spec.method]}{points}, {spec.metric}, n = {spec.n}, "
-        f"seed {spec.seed}, {spec.dtype} on {meta.device}, {run.created[:10]}"
+        f"{chosen} on {meta.device}, {run.created[:10]}"
     )
     return plain(text + brought(run))
 
