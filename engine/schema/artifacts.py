@@ -3,7 +3,7 @@
 A run is kept as artifacts, each computed and stored alone under a key of exactly what it depends on:
 
     circuit   weights, examples, order, method, points, metric: edges, and what depends on which neurons are strong
-    ability   weights and the task: accuracy on held-out problems
+    ability   weights, task and template: accuracy on held-out problems
     lens      weights, examples, order: logit lenses, trajectories
     activity  weights, examples, order: what neurons and heads do on the clean inputs
     weights   the weights alone: what neurons write, cosines with the ARM's, head scores on random tokens

@@ -58,6 +58,7 @@ def test_without_flags_a_run_is_the_default_spec() -> None:
     given = parser().parse_args(["run"])
     assert (given.model, given.method, given.points) == (["arm", "mdm"], DEFAULTS.method, DEFAULTS.points)
     assert (given.metric, given.order, given.seed) == (DEFAULTS.metric, DEFAULTS.order, DEFAULTS.seed)
+    assert (given.denoising_steps, given.template) == (0, 0)
     assert given.n is None and given.pair is None and given.task is None  # what they are depends on pair and prompts
 
 
@@ -73,6 +74,8 @@ def test_lists_hold_every_value_once_and_in_order() -> None:
     ("argv", "message"),
     [
         (["run", "--n", "0"], "'0' is not a whole number from 1 up"),
+        (["run", "--template", "two"], "'two' is not a whole number from 0 up"),
+        (["run", "--denoising-steps", "-1"], "'-1' is not a whole number from 0 up"),
         (["run", "--n", "1" * 19], "of at most 18 digits"),
         (["run", "--seed", str(LARGEST_SEED + 1)], f"is not a whole number from 0 to {LARGEST_SEED}"),
         (["run", "--pair", " "], "' ' is empty"),

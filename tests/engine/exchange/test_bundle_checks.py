@@ -70,11 +70,27 @@ def test_a_missing_field_is_named() -> None:
         ({"seed": 2**60}, "seed in spec is a very large number"),
         ({"task": "x" * 5000}, "task in spec is a very long text"),
         ({"method": "magic"}, "method is 'magic'"),
+        ({"template": "2"}, "template in spec is '2'. It must be a whole number"),
+        ({"template": True}, "template in spec is True. It must be a whole number"),
+        ({"denoising_steps": 1.5}, "denoising_steps in spec is 1.5. It must be a whole number"),
+        ({"denoising_steps": None}, "denoising_steps in spec is None. It must be a whole number"),
+        ({"template": 101}, "template is 101. Choose the number of a template from 0 to 100"),
+        ({"templates": 2}, "spec has an unknown field 'templates'"),
     ],
 )
 def test_a_spec_that_no_run_has_is_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         bundle_checks.spec({**RunSpec().as_dict(), **fields}, "embedded")
+
+
+@pytest.mark.parametrize("field", ["template", "denoising_steps"])
+def test_steps_and_template_are_part_of_what_a_run_was_made_with(field: str) -> None:
+    before, chosen = RunSpec().as_dict(), RunSpec(**{field: 2}).as_dict()  # type: ignore[arg-type]
+    assert bundle_checks.spec(before, "embedded") == RunSpec()  # as every run from before says it
+    assert getattr(bundle_checks.spec(chosen, "embedded"), field) == 2
+    for stated, made_with in ((RunSpec(), chosen), (RunSpec(), {**before, field: 0}), (RunSpec(**chosen), before)):
+        with pytest.raises(UserError, match="was made with another spec than it says"):
+            bundle_checks.provenance({"spec": made_with}, "0" * 20, stated)
 
 
 def test_what_is_no_spec_is_refused() -> None:

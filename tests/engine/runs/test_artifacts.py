@@ -13,7 +13,7 @@ from engine.runs import provenance
 from engine.runs.artifacts import FIELDS, keys_of, made_with, split, whole
 from engine.runs.lifecycle import ignore
 from engine.runs.provenance import resolve
-from engine.runs.spec import RunSpec
+from engine.runs.spec import LEFT_OUT_AT_ZERO, RunSpec
 from engine.schema.artifacts import KINDS, columns_in, tables_in
 from tests.fakes import fake_model, tiny_run
 
@@ -33,6 +33,8 @@ CHANGES: dict[str, tuple[object, set[str]]] = {
     "metric": ("log_prob", {"circuit"}),
     "order": ("random", OF_EXAMPLES),
     "dtype": ("bfloat16", ALL),
+    "denoising_steps": (2, OF_EXAMPLES),
+    "template": (3, ALL - {"weights"}),
 }
 
 
@@ -67,6 +69,8 @@ def test_a_field_changes_the_keys_of_what_depends_on_it(field: str, model: str) 
     value, expected = CHANGES[field]
     if field == "order" and model == "arm":
         expected = {"circuit"}  # whose key is that of every run stored so far; an ARM reveals nothing
+    if field == "denoising_steps" and model == "arm":
+        expected = set()
     spec = RunSpec(n=4, model=model)
     assert changed(spec, replace(spec, **{field: value})) == expected
 
@@ -145,7 +149,9 @@ def test_known_keys_stay_what_they_are() -> None:
     }
     for kind in KINDS:
         assert hash_of(made_with(kind, KNOWN)) == keys_of(KNOWN)[kind]
-        assert set(made_with(kind, KNOWN)["spec"]) == set(FIELDS.get(kind, CHANGES))
+        assert set(made_with(kind, KNOWN)["spec"]) == set(FIELDS.get(kind, CHANGES)) - set(LEFT_OUT_AT_ZERO)
+        chosen = {**KNOWN, "spec": RunSpec(denoising_steps=2, template=3).as_dict()}
+        assert set(made_with(kind, chosen)["spec"]) == set(FIELDS.get(kind, CHANGES))
     assert KNOWN["spec"] == RunSpec().as_dict()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -29,6 +30,8 @@ SPEC = RunSpec(n=4)
         {"metric": "kl"},
         {"order": "random"},
         {"dtype": "bfloat16"},
+        {"denoising_steps": 1},
+        {"template": 1},
     ],
 )
 @pytest.mark.usefixtures("workspace")
@@ -117,3 +120,11 @@ def test_weights_that_are_not_here_are_told_from_names_that_are_wrong(workspace:
     with pytest.raises(UserError) as error:
         provenance.resolve(replace(SPEC, task="x"))
     assert not isinstance(error.value, provenance.WeightsNotHere)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_spec_is_resolved_with_the_task_in_its_template() -> None:
+    assert provenance.resolve(replace(SPEC, template=2)).task.sample(Random(0), "heldout").content.startswith("ioi/1/")
+    for task, number, why in (("ioi", 7, "has templates 1 to 6"), ("countdown", 1, "has no templates")):
+        with pytest.raises(UserError, match=f"^template is {number}, but .* {why}"):
+            provenance.resolve(replace(SPEC, task=task, template=number))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,6 +51,10 @@ def test_step_zero_is_the_one_that_pairs_list() -> None:
         ("n", 10_001),
         ("points", 0),
         ("dtype", "float16"),
+        ("denoising_steps", -1),
+        ("denoising_steps", 1001),
+        ("template", -1),
+        ("template", 101),
     ],
 )
 def test_what_no_run_can_be_is_refused_by_field(field: str, value: Any) -> None:
@@ -65,8 +70,39 @@ def test_every_seed_in_bounds_is_computed_and_found(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("n", 2.5), ("n", "7"), ("seed", True), ("points", None), ("pair", None), ("model", 3)]
+    ("field", "value"),
+    [
+        ("n", 2.5),
+        ("n", "7"),
+        ("seed", True),
+        ("points", None),
+        ("pair", None),
+        ("model", 3),
+        ("template", True),
+        ("template", None),
+        ("denoising_steps", "4"),
+        ("denoising_steps", 1.0),
+    ],
 )
 def test_a_value_of_another_type_is_refused_by_its_field(field: str, value: object) -> None:
     with pytest.raises(UserError, match=f"^{field} is {value!r}. It must be a "):
         RunSpec(**{field: value})  # type: ignore[arg-type]
+
+
+def test_what_is_stored_of_a_spec_says_steps_and_template_only_where_they_are_chosen() -> None:
+    usual, chosen = RunSpec().as_dict(), RunSpec(denoising_steps=4, template=2).as_dict()
+    assert not {"denoising_steps", "template"} & usual.keys()
+    assert chosen == {**usual, "denoising_steps": 4, "template": 2}
+    assert (RunSpec(**usual), RunSpec(**chosen)) == (RunSpec(), RunSpec(denoising_steps=4, template=2))
+    assert usual["seed"] == 0  # which is said, as it always was
+    assert (RunSpec().not_usual, RunSpec(**chosen).not_usual) == ((), ("denoising steps 4", "template 2"))
+
+
+@pytest.mark.usefixtures("workspace")
+def test_an_arm_is_one_run_for_every_number_of_denoising_steps() -> None:
+    run = lifecycle.run(RunSpec(model="arm", n=2), compute=tiny_compute)
+    asked = RunSpec(model="arm", n=2, denoising_steps=4)
+    assert asked == run.spec and provenance.resolve(asked).keys == provenance.resolve(run.spec).keys
+    assert lifecycle.find(asked) == run
+    assert lifecycle.find(replace(RunSpec(n=2, denoising_steps=4), model="arm")) == run
+    assert lifecycle.find(RunSpec(model="arm", n=2, template=1)) is None

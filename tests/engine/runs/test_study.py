@@ -57,6 +57,38 @@ def test_an_mdm_reveals_in_the_order_of_the_spec(models: dict[str, Model]) -> No
     assert random.orders != study.orders and random.encoded == study.encoded
 
 
+@pytest.mark.parametrize("order", ["confidence", "left-to-right", "random"])
+@pytest.mark.parametrize("steps", [1, 2, 4, 11])
+def test_an_answer_is_revealed_in_as_many_steps_as_the_spec_says(
+    models: dict[str, Model], order: str, steps: int
+) -> None:
+    study = study_of(resolved("mdm", order=order, denoising_steps=steps), models["mdm"])
+    for revealed, e in zip(study.orders, study.encoded, strict=True):
+        assert len(e.answer) == 11
+        assert [len(step) for step in revealed] == [11 // steps + (i < 11 % steps) for i in range(steps)]
+        assert sorted(t for step in revealed for t in step) == list(range(11))
+    for i, e in enumerate(study.encoded):
+        rows = [row for row in study.rows if row.example == i]
+        targets = [site.target - e.start for row in rows for site in row.sites]
+        assert sorted(targets) == list(e.contrasts) and all(row.weight == 1 / len(targets) for row in rows)
+        for row in rows:
+            step = int(row.part.removeprefix("step-"))
+            hidden = {t for later in study.orders[i][step:] for t in later}
+            assert {site.target - e.start for site in row.sites} <= set(study.orders[i][step])
+            mask = models["mdm"].mask_id
+            assert row.clean[e.start :] == tuple(mask if t in hidden else e.answer[t] for t in range(11))
+    if steps == 11:
+        assert study.orders == study_of(resolved("mdm", order=order), models["mdm"]).orders
+
+
+def test_more_steps_than_the_longest_answer_has_tokens_are_refused(models: dict[str, Model]) -> None:
+    with pytest.raises(UserError, match=r"^denoising_steps is 12, but the longest answer has 11 tokens, .* at most 11"):
+        study_of(resolved("mdm", denoising_steps=12), models["mdm"])
+    with pytest.raises(UserError, match=r"^denoising_steps is 2, but the longest answer has 1 token, "):
+        study_of(resolved("mdm", task="ioi", denoising_steps=2), models["mdm"])
+    assert study_of(resolved("arm", denoising_steps=12), models["arm"]).orders == []
+
+
 def test_a_prompt_that_holds_the_mask_is_refused(models: dict[str, Model]) -> None:
     model = models["mdm"]
     digit = model.tokenizer.convert_tokens_to_ids("=")
@@ -68,3 +100,9 @@ def test_a_prompt_that_holds_the_mask_is_refused(models: dict[str, Model]) -> No
 def test_the_task_is_in_the_words_of_the_pair(models: dict[str, Model]) -> None:
     assert task_of(resolved("arm"), models["arm"]) is TASKS["countdown"]
     assert pair_named("embedded").prompts == "words"
+
+
+def test_the_examples_are_of_the_template_of_the_spec(models: dict[str, Model]) -> None:
+    for template in (2, 5):
+        study = study_of(resolved("arm", task="ioi", template=template), models["arm"])
+        assert {e.content.split("/")[1] for e in study.drawn} == {str(template - 1)}

@@ -242,6 +242,7 @@ def test_a_link_that_can_be_honoured_is_and_gives_no_word(page: str) -> None:
     opened = open_link(page, VALID[page])
     assert not notes(opened)
     settings = {"n": "64", "seed": "0", "points": "5", "order": "confidence", "metric": "logit_diff", "dtype": "auto"}
+    settings |= {"denoising_steps": "0", "template": "0"}
     again = open_link(page, {**settings, "pair": "embedded", "method": "eap-ig", **VALID[page]})
     assert not notes(again) and metrics(again) == metrics(opened)
     assert opened.query_params == VALID[page]
