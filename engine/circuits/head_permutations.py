@@ -47,13 +47,13 @@ def random_permutations(n_layers: int, n_heads: int, permutations: int, seed: in
 def permuted_edges(graph: Graph, edges: Ints, heads: Ints) -> NDArray[np.int32]:
     """[edge]: what `edges` [edge] become when head h of layer l becomes head `heads[l, h]` of that layer."""
     n_layers, n_heads = graph.n_layers, graph.n_heads
+    moved = heads - np.arange(n_heads)  # [layer, head]: by how much
     node = np.arange(graph.n_sources)
     inner = node[1:].reshape(n_layers, n_heads + 1)  # a layer's heads, then its MLP
-    inner[:, :n_heads] = inner[:, 0, None] + heads
+    inner[:, :n_heads] += moved
     destination = np.arange(graph.n_destinations)
     by_layer = destination[:-1].reshape(n_layers, 3 * n_heads + 1)  # q of every head, k, v, then the MLP
-    for part in range(3):
-        by_layer[:, part * n_heads : (part + 1) * n_heads] = by_layer[:, 0, None] + part * n_heads + heads
+    by_layer[:, : 3 * n_heads] += np.tile(moved, 3)
     return edges_between(graph, node[graph.edge_source[edges]], destination[graph.edge_destination[edges]])
 
 

@@ -105,7 +105,7 @@ def test_an_interval_lies_around_its_value_and_within_what_an_overlap_can_be() -
 
 @pytest.mark.parametrize(("blocks", "student"), [(8, 2.364624), (16, 2.131450), (32, 2.039513)])
 def test_intervals_are_widened_by_students_quantile(blocks: int, student: float) -> None:
-    assert ranked_anew.widened(blocks) == pytest.approx(student / 1.959964 * (blocks / (blocks - 1)) ** 0.5, rel=2e-3)
+    assert ranked_anew.widened(blocks) == pytest.approx(student / 1.959964 * (blocks / (blocks - 1)) ** 0.5, rel=4e-3)
 
 
 def test_there_is_no_interval_of_few_blocks_or_of_more_edges_than_have_blocks() -> None:
@@ -125,7 +125,7 @@ def test_there_is_no_interval_of_few_blocks_or_of_more_edges_than_have_blocks() 
 
 @cache
 def simulated(noise: float, agreement: float, studies: int = 200) -> dict[str, tuple[float, float]]:
-    """Of 200 studies of one planted truth: how often each interval holds the mean over studies, and the true overlap."""
+    """How often the intervals of 200 studies of a planted truth hold the mean over studies, and the true overlap."""
     truth, easy = planted(1, agreement), planted(2, 0.95)
     estimates: dict[str, list[Estimate]] = {"pair": [], "difference": [], "arm half": [], "pair half": [], "below": []}
     for seed in range(studies):
