@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.circuits.along_k import overlap_of_sets
 from engine.circuits.comparison import overlap_of
 from engine.circuits.edges import Ints
 from engine.circuits.graph import Graph
@@ -35,6 +36,19 @@ def permuted_overlap(graph: Graph, edges: Ints, other: Ints, permutations: int =
         overlap_of(edges, permuted_edges(graph, other, heads))
         for heads in random_permutations(graph.n_layers, graph.n_heads, permutations, seed)
     ]
+    return Floor(float(np.mean(overlaps)), min(overlaps), max(overlaps))
+
+
+def permuted_component_overlap(
+    graph: Graph, core: NDArray[np.bool_], other: NDArray[np.bool_], permutations: int = PERMUTATIONS, seed: int = 0
+) -> Floor:
+    """Like `permuted_overlap`, of core components [head or MLP] as along_k.core gives them; nan without any."""
+    by_layer = other.reshape(graph.n_layers, graph.n_heads + 1)
+    overlaps = []
+    for heads in random_permutations(graph.n_layers, graph.n_heads, permutations, seed):
+        moved = by_layer.copy()
+        np.put_along_axis(moved, heads, by_layer[:, :-1], axis=1)
+        overlaps.append(float(overlap_of_sets(core, moved.ravel())))
     return Floor(float(np.mean(overlaps)), min(overlaps), max(overlaps))
 
 

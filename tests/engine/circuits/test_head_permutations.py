@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from engine.circuits.graph import Graph
-from engine.circuits.head_permutations import edges_between, permuted_edges, permuted_overlap, random_permutations
+from engine.circuits.head_permutations import (
+    edges_between,
+    permuted_component_overlap,
+    permuted_edges,
+    permuted_overlap,
+    random_permutations,
+)
 
 GRAPH = Graph(3, 3)
 
@@ -58,3 +64,14 @@ def test_the_floor_is_1_where_no_edge_has_a_head_and_low_where_all_have() -> Non
     assert floor.low == 0.0 and floor.low <= floor.mean <= floor.high <= 1.0
     assert floor.mean < 0.05  # a pair of heads stays with probability 1/8 x 1/8
     assert floor == permuted_overlap(graph, of_heads, of_heads, permutations=400)
+
+
+def test_the_floor_of_components_is_that_of_sets_with_permuted_heads() -> None:
+    graph = Graph(2, 4)
+    arm, mdm = np.zeros((2, 2, 5), dtype=bool)
+    arm[0, [0, 4]], mdm[0, [0, 4]] = True, True  # a head and the MLP of the first layer
+    floor = permuted_component_overlap(graph, arm.ravel(), mdm.ravel(), permutations=400)
+    assert (floor.low, floor.high) == (1 / 3, 1.0)  # the MLP stays, the head in one permutation of four
+    assert floor.mean == pytest.approx(1 / 4 + 3 / 4 * 1 / 3, abs=0.07)
+    nothing = np.zeros(10, dtype=bool)
+    assert np.isnan(permuted_component_overlap(graph, nothing, nothing).mean)
