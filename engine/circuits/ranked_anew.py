@@ -48,6 +48,7 @@ class Redrawn:
             return Estimate(self.value, None, None)
         outside = 50 * (1 - LEVEL)
         ends = np.percentile(self.draws - self.draws.mean(), [outside, 100 - outside])
+        ends = np.array([min(ends[0], 0.0), max(ends[1], 0.0)])  # also where nearly all draws are equal
         low, high = (self.value + widened(self.blocks) * ends).clip(self.least, 1.0)
         return Estimate(self.value, float(low), float(high))
 

@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.circuits import comparison, intervals, neuron_ranking
+from engine.circuits import along_k, comparison, intervals, neuron_ranking
+from engine.circuits.graph import Graph
 from engine.circuits.head_permutations import Floor, permuted_overlap
 from engine.circuits.intervals import Estimate, Scored, SpecialisationIntervals
 from engine.circuits.neuron_ranking import Spread
@@ -22,6 +23,8 @@ from engine.runs.spec import RunSpec
 from engine.runs.stability import halves_redrawn, pair_redrawn
 from engine.tasks.base import Task
 from engine.tasks.registry import task_named
+
+ROOM = 4  # edges with blocks for each edge of a circuit: with so many, hardly any other could come into it
 
 
 @dataclass(frozen=True)
@@ -60,17 +63,38 @@ def runs_of_task(question: RunSpec, task: str) -> TaskRuns:
 
 
 class TaskNumbers:
-    """Numbers of a pair on a task at `k` edges; both models' runs are stored. What is asked for is read then, once."""
+    """Numbers of a pair on a task at `k` edges, fewer where the circuits have fewer.
+
+    What is asked for is read then, once. Only `runs` and `k` can be asked for where a model's run is missing.
+    """
 
     def __init__(self, runs: TaskRuns, k: int) -> None:
-        self.runs, self.arm, self.mdm = runs, runs.stored["arm"], runs.stored["mdm"]
-        self.control = runs.stored.get(CONTROL)
-        self.graph = self.arm.meta.graph
-        self.k = min(k, self.graph.n_edges)
+        self.runs, self.control = runs, runs.stored.get(CONTROL)
+        self.k = min(k, *(run.meta.graph.n_edges for run in runs.stored.values())) if runs.stored else k
+
+    @property
+    def arm(self) -> Run:
+        return self.runs.stored["arm"]
+
+    @property
+    def mdm(self) -> Run:
+        return self.runs.stored["mdm"]
+
+    @property
+    def graph(self) -> Graph:
+        return self.arm.meta.graph
 
     @property
     def chance(self) -> float:
         return comparison.chance(self.k, self.graph.n_edges)
+
+    @property
+    def limit(self) -> str | None:
+        """That not all edges can change ranks in the draws, where circuits are large enough for that to matter."""
+        known = len(read.edge_blocks(self.arm.key).edge)
+        if known == self.graph.n_edges or self.k * ROOM <= known:
+            return None
+        return f"only the {known:,} strongest edges are ranked anew, so that intervals are somewhat too narrow"
 
     @cached_property
     def _with_control(self) -> list[Redrawn]:
@@ -86,6 +110,13 @@ class TaskNumbers:
     def overlap_of_control(self) -> Redrawn | None:
         """Of the ARM with the step-0 control, on the same draws; None where that is not stored."""
         return self._with_control[1] if self.control else None
+
+    @cached_property
+    def component_overlap(self) -> float:
+        """Of the core components of ARM and MDM; nan where neither has any."""
+        return along_k.core_overlap(
+            self.graph, *(read.edge_table(run.key, limit=self.k) for run in (self.arm, self.mdm))
+        )  # fmt: skip
 
     @cached_property
     def halves(self) -> SplitHalfRedrawn | None:

@@ -101,6 +101,8 @@ def test_an_interval_lies_around_its_value_and_within_what_an_overlap_can_be() -
     assert Redrawn(0.5, draws_of_it, 32).estimate == Estimate(0.5, pytest.approx(0.5 - half), pytest.approx(0.5 + half))
     assert Redrawn(0.05, draws_of_it, 32).estimate.low == 0.0
     assert Redrawn(0.05, draws_of_it, 32, least=-1.0).estimate.low == pytest.approx(0.05 - half)
+    nearly_equal = np.array([0.1] * 999 + [0.2])
+    assert Redrawn(0.5, nearly_equal, 32).estimate.high == 0.5
 
 
 @pytest.mark.parametrize(("blocks", "student"), [(8, 2.364624), (16, 2.131450), (32, 2.039513)])
