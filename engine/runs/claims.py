@@ -155,9 +155,8 @@ def _early(own: TaskNumbers) -> Claim:
 def _more_components(own: TaskNumbers) -> Claim:
     def judge() -> Judged:
         of_control = own.specialisation_of_control
-        return _contrasted(
-            own, own.specialisation.effective_number, of_control and of_control.effective_number, "above", ".1f"
-        )
+        control = of_control.effective_number if of_control else None
+        return _contrasted(own, own.specialisation.effective_number, control, "above", ".1f")
 
     claim = f"On {_title(own)} the MDM's circuit is spread over more components than the ARM's."
     measure = "Effective number of components, MDM - ARM"
@@ -167,7 +166,8 @@ def _more_components(own: TaskNumbers) -> Claim:
 def _more_alike(own: TaskNumbers) -> Claim:
     def judge() -> Judged:
         of_control = own.specialisation_of_control
-        return _contrasted(own, own.specialisation.gini, of_control and of_control.gini, "below", ".3f")
+        control = of_control.gini if of_control else None
+        return _contrasted(own, own.specialisation.gini, control, "below", ".3f")
 
     claim = f"On {_title(own)} the MDM's components are more alike in importance than the ARM's."
     measure = "Gini coefficient of components, MDM - ARM"

@@ -187,7 +187,9 @@ def pair_redrawn(arm: Run, *others: Run, k: int) -> list[Redrawn]:
 def halves_redrawn(arm: Run, mdm: Run, k: int) -> SplitHalfRedrawn | None:
     """The split-half overlaps of two stored runs with draws; None where there are no halves."""
     values = read.split_half(arm, mdm, k)
-    return None if values is None else ranked_anew.split_half(values, *map(read.edge_blocks, (arm.key, mdm.key)), k)
+    if values is None:
+        return None
+    return ranked_anew.split_half(values, read.edge_blocks(arm.key), read.edge_blocks(mdm.key), k)
 
 
 class _Reader:

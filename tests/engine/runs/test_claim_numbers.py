@@ -15,7 +15,7 @@ from engine.runs.records import Accuracy
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 
-SPEC = RunSpec(n=64)
+SPEC = RunSpec(n=16)
 K = 9
 
 

@@ -15,7 +15,7 @@ from engine.runs.spec import RunSpec
 from engine.runs.stability import DEFAULT, Overlaps
 from tests.fakes import tiny_compute
 
-SPEC = RunSpec(task="countdown", n=64)
+SPEC = RunSpec(task="countdown", n=16)
 K = 9
 
 
