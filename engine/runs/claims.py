@@ -214,10 +214,10 @@ def _transfer(own: TaskNumbers, measured: Transfer | None) -> Claim:
         if measured is None:
             return not_computed("the faithfulness of both models' circuits")
         parts = [
-            f"K = {measured.k:,}; the MDM's own circuit {measured.own_in_mdm.value:.2f}",
-            f"random circuits at most {measured.random_in_mdm:.2f}",
-            f"the other way, in the ARM: the MDM's circuit {measured.mdm_in_arm.value:.2f}",
-            f"the ARM's own {measured.own_in_arm.value:.2f}",
+            f"K = {measured.k:,}; the MDM's own circuit {printed(measured.own_in_mdm.value, '.2f')}",
+            f"random circuits at most {printed(measured.random_in_mdm, '.2f')}",
+            f"the other way, in the ARM: the MDM's circuit {printed(measured.mdm_in_arm.value, '.2f')}",
+            f"the ARM's own {printed(measured.own_in_arm.value, '.2f')}",
         ]
         ruling = transfers(measured.own_in_mdm, measured.arm_in_mdm, measured.random_in_mdm)
         return Judged(measured.arm_in_mdm, parts, ruling)
