@@ -25,9 +25,10 @@ from engine.circuits.graph import Graph
 from engine.circuits.head_permutations import Floor, permuted_component_overlap, permuted_overlap
 from engine.circuits.ranked_anew import Redrawn, SplitHalfRedrawn
 from engine.errors import UserError
-from engine.models.pair import CONTROL
+from engine.models.pair import CONTROL, model_title
 from engine.runs import lifecycle, read
 from engine.runs.records import Run
+from engine.runs.solvable import can_do
 from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks.base import Listed
 from engine.tasks.registry import task_named
@@ -66,6 +67,7 @@ class SettingRow:
     pair: Overlaps | None  # ARM with MDM, both under the setting
     arm: Overlaps | None  # the ARM under the setting with the ARM under the question's own
     mdm: Overlaps | None
+    remark: str = ""  # that a model cannot do the task under the setting, so that its circuit is not informative
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def overlaps(settings: Sequence[Setting], sizes: Sequence[int]) -> list[SettingR
             pair=reader.overlaps(setting.arm, setting.mdm, k),
             arm=reader.overlaps(setting.arm, own.arm, k),
             mdm=reader.overlaps(setting.mdm, own.mdm, k),
+            remark=" ".join(filter(None, map(reader.inability, (setting.arm, setting.mdm)))),
         )
         for setting in settings
         for k in sizes
@@ -204,6 +207,12 @@ class _Reader:
         if spec not in self._runs:
             self._runs[spec] = lifecycle.find(spec)
         return self._runs[spec]
+
+    def inability(self, spec: RunSpec) -> str:
+        """That a stored run's model cannot do its task; empty where it can, as far as it is measured."""
+        run = self.run(spec)
+        ability = can_do(task_named(spec.task), run.accuracy if run else None)
+        return "" if ability.can else f"{model_title(spec.model)}: {ability.reason}"
 
     def circuit(self, run: Run, k: int) -> EdgeTable:
         if run.key not in self._edges:

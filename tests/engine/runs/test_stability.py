@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from engine.circuits import along_k, comparison
 from engine.errors import UserError
 from engine.runs import lifecycle, read, stability
-from engine.runs.records import Run
+from engine.runs.records import ArtifactTables, Run
 from engine.runs.spec import RunSpec
 from engine.runs.stability import DEFAULT, Overlaps
+from engine.schema.artifacts import Kind
 from tests.fakes import tiny_compute
 
 SPEC = RunSpec(task="countdown", n=16)
@@ -80,6 +82,21 @@ def test_overlaps_are_those_of_the_stored_circuits_and_none_where_a_run_is_not_t
     assert chart.names == tuple(settings) and chart.edges.shape == chart.components.shape == (len(settings), 3)
     assert chart.edges[1].tolist() == [seed.pair.edges, seed.arm.edges, seed.mdm.edges]
     assert chart.components[1, 0] == seed.pair.components and np.isnan(chart.edges[0, 1:]).all()
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_setting_under_which_a_model_cannot_do_the_task_is_marked() -> None:
+    def weak(spec: RunSpec, kind: Kind, on_progress: Any) -> ArtifactTables:
+        made = tiny_compute(spec, kind, on_progress)
+        return replace(made, meta={"accuracy": 0.1, "accuracy_n": 200}) if kind == "ability" else made
+
+    stored(SPEC)
+    lifecycle.run(replace(SPEC, dtype="bfloat16"), compute=weak)  # another dtype, as seeds share their accuracy
+    own = stability.settings_of(SPEC)[0]
+    other = stability.Setting("bfloat16", "dtype", own.arm, replace(own.mdm, dtype="bfloat16"))
+    default, marked = stability.overlaps([own, other], [K])
+    assert default.remark == "" and marked.remark.startswith("MDM: It solves 10% of 200 problems")
+    assert marked.pair is not None
 
 
 @pytest.mark.usefixtures("workspace")
