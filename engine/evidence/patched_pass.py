@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.attribution.sites import AttributionInput
-from engine.evidence.kept_run import KeptRun
+from engine.evidence.corrupted_run import CorruptedRun
 from engine.evidence.live_nodes import SLOTS, LiveNodes
 from engine.models.fast_model import Block, final_norm_of, output_logits
 from engine.models.model import Model
@@ -39,7 +39,7 @@ class Batch:
 
     rows: Sequence[AttributionInput]
     difference: Tensor  # of the embeddings, clean minus corrupted [row, pos, d_model]
-    corrupted: KeptRun
+    corrupted: CorruptedRun
     rotation: tuple[Tensor, Tensor] | None  # cos and sin [1, pos, d_head]
     bias: Tensor  # of attention [row, 1, pos, pos]
 
