@@ -6,7 +6,7 @@ their nodes, so that
 1. the pass begins with the clean run's residual before that layer; what its heads computed (z) is known as well;
 2. in every layer from there on, z of removed heads is replaced before the output projection, which is linear, and so
    is the output of a removed MLP; all else is computed by the model's own modules from what it reads now;
-3. the logits are computed where they are read only.
+3. the last layer's MLP and the logits are computed where they are read only.
 
 `tests/engine/evidence/test_knockouts.py` does the same with hooks on the whole model.
 """
@@ -74,20 +74,25 @@ def ablated_logits(model: Model, blocks: Sequence[Block], batch: Batch, removals
     if batch.rotation is not None:
         options["position_embeddings"] = batch.rotation
     for layer in range(first, graph.n_layers):
-        block = blocks[layer]
-        heads = [graph.head(layer, head) for head in range(graph.n_heads)]
-        replace_heads = partial(_replaced, batch, removals, heads, "heads", layer)
+        block, heads = blocks[layer], [graph.head(layer, head) for head in range(graph.n_heads)]
+        instead = {name: of.heads[layer] for name, of in batch.replacements.items()}
+        replace_heads = partial(_replaced, removals, heads, instead)
         if layer == first:
-            z = batch.clean.heads[layer].repeat(copies, 1, 1)
-            residual = residual + _called(block.out, replace_heads(z), device)
+            z = replace_heads(batch.clean.heads[layer].repeat(copies, 1, 1))
+            residual = residual + _called(block.out, z, device)
         else:
             with hooked([block.out.register_forward_pre_hook(partial(_replace_input, replace_heads))]):
                 attention = block.attention(_called(block.ln1, residual, device), **options)
             residual = residual + attention[0].to(device)
+        instead = {name: of.mlps[layer] for name, of in batch.replacements.items()}
+        if layer == graph.n_layers - 1:  # only what is read goes on: as if sites were positions of a single row
+            instead = {name: _at_sites(write, batch) for name, write in instead.items()}
+            residual = at_sites(residual, [*batch.rows] * copies).unflatten(0, (copies, -1))
         written = _called(block.mlp, _called(block.ln2, residual, device), device)
-        residual = residual + _replaced(batch, removals, [graph.mlp(layer)], "mlps", layer, written)
-    final = _called(final_norm_of(model.plain), at_sites(residual, [*batch.rows] * copies), device)
-    return output_logits(model.plain, final).unflatten(0, (copies, -1))
+        residual = residual + _replaced(removals, [graph.mlp(layer)], instead, written)
+    if first == graph.n_layers:
+        residual = at_sites(residual, [*batch.rows] * copies).unflatten(0, (copies, -1))
+    return output_logits(model.plain, _called(final_norm_of(model.plain), residual, device))
 
 
 def ablated_bytes(model: Model, blocks: Sequence[Block], rows: Sequence[AttributionInput], length: int) -> int:
@@ -101,17 +106,24 @@ def ablated_bytes(model: Model, blocks: Sequence[Block], rows: Sequence[Attribut
 
 
 def _replaced(
-    batch: Batch, removals: Sequence[Removal], nodes: Sequence[int], kind: str, layer: int, values: Tensor
+    removals: Sequence[Removal], nodes: Sequence[int], instead: Mapping[str, Tensor], values: Tensor
 ) -> Tensor:
-    """`values` [removal * row, pos, node * width] with those of removed ones of `nodes` replaced."""
+    """`values` [removal * row, pos, node * width] with those of removed ones of `nodes` replaced.
+
+    `instead`: by replacement, [row or 1, pos or 1, node * width].
+    """
     parts = values.unflatten(-1, (len(nodes), -1)).unflatten(0, (len(removals), -1))
-    for name, replacement in batch.replacements.items():
+    for name, write in instead.items():
         removed = [[r.replaced_by == name and node in r.nodes for node in nodes] for r in removals]
         if any(map(any, removed)):
-            instead = getattr(replacement, kind)[layer].to(parts).unflatten(-1, (len(nodes), -1))
             mask = torch.tensor(removed, device=parts.device)[:, None, None, :, None]
-            parts = torch.where(mask, instead, parts)  # [removal, row, pos, node, width]
+            parts = torch.where(mask, write.to(parts).unflatten(-1, (len(nodes), -1)), parts)
     return parts.flatten(0, 1).flatten(2)
+
+
+def _at_sites(write: Tensor, batch: Batch) -> Tensor:
+    """[1, site, width] of what a node writes instead, [row or 1, pos or 1, width]."""
+    return at_sites(write.expand(*batch.bias.shape[::3], -1), batch.rows)[None]
 
 
 def _replace_input(replace: Any, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

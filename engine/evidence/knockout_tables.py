@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from engine.attribution.sites import AttributionInput
 from engine.circuits.intervals import Bands, mean_bands
 from engine.evidence.ablated_pass import Removal
-from engine.evidence.knockouts import CORRUPTED, REPLACEMENTS, Knockouts, run_without
+from engine.evidence.knockouts import CORRUPTED, Knockouts, run_without
 from engine.evidence.node_groups import Group
 from engine.models.model import Model
+from engine.schema.evidence_tables import REPLACEMENTS
 from engine.schema.vocabulary import TOTAL
 
 Columns = dict[str, list[Any]]  # by column, its values by row; None where there is none
@@ -77,10 +78,10 @@ def knockout_columns(runs: Knockouts, run_of: Mapping[Removal, int]) -> Columns:
 
 
 def group_columns(runs: Knockouts, groups: Sequence[Group], run_of: Sequence[int]) -> Columns:
-    """The table `group_knockouts`: of groups, given with their run in `runs`; by group, draw, removed."""
+    """The table `group_knockouts`: of groups, given with their run in `runs`; by selection, draw, removed."""
     order = sorted(range(len(groups)), key=lambda i: (groups[i].name, groups[i].draw, len(groups[i].nodes)))
     return {
-        "group": [groups[i].name for i in order],
+        "selection": [groups[i].name for i in order],
         "draw": [groups[i].draw for i in order],
         "removed": [len(groups[i].nodes) for i in order],
         "metric": [float(runs.without.metric[run_of[i]].mean()) for i in order],

@@ -30,18 +30,20 @@ from engine.evidence.corrupted_run import Kept, Rotation
 from engine.evidence.footprint import circuits_at_once
 from engine.evidence.outcomes import (
     BatchOutcomes,
+    Input,
     Outcomes,
     batch_outcomes,
+    input_name,
+    inputs_to_run,
+    length_of,
     outcomes_of_rows,
-    row_name,
-    rows_to_run,
 )
 from engine.models.batching import Capacity, in_batches, padded, token_capacity
 from engine.models.fast_model import Block, blocks_of, embed, hidden, hooked, output_logits
 from engine.models.model import Model
+from engine.schema.evidence_tables import REPLACEMENTS
 
-CORRUPTED, MEAN = "corrupted", "mean"
-REPLACEMENTS = (CORRUPTED, MEAN)  # what a removed node's write is replaced by
+CORRUPTED, MEAN = REPLACEMENTS  # what a removed node's write is replaced by
 
 
 @dataclass(frozen=True)
@@ -84,24 +86,24 @@ def run_without(
 
 
 def task_mean(model: Model, rows: Sequence[AttributionInput], capacity: Capacity | None = None) -> Replacement:
-    """What every node writes on average over all tokens of the clean inputs of all rows; everything [1, 1, ...].
+    """What every node writes on average over all tokens of the clean inputs, each run once; everything [1, 1, ...].
 
     A head's mean z stands for its mean write, which is z times the output weights.
     """
     blocks, layers = blocks_of(model.plain), range(model.graph.n_layers)
-    capacity, members = capacity or token_capacity(model.plain), rows_to_run(model, rows)
+    capacity, inputs = capacity or token_capacity(model.plain), inputs_to_run(model, rows)
 
     @torch.no_grad()
-    def sums(batch: Sequence[AttributionInput]) -> tuple[Tensor, Tensor]:
+    def sums(batch: Sequence[Input]) -> tuple[Tensor, Tensor]:
         """Of z [layer, head * d_head] and of MLPs' outputs [layer, d_model]."""
-        ids, real = padded(model, [row.clean for row in batch])
+        ids, real = padded(model, [each.run.clean for each in batch])
         kept = KeptRun()
         with hooked(kept.hooks(model.plain, blocks)):
             hidden(model.plain, embed(model.plain, ids), model.attention_bias(real))
         return _sums(kept.heads, real), _sums(kept.mlps, real)
 
-    added = [result for _, result in in_batches(members, lambda row: len(row.clean), capacity, sums, row_name(model))]
-    tokens = sum(len(row.clean) for row in members)
+    added = [result for _, result in in_batches(inputs, length_of, capacity, sums, input_name(model))]
+    tokens = sum(map(length_of, inputs))
     heads, mlps = (torch.stack(batches).sum(0) / tokens for batches in zip(*added, strict=True))
     return Replacement(*({layer: of[layer, None, None] for layer in layers} for of in (heads, mlps)))
 
@@ -116,8 +118,8 @@ class _Run:
     buffer: int
 
     @torch.no_grad()
-    def batch(self, rows: Sequence[AttributionInput]) -> list[BatchOutcomes]:
-        """Of the removals, the corrupted run and the full model."""
+    def batch(self, rows: Sequence[AttributionInput], read: Sequence[AttributionInput]) -> list[BatchOutcomes]:
+        """Of the removals, the corrupted run and the full model; `read` as outcomes_of_rows has it."""
         model = self.model
         clean_ids, real = padded(model, [row.clean for row in rows])
         corrupt_ids, _ = padded(model, [row.corrupt for row in rows])
@@ -130,14 +132,14 @@ class _Run:
         if self.mean is not None:
             replacements[MEAN] = self.mean
         shared = Batch(rows, clean, replacements, rotation.cos_sin, bias)
-        metrics, rights = (np.zeros((len(self.removals), len(rows))) for _ in range(2))
+        metrics, rights = (np.zeros((len(self.removals), len(read))) for _ in range(2))
         for chosen in self._chunks(ablated_bytes(model, self.blocks, rows, clean_ids.shape[1])):
             logits = ablated_logits(model, self.blocks, shared, [self.removals[i] for i in chosen])
             refuse_unsound(logits, "its logits without some of its nodes")
-            read = batch_outcomes(model, self.metric, logits, rows, clean_logits)
-            metrics[chosen], rights[chosen] = read.metric, read.right
+            outcomes = batch_outcomes(model, self.metric, logits, read, clean_logits)
+            metrics[chosen], rights[chosen] = outcomes.metric, outcomes.right
         ends = (corrupt_logits, clean_logits)
-        read_ends = (batch_outcomes(model, self.metric, logits[None], rows, clean_logits) for logits in ends)
+        read_ends = (batch_outcomes(model, self.metric, logits[None], read, clean_logits) for logits in ends)
         return [BatchOutcomes(metrics, rights), *read_ends]
 
     def _kept(

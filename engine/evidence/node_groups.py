@@ -12,8 +12,9 @@ from engine.circuits.along_k import core
 from engine.circuits.edges import Floats, Ints
 from engine.circuits.graph import Graph
 from engine.circuits.profiles import components
+from engine.schema.evidence_tables import GROUPS
 
-STRONGEST, RANDOM, SHARED, ONLY = "strongest", "random", "shared", "only"
+STRONGEST, RANDOM, SHARED, ONLY = GROUPS
 DRAWS = 5  # of random groups
 
 

@@ -1,9 +1,12 @@
-"""What is read at the sites of runs: metric and right answers by row, added up by part and example."""
+"""What is read at the sites of runs: metric and right answers by row, added up by part and example.
+
+Rows that read the same inputs at other sites, as those of an ARM's example do, are run once (`Input`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,41 +39,69 @@ class BatchOutcomes:
     right: NDArray[np.float64]  # [run, row], weighted as the metric is
 
 
+@dataclass(frozen=True)
+class Input:
+    """A clean and a corrupted input that are run once, and the rows that are read from it."""
+
+    run: AttributionInput  # with the sites of all rows, one row's after the other's; its part means nothing
+    rows: tuple[AttributionInput, ...]
+
+
 def outcomes_of_rows(
     model: Model,
     rows: Rows,
     n_examples: int,
     runs: Sequence[int],
     capacity: Capacity,
-    work: Callable[[Rows], Sequence[BatchOutcomes]],
+    work: Callable[[Rows, Rows], Sequence[BatchOutcomes]],
     on_rows: Callable[[int], None],
 ) -> list[Outcomes]:
-    """Outcomes of several kinds of runs on all rows, in batches of at most `capacity` tokens, the shortest rows first.
+    """Outcomes of several kinds of runs on all rows, in batches of at most `capacity` tokens, the shortest first.
 
-    `runs`: how many there are of each kind; `work` runs a batch of rows and returns what was read, kind by kind.
+    `runs`: how many there are of each kind. `work` runs a batch, given as what is run and as the rows that are read
+    from it (both have the same sites in the same order), and returns what was read, kind by kind.
 
     Raises:
-        UserError: a single row that does not fit in memory.
+        UserError: a single input that does not fit in memory.
     """
     sums = [_Sums(n, n_examples) for n in runs]
     done = 0
-    members = sorted(rows_to_run(model, rows), key=lambda row: len(row.clean))
-    for batch, results in in_batches(members, lambda row: len(row.clean), capacity, work, row_name(model)):
+
+    def work_on(batch: Sequence[Input]) -> Sequence[BatchOutcomes]:
+        return work([each.run for each in batch], [row for each in batch for row in each.rows])
+
+    inputs = sorted(inputs_to_run(model, rows), key=length_of)
+    for batch, results in in_batches(inputs, length_of, capacity, work_on, input_name(model)):
+        members = [row for each in batch for row in each.rows]
         for total, result in zip(sums, results, strict=True):
-            total.add(batch, result)
-        done += len(batch)
+            total.add(members, result)
+        done += len(members)
         on_rows(done)
     return [total.outcomes() for total in sums]
 
 
-def rows_to_run(model: Model, rows: Rows) -> Rows:
-    """The rows as they are run: a causal model's without the tokens on which nothing that is read depends."""
-    return [up_to_reads(row) for row in rows] if model.causal else rows
+def inputs_to_run(model: Model, rows: Rows) -> list[Input]:
+    """The inputs of `rows`, each once; a causal model's without the tokens on which nothing that is read depends."""
+    same: dict[object, list[AttributionInput]] = {}
+    for row in rows:
+        same.setdefault((row.example, row.clean, row.corrupt), []).append(row)
+    inputs = []
+    for members in same.values():
+        run = replace(members[0], sites=tuple(site for row in members for site in row.sites))
+        inputs.append(Input(up_to_reads(run) if model.causal else run, tuple(members)))
+    return inputs
 
 
-def row_name(model: Model) -> Callable[[AttributionInput], str]:
-    """Names a row in a message."""
-    return lambda row: row_named(row.example, len(row.clean), str(model.tokenizer.decode(list(row.clean))))
+def input_name(model: Model) -> Callable[[Input], str]:
+    """Names an input in a message."""
+    return lambda each: row_named(
+        each.run.example, len(each.run.clean), str(model.tokenizer.decode(list(each.run.clean)))
+    )
+
+
+def length_of(each: Input) -> int:
+    """In tokens."""
+    return len(each.run.clean)
 
 
 def batch_outcomes(

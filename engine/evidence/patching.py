@@ -92,8 +92,8 @@ class _Run:
     with_full: bool
 
     @torch.no_grad()
-    def batch(self, rows: Sequence[AttributionInput]) -> list[BatchOutcomes]:
-        """Of the circuits, the corrupted run and, where it is wanted, the full model."""
+    def batch(self, rows: Sequence[AttributionInput], read: Sequence[AttributionInput]) -> list[BatchOutcomes]:
+        """Of the circuits, the corrupted run and, where it is wanted, the full model; `read` as outcomes_of_rows."""
         model, plain = self.model, self.model.plain
         clean_ids, real = padded(model, [row.clean for row in rows])
         corrupt_ids, _ = padded(model, [row.corrupt for row in rows])
@@ -106,15 +106,15 @@ class _Run:
         if clean_logits is not None:  # [site, vocab]
             refuse_unsound(clean_logits, "its logits on clean prompts")
         shared = Batch(rows, clean - corrupt, corrupted, rotation.cos_sin, bias)
-        metrics, rights = (np.zeros((len(self.circuits), len(rows))) for _ in range(2))
+        metrics, rights = (np.zeros((len(self.circuits), len(read))) for _ in range(2))
         for chosen in self._chunks(clean_ids.numel()):
             live = live_nodes(model.graph, [self.circuits[i] for i in chosen], shared.difference)
             logits = patched_logits(model, self.blocks, shared, live)
             refuse_unsound(logits, "its logits when circuits are run")
-            read = batch_outcomes(model, self.metric, logits, rows, clean_logits)
-            metrics[chosen], rights[chosen] = read.metric, read.right
+            outcomes = batch_outcomes(model, self.metric, logits, read, clean_logits)
+            metrics[chosen], rights[chosen] = outcomes.metric, outcomes.right
         ends = [corrupt_logits] if clean_logits is None else [corrupt_logits, clean_logits]
-        read_ends = (batch_outcomes(model, self.metric, logits[None], rows, clean_logits) for logits in ends)
+        read_ends = (batch_outcomes(model, self.metric, logits[None], read, clean_logits) for logits in ends)
         return [BatchOutcomes(metrics, rights), *read_ends]
 
     def _chunks(self, tokens: int) -> Iterator[list[int]]:

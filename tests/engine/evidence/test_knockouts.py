@@ -38,8 +38,9 @@ def writes(model: Model, ids: tuple[int, ...]) -> Writes:
 
 
 def mean_writes(model: Model, rows: Sequence[AttributionInput]) -> Writes:
-    """Over every token of every row, each row run alone."""
-    run = [writes(model, (up_to_reads(row) if model.causal else row).clean) for row in rows]
+    """Over every token of every input, run alone; an ARM's is read at several sites, the last token at the last."""
+    inputs = {(row.example, row.clean): (up_to_reads(row) if model.causal else row).clean for row in rows}
+    run = [writes(model, ids) for ids in inputs.values()]
     return {name: torch.cat([of[name] for of in run], 1).mean(1, keepdim=True) for name in hook_names(model)}
 
 
