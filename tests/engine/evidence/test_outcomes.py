@@ -47,12 +47,12 @@ def test_outcomes_add_up_by_part_and_example(causal: bool, capacity: int) -> Non
             BatchOutcomes(metric, metric),
         ]
 
-    two, one = outcomes_of_rows(model, rows, 4, (2, 1), Capacity(capacity), work, done.append)
+    two, single = outcomes_of_rows(model, rows, 4, (2, 1), Capacity(capacity), work, done.append)
     for part in {row.part for row in rows}:
         expected = [sum(v for row, v in values.items() if (row.part, row.example) == (part, i)) for i in range(4)]
         assert np.array_equal(two.parts[part], [expected, [10 * v for v in expected]])
-        assert np.array_equal(one.parts[part], [expected])
+        assert np.array_equal(single.parts[part], [expected])
     assert np.array_equal(two.metric, sum(two.parts.values()))
     assert np.array_equal(two.right, [[sum(row.example == i for row in rows) for i in range(4)]] * 2)
-    assert np.array_equal(one.right, one.metric) and list(two.parts) == sorted(two.parts)
+    assert np.array_equal(single.right, single.metric) and list(two.parts) == sorted(two.parts)
     assert done[-1] == len(rows) and (len(done) == 1) == (capacity == 1000)
