@@ -22,7 +22,8 @@ from engine.circuits.comparison import order_of
 from engine.circuits.edges import Floats
 from engine.circuits.intervals import Estimate
 from engine.evidence.faithfulness import SHARES, Faithfulness, areas, ends_of, faithfulness, grid_sizes
-from engine.evidence.patching import CircuitRuns, Outcomes, run_circuits
+from engine.evidence.outcomes import Outcomes
+from engine.evidence.patching import CircuitRuns, run_circuits
 from engine.evidence.rankings import complement, only, prefixes, random_orders, shared, signed_order
 from engine.evidence.smallest_size import smallest_size
 from engine.models.model import Model

@@ -18,31 +18,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from engine.attribution.contraction import buffer_on
-from engine.attribution.footprint import row_named
-from engine.attribution.metrics import at_sites, row_metrics
-from engine.attribution.sites import AttributionInput, up_to_reads
+from engine.attribution.metrics import at_sites
+from engine.attribution.sites import AttributionInput
 from engine.attribution.soundness import refuse_unsound
 from engine.evidence.corrupted_run import CorruptedRun, Rotation
 from engine.evidence.footprint import circuits_at_once, token_bytes
 from engine.evidence.live_nodes import live_nodes, pruned_circuits
+from engine.evidence.outcomes import BatchOutcomes, Outcomes, batch_outcomes, outcomes_of_rows
 from engine.evidence.patched_pass import Batch, patched_logits
-from engine.models.batching import Capacity, in_batches, padded, token_capacity
+from engine.models.batching import Capacity, padded, token_capacity
 from engine.models.fast_model import Block, blocks_of, embed, hidden, hooked, output_logits
 from engine.models.model import Model
 
 Edges = NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """What was read at the sites of some runs (circuits, or the whole model)."""
-
-    metric: NDArray[np.float64]  # [run, example]
-    right: NDArray[np.float64]  # [run, example], the share of the example's sites whose top token is right
-    parts: dict[str, NDArray[np.float64]]  # by part, the metric [run, example]; they sum to it, 0 where nothing is read
 
 
 @dataclass(frozen=True)
@@ -86,24 +76,10 @@ def run_circuits(
     capacity = Capacity(max(1, min(token_capacity(model.plain).size, buffer // _token_bytes(model))))
     with_full = with_full or metric == "kl"
     run = _Run(model, blocks_of(model.plain), pruned_circuits(model.graph, circuits), metric, buffer, with_full)
-    outcomes = [_Sums(n, n_examples) for n in (len(circuits), 1, 1)[: 2 + with_full]]
-    done = 0
-    members = sorted([up_to_reads(row) for row in rows] if model.causal else rows, key=lambda row: len(row.clean))
-    for batch, results in in_batches(members, lambda row: len(row.clean), capacity, run.batch, run.name):
-        for sums, result in zip(outcomes, results, strict=True):
-            sums.add(batch, result)
-        done += len(batch)
-        on_rows(done)
-    circuit_runs, corrupted, *full = (sums.outcomes() for sums in outcomes)
+    runs = (len(circuits), 1, 1)[: 2 + with_full]
+    outcomes = outcomes_of_rows(model, rows, n_examples, runs, capacity, run.batch, on_rows)
+    circuit_runs, corrupted, *full = outcomes
     return CircuitRuns(circuit_runs, corrupted, full[0] if full else None)
-
-
-@dataclass(frozen=True)
-class _Read:
-    """Of some runs of a batch."""
-
-    metric: NDArray[np.float64]  # [run, row]
-    right: NDArray[np.float64]  # [run, row], weighted as the metric is
 
 
 @dataclass(frozen=True)
@@ -115,12 +91,9 @@ class _Run:
     buffer: int
     with_full: bool
 
-    def name(self, row: AttributionInput) -> str:
-        return row_named(row.example, len(row.clean), str(self.model.tokenizer.decode(list(row.clean))))
-
     @torch.no_grad()
-    def batch(self, rows: Sequence[AttributionInput]) -> list[_Read]:
-        """Of the circuits, the corrupted run and, where it is wanted, the full model."""
+    def batch(self, rows: Sequence[AttributionInput], read: Sequence[AttributionInput]) -> list[BatchOutcomes]:
+        """Of the circuits, the corrupted run and, where it is wanted, the full model; `read` as outcomes_of_rows."""
         model, plain = self.model, self.model.plain
         clean_ids, real = padded(model, [row.clean for row in rows])
         corrupt_ids, _ = padded(model, [row.corrupt for row in rows])
@@ -133,15 +106,16 @@ class _Run:
         if clean_logits is not None:  # [site, vocab]
             refuse_unsound(clean_logits, "its logits on clean prompts")
         shared = Batch(rows, clean - corrupt, corrupted, rotation.cos_sin, bias)
-        metrics, rights = (np.zeros((len(self.circuits), len(rows))) for _ in range(2))
+        metrics, rights = (np.zeros((len(self.circuits), len(read))) for _ in range(2))
         for chosen in self._chunks(clean_ids.numel()):
             live = live_nodes(model.graph, [self.circuits[i] for i in chosen], shared.difference)
             logits = patched_logits(model, self.blocks, shared, live)
             refuse_unsound(logits, "its logits when circuits are run")
-            read = self._read(logits, rows, clean_logits)
-            metrics[chosen], rights[chosen] = read.metric, read.right
+            outcomes = batch_outcomes(model, self.metric, logits, read, clean_logits)
+            metrics[chosen], rights[chosen] = outcomes.metric, outcomes.right
         ends = [corrupt_logits] if clean_logits is None else [corrupt_logits, clean_logits]
-        return [_Read(metrics, rights), *(self._read(logits[None], rows, clean_logits) for logits in ends)]
+        read_ends = (batch_outcomes(model, self.metric, logits[None], read, clean_logits) for logits in ends)
+        return [BatchOutcomes(metrics, rights), *read_ends]
 
     def _chunks(self, tokens: int) -> Iterator[list[int]]:
         """Circuits by index, those of similar size together, as many as the buffer holds."""
@@ -149,44 +123,6 @@ class _Run:
         at_once = circuits_at_once(len(order), tokens * _token_bytes(self.model), self.buffer)
         for start in range(0, len(order), at_once):
             yield order[start : start + at_once]
-
-    def _read(self, logits: Tensor, rows: Sequence[AttributionInput], clean_logits: Tensor | None) -> _Read:
-        """Of runs' logits [run, site, vocab]."""
-        runs, every_row = len(logits), list(rows) * len(logits)
-        clean = clean_logits.repeat(runs, 1) if clean_logits is not None and self.metric == "kl" else None
-        by_row = row_metrics(self.metric, logits.flatten(0, 1), every_row, clean)
-        return _Read(by_row.view(runs, len(rows)).double().cpu().numpy(), self._right(logits, rows))
-
-    def _right(self, logits: Tensor, rows: Sequence[AttributionInput]) -> NDArray[np.float64]:
-        """[run, row]: the weight of the sites whose top token is right; an MDM never answers with its mask."""
-        if self.model.mask_id is not None and not self.model.causal:
-            logits = logits.index_fill(-1, torch.tensor([self.model.mask_id], device=logits.device), -torch.inf)
-        top = logits.argmax(-1).cpu().numpy()  # [run, site]
-        sites = [(i, site.right, row.weight) for i, row in enumerate(rows) for site in row.sites]
-        right = np.zeros((len(logits), len(rows)))
-        for column, (i, tokens, weight) in enumerate(sites):
-            right[:, i] += weight * np.isin(top[:, column], tokens)
-        return right
-
-
-class _Sums:
-    """Outcomes as they add up, batch by batch."""
-
-    def __init__(self, n_runs: int, n_examples: int) -> None:
-        self._shape = n_runs, n_examples
-        self._right = np.zeros(self._shape)
-        self._parts: dict[str, NDArray[np.float64]] = {}
-
-    def add(self, rows: Sequence[AttributionInput], read: _Read) -> None:
-        for i, row in enumerate(rows):
-            part = self._parts.setdefault(row.part, np.zeros(self._shape))
-            part[:, row.example] += read.metric[:, i]
-            self._right[:, row.example] += read.right[:, i]
-
-    def outcomes(self) -> Outcomes:
-        return Outcomes(
-            sum(self._parts.values(), np.zeros(self._shape)), self._right, dict(sorted(self._parts.items()))
-        )
 
 
 def _token_bytes(model: Model) -> int:
