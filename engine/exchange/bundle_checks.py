@@ -90,6 +90,9 @@ def spec(values: object, pair: str | None) -> RunSpec:
     stated = checked(RunSpec, values, "spec", "in spec")
     if pair is not None and stated.pair != pair:
         raise UserError(f"a run is of the pair {stated.pair!r}, not of {pair!r}")
+    _refuse(
+        stated.is_imported, "it holds a circuit from elsewhere, which bundles do not. Import that circuit's own file"
+    )
     return stated
 
 
