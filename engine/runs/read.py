@@ -218,7 +218,8 @@ def edge_blocks(key: str) -> EdgeBlocks:
     """The strongest edges' scores [edge, block] by block of examples, for intervals (engine/circuits/intervals.py)."""
     content = table(key, "edge_blocks")
     flat = content["scores"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return EdgeBlocks(_array(content, "edge"), flat.reshape(content.num_rows, -1))
+    blocks = len(flat) // max(1, content.num_rows)  # none of a circuit from elsewhere
+    return EdgeBlocks(_array(content, "edge"), flat.reshape(content.num_rows, blocks))
 
 
 def attention_patterns(key: str, node: int) -> dict[int, NDArray[np.float32]]:
