@@ -147,9 +147,9 @@ def _edges(edges: Mapping[str, Any], graph: Graph, what: str) -> _Listed:
     """The edges of a file, each of which the graph must have."""
     numbers = {name: number for number, name in enumerate(edge_names(graph, np.arange(graph.n_edges, dtype=np.int32)))}
     there, inside = np.zeros((2, graph.n_edges), dtype=bool)
-    score = np.zeros(graph.n_edges)
+    score, where = np.zeros(graph.n_edges), _within(what)
     for name, fields in edges.items():
-        number, edge = numbers.get(name), f"the edge {name} in {_within(what)}"
+        number, edge = numbers.get(name), f"the edge {name} in {where}"
         if number is None:
             raise UserError(f"{what} has an edge {shortened(name)}{_why_no_edge(name, graph)}.")
         if not isinstance(fields, dict):

@@ -14,6 +14,7 @@ from engine.runs.spec import RunSpec
 from engine.tasks.registry import available, task_named, task_names
 from pages.shared import availability, imported, state, widgets
 from pages.shared.availability import title_of_task
+from pages.shared.glossary import meaning
 from pages.shared.words import model_name
 
 TAKEN = "circuit taken"  # in the session only: what was uploaded last, as what, and what came of it
@@ -23,8 +24,8 @@ def import_circuit() -> None:
     """Take a circuit that was found elsewhere."""
     with st.expander("Import a circuit", icon=":material/account_tree:"):
         st.caption(
-            "The scores of edges that another program wrote as JSON: EAP-IG's `Graph.to_json`, a submission to the MIB "
-            "benchmark, or a download of this app. It is shown and compared like a circuit that was computed here."
+            f"{meaning('imported_circuit')} "
+            "Its file is JSON, as EAP-IG's `Graph.to_json` and this app write it and the MIB benchmark reads it."
         )
         spec = _asked()
         file = st.file_uploader(
