@@ -41,8 +41,8 @@ def import_circuit() -> None:
                 st.session_state[TAKEN] = (asked, taken(file.getbuffer(), file.name, spec))
         outcome = st.session_state[TAKEN][1]
         if isinstance(outcome, Run):
-            said = f"The circuit of {model_name(outcome.spec.model)} is the run {short_key(outcome.key)}."
-            st.success(widgets.plain(said), icon=":material/check:")
+            sentence = f"The circuit of {model_name(outcome.spec.model)} is the run {short_key(outcome.key)}."
+            st.success(widgets.plain(sentence), icon=":material/check:")
             link(outcome)
         else:
             st.error(widgets.plain(outcome), icon=":material/error:")

@@ -104,8 +104,8 @@ def test_the_runs_page_takes_a_file_and_leads_to_it() -> None:
     page.get("file_uploader")[-1].set_value((NAME, content("mdm"), "application/json")).run()
     assert not page.exception
     (run,) = [run for run in stored.list_runs() if run.spec.is_imported]
-    said = "".join(box.value for box in page.success).replace("\\", "")
-    assert f"The circuit of the MDM is the run {short_key(run.key)}." in said
+    shown = "".join(box.value for box in page.success).replace("\\", "")
+    assert f"The circuit of the MDM is the run {short_key(run.key)}." in shown
     rows = page.dataframe[0].value
     assert rows["From"].tolist()[0] == f"file {NAME}" and rows["Method"].tolist()[0] == "imported"
     assert run.spec == replace(RunSpec(model="mdm"), method="imported", source=run.spec.source)

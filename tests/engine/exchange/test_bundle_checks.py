@@ -60,9 +60,7 @@ def test_a_record_that_no_run_has_is_named(fields: dict[str, Any], message: str)
 
 def test_a_circuit_from_elsewhere_is_not_taken() -> None:
     of = RunSpec(model="arm", n=4, method="imported", source="0" * 20)
-    with pytest.raises(
-        UserError, match="a circuit from elsewhere, which bundles do not"
-    ):
+    with pytest.raises(UserError, match="a circuit from elsewhere, which bundles do not"):
         bundle_checks.spec(of.as_dict(), of.pair)
 
 
