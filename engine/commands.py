@@ -26,7 +26,7 @@ from engine.runs.device_plan import shape_of
 from engine.runs.execution import Compute
 from engine.runs.provenance import METHOD_VERSION
 from engine.runs.records import Progress, Run, short_key, size_text
-from engine.runs.run_lines import described, unsolved
+from engine.runs.run_lines import described, settings_of, unsolved
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import EVIDENCE_KINDS, KIND_TITLES, KINDS
 from engine.tasks.countdown import published_format
@@ -63,7 +63,7 @@ def compare(
     arm, mdm = _both(specs, _standing_in(in_place, spec), compute)
     _refuse_sizes(sizes, arm.meta.graph.n_edges)
     control, without = _control(spec, compute) if with_control else (None, "left out (--no-control)")
-    yield f"{pair.title} on {task.title}: {_choices(spec)}"
+    yield f"{pair.title} on {task.title}: {settings_of(spec)}"
     yield ""
     yield TITLES
     for size in sizes:
@@ -279,12 +279,6 @@ def _control(spec: RunSpec, compute: Compute | None) -> tuple[Run | None, str]:
         return _ready([replace(spec, model=CONTROL)], compute)[0], ""
     except UserError as error:
         return None, f"not computed: {error}"
-
-
-def _choices(spec: RunSpec) -> str:
-    points = f" with {spec.points} points" if spec.method.startswith("eap-ig") else ""
-    settings = (spec.metric, f"n = {spec.n}", f"seed {spec.seed}", spec.dtype, *spec.not_usual)
-    return ", ".join((f"{spec.method}{points}", *settings))
 
 
 def _along_training(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from engine.errors import UserError, shortened
 from engine.runs.records import Run, short_key
 from engine.runs.solvable import can_do
+from engine.runs.spec import RunSpec
 from engine.tasks.registry import measured_on, task_named
 
 
@@ -39,3 +40,10 @@ def unsolved(run: Run) -> str:
     except UserError:
         return ""
     return "" if able else "  CANNOT DO THIS TASK: its circuit is not informative"
+
+
+def settings_of(spec: RunSpec) -> str:
+    """How circuits are computed, as in "eap-ig with 5 points, logit_diff, n = 64, seed 0, float32"."""
+    points = f" with {spec.points} points" if spec.method.startswith("eap-ig") else ""
+    settings = (spec.metric, f"n = {spec.n}", f"seed {spec.seed}", spec.dtype, *spec.not_usual)
+    return ", ".join((f"{spec.method}{points}", *settings))

@@ -105,7 +105,7 @@ class RunSpec:
         return self.method == IMPORTED
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields by name, as they are stored and sent; `source` and LEFT_OUT_AT_ZERO only where they say something."""
+        """The fields by name, as they are stored and sent; `source` and LEFT_OUT_AT_ZERO only where they are set."""
         left_out = (*LEFT_OUT_AT_ZERO, "source")
         return {name: value for name, value in asdict(self).items() if value or name not in left_out}
 

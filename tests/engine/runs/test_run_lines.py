@@ -9,7 +9,7 @@ import pytest
 
 from engine.runs import lifecycle
 from engine.runs.records import Accuracy, Run, short_key
-from engine.runs.run_lines import describe, described, unsolved
+from engine.runs.run_lines import describe, described, settings_of, unsolved
 from engine.runs.spec import RunSpec
 from tests.fakes import REMARK, remarked_compute
 
@@ -45,3 +45,9 @@ def test_a_model_that_cannot_do_the_task_is_marked(run: Run) -> None:
     assert unsolved(run) == "" and "CANNOT DO THIS TASK" in unsolved(replace(run, accuracy=Accuracy(0.1, 200)))
     gone = replace(run, spec=replace(run.spec, task="own-gone"), accuracy=Accuracy(0.1, 200))
     assert unsolved(gone) == ""
+
+
+def test_settings_are_those_that_the_method_uses() -> None:
+    assert settings_of(RunSpec()) == "eap-ig with 5 points, logit_diff, n = 64, seed 0, float32"
+    spec = RunSpec(method="eap", n=4, template=2)
+    assert settings_of(spec) == "eap, logit_diff, n = 4, seed 0, float32, template 2"
