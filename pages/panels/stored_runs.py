@@ -80,8 +80,6 @@ def stored_runs() -> None:
         in_part = [run for run in chosen if stored.missing(run)]
         if in_part:
             artifacts.compute_button("chosen", in_part)
-    if len(chosen) == 1 and chosen[0].spec.is_imported:
-        link(chosen[0])
     if len(chosen) == 1:
         download(chosen[0])
 
@@ -139,6 +137,8 @@ def delete(chosen: list[Run]) -> None:
 
 
 def download(run: Run) -> None:
+    if run.spec.is_imported:
+        link(run)
     n_edges = run.meta.graph.n_edges
     with st.container(horizontal=True, vertical_alignment="bottom"):
         k = int(st.number_input("Edges in the circuit", 1, n_edges, min(200, n_edges), key="export k", width=180))
