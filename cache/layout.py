@@ -61,7 +61,7 @@ class Record:
     created: str  # ISO 8601, UTC
     seconds: float  # what computing took
     companions: Mapping[str, str] = field(default_factory=dict)
-    imported: str | None = None  # when a bundle brought it, ISO 8601, UTC; None: computed here
+    imported: str | None = None  # when a bundle or a file brought it, ISO 8601, UTC; None: computed here
     size: int = 0  # bytes of its file
     schema: int = SCHEMA
 

@@ -58,7 +58,7 @@ def _lines(given: argparse.Namespace, compute: Compute | None) -> Iterator[str]:
     chosen: dict[str, Callable[[], Iterator[str]]] = {
         "run": lambda: _put_back_unless_used(given, lambda spec: commands.run(spec, given.model, compute)),
         "compare": lambda: _put_back_unless_used(
-            given, lambda spec: commands.compare(spec, given.k, given.steps, compute, given.control)
+            given, lambda spec: commands.compare(spec, given.k, given.steps, compute, given.control, given.run)
         ),
         "list": commands.list_runs,
         "prune": lambda: commands.prune(given.older_than, given.keep_bundles),
@@ -69,10 +69,19 @@ def _lines(given: argparse.Namespace, compute: Compute | None) -> Iterator[str]:
         "countdown": lambda: commands.write_problems(given.out, given.operands, given.n, given.seed),
         "bundle": lambda: commands.bundle(given.file, given.pair, given.task),
         "import": lambda: commands.take(given.file),
+        "import-circuit": lambda: commands.take_circuit(given.file, _circuit_spec(given)),
         "doctor": lambda: _doctor(given),
         "train": lambda: commands.train(given.out, _training(given)),
     }
     return chosen[given.command]()
+
+
+def _circuit_spec(given: argparse.Namespace) -> RunSpec:
+    """The model, task and examples that a circuit from elsewhere is said to be of."""
+    pair, task = pair_named(given.pair), task_named(given.task)
+    fields = {name: getattr(given, name) for name in ("model", "seed", "metric", "order")}
+    dtype = given.dtype or fitting_dtype(pair)
+    return RunSpec(**fields, pair=pair.name, task=task.name, n=available(task, given.n), dtype=dtype)
 
 
 def _put_back_unless_used(given: argparse.Namespace, command: Callable[[RunSpec], Iterator[str]]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from engine.circuits.graph import graph_of
 from engine.errors import UserError
 from engine.exchange import bundle as bundles
 from engine.exchange import export as exports
+from engine.exchange import import_circuit as circuits
 from engine.exchange.circuit import Other
 from engine.files.writing import refuse_existing, write_new
 from engine.models.pair import CONTROL
@@ -25,11 +26,11 @@ from engine.runs.device_plan import shape_of
 from engine.runs.execution import Compute
 from engine.runs.provenance import METHOD_VERSION
 from engine.runs.records import Progress, Run, short_key, size_text
-from engine.runs.solvable import can_do
+from engine.runs.run_lines import described, settings_of, unsolved
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import EVIDENCE_KINDS, KIND_TITLES, KINDS
 from engine.tasks.countdown import published_format
-from engine.tasks.registry import measured_on, task_named
+from engine.tasks.registry import task_named
 from engine.terminal import shown_progress
 
 
@@ -49,17 +50,20 @@ def compare(
     with_steps: bool,
     compute: Compute | None = None,
     with_control: bool = True,
+    in_place: str | None = None,
 ) -> Iterator[str]:
-    """Overlap of ARM and MDM at every size, beside what it is read against: control, chance, halves of the examples."""
+    """Overlap of ARM and MDM at every size, beside what it is read against: control, chance, halves of the examples.
+
+    `in_place`: the beginning of the key of a stored run that takes the place of the ARM's or the MDM's.
+    """
     pair, task = pair_named(spec.pair), task_named(spec.task)
     steps = pair.steps if with_steps else ()
     specs = [replace(spec, model=model) for model in ("arm", "mdm", *(f"step:{step}" for step in steps))]
     _refuse_sizes(sizes, _n_edges(specs[0], pair))
-    _refuse_early(specs)
-    arm, mdm = _ready(specs[:2], compute)
+    arm, mdm = _both(specs, _standing_in(in_place, spec), compute)
     _refuse_sizes(sizes, arm.meta.graph.n_edges)
     control, without = _control(spec, compute) if with_control else (None, "left out (--no-control)")
-    yield f"{pair.title} on {task.title}: {_choices(spec)}"
+    yield f"{pair.title} on {task.title}: {settings_of(spec)}"
     yield ""
     yield TITLES
     for size in sizes:
@@ -67,7 +71,8 @@ def compare(
     yield ""
     yield from LEGEND
     if not (arm.has_halves and mdm.has_halves):
-        yield "half: none, as there are no halves of a single example"
+        of = "circuit from elsewhere" if arm.spec.is_imported or mdm.spec.is_imported else "single example"
+        yield f"half: none, as there are no halves of a {of}"
     yield from described(arm, "ARM: ")
     yield from described(mdm, "MDM: ")
     if control:
@@ -78,6 +83,28 @@ def compare(
         yield remark
     if with_steps:
         yield from _along_training(pair, spec, arm, sizes, compute)
+
+
+def _standing_in(key: str | None, spec: RunSpec) -> Run | None:
+    """The stored run that a comparison on the pair and task of `spec` names."""
+    if key is None:
+        return None
+    run = stored.get(stored.key_beginning(key))
+    if (run.spec.pair, run.spec.task) != (spec.pair, spec.task):
+        raise UserError(
+            f"The run {short_key(run.key)} is of the pair {run.spec.pair} on {run.spec.task}, and the comparison of "
+            f"{spec.pair} on {spec.task}. Name those of the run with --pair and --task."
+        )
+    return run
+
+
+def _both(specs: Sequence[RunSpec], given: Run | None, compute: Compute | None) -> tuple[Run, Run]:
+    """The ARM's and the MDM's run, one of which `given` is; the first two of `specs` are theirs."""
+    replaced = None if given is None else specs[0 if given.spec.is_arm else 1]
+    _refuse_early([own for own in specs if own != replaced])
+    arm, mdm = (given if own == replaced else None for own in specs[:2])
+    ready = iter(_ready([own for own in specs[:2] if own != replaced], compute))
+    return arm or next(ready), mdm or next(ready)
 
 
 def write_problems(file: str, operands: int, n: int, seed: int) -> Iterator[str]:
@@ -153,12 +180,22 @@ def bundle(file: str, pair: str, task: str | None) -> Iterator[str]:
     written = bundles.write(Path(file), pair, task)
     yield f"{file}: {written.runs} runs, {written.artifacts} artifacts, {size_text(written.size)}"
     if written.left_out:
-        yield f"{written.left_out} runs are left out: their prompts are gone, or it is not known what made them."
+        yield (
+            f"{written.left_out} runs are left out: they are circuits from elsewhere, their prompts are gone, or it is "
+            "not known what made them."
+        )
 
 
 def take(file: str) -> Iterator[str]:
     """Take the runs of a bundle, or of the cache of an earlier version, into the cache."""
     yield f"{file}: {bundles.take(Path(file)).summary}"
+
+
+def take_circuit(file: str, spec: RunSpec) -> Iterator[str]:
+    """Take a circuit that another program found into the cache, as that of a model of a pair on a task."""
+    taken = circuits.import_circuit(Path(file), spec)
+    yield f"{file}: {'was here before' if taken.known else 'taken'}"
+    yield from described(taken.run)
 
 
 def list_pairs() -> Iterator[str]:
@@ -199,28 +236,6 @@ def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
     yield f"Written to {out}."
 
 
-def describe(run: Run) -> str:
-    """A run in one line: its key, what it is, how well the model solves the task, how an MDM was read."""
-    spec = run.spec
-    accuracy = "accuracy not measured yet"
-    if run.accuracy:
-        accuracy = f"accuracy {run.accuracy.accuracy:.1%} of {run.accuracy.accuracy_n} {measured_on(spec.task)}"
-    brought = "  imported" if run.imported else ""
-    shifted = "" if run.shifted is None else "  shifted" if run.shifted else "  not shifted"
-    what = f"{short_key(run.key)}  {spec.pair} / {spec.model} / {spec.task}"
-    settings = ", ".join((f"n={spec.n} seed={spec.seed}", *spec.not_usual))
-    return f"{what}  {settings}  {accuracy}{shifted}{brought}{_unsolved(run)}"
-
-
-def _unsolved(run: Run) -> str:
-    """A remark where the model of a run cannot do its task; nothing where it can, or where the task is gone."""
-    try:
-        able = can_do(task_named(run.spec.task), run.accuracy).can
-    except UserError:
-        return ""
-    return "" if able else "  CANNOT DO THIS TASK: its circuit is not informative"
-
-
 def _refuse_early(specs: Sequence[RunSpec]) -> None:
     """Refuse what cannot be asked for before the first of the runs is computed."""
     for spec in specs:
@@ -253,13 +268,6 @@ def _refuse_full(folder: Path) -> None:
         raise UserError(f"The folder {folder} cannot be made: {error}.") from error
 
 
-def described(run: Run, before: str = "", after: str = "") -> Iterator[str]:
-    """A run in a line, and what is to be said of it in lines below."""
-    yield f"{before}{describe(run)}{after}"
-    for remark in run.meta.remarks:
-        yield f"  ! {remark}"
-
-
 def _ready(specs: Sequence[RunSpec], compute: Compute | None) -> list[Run]:
     with shown_progress(f"{specs[0].pair} / {specs[0].task}") as show:
         return lifecycle.run_all(specs, show, compute)
@@ -273,12 +281,6 @@ def _control(spec: RunSpec, compute: Compute | None) -> tuple[Run | None, str]:
         return None, f"not computed: {error}"
 
 
-def _choices(spec: RunSpec) -> str:
-    points = f" with {spec.points} points" if spec.method.startswith("eap-ig") else ""
-    settings = (spec.metric, f"n = {spec.n}", f"seed {spec.seed}", spec.dtype, *spec.not_usual)
-    return ", ".join((f"{spec.method}{points}", *settings))
-
-
 def _along_training(
     pair: Pair, spec: RunSpec, arm: Run, sizes: Sequence[int], compute: Compute | None
 ) -> Iterator[str]:
@@ -289,7 +291,7 @@ def _along_training(
     for step in pair.steps:
         (run,) = _ready([replace(spec, model=f"step:{step}")], compute)
         cells = "".join(f"  {overlap_with_halves(arm, run, size)}" for size in sizes)
-        yield f"{step:8d}{cells}  {_share(run):>8}  {short_key(run.key)}{_unsolved(run)}"
+        yield f"{step:8d}{cells}  {_share(run):>8}  {short_key(run.key)}{unsolved(run)}"
 
 
 def _share(run: Run) -> str:

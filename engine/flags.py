@@ -17,7 +17,7 @@ from engine.tasks.countdown.problems import COUNTS
 from engine.tasks.registry import TASKS
 
 DESCRIPTION = """The command line: python -m engine run | compare | list | prune | export | pairs | countdown |
-bundle | import | doctor | train.
+bundle | import | import-circuit | doctor | train.
 
 Flags are checked before anything heavy is imported; an answer from the cache never imports torch. What a command keeps
 (a pair, prompts, problems) is put back when it is refused.
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _add_pairs(add("pairs", help="the pairs that were kept here", allow_abbrev=False))
     _add_countdown(add)
     _add_bundles(add)
+    _add_import_circuit(add)
     check = add("doctor", help="what this machine has, and what a pair would take of it", allow_abbrev=False)
     _add_pair(check)
     _add_train(add)
@@ -56,6 +57,10 @@ def _add_runs(add: Add) -> None:
     _add_spec(compare)
     compare.add_argument("--k", type=_numbers, default=[50, 200, 1000], help="circuit sizes; default 50,200,1000")
     compare.add_argument("--steps", action="store_true", help="also the checkpoints along post-training")
+    compare.add_argument(
+        "--run", type=_text, metavar="RUN",
+        help="a stored run, such as a circuit from elsewhere, in place of the ARM's or the MDM's; by its key",
+    )  # fmt: skip
     compare.add_argument(
         "--no-control", action="store_false", dest="control",
         help="without the step-0 control: the ARM's own weights read as the MDM is, which is one run more",
@@ -112,6 +117,19 @@ def _add_bundles(add: Add) -> None:
         "file", type=_text,
         help="a bundle, or the bundle or cache of an earlier version; no model is needed to show what is in it",
     )  # fmt: skip
+
+
+def _add_import_circuit(add: Add) -> None:
+    take = add("import-circuit", help="take a circuit that another program found into the cache", allow_abbrev=False)
+    take.add_argument("file", type=_text, metavar="FILE.json", help="EAP-IG's JSON, which MIB and export write as well")
+    take.add_argument("--model", type=_model, required=True, help="whose circuit it is: arm, mdm, control, step:N")
+    take.add_argument("--pair", type=_text, default=DEFAULTS.pair, help=f"default {DEFAULTS.pair}")
+    take.add_argument("--task", type=_text, required=True, help="on what it was found; it is evaluated on that")
+    take.add_argument("--n", type=_number, default=DEFAULTS.n, help=f"examples to evaluate it on; default {DEFAULTS.n}")
+    take.add_argument("--seed", type=_seed, default=DEFAULTS.seed, help=f"of these; default {DEFAULTS.seed}")
+    take.add_argument("--metric", choices=METRICS, default=DEFAULTS.metric)
+    take.add_argument("--order", choices=ORDERS, default=DEFAULTS.order, help="in which the MDM reveals")
+    take.add_argument("--dtype", choices=DTYPES, help="default: what the pair prefers, of what fits this machine")
 
 
 def _add_train(add: Add) -> None:
@@ -196,6 +214,13 @@ def _words(text: str) -> list[str]:
     if not all(words):
         raise argparse.ArgumentTypeError(f"{text!r} has an empty entry")
     return list(dict.fromkeys(words))
+
+
+def _model(text: str) -> str:
+    try:
+        return RunSpec(model=text).model
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _models(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from pages.shared.entry import show
 
 def page() -> None:
     with widgets.user_errors():
-        asked = run_selector.both_runs("Circuits", with_k=False)
+        asked = run_selector.both_runs("Circuits", with_k=False, edges_alone=True)
         if asked:
             workbench(asked)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.panels.bundles import import_bundle
+from pages.panels.import_circuit import import_circuit
 from pages.panels.kept_pairs import kept_pairs
 from pages.panels.start_run import start_form
 from pages.panels.stored_runs import stored_runs
@@ -21,6 +22,7 @@ def page() -> None:
     with widgets.user_errors():
         start_form()
         import_bundle()
+        import_circuit()
         with st.container():  # what comes and goes has a place of its own, so that nothing below is drawn anew
             widgets.submit_error()
             jobs()

@@ -202,7 +202,7 @@ def test_the_generated_parts_are_current() -> None:
 def test_commands_of_the_documents_exist(path: Path) -> None:
     """Every `python -m engine COMMAND --flag` is one that the parser knows, and so is every `make TARGET`."""
     for line in path.read_text().splitlines():
-        command = re.search(r"python -m engine (\w+)([^`#]*)", line)
+        command = re.search(r"python -m engine ([\w-]+)([^`#]*)", line)
         if command:
             known = options(command[1])
             flags = re.findall(r"(?<![\w-])--[a-z-]+", command[2])

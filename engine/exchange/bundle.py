@@ -44,7 +44,7 @@ from engine.tasks.registry import task_named
 
 @dataclass(frozen=True)
 class Written:
-    """A bundle that was written; `left_out`: runs whose prompts are gone, or that do not say what made them."""
+    """A bundle that was written; `left_out`: runs that it cannot hold, as `write` says."""
 
     runs: int
     artifacts: int
@@ -82,11 +82,14 @@ class Taken:
 def write(path: Path, pair: str, task: str | None = None) -> Written:
     """Write every stored run of a pair (on a task) to a new file, with those of its artifacts that are there.
 
+    Left out are circuits from elsewhere, whose own file is what to hand on, runs whose prompts are gone, and runs that
+    do not say what made them.
+
     Raises:
         UserError: there are none, one of their files is damaged, or the bundle cannot be written or is there already.
     """
     chosen = [run for run in stored.list_runs() if run.spec.pair == pair and task in (None, run.spec.task)]
-    runs = [run for run in chosen if run.method_version is not None and _is_there(run.spec.task)]
+    runs = [run for run in chosen if holds(run)]
     if not runs:
         on = f" on {task}" if task else ""
         raise UserError(f"There are no runs of the pair {pair}{on} in the cache that a bundle could hold.")
@@ -97,6 +100,11 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
             pass
     write_bundle(path, written_header(pair, sorted({run.spec.task for run in runs})), files)
     return Written(len(runs), len(files), len(chosen) - len(runs), path.stat().st_size)
+
+
+def holds(run: Run) -> bool:
+    """Whether a bundle can hold a run."""
+    return run.method_version is not None and not run.spec.is_imported and _is_there(run.spec.task)
 
 
 def size_of(runs: Sequence[Run]) -> int:

@@ -90,6 +90,9 @@ def spec(values: object, pair: str | None) -> RunSpec:
     stated = checked(RunSpec, values, "spec", "in spec")
     if pair is not None and stated.pair != pair:
         raise UserError(f"a run is of the pair {stated.pair!r}, not of {pair!r}")
+    _refuse(
+        stated.is_imported, "it holds a circuit from elsewhere, which bundles do not. Import that circuit's own file"
+    )
     return stated
 
 
@@ -115,7 +118,7 @@ def meta(values: Json) -> RunMeta:
     _refuse(not ordered, "meta has no parts, too many, one twice, or parts out of order")
     _refuse(len(about.versions) > MOST_VERSIONS, f"meta has more than {MOST_VERSIONS} versions")
     _refuse(len(about.remarks) > MOST_REMARKS, f"meta has more than {MOST_REMARKS} remarks")
-    texts = (*about.remarks, about.device, about.architecture, *about.versions, *about.versions.values())
+    texts = (*about.remarks, about.device, about.architecture, about.file, *about.versions, *about.versions.values())
     _refuse(any(len(text) > LONGEST_TEXT for text in texts), "meta has a very long text")
     return about
 

@@ -1,10 +1,12 @@
 """Write a circuit in the formats of other programs, a block of edges at a time: EAP-IG's JSON, GraphML, Parquet, CSV.
 
 The JSON holds every edge and marks those of the circuit, as the reference implementation writes and reads it
-(hannamw/EAP-IG, `Graph.to_json` / `Graph.from_json`); the others hold the circuit alone. All name edges as METHOD does.
-All say where the circuit comes from and how many of its K edges which filters leave out: `source` in JSON, in the
-metadata of Parquet, attributes of the graph in GraphML. A CSV has no such place: comments before its header would need
-an option of every reader, so each row has columns that say it, and of a circuit without edges only the name tells.
+(hannamw/EAP-IG, `Graph.to_json` / `Graph.from_json`); MIB's evaluation reads the same, as `importances.json`, and ranks
+edges by their scores itself. The others hold the circuit alone. All name edges as METHOD does.
+All but MIB's say where the circuit comes from and how many of its K edges which filters leave out: `source` in JSON,
+in the metadata of Parquet, attributes of the graph in GraphML. A CSV has no such place: comments before its header
+would need an option of every reader, so each row has columns that say it, and of a circuit without edges only the name
+tells.
 
 What is in memory at once is a block of edges and a few bytes for each edge of the graph, whatever the file's size.
 """
@@ -60,10 +62,32 @@ class Format:
     write: Callable[[Circuit, BinaryIO, OnEdges], None]
     bytes_an_edge: int  # as measured in files of 1.6 million edges
     every_edge: bool = False  # whether it holds every edge of the graph, not those of the circuit alone
+    ending: str = ""  # of a file's name, where it is not what the format is called
 
 
 def write_json(circuit: Circuit, out: BinaryIO, on_edges: OnEdges) -> None:
-    """EAP-IG's format: {cfg, nodes: {name: {in_graph}}, edges: {name: {score, in_graph}}}."""
+    """EAP-IG's format: {cfg, nodes: {name: {in_graph}}, edges: {name: {score, in_graph}}}, and `source`."""
+    _write_edges(circuit, out, on_edges)
+    out.write(f', "source": {json.dumps(circuit.source)}}}'.encode())
+
+
+def write_mib(circuit: Circuit, out: BinaryIO, on_edges: OnEdges) -> None:
+    """What MIB's evaluation reads as importances.json: EAP-IG's format with nothing added, and with the model's width.
+
+    Raises:
+        UserError: the width is not known, as the model is not here.
+    """
+    if _width(circuit.run) is None:
+        raise UserError(
+            f"MIB's evaluation needs the width d_model of the model {circuit.run.spec.model} of the pair "
+            f"{circuit.run.spec.pair}, which its config.json tells, and the model is not here."
+        )
+    _write_edges(circuit, out, on_edges)
+    out.write(b"}")
+
+
+def _write_edges(circuit: Circuit, out: BinaryIO, on_edges: OnEdges) -> None:
+    """All of EAP-IG's format but the brace that ends it."""
     graph, table = circuit.graph, circuit.table
     inside = np.zeros(len(table.edge), dtype=bool)
     inside[: circuit.k] = circuit.kept
@@ -75,7 +99,7 @@ def write_json(circuit: Circuit, out: BinaryIO, on_edges: OnEdges) -> None:
         rows = zip(names, scores, inside[block].tolist(), strict=True)
         edges = {name: {"score": score, "in_graph": kept} for name, score, kept in rows}
         out.write(((", " if block.start else "") + json.dumps(edges)[1:-1]).encode())
-    out.write(f'}}, "source": {json.dumps(circuit.source)}}}'.encode())
+    out.write(b"}")
 
 
 def write_graphml(circuit: Circuit, out: BinaryIO, on_edges: OnEdges) -> None:
@@ -133,6 +157,7 @@ def write_rows(circuit: Circuit, out: BinaryIO, on_edges: OnEdges) -> None:
 
 FORMATS = {
     "json": Format(write_json, 73, every_edge=True),
+    "mib": Format(write_mib, 73, every_edge=True, ending="mib.json"),
     "graphml": Format(write_graphml, 256),
     "parquet": Format(write_parquet, 25),
     "csv": Format(write_rows, 256),

@@ -66,7 +66,7 @@ def likely_size(format: str, edges: int) -> int:
 
 def file_name(run: Run, k: int, format: str, part: str = TOTAL, filters: Filters = NO_FILTERS) -> str:
     """What to call the file, as in `embedded-arm-ioi-total-200-positive-pruned-1a2b3c4d5e.json`."""
-    return f"{file_stem(run, k, part, filters)}.{format}"
+    return f"{file_stem(run, k, part, filters)}.{format_named(format).ending or format}"
 
 
 def file_stem(run: Run, k: int, part: str = TOTAL, filters: Filters = NO_FILTERS) -> str:

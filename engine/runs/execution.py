@@ -30,6 +30,10 @@ from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KIND_TITLES, KINDS, AnyKind
 
 WAIT = 0.5  # seconds between looks at what another process computes
+NOT_COMPUTED = (
+    "A circuit from elsewhere cannot be computed here. Take its file with `python -m engine import-circuit` again, or "
+    "choose another method."
+)
 
 OnProgress = Callable[[Progress], None]
 Compute = Callable[..., ArtifactTables]  # (RunSpec, Kind, OnProgress); of evidence a fourth, EvidenceInputs
@@ -192,6 +196,8 @@ def _computed(step: Step, compute: Compute, on_progress: OnProgress) -> Artifact
             were changed since.
     """
     _refuse_changed(step)
+    if step.kind == "circuit" and step.spec.is_imported:
+        raise UserError(NOT_COMPUTED)
     inputs = step.inputs()
     made = compute(step.spec, step.kind, on_progress, *([inputs] if inputs else []))
     _refuse_changed(step)

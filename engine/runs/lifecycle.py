@@ -38,6 +38,8 @@ def obstacle(spec: RunSpec) -> str | None:
 
     try:
         pair = resolve(spec).pair
+        if spec.is_imported and find(spec) is None:
+            return execution.NOT_COMPUTED
         for model in dict.fromkeys(("arm", spec.model)):  # an MDM is compared with its ARM
             refuse_unscorable(pair, model)
         shape = device_plan.shape_of(pair)

@@ -218,7 +218,8 @@ def edge_blocks(key: str) -> EdgeBlocks:
     """The strongest edges' scores [edge, block] by block of examples, for intervals (engine/circuits/intervals.py)."""
     content = table(key, "edge_blocks")
     flat = content["scores"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return EdgeBlocks(_array(content, "edge"), flat.reshape(content.num_rows, -1))
+    blocks = len(flat) // max(1, content.num_rows)  # none of a circuit from elsewhere
+    return EdgeBlocks(_array(content, "edge"), flat.reshape(content.num_rows, blocks))
 
 
 def attention_patterns(key: str, node: int) -> dict[int, NDArray[np.float32]]:
@@ -242,13 +243,17 @@ def _refuse_not_computed(run: Run, kinds: Sequence[Kind]) -> None:
 
 
 def _refuse_no_half(key: str, part: str) -> None:
-    """What is stored as the second half of one example is zeros."""
-    if part == HALVES[1] and not get(key).has_halves:
+    """What is stored as the second half of one example is zeros; a circuit from elsewhere has no halves at all."""
+    run = get(key) if part in HALVES else None
+    if run and run.spec.is_imported:
+        raise UserError(f"The run {short_key(key)} is a circuit from elsewhere, of which there are no halves.")
+    if run and part == HALVES[1] and not run.has_halves:
         raise UserError(f"The run {short_key(key)} is of one example, so that it has no second half to compare with.")
 
 
 def _no_part(key: str, part: str) -> UserError:
-    parts = (*COMMON_PARTS, *get(key).meta.parts)
+    run = get(key)
+    parts = (TOTAL,) if run.spec.is_imported else (*COMMON_PARTS, *run.meta.parts)
     return UserError(f"The run {short_key(key)} has no part {part!r}. Choose one of: {', '.join(parts)}.")
 
 

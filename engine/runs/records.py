@@ -47,6 +47,7 @@ class RunMeta:
     versions: dict[str, str]
     n_neurons: int = 0  # of each MLP
     remarks: tuple[str, ...] = ()  # what to know before the run's numbers are believed, in sentences
+    file: str = ""  # the name of the file that a circuit from elsewhere was read from
 
     @classmethod
     def of(cls, fields: Json) -> RunMeta:
@@ -104,7 +105,7 @@ class Run:
     meta: RunMeta
     created: str  # ISO 8601, UTC
     seconds: float  # what computing the circuit took
-    imported: str | None = None  # when a bundle brought it, ISO 8601, UTC; None: computed here
+    imported: str | None = None  # when a bundle or a file brought it, ISO 8601, UTC; None: computed here
     provenance: Json = field(default_factory=dict)  # what the key is the hash of (engine/runs/provenance.py)
     companions: Mapping[str, str] = field(default_factory=dict)  # keys of the other artifacts, by kind
     accuracy: Accuracy | None = None  # None: not computed yet
@@ -115,8 +116,8 @@ class Run:
 
     @property
     def has_halves(self) -> bool:
-        """Whether there are even and odd examples, whose circuits can be compared."""
-        return self.spec.n > 1
+        """Whether even and odd examples have circuits that can be compared, which one from elsewhere has not."""
+        return self.spec.n > 1 and not self.spec.is_imported
 
     @property
     def method_version(self) -> int | None:

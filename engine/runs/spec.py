@@ -10,12 +10,13 @@ from engine.errors import UserError
 from engine.models.pair import CONTROL, DTYPES
 
 METHODS = ("eap-ig", "eap-ig-midpoint", "clean-corrupted", "eap")
+IMPORTED = "imported"  # the method of a circuit that a file brought (engine/exchange/import_circuit.py)
 METRICS = ("logit_diff", "log_prob", "kl")
 ORDERS = ("confidence", "left-to-right", "random")
 LARGEST_SEED = 2**53 - 1  # the largest whole number that files and addresses keep exactly
 TYPES = {
     "pair": str, "model": str, "task": str, "n": int, "seed": int, "points": int, "denoising_steps": int,
-    "template": int,
+    "template": int, "source": str,
 }  # fmt: skip
 BOUNDS = {  # field -> what it is, the least and the most
     "n": ("a number of examples", 1, 10_000),
@@ -26,6 +27,7 @@ BOUNDS = {  # field -> what it is, the least and the most
 }
 LEFT_OUT_AT_ZERO = ("denoising_steps", "template")  # of what is stored, so that runs from before keep their keys
 STEP = re.compile(r"step:(\d{1,12})", re.ASCII)
+SOURCE = re.compile(r"[0-9a-f]{20}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class RunSpec:
     `denoising_steps` is S, in how many steps; 0: as many as the task has by default. An ARM has none, so that its spec
     says 0 whatever is asked: the ARM's circuit is one run for every S.
     `template` is the number of the prompt template of all examples; 0: the task's usual mixture (METHOD, "Templates").
+    `source` tells circuits from elsewhere apart, whose method is "imported": it is made from their scores. `n`, `seed`,
+    `metric` and `order` are then those with which such a circuit is evaluated, not what it was computed from.
     """
 
     pair: str = "embedded"
@@ -53,13 +57,18 @@ class RunSpec:
     dtype: str = "float32"
     denoising_steps: int = 0
     template: int = 0
+    source: str = ""
 
     def __post_init__(self) -> None:
         self._refuse_other_types()
-        for field, allowed in (("method", METHODS), ("metric", METRICS), ("order", ORDERS), ("dtype", DTYPES)):
+        if self.source and not SOURCE.fullmatch(self.source):
+            raise UserError(f"source is {self.source!r}. It must be 20 of the digits 0 to 9 and a to f.")
+        methods = (IMPORTED,) if self.source else METHODS
+        for field, allowed in (("method", methods), ("metric", METRICS), ("order", ORDERS), ("dtype", DTYPES)):
             value = getattr(self, field)
             if value not in allowed:
-                raise UserError(f"{field} is {value!r}. Choose one of: {', '.join(allowed)}.")
+                bring = " `python -m engine import-circuit` brings circuits from elsewhere." * (value == IMPORTED)
+                raise UserError(f"{field} is {value!r}. Choose one of: {', '.join(allowed)}.{bring}")
         for field in ("pair", "task"):
             if not getattr(self, field).strip():
                 raise UserError(f"{field} is {getattr(self, field)!r}. Name a {field}.")
@@ -90,9 +99,15 @@ class RunSpec:
     def is_control(self) -> bool:
         return self.model == CONTROL
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether it is a circuit from elsewhere, which nothing here can compute."""
+        return self.method == IMPORTED
+
     def as_dict(self) -> dict[str, Any]:
-        """The fields by name, as they are stored and sent; those of LEFT_OUT_AT_ZERO only where they are not 0."""
-        return {name: value for name, value in asdict(self).items() if value != 0 or name not in LEFT_OUT_AT_ZERO}
+        """The fields by name, as they are stored and sent; `source` and LEFT_OUT_AT_ZERO only where they are set."""
+        left_out = (*LEFT_OUT_AT_ZERO, "source")
+        return {name: value for name, value in asdict(self).items() if value or name not in left_out}
 
     @property
     def not_usual(self) -> tuple[str, ...]:

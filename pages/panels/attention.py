@@ -56,6 +56,9 @@ def choose_inputs(sides: Sides, node: int, example: int | None) -> dict[str, Kep
     """What both models saw of an example, the MDM at a step to choose; None, and a note, where no pattern is kept."""
     by_side = {side.model: _with_pattern(side, node) for side in sides}
     examples = sorted({kept.example for kept in by_side["arm"]} & {kept.example for kept in by_side["mdm"]})
+    if any(run.spec.is_imported for run in sides.runs):
+        st.info("Attention on single examples is not part of an imported circuit. The means by role below are there.")
+        return None
     if not examples:
         st.info(
             "No attention pattern is kept for these two runs: their inputs are too long. The means by role below are "

@@ -49,6 +49,7 @@ def taken(content: memoryview) -> bundle.Taken | str:
 
 def bundle_download(runs: list[Run]) -> None:
     """Download a pair's runs as a bundle."""
+    runs = [run for run in runs if bundle.holds(run)]
     there = sorted({run.spec.pair for run in runs} & set(pairs()))
     if not there:
         return

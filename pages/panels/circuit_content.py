@@ -176,7 +176,7 @@ def header_of(sides: Sides, control: Run | None, lines: list[Line], palette: Pal
         "notes": {
             "control": _of_control(sides, control),
             "stands": sides.mdm.run.spec.is_control,
-            "halves": "needs two prompts or more",
+            "halves": _why_no_halves(sides),
             "solved": solved(sides),
         },
         "origin": sides.origin(with_k=False).lines,
@@ -201,6 +201,11 @@ def tiles(arm: Side, mdm: Side) -> list[tuple[str, str]]:
         ("Effective number", meaning("effective_number")),
         ("Problems solved", f"{meaning('solved')} {arm.label} / {mdm.label}."),
     ]
+
+
+def _why_no_halves(sides: Sides) -> str:
+    elsewhere = any(run.spec.is_imported for run in sides.runs)
+    return "not part of an imported circuit" if elsewhere else "needs two prompts or more"
 
 
 def _of_control(sides: Sides, control: Run | None) -> str:

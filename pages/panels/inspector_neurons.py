@@ -18,6 +18,9 @@ MOST = 12  # neurons
 
 def neurons_tab(sides: Sides, node: int) -> None:
     layer = int(sides.graph.node_layer[node])
+    if any(run.spec.is_imported for run in sides.runs):
+        st.info("Neurons are not part of an imported circuit, which holds scores of edges alone.")
+        return
     st.markdown(f"**Strongest neurons of layer {layer}**", help=f"{meaning('neuron')} {meaning('neuron_attribution')}")
     st.html(neuron_table(sides, layer))
     st.caption("Those with the largest |attribution| in either model, and the tokens that they promote most.")

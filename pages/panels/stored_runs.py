@@ -12,6 +12,7 @@ from engine.schema.vocabulary import HALVES, TOTAL
 from engine.tasks.registry import task_named
 from pages.panels.bundles import bundle_download
 from pages.panels.disk_space import free_space, freed_note, note_freed, sizes_by_artifact
+from pages.panels.import_circuit import link
 from pages.shared import artifacts
 from pages.shared.availability import title_of_task
 from pages.shared.circuit_files import Row, circuit_files, show_files
@@ -90,13 +91,13 @@ def row(run: Run) -> dict[str, object]:
         "Pair": spec.pair,
         "Model": spec.model,
         "Task": title_of_task(spec.task),
-        "From": f"import {run.imported[:10]}" if run.imported else "here",
+        "From": origin(run),
         "Missing": ", ".join(ARTIFACTS[kind] for kind in stored.missing(run)),
         "Solved": 100 * accuracy.accuracy if accuracy else None,
         "Can do it": ability(run),
         "Shifted": "" if run.shifted is None else "yes" if run.shifted else "no",
         "Method": spec.method,
-        "m": spec.points,
+        "m": None if spec.is_imported else spec.points,
         "n": spec.n,
         "Seed": spec.seed,
         "Metric": spec.metric,
@@ -108,6 +109,13 @@ def row(run: Run) -> dict[str, object]:
         "MiB": stored.size_of(run) / 2**20,
         "Made": run.created[:16].replace("T", " "),
     }
+
+
+def origin(run: Run) -> str:
+    """Whether a run was computed here, else what brought it."""
+    if run.spec.is_imported:
+        return f"file {run.meta.file}"
+    return f"import {run.imported[:10]}" if run.imported else "here"
 
 
 def ability(run: Run) -> str:
@@ -129,6 +137,8 @@ def delete(chosen: list[Run]) -> None:
 
 
 def download(run: Run) -> None:
+    if run.spec.is_imported:
+        link(run)
     n_edges = run.meta.graph.n_edges
     with st.container(horizontal=True, vertical_alignment="bottom"):
         k = int(st.number_input("Edges in the circuit", 1, n_edges, min(200, n_edges), key="export k", width=180))

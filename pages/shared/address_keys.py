@@ -13,7 +13,7 @@ from engine.models.pair import DTYPES
 from engine.models.pairs import pair_named
 from engine.runs.spec import BOUNDS, METHODS, METRICS, ORDERS
 from engine.tasks.registry import task_named
-from pages.shared import state
+from pages.shared import imported, state
 from pages.shared.state import AUTO, kind_name
 
 MOST_WHOLE = 10**9  # no number in an address is larger
@@ -37,7 +37,7 @@ ANY_NUMBER = (0, MOST_WHOLE)
 KEYS = {
     state.PAIR: Key("the pair"),
     state.TASK: Key("the task"),
-    state.METHOD: Key("the method", METHODS),
+    state.METHOD: Key("the method"),
     state.N: Key("the number of examples n", bounds=(1, 10_000)),
     state.SEED: Key("the seed", bounds=(0, 1_000_000)),
     state.POINTS: Key("the number of integration points m", bounds=(1, 1000)),
@@ -82,7 +82,11 @@ MAY_BE_EMPTY = (state.KINDS, state.NODES, state.PINS, state.SEARCH)
 
 
 def _method_named(name: str) -> str:
-    if name not in METHODS:
+    if name.startswith(imported.PREFIX) and not imported.runs_of(name):
+        raise UserError(
+            "The circuit from elsewhere that it names is not in the cache. Import its file on the Runs page."
+        )
+    if name not in METHODS and not name.startswith(imported.PREFIX):
         raise UserError(f"There is no method called {name!r}. Choose one of: {', '.join(METHODS)}.")
     return name
 

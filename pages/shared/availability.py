@@ -31,7 +31,7 @@ def dtype_of(pair: Pair, runs: Sequence[Run]) -> str:
 
 def stored_questions(pair: str, task: str, runs: Sequence[Run]) -> list[Question]:
     """The questions about a pair and a task that are answered for both models, newest first."""
-    of_task = [run.spec for run in runs if run.spec.pair == pair and run.spec.task == task]
+    of_task = [run.spec for run in runs if (run.spec.pair, run.spec.task) == (pair, task) and not run.spec.is_imported]
     arms = {spec for spec in of_task if spec.is_arm}
     mdms = dict.fromkeys(spec for spec in of_task if spec.model == "mdm")
     answered = [spec for spec in mdms if replace(spec, model="arm") in arms]

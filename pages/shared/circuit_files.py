@@ -11,7 +11,6 @@ import streamlit as st
 from engine.circuits.filters import Filters
 from engine.exchange.background_export import BackgroundExports, ExportSpec
 from engine.exchange.circuit import NO_FILTERS, Other
-from engine.exchange.circuit_formats import FORMATS
 from engine.exchange.export import edges_in_file, export, file_name, likely_size
 from engine.runs.records import Run
 from pages.shared.downloads import file_button
@@ -19,6 +18,7 @@ from pages.shared.widgets import plain
 
 MADE_AT_CLICK = 20_000  # edges: what is written within about a tenth of a second
 EVERY = 1.0  # seconds between looks at how far a file is
+OFFERED = ("json", "graphml", "parquet", "csv")  # MIB's is refused where the model is not here: command line only
 LABELS = {"graphml": "GraphML", "parquet": "Parquet"}  # kinds of files that are not written in capitals
 
 
@@ -65,7 +65,7 @@ def circuit_files(
             edges_in_file(kind, run.meta.graph, chosen),
             f"{key} {kind}",
         )
-        for kind in FORMATS
+        for kind in OFFERED
     )
 
 

@@ -15,10 +15,10 @@ import streamlit as st
 from engine.models.pair import CONTROL, DTYPES
 from engine.models.pairs import Pair, pair_named, pairs
 from engine.runs import stored
-from engine.runs.spec import BOUNDS, METHODS, METRICS, ORDERS, RunSpec
+from engine.runs.spec import BOUNDS, METRICS, ORDERS, RunSpec
 from engine.tasks.registry import available, task_named, task_names
 from engine.tasks.templates import texts_of
-from pages.shared import availability, pickers, state, widgets
+from pages.shared import address, availability, imported, pickers, state, widgets
 from pages.shared.glossary import glossary, meaning
 from pages.shared.state import FINAL, Question
 from pages.shared.synced import synced
@@ -55,8 +55,12 @@ def ask() -> tuple[Question, str]:
         "Task", tasks, state.TASK, pickers.titles({name: task_named(name).title for name in tasks}),
         width=_WIDTHS["task"], help=_about_task(now if now in tasks else tasks[0]),
     )  # fmt: skip
+    methods = widgets.METHOD_NAMES | imported.methods_for(pair, task)
+    linked = st.query_params.get(state.METHOD, "")
+    if linked.startswith(imported.PREFIX) and linked not in methods and state.METHOD not in st.session_state:
+        address.note(state.METHOD, "The link asked for an imported circuit that is of another pair or task.")
     method = pickers.select(
-        "Method", METHODS, state.METHOD, pickers.titles(widgets.METHOD_NAMES), width=_WIDTHS["method"],
+        "Method", list(methods), state.METHOD, pickers.titles(methods), width=_WIDTHS["method"],
         help=f"{meaning('attribution')} {meaning('method')}",
     )  # fmt: skip
     return Question(pair=pair, task=task, method=method), checkpoint(known[pair])

@@ -70,6 +70,8 @@ def title(run: Run) -> str:
 
 def _how(run: Run) -> str:
     spec = run.spec
+    if spec.is_imported:  # not by the name of its file, which would be read as HTML
+        return "circuit from elsewhere"
     points = f" m = {spec.points}" if spec.method.startswith("eap-ig") else ""
     settings = (spec.metric, f"n = {spec.n}", f"seed {spec.seed}", spec.dtype, *spec.not_usual)
     return ", ".join((f"{spec.method}{points}", *settings))

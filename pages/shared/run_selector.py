@@ -49,11 +49,12 @@ class Asked:
         return Sides(self.graph, self.k, Side("arm", self.arm, TOTAL), Side("mdm", self.mdm, TOTAL))
 
 
-def both_runs(title: str, with_k: bool = True) -> Asked | None:
+def both_runs(title: str, with_k: bool = True, edges_alone: bool = False) -> Asked | None:
     """The two runs that the reader asks for, as far as they are there; where a circuit is missing, offer to compute it
     and return None.
 
     Call it first on a page, inside widgets.user_errors(). `with_k` False: K is chosen elsewhere on the page.
+    `edges_alone`: the page can show a circuit from elsewhere, of which there are edges and nothing by example.
     """
     if absent():
         st.title(title)
@@ -72,6 +73,10 @@ def both_runs(title: str, with_k: bool = True) -> Asked | None:
         artifacts.watch_runs(specs)
     if arm is None or mdm is None:
         offer([spec for spec, run in zip(specs, (arm, mdm), strict=True) if run is None], question, pair)
+        return None
+    from_elsewhere = [run for run in (arm, mdm) if run.spec.is_imported]
+    if from_elsewhere and not edges_alone:
+        say_not_part(from_elsewhere)
         return None
     k = state.default_k(arm.meta.graph.n_edges)
     if k_place is not None:
@@ -118,6 +123,16 @@ def offer(missing: list[RunSpec], asked: Question, pair: Pair) -> None:
                 on_click=widgets.submit,
                 args=(specs, f"{pair.title}, {task}"),
             )
+
+
+def say_not_part(runs: list[Run]) -> None:
+    """Why a page of what depends on examples shows nothing of circuits from elsewhere."""
+    files = listed([f"{run.meta.file} ({model_name(run.spec.model)})" for run in runs])
+    st.info(
+        f"What this page shows is not part of an imported circuit: {widgets.plain(files)} holds scores of edges alone. "
+        "Choose another method above, or see the circuit on the Circuits page.",
+        icon=":material/account_tree:",
+    )
 
 
 def is_under_way(specs: list[RunSpec]) -> bool:

@@ -13,6 +13,7 @@ import streamlit as st
 from engine.models.pair import CONTROL
 from engine.runs.spec import RunSpec
 from engine.schema import vocabulary
+from pages.shared import imported
 
 PAIR, TASK, METHOD = "pair", "task", "method"
 N, SEED, POINTS, ORDER, METRIC, DTYPE = "n", "seed", "points", "order", "metric", "dtype"
@@ -55,7 +56,10 @@ SHARED = (
 
 @dataclass(frozen=True)
 class Question:
-    """What is compared and how: everything but the model. Its defaults are those of a run."""
+    """What is compared and how: everything but the model. Its defaults are those of a run.
+
+    `method` can be a circuit from elsewhere (pages/shared/imported.py).
+    """
 
     pair: str
     task: str
@@ -72,7 +76,8 @@ class Question:
     @classmethod
     def of(cls, spec: RunSpec) -> Question:
         """What a run is an answer to. Of two runs that are compared give the MDM's: an ARM's has no denoising steps."""
-        return cls(**{field.name: getattr(spec, field.name) for field in fields(cls)})
+        same = {field.name: getattr(spec, field.name) for field in fields(cls)}
+        return cls(**{**same, METHOD: imported.method_of(spec)})
 
     @property
     def address(self) -> dict[str, str]:
@@ -82,7 +87,11 @@ class Question:
         return {PAIR: self.pair, TASK: self.task} | {name: str(value) for name, value in changed.items()}
 
     def spec(self, model: str) -> RunSpec:
-        return RunSpec(model=model, **asdict(self))
+        """The run of a model: a circuit from elsewhere where the method means one of that model."""
+        if not self.method.startswith(imported.PREFIX):
+            return RunSpec(model=model, **asdict(self))
+        run = imported.run_for(self.method, self.pair, self.task, model)
+        return run.spec if run else RunSpec(model=model, **{**asdict(self), METHOD: RunSpec.method})
 
 
 def model_at(step: str) -> str:

@@ -52,6 +52,8 @@ def user_errors() -> Iterator[None]:
 def provenance(label: str, run: Run) -> str:
     """Where a run's numbers come from, in one line (Markdown)."""
     spec, meta = run.spec, run.meta
+    if spec.is_imported:
+        return plain(f"{label}: run {short_key(run.key)}, from the file {meta.file}, imported {run.created[:10]}")
     points = f", m = {spec.points}" if spec.method.startswith("eap-ig") else ""
     chosen = ", ".join((f"seed {spec.seed}", *spec.not_usual, spec.dtype))
     text = (

@@ -49,12 +49,19 @@ def test_a_record_comes_back_as_it_was() -> None:
         ({"versions": {str(i): "1" for i in range(101)}}, "more than 100 versions"),
         ({"remarks": ["x"] * 21}, "more than 20 remarks"),
         ({"device": "x" * 5000}, "very long text"),
+        ({"file": "x" * 5000}, "very long text"),
         ({"colour": 1}, "meta has an unknown field 'colour'"),
     ],
 )
 def test_a_record_that_no_run_has_is_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         bundle_checks.meta(meta_with(**fields))
+
+
+def test_a_circuit_from_elsewhere_is_not_taken() -> None:
+    of = RunSpec(model="arm", n=4, method="imported", source="0" * 20)
+    with pytest.raises(UserError, match="a circuit from elsewhere, which bundles do not"):
+        bundle_checks.spec(of.as_dict(), of.pair)
 
 
 def test_a_missing_field_is_named() -> None:

@@ -19,6 +19,7 @@ from engine.circuits import pruning
 from engine.circuits.edges import EdgeTable
 from engine.circuits.filters import KINDS, Filters
 from engine.circuits.graph import Graph
+from engine.errors import UserError
 from engine.exchange import circuit_formats
 from engine.exchange.circuit import NO_FILTERS, Circuit, Other, circuit
 from engine.exchange.circuit_formats import FORMATS, edge_names, xml_text
@@ -29,6 +30,7 @@ from engine.runs.spec import RunSpec
 from tests.fakes import HOSTILE, tiny_compute
 
 K = 12
+WITH_SOURCE = [name for name in FORMATS if name != "mib"]
 
 
 @pytest.fixture
@@ -64,6 +66,17 @@ def test_json_is_the_references_format(run: Run, workspace: Path) -> None:
 def test_json_says_the_width_that_the_references_reader_needs(run: Run, workspace: Path) -> None:
     (workspace / "pair" / "arm" / "config.json").write_text('{"hidden_size": 128}')
     assert json.loads(export(run.key, K, "json"))["cfg"]["d_model"] == 128
+
+
+def test_mibs_evaluation_gets_the_references_format_and_nothing_else(run: Run, workspace: Path) -> None:
+    config = workspace / "pair" / "arm" / "config.json"
+    config.write_text('{"hidden_size": 128}')
+    content, ours = (json.loads(export(run.key, K, name)) for name in ("mib", "json"))
+    assert content == {name: ours[name] for name in ("cfg", "nodes", "edges")}
+    assert set(content["cfg"]) == {"n_layers", "n_heads", "parallel_attn_mlp", "d_model"}
+    config.unlink()
+    with pytest.raises(UserError, match=r"needs the width d_model .* and the model is not here\."):
+        export(run.key, K, "mib")
 
 
 def test_graphml_reads_back(run: Run) -> None:
@@ -155,7 +168,7 @@ def test_every_format_holds_what_filters_leave_and_says_so(arm: Run, mdm: Run, f
     expected = left(arm, mdm, filters)
     wanted = {"run": arm.key, "pair": "embedded", "model": "arm", "task": "countdown", "k": str(K), "part": "total"}
     wanted |= {"method": "eap-ig", "filters": ", ".join(filters.words) or "none"}
-    for kind in FORMATS:
+    for kind in WITH_SOURCE:
         names, source = edges_in(export(arm.key, K, kind, filters=filters, other=Other(mdm.key, "step-00")), kind)
         assert names == expected
         if not expected and kind == "csv":
@@ -182,7 +195,7 @@ def test_pandas_reads_tables_without_an_option(arm: Run, mdm: Run) -> None:
 
 
 def test_a_circuit_that_is_compared_with_none_names_none(arm: Run) -> None:
-    for kind in FORMATS:
+    for kind in WITH_SOURCE:
         _, source = edges_in(export(arm.key, K, kind), kind)
         assert "other_run" not in source and str(source["left_out"]) == "0"
 

@@ -60,7 +60,7 @@ def test_another_file_stays_and_a_failure_leaves_nothing(
 def test_only_a_file_of_every_edge_reads_every_edge(run: Run) -> None:
     n_edges = run.meta.graph.n_edges
     read = {name: len(circuit_for(name, run.key, K).table.edge) for name in FORMATS}
-    assert read == {"json": n_edges, "graphml": K, "parquet": K, "csv": K}
+    assert read == {"json": n_edges, "mib": n_edges, "graphml": K, "parquet": K, "csv": K}
 
 
 def test_sizes_are_told_by_format_and_edges() -> None:

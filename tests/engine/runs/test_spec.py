@@ -55,6 +55,9 @@ def test_step_zero_is_the_one_that_pairs_list() -> None:
         ("denoising_steps", 1001),
         ("template", -1),
         ("template", 101),
+        ("method", "imported"),
+        ("source", "elsewhere"),
+        ("source", 7),
     ],
 )
 def test_what_no_run_can_be_is_refused_by_field(field: str, value: Any) -> None:

@@ -12,7 +12,6 @@ from engine import settings
 from engine.circuits.filters import Filters
 from engine.exchange.background_export import BackgroundExports, ExportSpec, ExportView
 from engine.exchange.circuit import Other
-from engine.exchange.circuit_formats import FORMATS
 from engine.exchange.export import export
 from engine.runs import lifecycle
 from engine.runs.records import Run
@@ -85,7 +84,7 @@ def test_small_files_are_made_at_the_click(run: Run, exports: BackgroundExports,
     page = shown(run)
     assert not page.button and page.markdown[0].value == "The ARM:"
     assert {label for label, _, _ in offered.values()} == {"JSON", "GraphML", "Parquet", "CSV"}
-    for kind in FORMATS:
+    for kind in circuit_files.OFFERED:
         _, name, data = offered[f"download {kind}"]
         assert name == f"embedded-arm-ioi-total-{K}-positive-{run.key[:10]}.{kind}"
         assert data() == content(run, kind)
@@ -97,7 +96,7 @@ def test_a_large_file_is_prepared_and_then_downloaded(
     monkeypatch.setattr(circuit_files, "MADE_AT_CLICK", K)  # the JSON holds every edge, the others 12
     page = shown(run)
     assert labels(page) == ["Prepare JSON, about 1 MB"]
-    assert set(offered) == {f"download {kind}" for kind in FORMATS if kind != "json"}
+    assert set(offered) == {f"download {kind}" for kind in circuit_files.OFFERED if kind != "json"}
     page.button(key="prepare download json").click().run()
     assert not page.exception
     until(lambda: (exports.view(spec(run, "json")) or ExportView()).state == "done")
