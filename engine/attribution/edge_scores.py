@@ -152,7 +152,9 @@ def _attribute_batch(
 
     def logits_of(embedding: Tensor, hooks: Sequence[RemovableHandle], sink: Sink | None = None) -> Tensor:
         with hooked(hooks):
-            return output_logits(plain, at_sites(hidden(plain, embedding, bias, sink, linearised), rows))  # [site, vocab]
+            return output_logits(
+                plain, at_sites(hidden(plain, embedding, bias, sink, linearised), rows)
+            )  # [site, vocab]
 
     # 1. What every source wrote in the clean run, less what it wrote in the corrupted one
     with torch.no_grad():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engine.circuits.edges import Floats
 
 ALL = "all"  # the edges of every selection, each once
+SCORED = "scored"  # of these the ones to which every estimator gives a score other than 0
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,12 @@ def agreement(
     """
     edge, selection = np.asarray(columns["edge"]), np.asarray(columns["selection"])
     exact = np.asarray(columns["exact"], dtype=np.float64)
-    rows = {ALL: np.unique(edge, return_index=True)[1], **{name: np.flatnonzero(selection == name) for name in selections}}
+    estimates = {name: np.asarray(columns[name], dtype=np.float64) for name in estimators}
+    once = np.unique(edge, return_index=True)[1]
+    scored = np.all([values[once] != 0 for values in estimates.values()], axis=0)
+    rows = {ALL: once, SCORED: once[scored], **{name: np.flatnonzero(selection == name) for name in selections}}
     return [
-        _agreement(name, estimator, exact[at], np.asarray(columns[estimator], dtype=np.float64)[at], rounding)
+        _agreement(name, estimator, exact[at], estimates[estimator][at], rounding)
         for name, at in rows.items()
         for estimator in estimators
     ]

@@ -121,7 +121,9 @@ class _Clean:
         if source == graph.mlp(layer):
             return self.kept.mlps[layer] - self.corrupted.mlps[layer]
         head = source - graph.head(layer, 0)
-        z, corrupted = (run.heads[layer].unflatten(2, (graph.n_heads, -1))[:, :, head] for run in (self.kept, self.corrupted))
+        z, corrupted = (
+            run.heads[layer].unflatten(2, (graph.n_heads, -1))[:, :, head] for run in (self.kept, self.corrupted)
+        )
         return (z - corrupted) @ self.blocks[layer].output_weights()[head].to(z)
 
     def _change_of_head(self, layer: int, destination: int, kind: int, written: Tensor) -> Tensor:
@@ -131,7 +133,9 @@ class _Clean:
         """
         block, n_heads, x = self.blocks[layer], self.model.graph.n_heads, self.kept.before[layer]
         head = (destination - self.model.graph.attention_destinations(layer).start) % n_heads
-        residuals = torch.stack([x, x]).expand(3, -1, -1, -1, -1).clone()  # [q, k, v; whole or patched; row, pos, d_model]
+        residuals = (
+            torch.stack([x, x]).expand(3, -1, -1, -1, -1).clone()
+        )  # [q, k, v; whole or patched; row, pos, d_model]
         residuals[kind, 1] -= written.to(x)
         bias = narrowed(self.bias, self.model.windows[layer]) if self.model.causal and self.model.windows else self.bias
         values = queries_keys_values(block, self.rotation, np.array([head]), n_heads, residuals)
@@ -166,7 +170,9 @@ def _metrics(
     clean_ids, real = padded(model, [row.clean for row in rows])
     embeddings = [embed(plain, ids) for ids in (clean_ids, padded(model, [row.corrupt for row in rows])[0])]
     bias, logits = model.attention_bias(real), []
-    for embedding, what in zip(embeddings, ("its logits on clean prompts", "its logits on corrupted prompts"), strict=True):
+    for embedding, what in zip(
+        embeddings, ("its logits on clean prompts", "its logits on corrupted prompts"), strict=True
+    ):
         runs.append(KeptRun())
         with hooked(runs[-1].hooks(plain, blocks) + rotation.hooks(plain)):
             logits.append(output_logits(plain, at_sites(hidden(plain, embedding, bias), rows)))
