@@ -1,4 +1,4 @@
-"""Patch single edges for real: clean inputs, and one edge carries what it carries in the corrupted run (METHOD, "Audit").
+"""Patch single edges for real: one edge of a clean run carries what it carries in the corrupted one (METHOD, "Audit").
 
 Per batch of rows, the same rows as an attribution's (engine/attribution/sites.py):
 

@@ -174,30 +174,29 @@ def _attend(
 ) -> tuple[Tensor, None]:
     """Attention as transformers asks for it: [batch, head, pos, d_head] each -> [batch, pos, head, d_head]."""
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    return _Attention.apply(query, key, value, attention_mask, scaling, layer, sink, patterns_held), None
+    return _Attention.apply(query, key, value, attention_mask, scaling, _WayBack(layer, sink, patterns_held)), None
+
+
+@dataclass(frozen=True)
+class _WayBack:
+    """What the backward pass through a layer's attention does."""
+
+    layer: int
+    sink: Sink | None  # is told the gradients
+    patterns_held: bool
 
 
 class _Attention(torch.autograd.Function):
     """softmax(scale q k^T + mask) v with grouped keys, the softmax in fp32; reports its gradients head by head."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor,
-        scale: float,
-        layer: int,
-        sink: Sink | None,
-        held: bool,
-    ) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float, way_back: _WayBack) -> Tensor:
         grouped = _grouped(q, k.shape[1])  # [batch, key head, group * pos, d_head]
         scores = (grouped @ k.transpose(2, 3)).float().mul_(scale)
         scores = scores.unflatten(2, (-1, q.shape[2])) + mask[:, :, None]  # [batch, key head, group, pos, pos]
         pattern = scores.softmax(-1).to(q.dtype)
         ctx.save_for_backward(q, k, v, pattern)
-        ctx.scale, ctx.layer, ctx.sink, ctx.held = scale, layer, sink, held
+        ctx.scale, ctx.way_back = scale, way_back
         z = pattern.flatten(2, 3) @ v
         return _ungrouped(z, q.shape[2]).transpose(1, 2)
 
@@ -207,20 +206,21 @@ class _Attention(torch.autograd.Function):
         keys, positions = k.shape[1], q.shape[2]
         flat = _grouped(dz.transpose(1, 2), keys)
         dv = pattern.transpose(3, 4) @ flat.unflatten(2, (-1, positions))
-        if ctx.held:
-            if ctx.sink is not None:
+        way_back: _WayBack = ctx.way_back
+        if way_back.patterns_held:
+            if way_back.sink is not None:
                 zeros = torch.zeros_like(q)
-                ctx.sink(HeadGradients(ctx.layer, q, k, v, zeros, zeros, dv.flatten(1, 2)))
-            return None, None, dv.sum(2), None, None, None, None, None
+                way_back.sink(HeadGradients(way_back.layer, q, k, v, zeros, zeros, dv.flatten(1, 2)))
+            return None, None, dv.sum(2), None, None, None
         d_pattern = (flat @ v.transpose(2, 3)).unflatten(2, (-1, positions)).float()
         p = pattern.float()
         d_pattern -= (d_pattern * p).sum(-1, keepdim=True)
         d_scores = d_pattern.mul_(p).mul_(ctx.scale).to(q.dtype)  # [batch, key head, group, pos, pos]
         dq = _ungrouped(d_scores.flatten(2, 3) @ k, positions)
         dk = d_scores.transpose(3, 4) @ q.unflatten(1, (keys, -1))  # [batch, key head, group, pos, d_head]
-        if ctx.sink is not None:
-            ctx.sink(HeadGradients(ctx.layer, q, k, v, dq, dk.flatten(1, 2), dv.flatten(1, 2)))
-        return dq, dk.sum(2), dv.sum(2), None, None, None, None, None
+        if way_back.sink is not None:
+            way_back.sink(HeadGradients(way_back.layer, q, k, v, dq, dk.flatten(1, 2), dv.flatten(1, 2)))
+        return dq, dk.sum(2), dv.sum(2), None, None, None
 
 
 def _grouped(x: Tensor, keys: int) -> Tensor:

@@ -69,9 +69,9 @@ class RunSpec:
                 raise UserError(f"{field} is {getattr(self, field)}. Choose {what} from {least} to {most}.")
         if self.method in ("eap", "relp") and self.metric == "kl":
             raise UserError(
-                f"{self.method} takes gradients at the clean input only, where the metric kl has its maximum and its gradient is "
-                "exactly zero: all scores would be rounding errors. Choose the method eap-ig, or the metric "
-                "logit_diff or log_prob."
+                f"{self.method} takes gradients at the clean input only, where the metric kl has its maximum and its "
+                "gradient is exactly zero: all scores would be rounding errors. Choose the method eap-ig, or the "
+                "metric logit_diff or log_prob."
             )
         if self.is_arm:
             object.__setattr__(self, "denoising_steps", 0)
