@@ -98,11 +98,13 @@ def _write_destinations(block: Block, path: Path, layer: int, chunk: Chunk, out:
             len(weights), -1, part.shape[-1]
         )  # [head of its own, group * token, d_head]
         _multiply(grouped.to(out.dtype), read, out_part.view(len(weights), -1, out_part.shape[-1]))
+    out[-1] = path.mlps[layer][chunk]
+    if not path.residuals[layer]:  # norms with their scales held
+        return
     x = torch.stack([_tokens(point[chunk]) for point in path.residuals[layer]], 1).to(out)  # [token, point, d_model]
     c = torch.stack([point[:, chunk[0], :, chunk[1]] for point in path.norm_terms[layer]])  # [point, 3, row, head, pos]
     c = c.permute(2, 4, 1, 3, 0).reshape(tokens, len(heads), -1).to(out)  # [token, 3 * head, point]
     heads.flatten(1, 2).transpose(0, 1).baddbmm_(c, x, alpha=-1)
-    out[-1] = path.mlps[layer][chunk]
 
 
 def _multiply(a: Tensor, b: Tensor, out: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Edge scores: EAP and EAP-IG (Hanna et al. 2024, arXiv 2403.17806), as METHOD defines them.
+"""Edge scores: EAP and EAP-IG (Hanna et al. 2024, arXiv 2403.17806) and RelP, as METHOD defines them.
 
 Scores are linear in the gradient, so the gradients at all integration points are summed before they are multiplied
 with the source differences. A causal model runs the tokens up to the last one that is read. Per batch of rows:
@@ -8,7 +8,8 @@ with the source differences. A causal model runs the tokens up to the last one t
    the gradients of every query head's own q, k and v, summed in head space, with one scalar per token, head and point
    for the norm's own derivative (engine/attribution/path_gradients.py). Neurons are multiplied with their differences
    at once. Logits are computed where they are read only; the path's start is the corrupted run, so that they share
-   their forward pass.
+   their forward pass. RelP has one point, the clean input, and a pass whose way back is linearised
+   (engine/attribution/linearised_pass.py).
 3. Expand to G [destination, row, pos, d_model], the gradient at the pre-norm residual as that destination alone reads
    it, and contract with the source differences (engine/attribution/contraction.py).
 
@@ -29,6 +30,7 @@ from torch.utils.hooks import RemovableHandle
 
 from engine.attribution.contraction import contract
 from engine.attribution.footprint import row_named
+from engine.attribution.linearised_pass import linearising_hooks
 from engine.attribution.metrics import at_sites, row_metrics
 from engine.attribution.path_gradients import ActivationDifference, Path
 from engine.attribution.sites import AttributionInput, up_to_reads
@@ -66,7 +68,7 @@ def integration_points(method: str, m: int) -> list[float]:
         return [k / m for k in range(m)]
     if method == "eap-ig-midpoint":
         return [(k + 0.5) / m for k in range(m)]
-    return {"eap": [1.0], "clean-corrupted": [0.0, 1.0]}[method]
+    return {"eap": [1.0], "relp": [1.0], "clean-corrupted": [0.0, 1.0]}[method]
 
 
 def attribute(
@@ -97,7 +99,7 @@ def attribute(
     done, capacity = 0, capacity or token_capacity(model.plain)
 
     def work(batch: Sequence[AttributionInput]) -> _BatchResult:
-        return _attribute_batch(model, batch, alphas, metric, len(blocks))
+        return _attribute_batch(model, batch, alphas, metric, len(blocks), linearised=method == "relp")
 
     def name(row: AttributionInput) -> str:
         return row_named(row.example, len(row.clean), str(model.tokenizer.decode(list(row.clean))))
@@ -132,7 +134,12 @@ def _by_part(rows: Sequence[AttributionInput]) -> list[tuple[str, list[Attributi
 
 
 def _attribute_batch(
-    model: Model, rows: Sequence[AttributionInput], alphas: Sequence[float], metric: str, n_blocks: int
+    model: Model,
+    rows: Sequence[AttributionInput],
+    alphas: Sequence[float],
+    metric: str,
+    n_blocks: int,
+    linearised: bool = False,
 ) -> _BatchResult:
     example = torch.tensor([row.example for row in rows], device=model.device)
     plain, blocks = model.plain, blocks_of(model.plain)
@@ -140,11 +147,14 @@ def _attribute_batch(
     corrupt_ids, _ = padded(model, [row.corrupt for row in rows])
     bias = model.attention_bias(real)
     start, end = embed(plain, corrupt_ids), embed(plain, clean_ids)  # [row, pos, d_model]
-    difference, path = ActivationDifference(blocks, end - start), Path(plain, blocks, one_hot(example % 2, 2).T.float())
+    difference = ActivationDifference(blocks, end - start)
+    path = Path(plain, blocks, one_hot(example % 2, 2).T.float(), scales_held=linearised)
 
     def logits_of(embedding: Tensor, hooks: Sequence[RemovableHandle], sink: Sink | None = None) -> Tensor:
         with hooked(hooks):
-            return output_logits(plain, at_sites(hidden(plain, embedding, bias, sink), rows))  # [site, vocab]
+            return output_logits(
+                plain, at_sites(hidden(plain, embedding, bias, sink, linearised), rows)
+            )  # [site, vocab]
 
     # 1. What every source wrote in the clean run, less what it wrote in the corrupted one
     with torch.no_grad():
@@ -155,7 +165,8 @@ def _attribute_batch(
     # 2. Gradients along the path; its start is the corrupted run
     for alpha in sorted(alphas):
         embedding = torch.lerp(start, end, alpha).requires_grad_()
-        hooks = path.hooks(difference) + (difference.hooks() if alpha == 0 else [])
+        hooks = linearising_hooks(plain, blocks) if linearised else []
+        hooks += path.hooks(difference) + (difference.hooks() if alpha == 0 else [])
         logits = logits_of(embedding, hooks, path.add_heads)
         torch.autograd.grad(row_metrics(metric, logits, rows, clean_logits).sum(), embedding)
         if alpha == 0:

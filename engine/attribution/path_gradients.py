@@ -45,15 +45,18 @@ class ActivationDifference:
 class Path:
     """Sums over integration points; lists are by layer, inner lists by point."""
 
-    def __init__(self, model: Any, blocks: Sequence[Block], halves: Tensor) -> None:
-        """`halves` [2, batch] is 1 where a row belongs to the even or to the odd examples."""
+    def __init__(self, model: Any, blocks: Sequence[Block], halves: Tensor, scales_held: bool = False) -> None:
+        """`halves` [2, batch] is 1 where a row belongs to the even or to the odd examples.
+
+        `scales_held`: norms are differentiated with their scale held, so that there are no residuals and norm terms.
+        """
         self.residuals: list[list[Tensor]] = [[] for _ in blocks]  # centred x_k [batch, pos, d_model]
         self.norm_terms: list[list[Tensor]] = [[] for _ in blocks]  # c_k [3, batch, head, pos]
         self.heads: Sums = {}  # sum of g_k / r_k [3, batch, head, pos, d_head]
         self.mlps: Sums = {}  # G [batch, pos, d_model]
         self.logits: Sums = {}  # G [batch, pos, d_model], one entry
         self.neurons: Sums = {}  # scores [2, neuron], of both halves
-        self._model, self._blocks, self._halves = model, blocks, halves
+        self._model, self._blocks, self._halves, self._scales_held = model, blocks, halves, scales_held
         self._norms = [Norm.of(block.ln1) for block in blocks]
         self._scales: dict[int, Tensor] = {}  # r at the current point [batch, 1, pos, 1]
         self._raw: dict[tuple[int, str], Tensor] = {}  # q and k before their norms [batch, head, pos, d_head]
@@ -77,6 +80,9 @@ class Path:
         """Add a layer's gradients at one point."""
         layer, inverse = at.layer, 1 / self._scales[at.layer]
         values, gradients = [at.q, at.k, at.v], [at.dq.float(), at.dk.float(), at.dv.float()]
+        if self._scales_held:
+            _add(self.heads, layer, torch.stack(gradients).mul_(inverse))
+            return
         if self._blocks[layer].norms:
             values[:2] = self._raw[layer, "q"], self._raw[layer, "k"]
             gradients[:2] = self._before_norms(layer, gradients[0], gradients[1])
@@ -123,7 +129,8 @@ class Path:
 
     def _keep_residual(self, layer: int, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x, norm = inputs[0].detach(), self._norms[layer]
-        self.residuals[layer].append(norm.centre(x))
+        if not self._scales_held:
+            self.residuals[layer].append(norm.centre(x))
         self._scales[layer] = norm.scale(x.float())[:, None]
 
     def _keep_raw(self, name: tuple[int, str], module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -32,6 +32,8 @@ from engine.models.model import Model
 from engine.models.norms import Norm, rotate
 from engine.models.sliding_windows import narrowed
 
+Rotated = tuple[Tensor, Tensor]
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -40,7 +42,7 @@ class Batch:
     rows: Sequence[AttributionInput]
     difference: Tensor  # of the embeddings, clean minus corrupted [row, pos, d_model]
     corrupted: CorruptedRun
-    rotation: tuple[Tensor, Tensor] | None  # cos and sin [1, pos, d_head]
+    rotation: Rotated | None  # cos and sin [1, pos, d_head]
     bias: Tensor  # of attention [row, 1, pos, pos]
 
 
@@ -55,7 +57,7 @@ def patched_logits(model: Model, blocks: Sequence[Block], batch: Batch, live: Li
     writes[0] = batch.corrupted.last[0]
     read = torch.bmm(live.reads[:, -1:], writes[:, :, rows, positions].flatten(2).transpose(0, 1))
     final = read.view(len(live.reads), len(at), -1)  # [circuit, site, d_model]
-    return output_logits(model.plain, _called(final_norm_of(model.plain), final))
+    return output_logits(model.plain, called(final_norm_of(model.plain), final))
 
 
 def _run_layer(model: Model, layer: int, block: Block, batch: Batch, live: LiveNodes, writes: Tensor) -> None:
@@ -70,7 +72,7 @@ def _run_layer(model: Model, layer: int, block: Block, batch: Batch, live: LiveN
     residuals = _sums(live.reads[:, destinations, :first], writes[:first])  # [destination, circuit, row, pos, d_model]
     if len(heads):
         bias = narrowed(batch.bias, model.windows[layer]) if model.causal and model.windows else batch.bias
-        z = _attend(block, _queries_keys_values(block, batch, heads, graph.n_heads, residuals), bias)
+        z = attend(block, queries_keys_values(block, batch.rotation, heads, graph.n_heads, residuals), bias)
         corrupted = batch.corrupted.heads[layer].to(z).unflatten(2, (graph.n_heads, -1))[:, :, heads]
         z -= corrupted.permute(2, 0, 1, 3)[:, None]  # [head, circuit, row, pos, d_head]
         written = writes[first : first + len(heads)].flatten(1, 3)
@@ -80,7 +82,7 @@ def _run_layer(model: Model, layer: int, block: Block, batch: Batch, live: LiveN
         if len(heads):
             own = live.reads[:, destinations[-1:], first : first + len(heads)]
             residual += _sums(own, writes[first : first + len(heads)])[0]
-        now = _called(block.mlp, _called(block.ln2, residual))
+        now = called(block.mlp, called(block.ln2, residual))
         torch.sub(now, batch.corrupted.mlps[layer].to(now), out=writes[live.before(mlp)])
 
 
@@ -95,11 +97,12 @@ def _sums(reads: Tensor, writes: Tensor) -> Tensor:
     return sums
 
 
-def _queries_keys_values(
-    block: Block, batch: Batch, heads: NDArray[np.intp], n_heads: int, residuals: Tensor
+def queries_keys_values(
+    block: Block, rotation: Rotated | None, heads: NDArray[np.intp], n_heads: int, residuals: Tensor
 ) -> list[Tensor]:
     """q, k and v [head, circuit, row, pos, d_head] of some heads, each from its own residual.
 
+    `rotation`: cos and sin [1, pos, d_head]; none where the model does not rotate.
     `residuals` [3 * head or more, circuit, row, pos, d_model]; every query head has a key and a value of its own.
     """
     norm = Norm.of(block.ln1).on(residuals.device)
@@ -113,9 +116,9 @@ def _queries_keys_values(
         value += constant[own].to(value)[:, None, None, None]
         values.append(value)
     for index, module in enumerate(block.norms.values()):
-        values[index] = _called(module, values[index])
-    if batch.rotation is not None:
-        cos, sin = (part.to(values[0]) for part in batch.rotation)
+        values[index] = called(module, values[index])
+    if rotation is not None:
+        cos, sin = (part.to(values[0]) for part in rotation)
         values[:2] = (rotate(value.flatten(0, 1), cos, sin).view_as(value) for value in values[:2])
     return values
 
@@ -129,7 +132,7 @@ def _scale(norm: Norm, x: Tensor) -> Tensor:
     return (square.float() + norm.eps).sqrt().to(x.dtype)
 
 
-def _attend(block: Block, values: Sequence[Tensor], bias: Tensor) -> Tensor:
+def attend(block: Block, values: Sequence[Tensor], bias: Tensor) -> Tensor:
     """z [head, circuit, row, pos, d_head] of q, k and v of the same shape, the softmax in fp32."""
     q, k, v = values
     scale: float = block.attention.scaling  # type: ignore[assignment]
@@ -138,7 +141,7 @@ def _attend(block: Block, values: Sequence[Tensor], bias: Tensor) -> Tensor:
     return scores.softmax(-1).to(v.dtype) @ v
 
 
-def _called(module: nn.Module, x: Tensor) -> Tensor:
+def called(module: nn.Module, x: Tensor) -> Tensor:
     """What a module returns for x, on x's device, wherever the module's own weights are."""
     result: Tensor = module(x)
     return result.to(x.device)

@@ -55,6 +55,9 @@ class Block:
     ln1: nn.Module
     ln2: nn.Module
     mlp: nn.Module
+    gate: nn.Module | None  # of the MLP, where it has one: what the activation function reads
+    up: nn.Module  # what multiplies with it, or what the activation function reads where there is no gate
+    activation: nn.Module
     out: nn.Module  # reads what the heads computed (z)
     down: nn.Module  # reads the neurons
     joint: nn.Module | None  # GPT-2's query, key and value in one
@@ -125,13 +128,17 @@ def final_norm_of(model: PreTrainedModel) -> nn.Module:
     return base.ln_f if type(model).__name__ in GPT2_LIKE else base.norm
 
 
-def hidden(model: PreTrainedModel, embedding: Tensor, bias: Tensor, sink: Sink | None = None) -> Tensor:
+def hidden(
+    model: PreTrainedModel, embedding: Tensor, bias: Tensor, sink: Sink | None = None, patterns_held: bool = False
+) -> Tensor:
     """What the unembedding reads, [batch, pos, d_model], from token embeddings [batch, pos, d_model].
 
     `bias` is the additive mask [batch, 1, pos, pos]; `sink` is called with every layer's gradients in a backward pass.
+    With `patterns_held` attention patterns are constants to that: queries and keys get no gradient.
     """
     base: Any = model.base_model
-    return base(inputs_embeds=embedding, attention_mask=bias, use_cache=False, sink=sink).last_hidden_state
+    options = {"use_cache": False, "sink": sink, "patterns_held": patterns_held}
+    return base(inputs_embeds=embedding, attention_mask=bias, **options).last_hidden_state
 
 
 def embed(model: PreTrainedModel, ids: Tensor) -> Tensor:
@@ -162,26 +169,34 @@ def _attend(
     attention_mask: Tensor,
     scaling: float,
     sink: Sink | None = None,
+    patterns_held: bool = False,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Attention as transformers asks for it: [batch, head, pos, d_head] each -> [batch, pos, head, d_head]."""
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    return _Attention.apply(query, key, value, attention_mask, scaling, layer, sink), None
+    return _Attention.apply(query, key, value, attention_mask, scaling, _WayBack(layer, sink, patterns_held)), None
+
+
+@dataclass(frozen=True)
+class _WayBack:
+    """What the backward pass through a layer's attention does."""
+
+    layer: int
+    sink: Sink | None  # is told the gradients
+    patterns_held: bool
 
 
 class _Attention(torch.autograd.Function):
     """softmax(scale q k^T + mask) v with grouped keys, the softmax in fp32; reports its gradients head by head."""
 
     @staticmethod
-    def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float, layer: int, sink: Sink | None
-    ) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float, way_back: _WayBack) -> Tensor:
         grouped = _grouped(q, k.shape[1])  # [batch, key head, group * pos, d_head]
         scores = (grouped @ k.transpose(2, 3)).float().mul_(scale)
         scores = scores.unflatten(2, (-1, q.shape[2])) + mask[:, :, None]  # [batch, key head, group, pos, pos]
         pattern = scores.softmax(-1).to(q.dtype)
         ctx.save_for_backward(q, k, v, pattern)
-        ctx.scale, ctx.layer, ctx.sink = scale, layer, sink
+        ctx.scale, ctx.way_back = scale, way_back
         z = pattern.flatten(2, 3) @ v
         return _ungrouped(z, q.shape[2]).transpose(1, 2)
 
@@ -190,16 +205,22 @@ class _Attention(torch.autograd.Function):
         q, k, v, pattern = ctx.saved_tensors
         keys, positions = k.shape[1], q.shape[2]
         flat = _grouped(dz.transpose(1, 2), keys)
+        dv = pattern.transpose(3, 4) @ flat.unflatten(2, (-1, positions))
+        way_back: _WayBack = ctx.way_back
+        if way_back.patterns_held:
+            if way_back.sink is not None:
+                zeros = torch.zeros_like(q)
+                way_back.sink(HeadGradients(way_back.layer, q, k, v, zeros, zeros, dv.flatten(1, 2)))
+            return None, None, dv.sum(2), None, None, None
         d_pattern = (flat @ v.transpose(2, 3)).unflatten(2, (-1, positions)).float()
         p = pattern.float()
         d_pattern -= (d_pattern * p).sum(-1, keepdim=True)
         d_scores = d_pattern.mul_(p).mul_(ctx.scale).to(q.dtype)  # [batch, key head, group, pos, pos]
         dq = _ungrouped(d_scores.flatten(2, 3) @ k, positions)
         dk = d_scores.transpose(3, 4) @ q.unflatten(1, (keys, -1))  # [batch, key head, group, pos, d_head]
-        dv = pattern.transpose(3, 4) @ flat.unflatten(2, (-1, positions))
-        if ctx.sink is not None:
-            ctx.sink(HeadGradients(ctx.layer, q, k, v, dq, dk.flatten(1, 2), dv.flatten(1, 2)))
-        return dq, dk.sum(2), dv.sum(2), None, None, None, None
+        if way_back.sink is not None:
+            way_back.sink(HeadGradients(way_back.layer, q, k, v, dq, dk.flatten(1, 2), dv.flatten(1, 2)))
+        return dq, dk.sum(2), dv.sum(2), None, None, None
 
 
 def _grouped(x: Tensor, keys: int) -> Tensor:
@@ -218,6 +239,9 @@ def _llama_block(layer: Any) -> Block:
         ln1=layer.input_layernorm,
         ln2=layer.post_attention_layernorm,
         mlp=mlp,
+        gate=mlp.gate_proj,
+        up=mlp.up_proj,
+        activation=mlp.act_fn,
         out=attn.o_proj,
         down=mlp.down_proj,
         joint=None,
@@ -234,6 +258,9 @@ def _gpt2_block(layer: Any) -> Block:
         ln1=layer.ln_1,
         ln2=layer.ln_2,
         mlp=mlp,
+        gate=None,
+        up=mlp.c_fc,
+        activation=mlp.act,
         out=attn.c_proj,
         down=mlp.c_proj,
         joint=attn.c_attn,

@@ -9,7 +9,7 @@ from typing import Any
 from engine.errors import UserError
 from engine.models.pair import CONTROL, DTYPES
 
-METHODS = ("eap-ig", "eap-ig-midpoint", "clean-corrupted", "eap")
+METHODS = ("eap-ig", "eap-ig-midpoint", "clean-corrupted", "eap", "relp")
 IMPORTED = "imported"  # the method of a circuit that a file brought (engine/exchange/import_circuit.py)
 METRICS = ("logit_diff", "log_prob", "kl")
 ORDERS = ("confidence", "left-to-right", "random")
@@ -76,11 +76,11 @@ class RunSpec:
         for field, (what, least, most) in BOUNDS.items():
             if not least <= getattr(self, field) <= most:
                 raise UserError(f"{field} is {getattr(self, field)}. Choose {what} from {least} to {most}.")
-        if self.method == "eap" and self.metric == "kl":
+        if self.method in ("eap", "relp") and self.metric == "kl":
             raise UserError(
-                "eap takes gradients at the clean input only, where the metric kl has its maximum and its gradient is "
-                "exactly zero: all scores would be rounding errors. Choose the method eap-ig, or the metric "
-                "logit_diff or log_prob."
+                f"{self.method} takes gradients at the clean input only, where the metric kl has its maximum and its "
+                "gradient is exactly zero: all scores would be rounding errors. Choose the method eap-ig, or the "
+                "metric logit_diff or log_prob."
             )
         if self.is_arm:
             object.__setattr__(self, "denoising_steps", 0)

@@ -23,6 +23,7 @@ METHOD_NAMES = {
     "eap-ig-midpoint": "EAP-IG, midpoints",
     "clean-corrupted": "Clean-corrupted",
     "eap": "EAP",
+    "relp": "RelP",
 }
 
 

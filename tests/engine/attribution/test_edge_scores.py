@@ -220,7 +220,7 @@ def test_one_example_is_enough() -> None:
     assert result.neurons[0].any() and not result.neurons[1].any()
 
 
-@pytest.mark.parametrize("method", ["eap", "eap-ig"])
+@pytest.mark.parametrize("method", ["eap", "eap-ig", "relp"])
 @pytest.mark.parametrize("causal", [True, False], ids=["arm", "mdm"])
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_neurons_of_a_layer_sum_to_what_their_mlps_edges_carry(architecture: str, causal: bool, method: str) -> None:

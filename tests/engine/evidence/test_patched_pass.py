@@ -49,7 +49,7 @@ def test_nothing_is_run_for_circuits_without_a_path(monkeypatch: pytest.MonkeyPa
     rows = tiny.rows_of(model, tiny.random_examples(2))
     attended: list[int] = []
     module = "engine.evidence.patched_pass"
-    monkeypatch.setattr(f"{module}._attend", lambda block, values, bias: attended.append(1))
+    monkeypatch.setattr(f"{module}.attend", lambda block, values, bias: attended.append(1))
     mask = np.zeros((1, model.graph.n_edges), dtype=bool)
     mask[0, [model.graph.edge_named(name) for name in ("input->a0.h1<q>", "a0.h1->m0", "a1.h0->logits")]] = True
     runs = run_circuits(model, rows, 2, mask)
