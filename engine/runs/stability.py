@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,10 @@ from engine.runs.solvable import can_do
 from engine.runs.spec import METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks.base import Listed
 from engine.tasks.registry import task_named
+from engine.tasks.templates import texts_of
 
 SEEDS = (0, 1, 2)
 POINTS = (5, 10, 20)
-TEMPLATES = {"ioi": 4, "greater_than": 4}  # how many are compared
 COLUMNS = ("ARM with MDM", "ARM with itself", "MDM with itself")
 DEFAULT = "default"
 
@@ -250,9 +250,12 @@ def _changes(spec: RunSpec) -> Iterator[tuple[str, str, Any]]:
     if not task.parallel:  # else there is one step only
         yield from (("order", order, order) for order in ORDERS if order != spec.order)
         for steps in fewer_steps(_answer_length(spec)):
+            if steps == spec.denoising_steps:
+                continue
             yield "denoising steps", f"{steps} denoising step{'s' * (steps > 1)}", steps
-    for template in range(1, TEMPLATES.get(spec.task, 0) + 1):
-        yield "template", f"template {template}", template
+    for template in range(1, len(texts_of(task)) + 1):
+        if template != spec.template:
+            yield "template", f"template {template}", template
 
 
 def fewer_steps(length: int) -> list[int]:
@@ -270,13 +273,10 @@ def _answer_length(spec: RunSpec) -> int:
 
 def _changed(spec: RunSpec, field: str, value: Any) -> RunSpec | None:
     """The spec with another value of a field; None where it is refused so (eap with the KL divergence)."""
-    if field not in {known.name for known in fields(RunSpec)}:
-        return None
     try:
-        changed = replace(spec, **{field: value})
+        return replace(spec, **{field: value})
     except UserError:
         return None
-    return None if changed == spec else changed
 
 
 def _other_seed(reader: _Reader, spec: RunSpec, k: int) -> Overlaps | None:

@@ -53,6 +53,22 @@ def test_settings_that_a_question_cannot_have_are_left_out() -> None:
     assert "kl" not in of_eap and "10 points" not in of_eap and "seed 0" in of_eap and "seed 1" not in of_eap
     of_ioi = stability.settings_of(RunSpec(task="ioi"))
     assert "order" not in {setting.kind for setting in of_ioi}
+    of_template = [setting.name for setting in stability.settings_of(RunSpec(task="ioi", template=2))]
+    assert {"template 1", "template 3", "template 4"} <= set(of_template) and "template 2" not in of_template
+
+
+@pytest.mark.usefixtures("workspace")
+def test_numbers_of_steps_are_those_below_the_answers_length_and_concern_the_mdm_alone() -> None:
+    assert "denoising steps" not in {setting.kind for setting in stability.settings_of(SPEC)}  # the length is unknown
+    arm, mdm = stored(SPEC)
+    length = max(len(answer) for answer in read.table(mdm.key, "examples", ("answer",))["answer"].to_pylist())
+    settings = [setting for setting in stability.settings_of(SPEC) if setting.kind == "denoising steps"]
+    assert [setting.mdm.denoising_steps for setting in settings] == stability.fewer_steps(length) != []
+    assert settings[0].name == "1 denoising step" and settings[1].name == "2 denoising steps"
+    assert {setting.arm for setting in settings} == {replace(SPEC, model="arm")}
+    (two,) = stored(replace(SPEC, denoising_steps=2), "mdm")
+    row = stability.overlaps([stability.settings_of(SPEC)[0], settings[1]], [K])[1]
+    assert (row.pair, row.arm, row.mdm) == (overlaps_of(arm, two), None, overlaps_of(two, mdm))
 
 
 @pytest.mark.parametrize(("length", "steps"), [(0, []), (1, []), (2, [1]), (8, [1, 2, 4]), (12, [1, 2, 4, 8])])
