@@ -105,16 +105,14 @@ def missing(place: str, runs: Sequence[Run], kind: EvidenceKind, size: int | Non
     wanted = [each for run in runs if (each := Wanted(run, kind, size)).stored is None]
     if not wanted:
         return False
-    states = {each: each.state for each in wanted}
+    states = [each.state for each in wanted]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        for state in dict.fromkeys(states.values()):
-            st.caption(
-                widgets.plain(_sentence([each for each in wanted if states[each] == state], state)), width="content"
-            )
-        idle = [each for each in wanted if states[each] in ("absent", "failed")]
+        for state in dict.fromkeys(states):
+            of_state = [each for each, its in zip(wanted, states, strict=True) if its == state]
+            st.caption(widgets.plain(_sentence(of_state, state)), width="content")
+        idle = [each for each, its in zip(wanted, states, strict=True) if its in ("absent", "failed")]
         if idle:
-            again = any(states[each] == "failed" for each in idle)
-            compute_button(place, [each.run for each in idle], [kind], size, again)
+            compute_button(place, [each.run for each in idle], [kind], size, again="failed" in states)
     watch(wanted)
     return True
 
