@@ -75,7 +75,7 @@ def _knockouts(spec: RunSpec, inputs: EvidenceInputs, graph: Graph) -> Made:
         }
         for node, change in zip(nodes, -generator.exponential(2.0, len(nodes)).clip(0, 16), strict=True)
         for by in REPLACEMENTS
-        for part in (TOTAL, step_part(0))
+        for part in (TOTAL, step_part(0), step_part(1))
     ]  # fmt: skip
     groups = [
         {
@@ -111,7 +111,7 @@ def _graph_of(n_edges: int) -> Graph:
 
 
 def _generator(spec: RunSpec) -> np.random.Generator:
-    return np.random.default_rng([len(spec.model), len(spec.task), spec.seed])
+    return np.random.default_rng([*spec.model.encode(), len(spec.task), spec.seed])
 
 
 def _columns(rows: list[dict[str, Any]]) -> Columns:

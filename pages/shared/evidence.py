@@ -122,10 +122,10 @@ def compute_button(
 ) -> None:
     """A small button that puts the evidence of some runs in the queue; the whole page is drawn again then."""
     specs = list(dict.fromkeys(run.spec for run in runs))
-    obstacle = next(filter(None, map(lifecycle.obstacle, specs)), None)
+    used = dict.fromkeys([*specs, *map(evidence.other_of, specs)])  # the other model's circuit is computed first
+    obstacle = next(filter(None, map(lifecycle.obstacle, used)), None)
     if st.button(
         "Try again" if again else "Compute",
-        icon=":material/refresh:" if again else ":material/play_arrow:",
         key=f"compute evidence {place}",
         type="tertiary",
         disabled=obstacle is not None,
