@@ -122,9 +122,12 @@ export function drawMarks(g, axis, marks, tau, colours, width, height) {
         const ends = [EDGE.top, low].map((y) => [x, y]);
         line(g, ends, colours[model], 1, [4, 3]);
         g.font = "10px sans-serif";
-        label(g, "▲", x, low + 8, "center", colours[model]);
-        const text = `${name} ${Math.round(100 * tau)}%`;
-        label(g, text, x + (left ? -4 : 4), EDGE.top + 6 + 11 * at, left ? "right" : "left", colours[model]);
+        label(g, "▲", x, low + 1, "center", colours[model]);
+        const [text, y] = [`${name} ${Math.round(100 * tau)}%`, EDGE.top + 6 + 11 * at];
+        const [from, align] = left ? [x - 4, "right"] : [x + 4, "left"];
+        Object.assign(g, { strokeStyle: colours.background, lineWidth: 4, textAlign: align });
+        g.strokeText(text, from, y); // so that it can be read above the curves
+        label(g, text, from, y, align, colours[model]);
     });
 }
 

@@ -35,7 +35,6 @@ export function faithfulnessWords(payload, k) {
         const label = escaped(payload.header.models[model].label);
         return { size: sizes[at], words: `${label} <b title="${title}">${f[at].toFixed(2)}</b>` };
     });
-    if (!near.length) return "";
     const at = (size) => `at K = ${count(size)}${size === k ? "" : " (nearest measured)"}`;
     const same = near.every(({ size }) => size === near[0].size);
     if (same) return `Faithfulness ${at(near[0].size)}: ${near.map(({ words }) => words).join(", ")}`;
