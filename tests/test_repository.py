@@ -17,7 +17,7 @@ from tests.sources import OURS, ROOT, existing, name_of, sources, tree
 MEGABYTE = 1024 * 1024
 LONGEST_MODULE = 300  # lines, of the engine
 LONGEST_FUNCTION = 60  # lines, outside training and benchmarks
-MOST_JAVASCRIPT = 1800  # lines, of all files together
+MOST_JAVASCRIPT = 1850  # lines, of all files together
 OUTSIDE = re.compile(r"""(?:https?|wss?):(?!//www\.w3\.org/)|["'`]//|\bcdn\b|unpkg|jsdelivr""", re.IGNORECASE)
 
 ALL = sources(*existing(*(name for name in OURS if name != "app"), "app.py"))

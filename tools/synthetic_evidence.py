@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +14,10 @@ from engine.runs.records import ArtifactTables, EvidenceInputs
 from engine.runs.spec import RunSpec
 from engine.schema.arrow import table
 from engine.schema.artifacts import AnyKind
-from engine.schema.evidence_tables import CIRCUITS, ESTIMATORS, GROUPS, REPLACEMENTS
+from engine.schema.evidence_tables import CIRCUITS, ESTIMATORS, GROUPS, REPLACEMENTS, TAUS
 from engine.schema.vocabulary import TOTAL, step_part
 
 FULL, CORRUPTED = 8.0, -8.0
-TAUS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 SHARE = {"own": 0.02, "signed": 0.03, "random": 0.9, "complement": 3.0, "other": 0.05, "shared": 0.06, "only": 1.5}
 RANDOM_DRAWS = 5
 
@@ -35,12 +35,13 @@ def fake_evidence(spec: RunSpec, kind: AnyKind, inputs: EvidenceInputs) -> Artif
 def _faithfulness(spec: RunSpec, inputs: EvidenceInputs, graph: Graph) -> Made:
     n_edges = graph.n_edges
     sizes = [size for size in (0, 10, 20, 50, 100, 200, 500, 1000) if size < n_edges] + [n_edges]
+    shares = SHARE | {"own": SHARE["own"] * (1.0 if spec.is_arm else 1.5)}
     rows = []
     for circuit in CIRCUITS:
         for draw in range(RANDOM_DRAWS if circuit == "random" else 1):
             for size in sizes if inputs.size is None else [inputs.size]:
                 edges = n_edges - size if circuit == "complement" else size
-                f = min(1.0, edges / (edges + SHARE[circuit] * n_edges) * (1 + SHARE[circuit]) + 0.01 * draw)
+                f = min(1.0, edges / (edges + shares[circuit] * n_edges) * (1 + shares[circuit]) + 0.01 * draw)
                 parts = (TOTAL, step_part(0), step_part(1)) if circuit in ("own", "other") else (TOTAL,)
                 rows += [
                     {
@@ -50,7 +51,9 @@ def _faithfulness(spec: RunSpec, inputs: EvidenceInputs, graph: Graph) -> Made:
                     }
                     for part in parts
                 ]  # fmt: skip
-    smallest = [{"circuit": "own", "tau": tau, "size": int(tau * 100), "below": int(tau * 100) - 1} for tau in TAUS]
+    own = shares["own"]
+    reached = {tau: math.ceil(tau * own * n_edges / (1 + own - tau)) for tau in TAUS}
+    smallest = [{"circuit": "own", "tau": tau, "size": k, "below": k - 1} for tau, k in reached.items()]
     meta: dict[str, Any] = {
         "full": FULL, "corrupted": CORRUPTED, "spread": 1.0, "right_full": 1.0, "right_corrupted": 0.0, "remark": None,
     }  # fmt: skip
@@ -72,7 +75,7 @@ def _knockouts(spec: RunSpec, inputs: EvidenceInputs, graph: Graph) -> Made:
         }
         for node, change in zip(nodes, -generator.exponential(2.0, len(nodes)).clip(0, 16), strict=True)
         for by in REPLACEMENTS
-        for part in (TOTAL, step_part(0))
+        for part in (TOTAL, step_part(0), step_part(1))
     ]  # fmt: skip
     groups = [
         {
@@ -108,7 +111,7 @@ def _graph_of(n_edges: int) -> Graph:
 
 
 def _generator(spec: RunSpec) -> np.random.Generator:
-    return np.random.default_rng([len(spec.model), len(spec.task), spec.seed])
+    return np.random.default_rng([*spec.model.encode(), len(spec.task), spec.seed])
 
 
 def _columns(rows: list[dict[str, Any]]) -> Columns:

@@ -27,10 +27,10 @@ from engine.evidence.patching import CircuitRuns, run_circuits
 from engine.evidence.rankings import complement, only, prefixes, random_orders, shared, signed_order
 from engine.evidence.smallest_size import smallest_size
 from engine.models.model import Model
+from engine.schema.evidence_tables import TAUS
 from engine.schema.vocabulary import TOTAL
 
 STOPS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # K, beside MIB's grid
-TAUS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)  # faithfulness that may be asked of the smallest circuit
 PARTS_OF = ("own", "other")  # circuits whose f is also given by step and by site
 
 Columns = dict[str, list[Any]]

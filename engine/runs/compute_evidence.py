@@ -9,6 +9,7 @@ from engine.circuits.comparison import order_of
 from engine.circuits.edges import Floats
 from engine.circuits.graph import Graph
 from engine.circuits.profiles import importance
+from engine.evidence.audit import audit_tables, passes
 from engine.evidence.circuit_runs import faithfulness_tables
 from engine.evidence.knockout_tables import knockout_tables
 from engine.evidence.node_groups import groups_of
@@ -66,6 +67,20 @@ def _knockouts(study: Study, inputs: EvidenceInputs, on_progress: Report) -> Mad
     )
 
 
+def _audit(study: Study, inputs: EvidenceInputs, on_progress: Report) -> Made:
+    rows, total = study.rows, passes() * len(study.rows)
+    on_progress(Progress("audit", 0, total))
+    return audit_tables(
+        study.model,
+        rows,
+        study.n,
+        study.spec.metric,
+        inputs.own,
+        study.spec.seed,
+        on_rows=lambda done: on_progress(Progress("audit", done, total)),
+    )
+
+
 def _importance(graph: Graph, scores: Floats) -> Floats:
     """[node]: of the circuit of the GROUP_EDGES strongest of `scores` [edge]."""
     edges = order_of(scores)[:GROUP_EDGES]
@@ -76,4 +91,5 @@ _MAKE: dict[AnyKind, Callable[[Study, EvidenceInputs, Report], Made]] = {
     "faithfulness": _faithfulness,
     "faithfulness_at": _faithfulness,
     "knockouts": _knockouts,
+    "audit": _audit,
 }

@@ -100,8 +100,13 @@ class Evidence:
 
 
 def other_of(spec: RunSpec) -> RunSpec:
-    """The run whose circuit is compared with that of a spec: the MDM's for an ARM, the ARM's for any other model."""
-    return replace(spec, model="mdm" if spec.is_arm else "arm")
+    """The run whose circuit is compared with that of a spec: the MDM's for an ARM, the ARM's for any other model.
+
+    An ARM's spec has no number of denoising steps, so that the MDM's is the task's own; a circuit that a file brought
+    is compared with one of the usual method.
+    """
+    method = RunSpec.method if spec.is_imported else spec.method
+    return replace(spec, model="mdm" if spec.is_arm else "arm", method=method, source="")
 
 
 def plan(specs: Sequence[RunSpec], kinds: Sequence[EvidenceKind], size: int | None = None) -> list[Step]:

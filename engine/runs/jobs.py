@@ -23,7 +23,7 @@ from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
 from engine.runs.spec import RunSpec
 from engine.runs.time_left import WEIGHT, time_left
 from engine.runs.worker import Worker
-from engine.schema.artifacts import AnyKind
+from engine.schema.artifacts import KINDS, AnyKind
 
 Plan = Callable[[], Sequence[Step]]
 State = Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
@@ -53,6 +53,8 @@ class JobView:
     started: float | None
     finished: float | None
     without_circuit: tuple[RunSpec, ...] = ()  # specs whose circuits are still to come
+    kinds: tuple[AnyKind, ...] = KINDS  # of the artifacts that it computes
+    plan: Plan | None = None  # with which it was submitted
 
     @property
     def is_open(self) -> bool:
@@ -77,6 +79,7 @@ class _Job:
     specs: tuple[RunSpec, ...]
     submitted: float
     plan: Plan | None = None
+    kinds: tuple[AnyKind, ...] = KINDS
     state: State = "queued"
     progress: Progress = WAITING
     steps: tuple[Step, ...] = ()
@@ -105,10 +108,13 @@ class JobQueue:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def submit(self, specs: Sequence[RunSpec], title: str, plan: Plan | None = None) -> str:
+    def submit(
+        self, specs: Sequence[RunSpec], title: str, plan: Plan | None = None, kinds: tuple[AnyKind, ...] = KINDS
+    ) -> str:
         """Put runs in the queue; the id of their job.
 
         `plan` says, when it is the job's turn, what is missing; left out, all artifacts of the runs are wanted.
+        `kinds`: of the artifacts that it will name, for who waits for one.
 
         Raises:
             UserError: nothing to do, or one of the runs cannot be asked for (no such pair, task, weights).
@@ -118,7 +124,7 @@ class JobQueue:
         for spec in specs:
             resolve(spec)
         with self._changed:
-            job = _Job(f"job-{next(self._ids)}", title, tuple(specs), time.time(), plan)
+            job = _Job(f"job-{next(self._ids)}", title, tuple(specs), time.time(), plan, kinds)
             self._jobs[job.id] = job
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -278,4 +284,6 @@ def _view(job: _Job) -> JobView:
         without_circuit=tuple(step.spec for step in left if step.kind == "circuit")
         if job.steps or job.state == "done"
         else job.specs,
+        kinds=job.kinds,
+        plan=job.plan,
     )

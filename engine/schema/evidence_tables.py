@@ -16,6 +16,7 @@ CIRCUITS = ("own", "signed", "random", "complement", "other", "shared", "only")
 REPLACEMENTS = ("corrupted", "mean")
 GROUPS = ("strongest", "random", "shared", "only")
 SELECTIONS = ("strongest", "even")
+TAUS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)  # faithfulness that may be asked of the smallest circuit
 ESTIMATORS = ("eap", "eap_ig_5", "eap_ig_20", "clean_corrupted", "relp")
 
 PART = Column("part", "part", "all examples, or an answer position (ARM) or denoising step (MDM)", one_of=COMMON_PARTS)

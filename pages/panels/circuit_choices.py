@@ -16,7 +16,7 @@ from pages.shared import choices, state
 SHOWN = "shown by "  # session only: what a component was told last, and what it shows; the component's key follows
 OF_COMPONENT = {  # what the component calls a choice -> its key
     "k": state.K, "node": state.NODE, "pins": state.NODES, "view": state.GRAPHS, "kinds": state.KINDS,
-    "sign": state.SIGN, "show": state.SHOW, "prune": state.PRUNE,
+    "sign": state.SIGN, "show": state.SHOW, "prune": state.PRUNE, "tau": state.TAU,
     "site": state.ARM_PART, "denoising": state.MDM_PART,
 }  # fmt: skip
 
@@ -38,6 +38,7 @@ def choices_of(graph: Graph) -> dict[str, object]:
         "sign": choices.held(state.SIGN, "both", SIGNS),
         "show": choices.held(state.SHOW, "all", CLASSES),
         "prune": choices.held(state.PRUNE, False, (True, False)),
+        "tau": choices.held(state.TAU, str(state.DEFAULT_TAU), state.TAU_OPTIONS),
     }
 
 

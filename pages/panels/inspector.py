@@ -7,6 +7,7 @@ import streamlit as st
 from engine.circuits.graph import Graph
 from pages.panels.attention import attention_panel
 from pages.panels.inspector_edges import edges_tab
+from pages.panels.inspector_knockouts import knockout_lines
 from pages.panels.inspector_lens import lens_tab
 from pages.panels.inspector_neurons import neurons_tab
 from pages.panels.inspector_paths import forget_drawn_paths
@@ -41,6 +42,7 @@ def inspector(sides: Sides) -> None:
                     "Let go", key="let go of node", icon=":material/close:", type="tertiary", on_click=select,
                     args=(None,), help="Choose no node.",
                 )  # fmt: skip
+            knockout_lines(sides, node)
             tabs(sides, node)
 
 

@@ -15,6 +15,7 @@ from pages.panels.checkpoints import checkpoint_drift
 from pages.panels.circuit_choices import choices_of, take, told
 from pages.panels.circuit_content import Slide, payload_of
 from pages.panels.circuit_downloads import circuit_downloads
+from pages.panels.circuit_faithfulness import faithful
 from pages.panels.inspector import inspector
 from pages.panels.inspector_paths import drawn_paths
 from pages.shared import artifacts, cached_reads, choices, head, run_selector, state, widgets
@@ -46,7 +47,7 @@ def workbench(asked: Asked) -> None:
             whole = str(component.chosen().get("whole", ""))
             slides = slides_of(asked, sides)
             header, arrays = payload_of(sides, control, widgets.palette(), told(chosen), slides, whole)
-            component.circuit(header | {"path": drawn_paths(sides)}, arrays, _take)
+            component.circuit(header | {"path": drawn_paths(sides), "faithful": faithful(sides)}, arrays, _take)
         with right:
             inspector(sides)
         artifacts.watch_runs([asked.question.spec(CONTROL)], artifacts.SELDOM)

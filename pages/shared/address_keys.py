@@ -48,6 +48,7 @@ KEYS = {
     state.TEMPLATE: Key("the prompt template", bounds=BOUNDS[state.TEMPLATE][1:]),
     state.STEP: Key("the step of post-training"),
     state.K: Key("K", bounds=(1, MOST_WHOLE)),
+    state.TAU: Key("the faithfulness", state.TAU_OPTIONS),
     state.KINDS: Key("the kind of edges", tuple(map(kind_name, KINDS)), several=True),
     state.SIGN: Key("the sign of edges", SIGNS),
     state.SHOW: Key("the choice of edges", CLASSES),

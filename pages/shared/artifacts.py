@@ -44,8 +44,8 @@ class Awaited:
     @property
     def job(self) -> JobView | None:
         """The job of this app that is going to compute it."""
-        wanted = (job for job in job_queue.queue().jobs() if job.is_wanted and self.run.spec in job.specs)
-        return next(wanted, None)
+        jobs = (job for job in job_queue.queue().jobs() if job.is_wanted and self.kind in job.kinds)
+        return next((job for job in jobs if self.run.spec in job.specs), None)
 
     @property
     def failure(self) -> str:
@@ -137,15 +137,16 @@ def watch_runs(specs: Sequence[RunSpec], every: float | None = None) -> None:
     runs = [lifecycle.find(spec) for spec in specs]
     if any(run is None or stored.missing(run) for run in runs):
         usual = EVERY if all(runs) else SOON
-        _watch(lambda: tuple(map(_situation, specs)), every or usual)
+        watch(lambda: tuple(map(_situation, specs)), every or usual)
 
 
 def watch_cache(kinds: Collection[Kind] = KINDS) -> None:
     """Draw the page again when there are other artifacts of these kinds in the cache."""
-    _watch(lambda: frozenset(record.key for record in cache_connection.records() if record.kind in kinds), EVERY)
+    watch(lambda: frozenset(record.key for record in cache_connection.records() if record.kind in kinds), EVERY)
 
 
-def _watch(look_up: Callable[[], object], every: float) -> None:
+def watch(look_up: Callable[[], object], every: float) -> None:
+    """Draw the page again when `look_up` says something else; `every`: seconds between looks."""
     st.fragment(_compare, run_every=every)(look_up, look_up())
 
 

@@ -11,7 +11,7 @@ from engine.runs.jobs import JobView
 from pages.shared import job_queue, state
 from pages.shared.availability import title_of_pair, title_of_task
 from pages.shared.state import Question
-from pages.shared.widgets import attempt, plain, submit
+from pages.shared.widgets import attempt, plain
 from pages.shared.words import artifact_name, counted
 
 EVERY = 1.0  # seconds
@@ -53,7 +53,7 @@ def job_card(job: JobView) -> None:
             again = st.button("Try again", icon=":material/refresh:", key=f"again {job.id}")
             if again:
                 dismiss(job.id)
-                submit(job.specs, job.title)
+                attempt(job_queue.queue().submit, job.specs, job.title, job.plan, job.kinds)
                 st.rerun()
 
 

@@ -13,11 +13,13 @@ import streamlit as st
 from engine.models.pair import CONTROL
 from engine.runs.spec import RunSpec
 from engine.schema import vocabulary
+from engine.schema.evidence_tables import TAUS
 from pages.shared import imported
 
 PAIR, TASK, METHOD = "pair", "task", "method"
 N, SEED, POINTS, ORDER, METRIC, DTYPE = "n", "seed", "points", "order", "metric", "dtype"
 DENOISING_STEPS, TEMPLATE = "denoising_steps", "template"
+TAU = "tau"  # the faithfulness that is asked of the smallest circuit
 STEP = "step"  # what stands for the MDM: a checkpoint of post-training, CONTROL, or FINAL
 K = "k"
 KINDS, SIGN, SHOW, PRUNE = "kinds", "sign", "show", "prune"
@@ -37,6 +39,8 @@ FINAL = "final"
 TOTAL = vocabulary.TOTAL
 AUTO = "auto"  # a precision: that in which the pair is stored, else its own
 DEFAULT_K = 200
+TAU_OPTIONS = tuple(map(str, TAUS))
+DEFAULT_TAU = 0.85
 REGIONS = vocabulary.REGIONS
 GRAPH_VIEWS = ("side", "one", "layers")  # side by side, as one graph, by layer
 VIEWS = MIRRORED, GROUPED = "mirrored", "grouped"
@@ -49,8 +53,8 @@ PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
 # What goes along from page to page.
 SHARED = (
-    PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, DENOISING_STEPS, TEMPLATE, STEP, K, NODE, LAYER, NEURON,
-    PINS,
+    PAIR, TASK, METHOD, N, SEED, POINTS, ORDER, METRIC, DTYPE, DENOISING_STEPS, TEMPLATE, STEP, K, TAU, NODE, LAYER,
+    NEURON, PINS,
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
 from pages.shared import state
 from tests.fakes import REMARK, by_kind, fake_model, fake_run, register_fake_pair
-from tests.pages.payloads import overlap
+from tests.pages.payloads import overlap, payload_of
 from tests.pages.test_pages import app, figures, texts
 
 IOI = RunSpec(pair="mine", dtype="bfloat16")
@@ -71,6 +71,15 @@ def test_a_page_shows_a_pair_that_is_not_here(page: str, choice: dict[str, str])
     assert figures(opened)
     assert "imported on" in texts(opened) and "Its weights are not here" in texts(opened)
     assert not [button for button in opened.button if "Compute" in button.label and not button.disabled]
+
+
+@pytest.mark.usefixtures("brought")
+def test_evidence_of_a_pair_that_is_not_here_cannot_be_computed_and_the_page_says_why() -> None:
+    page = app("circuits", pair="mine", task="ioi", node="a2.h3")
+    assert payload_of(page)[0]["faithful"]["note"] == "How faithful these circuits are: not measured yet."
+    assert "Not computed yet: the knockouts of the ARM and the MDM." in texts(page)
+    button = page.button(key="compute evidence knockouts")
+    assert button.disabled and button.proto.help
 
 
 @pytest.mark.usefixtures("brought")

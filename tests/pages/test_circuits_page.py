@@ -75,6 +75,7 @@ def test_what_the_address_says_is_told_the_component_and_what_it_does_not_say_is
         "sign": "both",
         "show": "all",
         "prune": False,
+        "tau": "0.85",
     }
     assert payload_of(app("circuits"))[0]["chosen"] == usual
     asked = {"k": "77", "node": "m2", "graphs": "one", "sign": "negative", "show": "only", "prune": "true"}
@@ -87,6 +88,7 @@ def test_what_the_address_says_is_told_the_component_and_what_it_does_not_say_is
         "sign": "negative",
         "show": "only",
         "prune": True,
+        "tau": "0.85",
     }
 
 

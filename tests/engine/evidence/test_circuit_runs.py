@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from engine.circuits.comparison import order_of
-from engine.evidence.circuit_runs import STOPS, TAUS, circuits_to_run, faithfulness_tables, sizes_to_run
+from engine.evidence.circuit_runs import STOPS, circuits_to_run, faithfulness_tables, sizes_to_run
 from engine.evidence.faithfulness import areas, faithfulness, grid_sizes
 from engine.evidence.patching import run_circuits
 from engine.evidence.rankings import prefixes, signed_order
-from engine.schema.evidence_tables import CIRCUITS
+from engine.schema.evidence_tables import CIRCUITS, TAUS
 from engine.schema.vocabulary import TOTAL
 from tests import tiny
 

@@ -112,6 +112,25 @@ export function drawCurves(g, axis, colours, width, height) {
     }
 }
 
+/** Where the smallest faithful circuits are: a triangle on the axis below a line that says whose. */
+export function drawMarks(g, axis, marks, tau, colours, width, height) {
+    const low = height - EDGE.bottom;
+    const reached = marks.filter(({ k }) => k).sort((a, b) => a.k - b.k);
+    reached.forEach(({ model, label: name, k }, at) => {
+        const x = axis.x(k, width);
+        const left = x > width - 80 || (at === 0 && reached.length > 1 && x > EDGE.left + 60);
+        const ends = [EDGE.top, low].map((y) => [x, y]);
+        line(g, ends, colours[model], 1, [4, 3]);
+        g.font = "10px sans-serif";
+        label(g, "▲", x, low + 1, "center", colours[model]);
+        const [text, y] = [`${name} ${Math.round(100 * tau)}%`, EDGE.top + 6 + 11 * at];
+        const [from, align] = left ? [x - 4, "right"] : [x + 4, "left"];
+        Object.assign(g, { strokeStyle: colours.background, lineWidth: 4, textAlign: align });
+        g.strokeText(text, from, y); // so that it can be read above the curves
+        label(g, text, from, y, align, colours[model]);
+    });
+}
+
 /** The handle at K with the Jaccard index beside it; returns its place. */
 export function drawHandle(g, axis, k, colours, width, height) {
     const value = axis.value(0, k); // none between the stops, until the server has answered

@@ -6,7 +6,8 @@
  * 3. A choice of the server's (a link, a button beside) arrives with a new serial number.
  */
 
-import { Axis, drawCurves, drawHandle } from "./curve.js";
+import { Axis, drawCurves, drawHandle, drawMarks } from "./curve.js";
+import { faithfulnessWords, marksOf, smallestWords } from "./faithful.js";
 import { curvesOf, edgeAt, frameOf, layoutOf, nodeAt, View } from "./layout.js";
 import { importance, numbersAt } from "./numbers.js";
 import { unpack } from "./payload.js";
@@ -166,7 +167,8 @@ class Workbench {
     }
 
     draw() {
-        const { k } = this.chosen;
+        const { k, tau } = this.chosen;
+        this.marks = marksOf(this.payload, tau);
         const scene = this.scene();
         const numbers = numbersAt(this.payload, k);
         this.drawCurve(k);
@@ -219,6 +221,7 @@ class Workbench {
             const below = this.background.getContext("2d");
             below.setTransform(g.getTransform());
             drawCurves(below, this.axis, this.colours, width, height);
+            drawMarks(below, this.axis, this.marks, this.chosen.tau, this.colours, width, height);
         }
         g.drawImage(this.background, 0, 0, width, height);
         const [x, y] = drawHandle(g, this.axis, k, this.colours, width, height);
@@ -236,6 +239,20 @@ class Workbench {
             set(strong, "textContent", value);
             set(small, "textContent", note);
         });
+        this.showFaithful();
+    }
+
+    /** Which circuits are faithful, as far as it is measured. */
+    showFaithful() {
+        const { faithful } = this.payload.header;
+        const { k, tau } = this.chosen;
+        set(this.part("faithful"), "hidden", !faithful);
+        if (!faithful) return;
+        set(this.part("asked"), "hidden", !this.marks.length);
+        set(this.part("smallest"), "innerHTML", smallestWords(this.marks, tau, this.colours));
+        set(this.part("measured"), "innerHTML", this.marks.length ? faithfulnessWords(this.payload, k) : "");
+        set(this.part("unmeasured"), "textContent", faithful.note);
+        set(this.part("more"), "hidden", !faithful.link);
     }
 
     showChoices() {
@@ -253,6 +270,7 @@ class Workbench {
         this.part("show").value = chosen.show;
         this.part("prune").checked = chosen.prune;
         this.part("node").value = chosen.node ?? "";
+        this.part("tau").value = chosen.tau;
         const count = filterWords(header, chosen).length;
         this.part("active").textContent = count ? ` (${count})` : "";
         this.showSlides(header.slides);
@@ -281,6 +299,9 @@ class Workbench {
         this.part("kinds").replaceChildren(this.part("kinds").firstElementChild, ...kinds);
         const nodes = header.names.map((name) => element("option", { value: name, textContent: name }));
         this.part("node").replaceChildren(this.part("node").firstElementChild, ...nodes);
+        const asked = (tau) => element("option", { value: tau, textContent: `${Math.round(100 * tau)}%` });
+        this.part("tau").replaceChildren(...(header.faithful?.taus ?? []).map(asked));
+        this.part("faithful").title = header.faithful?.help ?? "";
         this.part("k").max = header.shape.edges;
         this.part("curve").setAttribute("aria-valuemin", 1);
         this.part("curve").setAttribute("aria-valuemax", header.shape.edges);
@@ -382,6 +403,11 @@ class Workbench {
             this.choose({ node: event.target.value || null }, event);
             this.reveal();
         });
+        on("tau", "change", (event) => {
+            this.choose({ tau: event.target.value }, event);
+            this.redraw(true); // its marks are drawn with the curves
+        });
+        on("more", "click", (event) => Object.assign(event.target, { href: `evidence${location.search}` }));
         on("slides", "input", ({ target }) => {
             const { options } = this.payload.header.slides.find(({ name }) => name === target.name);
             target.nextSibling.textContent = options[target.value];
@@ -416,13 +442,14 @@ class Workbench {
     }
 
     clickButton(event) {
-        const { zoom, save, guide, slide } = event.target.dataset;
+        const { zoom, save, guide, slide, size } = event.target.dataset;
         if (zoom) {
             if (zoom === "0") this.view.reset();
             else this.zoomBy(Number(zoom), this.part("graph-arm"));
             this.redraw();
         }
         if (slide) this.playSlide(slide);
+        if (size) this.setK(Number(size), event);
         if (save) this.save(save);
         this.closeMenus(save ? null : event.target);
         if (guide) this.choose(this.payload.header.guide[guide], event);

@@ -1,0 +1,27 @@
+"""Evidence of the seeded runs, for tests of pages that show it."""
+
+from __future__ import annotations
+
+from engine.runs import evidence, execution, lifecycle
+from engine.runs.evidence import Evidence
+from engine.runs.records import Run
+from engine.runs.spec import RunSpec
+from engine.schema.artifacts import EvidenceKind
+from tests.fakes import fake_compute
+
+
+def run_of(model: str, task: str = "ioi") -> Run:
+    run = lifecycle.find(RunSpec(task=task, model=model))
+    assert run
+    return run
+
+
+def examine(kind: EvidenceKind, *models: str, task: str = "ioi") -> list[Evidence]:
+    """Compute evidence of some models; it in their order."""
+    specs = [RunSpec(task=task, model=model) for model in models]
+    execution.carry_out(evidence.plan(specs, [kind]), fake_compute, lambda progress: None)
+    there = [
+        evidence.find(run_of(spec.model, task), kind, run_of(evidence.other_of(spec).model, task)) for spec in specs
+    ]
+    assert all(there)
+    return [stored for stored in there if stored]

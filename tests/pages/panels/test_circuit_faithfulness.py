@@ -1,0 +1,90 @@
+"""What the circuit component is sent of faithfulness: as stored, as far as it is measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.runs import evidence as stored_evidence
+from engine.runs.evidence import Evidence
+from engine.schema.evidence_tables import TAUS
+from pages.panels.circuit_faithfulness import NOT_MEASURED, WHOLE_ANSWER, faithful
+from pages.shared import evidence, state
+from pages.shared.sides import Side, Sides
+from tests.fakes import GRAPH
+from tests.pages.evidence import examine, run_of
+from tests.pages.payloads import payload_of
+from tests.pages.test_pages import app, texts
+
+
+def sides(arm_part: str = "total", mdm: str = "mdm") -> Sides:
+    return Sides(GRAPH, 200, Side("arm", run_of("arm"), arm_part), Side("mdm", run_of(mdm), "total"))
+
+
+def told(of: Sides) -> dict[str, Any]:
+    return dict(faithful(of))
+
+
+@pytest.mark.usefixtures("seeded")
+def test_the_smallest_circuits_and_every_measured_size_are_sent() -> None:
+    both = examine("faithfulness", "arm", "mdm")
+    sent = told(sides())
+    assert (sent["note"], sent["link"], sent["taus"]) == ("", False, list(state.TAU_OPTIONS))
+    assert list(sent["models"]) == ["arm", "mdm"]
+    for of_model, there in zip(sent["models"].values(), both, strict=True):
+        smallest = stored_evidence.table(there, "smallest_circuits", circuit="own").to_pylist()
+        expected = {f"{row['tau']:g}": [row["size"], row["below"]] for row in smallest}
+        assert of_model["smallest"] == expected and list(expected) == [f"{tau:g}" for tau in TAUS]
+        runs = stored_evidence.table(there, "circuit_runs", circuit="own", part="total").to_pylist()
+        runs = [run for run in runs if run["size"]]
+        assert of_model["sizes"] == [run["size"] for run in runs] == sorted(of_model["sizes"])
+        for column in ("f", "f_low", "f_high", "right"):
+            assert of_model[column] == [run[column] for run in runs]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_what_is_not_measured_is_said() -> None:
+    none = told(sides())
+    assert (none["models"], none["note"], none["link"]) == ({}, NOT_MEASURED, True)
+    examine("faithfulness", "mdm")
+    one = told(sides())
+    assert list(one["models"]) == ["mdm"] and one["note"] == "ARM: not measured yet." and one["link"]
+    assert told(sides(arm_part="site-00")) == {**none, "note": WHOLE_ANSWER, "link": False}
+
+
+@pytest.mark.usefixtures("seeded")
+def test_beside_a_checkpoint_the_arm_s_faithfulness_is_the_one_that_is_measured() -> None:
+    examine("faithfulness", "arm", "step:100")
+    assert list(told(sides(mdm="step:100"))["models"]) == ["arm", "mdm"]
+    assert list(told(sides())["models"]) == ["arm"]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_where_faithfulness_means_nothing_the_reason_stands_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    arm, mdm = examine("faithfulness", "arm", "mdm")
+    vague = Evidence(replace(arm.record, meta={**arm.meta, "remark": "Hardly a difference."}))
+    monkeypatch.setattr(evidence, "of", lambda run, *_: vague if run.spec.is_arm else mdm)
+    sent = told(sides())
+    assert list(sent["models"]) == ["mdm"] and sent["note"] == "ARM: Hardly a difference."
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_faithfulness_that_no_circuit_reaches_has_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    examine("faithfulness", "arm", "mdm")
+    rows = [{"tau": 0.5, "size": 10.0, "below": 9.0}, {"tau": 0.95, "size": np.nan, "below": np.nan}]
+    monkeypatch.setattr(evidence, "rows", lambda *_, **__: rows)
+    assert told(sides())["models"]["arm"]["smallest"] == {"0.5": [10, 9], "0.95": None}
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_page_sends_it_and_the_address_says_which_faithfulness_is_asked_for() -> None:
+    examine("faithfulness", "arm", "mdm")
+    header, _ = payload_of(app("circuits", task="ioi"))
+    assert header["chosen"]["tau"] == str(state.DEFAULT_TAU) and list(header["faithful"]["models"]) == ["arm", "mdm"]
+    assert payload_of(app("circuits", task="ioi", tau="0.5"))[0]["chosen"]["tau"] == "0.5"
+    page = app("circuits", task="ioi", tau="0.51")
+    assert payload_of(page)[0]["chosen"]["tau"] == str(state.DEFAULT_TAU)
+    assert "The link asked for the faithfulness “0.51”" in texts(page)
