@@ -12,8 +12,10 @@ from engine.circuits.intervals import Estimate
 from engine.runs.evidence import Evidence
 from engine.runs.records import Run
 from engine.schema.vocabulary import TOTAL
+from pages.shared import choices, state
 from pages.shared.evidence import of as stored
 from pages.shared.evidence_artifacts import rows_of
+from pages.shared.run_selector import Asked
 from pages.shared.sides import Side
 
 Rows = Sequence[Mapping[str, Any]]
@@ -50,17 +52,16 @@ class Measured:
         """Of circuit_runs, of a part."""
         return rows_of(self.there, "circuit_runs", part=part)
 
-    @property
-    def parts(self) -> list[str]:
-        """Sites or denoising steps of which f is given too."""
-        rows = rows_of(self.there, "circuit_runs", circuit="own")
-        return sorted({str(row["part"]) for row in rows} - {TOTAL})
-
 
 def measured(sides: Sequence[Side]) -> list[Measured]:
     """Those whose faithfulness is stored."""
     there = [(side, stored(side.run, None, "faithfulness")) for side in sides]
     return [Measured(side, evidence) for side, evidence in there if evidence]
+
+
+def chosen_part(asked: Asked) -> str:
+    """The denoising step of the MDM that is chosen, or all of them."""
+    return str(choices.held(state.MDM_PART, TOTAL, (TOTAL, *asked.mdm.meta.parts)))
 
 
 def sizes_in(rows: Rows) -> list[int]:

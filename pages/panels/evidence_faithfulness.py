@@ -7,7 +7,17 @@ import streamlit as st
 from engine.circuits.intervals import Estimate
 from engine.schema.vocabulary import TOTAL
 from pages.figures.faithfulness import Line, Mark, Style, curves_figure
-from pages.panels.evidence_data import CIRCUIT_WORDS, Measured, Rows, at_size, in_words, measured, nearest, sizes_in
+from pages.panels.evidence_data import (
+    CIRCUIT_WORDS,
+    Measured,
+    Rows,
+    at_size,
+    chosen_part,
+    in_words,
+    measured,
+    nearest,
+    sizes_in,
+)
 from pages.shared import downloads, evidence_artifacts, pickers, state, widgets
 from pages.shared.evidence_artifacts import rows_of
 from pages.shared.glossary import meaning
@@ -15,9 +25,10 @@ from pages.shared.run_selector import Asked
 from pages.shared.synced import synced
 
 COLUMN = 400  # pixels: the narrowest of two columns
+FAITHFULNESS, RIGHT = state.LINES_SHOWN
 CURVES: tuple[Style, ...] = ("own", "signed", "random", "complement")
 AREAS = ("own", "signed", "other", "random")
-MEASURES = {state.FAITHFULNESS: "faithfulness f", state.RIGHT: "share of right tokens"}
+MEASURES = {FAITHFULNESS: "faithfulness f", RIGHT: "share of right tokens"}
 
 
 def faithfulness(asked: Asked) -> None:
@@ -29,7 +40,8 @@ def faithfulness(asked: Asked) -> None:
         evidence_artifacts.offer("faithfulness", missing, "faithfulness")
     if not models:
         return
-    tau, measure, part = choices(models)
+    tau, measure = choices()
+    part = chosen_part(asked)
     grid = st.grid(2, min_column_width=COLUMN, gap=24)
     for model in models:
         with grid.cell():
@@ -45,33 +57,25 @@ def faithfulness(asked: Asked) -> None:
             )  # fmt: skip
 
 
-def choices(models: list[Measured]) -> tuple[float, str, str]:
-    """Tau, what the lines show, and the MDM's denoising step."""
-    of_tau, of_lines, of_part = st.columns(3)
+def choices() -> tuple[float, str]:
+    """Tau, and what the lines show."""
+    of_tau, of_lines = st.columns([1, 2], gap="medium")
     with of_tau:
         options, default = state.TAU_OPTIONS, state.DEFAULT_TAU
         tau = float(pickers.slide("Faithfulness tau", options, default, state.TAU, help=meaning("tau")))
     with of_lines:
         measure = st.segmented_control(
             "Lines show", state.LINES_SHOWN, format_func=MEASURES.__getitem__, required=True,
-            key=synced(state.LINES, state.FAITHFULNESS, state.LINES_SHOWN),
+            key=synced(state.LINES, FAITHFULNESS, state.LINES_SHOWN),
         )  # fmt: skip
-    part = TOTAL
-    mdm = next((model for model in models if model.model == "mdm"), None)
-    if mdm and mdm.parts:
-        with of_part:
-            part = pickers.select(
-                "Denoising step of the MDM", [TOTAL, *mdm.parts], state.MDM_PART,
-                lambda name: "all steps" if name == TOTAL else name, help=meaning("denoising_step"),
-            )  # fmt: skip
-    return tau, str(measure), part
+    return tau, str(measure)
 
 
 def curves(asked: Asked, model: Measured, tau: float, measure: str, part: str) -> None:
     """One model's lines over K, and what they say at the chosen K and at tau."""
-    part = part if model.model == "mdm" and measure == state.FAITHFULNESS else TOTAL
+    part = part if model.model == "mdm" and measure == FAITHFULNESS else TOTAL
     st.subheader(model.side.title if part == TOTAL else f"{model.side.title}, {part}")
-    if model.remark and measure == state.FAITHFULNESS:
+    if model.remark and measure == FAITHFULNESS:
         st.warning(widgets.plain(f"f is not given. {model.remark}"), icon=":material/report:")
         return
     rows = model.rows(part)
@@ -82,9 +86,9 @@ def curves(asked: Asked, model: Measured, tau: float, measure: str, part: str) -
     lines = [line for circuit in shown if (line := line_of(rows, circuit, measure))]
     smallest = smallest_at(model, tau)
     marks = [Mark(asked.k, f"K = {asked.k:,}", strong=False)]
-    if smallest and part == TOTAL and measure == state.FAITHFULNESS:
+    if smallest and part == TOTAL and measure == FAITHFULNESS:
         marks.append(Mark(smallest, f"f = {tau:g} from K = {smallest:,}", strong=True))
-    full = 1.0 if measure == state.FAITHFULNESS else float(model.there.meta["right_full"])
+    full = 1.0 if measure == FAITHFULNESS else float(model.there.meta["right_full"])
     widgets.chart(
         curves_figure(lines, marks, model.model, measure, full, widgets.palette()),
         f"faithfulness {model.model}",
@@ -112,11 +116,11 @@ def line_of(rows: Rows, circuit: Style, measure: str) -> Line | None:
 def sentence_at(rows: Rows, k: int, measure: str, part: str) -> str:
     """What was measured at K, or at the nearest smaller size (Markdown)."""
     size = nearest(sizes_in(rows), k)
-    form = ".2f" if measure == state.FAITHFULNESS else ".0%"
+    form = ".2f" if measure == FAITHFULNESS else ".0%"
     own, random, without = (
         in_words(at_size(rows, circuit, size, measure), form) for circuit in ("own", "random", "complement")
     )
-    name = "f" if measure == state.FAITHFULNESS else "right tokens"
+    name = "f" if measure == FAITHFULNESS else "right tokens"
     instead = "" if size == k else f", the next smaller size that was measured (K = {k:,} was not)"
     text = f"At K = {size:,}{instead}: **{name} {own}** with the circuit alone"
     if part != TOTAL:
@@ -170,11 +174,11 @@ def how_to_read(measure: str, part: str) -> str:
     what = (
         "f = 1: the circuit alone, with every other edge patched to the corrupted prompt, does what the whole model "
         "does; f = 0: no more than on the corrupted prompt."
-        if measure == state.FAITHFULNESS
+        if measure == FAITHFULNESS
         else "Of the scored tokens, those whose most probable token is right when only the circuit runs as usual; the "
         "upper line is the whole model."
     )
-    if part != TOTAL and measure == state.FAITHFULNESS:
+    if part != TOTAL and measure == FAITHFULNESS:
         return f"How to read it: {what} Of one denoising step only the own circuit and the other model's are measured."
     return (
         f"How to read it: {what} A true circuit rises early and stays up, far above **random edges**; **everything but "

@@ -14,7 +14,8 @@ from engine.schema.vocabulary import TOTAL
 from pages.figures.evidence_scatter import Knocked, knockouts_figure
 from pages.figures.faithfulness import Removal, removal_figure
 from pages.panels.denoising_columns import side_by_side
-from pages.shared import clicks, downloads, evidence_artifacts, pickers, state, widgets
+from pages.panels.evidence_data import chosen_part
+from pages.shared import clicks, downloads, evidence_artifacts, state, widgets
 from pages.shared.evidence import of as stored
 from pages.shared.evidence_artifacts import rows_of
 from pages.shared.glossary import meaning
@@ -44,7 +45,7 @@ def knockouts(asked: Asked) -> None:
 @widgets.user_errors()
 def single(asked: Asked, known: Known) -> None:
     """One component at a time. A click draws nothing else anew."""
-    replaced, part = choices(known)
+    replaced, part = replacement(), chosen_part(asked)
     changes = {side.model: changes_of(side, there, replaced, part) for side, there in known}
     left, right = side_by_side("knockouts-and-numbers")
     with right:
@@ -62,23 +63,14 @@ def single(asked: Asked, known: Known) -> None:
             )  # fmt: skip
 
 
-def choices(known: Known) -> tuple[str, str]:
-    """What a component's output is replaced by, and at which denoising step the MDM's metric is taken."""
-    of_output, of_part = st.columns(2)
-    with of_output:
-        replaced = st.segmented_control(
+def replacement() -> str:
+    """What a component's output is replaced by."""
+    return str(
+        st.segmented_control(
             "A component's output is replaced by", REPLACEMENTS, format_func=BY.__getitem__, required=True,
             key=synced(state.REPLACED, REPLACEMENTS[0], REPLACEMENTS), help=meaning("knockout"),
-        )  # fmt: skip
-    parts = sorted({str(row["part"]) for side, there in known if side.model == "mdm" for row in rows_of(there, CHART)})
-    steps = [part for part in parts if part != TOTAL]
-    if not steps:
-        return str(replaced), TOTAL
-    with of_part:
-        return str(replaced), pickers.select(
-            "Metric of the MDM", [TOTAL, *steps], state.KNOCKED_PART,
-            lambda name: "all steps" if name == TOTAL else name, help=meaning("denoising_step"),
-        )  # fmt: skip
+        )
+    )  # fmt: skip
 
 
 def changes_of(side: Side, there: Evidence, replaced: str, part: str) -> dict[int, Mapping[str, Any]]:

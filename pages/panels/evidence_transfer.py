@@ -109,14 +109,17 @@ def along_checkpoints(asked: Asked) -> None:
 
 
 def _along(asked: Asked, known: list[tuple[int, Run, Rows]]) -> None:
-    lines: list[tuple[str, Style, list[float | None]]] = [
+    circuits: tuple[tuple[str, Style], ...] = (
+        ("ARM's circuit", "other"), ("checkpoint's own", "own"), ("random edges", "random"),
+    )  # fmt: skip
+    lines = [
         (
             name,
             circuit,
             [estimate.value if (estimate := at_size(rows, circuit, asked.k)) else None for *_, rows in known],
         )
-        for name, circuit in (("ARM's circuit", "other"), ("checkpoint's own", "own"), ("random edges", "random"))
-    ]  # type: ignore[assignment]  # the circuits are styles
+        for name, circuit in circuits
+    ]
     widgets.chart(
         along_figure([f"{step:,}" for step, *_ in known], lines, widgets.palette()), "transfer along post-training",
         "Faithfulness of the ARM's circuit in every checkpoint of post-training", "transfer-checkpoints",

@@ -11,12 +11,8 @@ from engine.errors import UserError
 from engine.inspection import bins
 from engine.models.pair import DTYPES
 from engine.models.pairs import pair_named
-<<<<<<< HEAD
 from engine.runs.spec import BOUNDS, METHODS, METRICS, ORDERS
-=======
-from engine.runs.spec import METHODS, METRICS, ORDERS
 from engine.schema.evidence_tables import ESTIMATORS, REPLACEMENTS
->>>>>>> f3c3cf2 (Add the evidence page: faithfulness, transfer, knockouts, audit)
 from engine.tasks.registry import task_named
 from pages.shared import state
 from pages.shared.state import AUTO, kind_name
@@ -81,7 +77,6 @@ KEYS = {
     state.QUANTITY: Key("the quantity", state.QUANTITIES),
     state.LINES: Key("the lines over K", state.LINES_SHOWN),
     state.REPLACED: Key("the replacement of outputs", REPLACEMENTS),
-    state.KNOCKED_PART: Key("the part of the metric"),
     state.ESTIMATOR: Key("the estimator", ESTIMATORS),
     state.EXAMPLE: Key("the example", bounds=ANY_NUMBER),
     state.SAMPLER: Key("the sampler"),

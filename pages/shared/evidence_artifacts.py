@@ -8,11 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from engine.runs import evidence, lifecycle
+from engine.runs import evidence, execution, lifecycle
 from engine.runs.evidence import Evidence
+from engine.runs.provenance import resolve
 from engine.runs.records import Run
+from engine.runs.spec import RunSpec
 from engine.schema.artifacts import EVIDENCE_KINDS, KIND_TITLES, EvidenceKind
-from pages.shared import artifacts, availability, widgets
+from pages.shared import artifacts, availability, cached_reads, widgets
 from pages.shared.artifacts import State
 from pages.shared.evidence import Wanted
 from pages.shared.provenance import title
@@ -26,7 +28,7 @@ def rows_of(there: Evidence, name: str, /, **where: int | str) -> list[dict[str,
 
 @st.cache_data(show_spinner=False, max_entries=128)
 def _rows(key: str, name: str, _there: Evidence, /, **where: int | str) -> list[dict[str, Any]]:
-    return evidence.table(_there, name, **where).to_pylist()  # type: ignore[no-any-return]
+    return evidence.table(_there, name, **where).to_pylist()
 
 
 def watch() -> None:
@@ -80,3 +82,8 @@ def _button(place: str, runs: Sequence[Run], kind: EvidenceKind, size: int | Non
 
 def _name(wanted: Wanted) -> str:
     return f"faithfulness at K = {wanted.size:,}" if wanted.size else KIND_TITLES[wanted.kind]
+
+
+def missing_circuits(specs: Sequence[RunSpec]) -> list[execution.Step]:
+    """What computes the circuits, and nothing else, of those runs that are not stored."""
+    return [execution.Step(resolve(spec), "circuit") for spec in specs if cached_reads.run_of(spec) is None]

@@ -179,9 +179,24 @@ def test_lines_can_be_shares_of_right_tokens_and_those_of_a_step() -> None:
     page = app("evidence", task="ioi", k="200", lines="right")
     own = rows(ARM, "faithfulness", "circuit_runs", circuit="own", part="total")
     assert values(lines(page, "own circuit")["own circuit"], "y") == [row["right"] for row in own if row["size"]]
-    page = app("evidence", task="ioi", k="200", denoising="step-01")
-    assert "MDM, step-01" in [head.value for head in page.subheader]
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_denoising_step_is_shown_alone() -> None:
+    specs = [replace(spec, task="countdown") for spec in (ARM, MDM)]
+    measure(*specs, kinds=("faithfulness", "knockouts"))
+    (part, *_) = [part for part in run_of(specs[1]).meta.parts if part in ("step-00", "step-01")]
+    page = app("evidence", task="countdown", k="200", denoising=part, node="m1")
+    assert f"MDM, {part}" in [head.value for head in page.subheader]
     assert "Of one denoising step only the own circuit and the other model's are measured." in texts(page)
+    own, other = (rows(specs[1], "faithfulness", "circuit_runs", circuit=name, part=part) for name in ("own", "other"))
+    drawn = lines(page, "the other's circuit")
+    for name, wanted in (("own circuit", own), ("the other's circuit", other)):
+        assert values(drawn[name], "y") == [row["f"] for row in wanted if row["size"]]
+    node = run_of(MDM).meta.graph.node_names.index("m1")
+    (row,) = rows(specs[1], "knockouts", "knockouts", node=node, replaced_by="corrupted", part="step-00")
+    if part == "step-00":
+        assert f"without it: metric {row['change']:+.2f} (" in texts(page)
 
 
 @pytest.mark.usefixtures("measured")
@@ -217,8 +232,9 @@ def test_a_component_is_shown_with_both_its_numbers() -> None:
     page.selectbox(key=state.NODE).set_value("m4").run()
     assert page.query_params[state.NODE] == "m4" and not page.exception
     assert "is not run without it" in texts(app("evidence", task="ioi", node="input"))
-    page = app("evidence", task="ioi", node="a2.h3", replaced="mean", knocked="step-00")
-    assert "right tokens 100% →" in texts(page)  # the ARM's, which is of all sites
+    page = app("evidence", task="ioi", node="a2.h3", replaced="mean")
+    (row,) = rows(ARM, "knockouts", "knockouts", node=node, replaced_by="mean", part="total")
+    assert f"change {row['change']:+.2f} ({row['change_low']:+.2f} to {row['change_high']:+.2f})" in texts(page)
     points = lines(page, "head")["head"]
     assert len(points["customdata"]) == 48 and "a2.h3" in points["customdata"]
 

@@ -21,7 +21,7 @@ from tests.fakes import GRAPH, fake_compute, tiny_compute
 from tests.pages.payloads import overlap, payload_of
 from tests.pages.test_pages import app, texts
 
-PAGES = ("overview", "circuits", "activations", "neurons", "denoising", "prompts", "runs")
+PAGES = ("overview", "circuits", "evidence", "activations", "neurons", "denoising", "prompts", "runs")
 
 ODD = (
     "", " ", "1e999", "-1", "-0", "007", "2.5", "+1", "1_000", "١٢", "²", "18446744073709551616", "9" * 5000, "0x10",
@@ -42,6 +42,7 @@ HOME: dict[str, tuple[str, dict[str, str]]] = {
         (state.REGION, state.EARLY, state.LAYER, state.BIN, state.VIEW, state.HEIGHTS, state.MEASURE),
         ("activations", {}),
     ),
+    **dict.fromkeys((state.LINES, state.REPLACED, state.ESTIMATOR), ("evidence", {})),
     **dict.fromkeys((state.NEURON, state.SORT), ("neurons", {})),
     state.QUANTITY: ("neurons", {"layer": "0", "neuron": "0"}),
     **dict.fromkeys(
