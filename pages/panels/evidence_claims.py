@@ -40,7 +40,7 @@ def published_claims(asked: Asked) -> None:
         return
     missing = list(dict.fromkeys(spec for row in rows for spec in row.missing))
     if missing:
-        offer_runs(asked, missing, what="runs that claims are about", key="compute claims")
+        offer_runs(asked, missing, what="runs on other tasks, which claims are about", key="compute claims")
     st.markdown(summary(rows))
     st.html(table(rows, widgets.palette()))
     paper = cached_reads.published()["paper"]
@@ -95,7 +95,7 @@ def table(rows: Sequence[Claim], palette: Palette) -> str:
     body = "".join(f"<tr>{row}</tr>" for row in cells)
     return (
         '<div tabindex="0" style="overflow:auto;max-height:40rem">'
-        '<table aria-label="Published claims and our numbers" style="min-width:58rem;width:100%;'
+        '<table aria-label="Published claims and our numbers" style="min-width:50rem;width:100%;'
         'border-collapse:collapse;font-size:0.85rem;line-height:1.4;font-variant-numeric:tabular-nums">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

@@ -61,7 +61,7 @@ def test_the_runs_that_claims_lack_are_computed(queue_of: Callable[[str], JobQue
     page = app("evidence", task="ioi")
     page.button(key="compute claims").click().run()
     assert {spec.task for spec in queue.jobs()[0].specs} == {"greater_than", "sudoku"}
-    assert "Being computed: runs that claims are about." in texts(page)
+    assert "Being computed: runs on other tasks, which claims are about." in texts(page)
     queue.cancel(queue.jobs()[0].id)
 
 
