@@ -296,6 +296,24 @@ def test_a_button_computes_its_kind_alone_and_the_page_says_so(queue_of: Callabl
     queue.cancel(job.id)
 
 
+@pytest.mark.usefixtures("measured")
+def test_names_of_pairs_are_shown_and_never_interpreted(
+    queue_of: Callable[[str], JobQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = queue_of("slow_compute")
+    hostile = Path(os.environ["CIRCUITS_PAIRS"]).with_name("hostile.toml")
+    title = "<img src=x onerror=alert(1)> **bold** [link](http://x)"
+    hostile.write_text(Path(os.environ["CIRCUITS_PAIRS"]).read_text().replace("Fake pair", title))
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(hostile))
+    page = app("evidence", task="ioi", k="275")
+    page.button(key="compute at k").click().run()
+    assert title in queue.jobs()[0].title
+    shown = [str(element.value) for element in [*page.markdown, *page.caption, *page.info]]
+    assert not [text for text in shown if "<img" in text.replace("\\<", "") or "**bold**" in text]
+    assert not [html for html in page.get("html") if "<img" in html.proto.body]
+    queue.cancel(queue.jobs()[0].id)
+
+
 @pytest.mark.usefixtures("seeded")
 def test_what_failed_says_why_and_can_be_tried_again(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("refused_evidence")
