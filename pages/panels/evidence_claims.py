@@ -41,7 +41,8 @@ def published_claims(asked: Asked) -> None:
     missing = list(dict.fromkeys(spec for row in rows for spec in row.missing))
     if missing:
         offer_runs(asked, missing, what="runs on other tasks, which claims are about", key="compute claims")
-    st.markdown(summary(rows))
+    final = "" if asked.mdm.spec.model == "mdm" else " They are about the final MDM, not the one chosen above."
+    st.markdown(summary(rows) + final)
     st.html(table(rows, widgets.palette()))
     paper = cached_reads.published()["paper"]
     st.caption(

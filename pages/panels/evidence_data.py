@@ -65,8 +65,8 @@ def chosen_part(asked: Asked) -> str:
 
 
 def sizes_in(rows: Rows) -> list[int]:
-    """The sizes at which the own circuit was run, ascending."""
-    return sorted({int(row["size"]) for row in rows if row["circuit"] == "own"})
+    """The sizes above 0 at which the own circuit was run, ascending."""
+    return sorted({int(row["size"]) for row in rows if row["circuit"] == "own"} - {0})
 
 
 def nearest(sizes: Sequence[int], k: int) -> int:

@@ -58,7 +58,7 @@ def matrix(sides: list[tuple[Side, Rows]], k: int) -> None:
         widgets.chart(figure, "transfer", alt, "transfer", about)
     for (side, rows), line in zip(sides, values, strict=True):
         own, other, shared, only, random = map(in_words, line)
-        whose = "the MDM's" if side.model == "arm" else "the ARM's"
+        whose = whose_circuit(side, sides)
         st.markdown(
             f"- **In the {widgets.plain(side.title)}**, its own {k:,} edges give f = {own}, {whose} {k:,} edges "
             f"{other}; the {_edges(rows, 'shared')} shared edges alone {shared}, the "
@@ -73,6 +73,14 @@ def matrix(sides: list[tuple[Side, Rows]], k: int) -> None:
         "Matrix", lambda: [_record(side, rows, circuit, k) for side, rows in sides for circuit in CIRCUITS], about,
         "transfer",
     )  # fmt: skip
+
+
+def whose_circuit(side: Side, sides: list[tuple[Side, Rows]]) -> str:
+    """Whose circuit the other one is: an ARM's is compared with that of the final MDM, whichever stands beside it."""
+    if side.model == "mdm":
+        return "the ARM's"
+    others = [other.run.spec.model for other, _ in sides if other.model == "mdm"]
+    return "the MDM's" if others in (["mdm"], []) else "the final MDM's"
 
 
 def _edges(rows: Rows, circuit: str) -> str:

@@ -219,6 +219,9 @@ def test_checkpoints_are_drawn_in_their_order() -> None:
     (row,) = rows(RunSpec(model="step:100"), "faithfulness_at", "circuit_runs", 200, circuit="other", part="total")
     drawn = lines(page, "ARM's circuit")["ARM's circuit"]
     assert list(drawn["customdata"]) == ["0", "100"] and values(drawn, "y")[1] == row["f"]
+    page = app("evidence", task="ioi", k="200", step="100")
+    assert "the final MDM's 200 edges" in texts(page) and "In the MDM after 100 steps" in texts(page)
+    assert "They are about the final MDM, not the one chosen above." in texts(page)
 
 
 @pytest.mark.usefixtures("measured")
