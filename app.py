@@ -26,6 +26,7 @@ def main() -> None:
         [
             st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),
             st.Page("pages/circuits.py", title="Circuits", icon=":material/hub:", url_path="circuits"),
+            st.Page("pages/evidence.py", title="Evidence", icon=":material/fact_check:", url_path="evidence"),
             st.Page("pages/activations.py", title="Activations", icon=":material/bar_chart:", url_path="activations"),
             st.Page("pages/neurons.py", title="Neurons", icon=":material/scatter_plot:", url_path="neurons"),
             st.Page("pages/denoising.py", title="Denoising", icon=":material/blur_on:", url_path="denoising"),

@@ -12,7 +12,7 @@ from engine.circuits.graph import Graph
 from engine.errors import UserError
 from engine.runs.records import ArtifactTables, EvidenceInputs, Progress, RunTables
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import Kind
+from engine.schema.artifacts import AnyKind, Kind
 from tools.synthetic_components import HOSTILE
 from tools.synthetic_runs import GRAPH, LLAMA, by_kind, fake_compute, fake_model, fake_run, register_fake_pair
 
@@ -91,6 +91,15 @@ def gated_compute(
         on_progress(Progress("Waiting at the gate", waited, 10_000))
         time.sleep(0.1)
     return fake_compute(spec, kind, on_progress, *inputs)
+
+
+def refused_evidence(
+    spec: RunSpec, kind: AnyKind, on_progress: Callable[[Progress], None], *inputs: EvidenceInputs
+) -> ArtifactTables:
+    """`fake_compute` that computes no evidence."""
+    if inputs:
+        raise UserError("There is no room.")
+    return fake_compute(spec, kind, on_progress)
 
 
 tiny_compute, remarked_compute, slow_compute = by_kind(tiny_run), by_kind(remarked_run), by_kind(slow_run)

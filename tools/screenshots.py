@@ -23,6 +23,7 @@ PAGES = {
     "overview": "",
     "circuits": "circuits?task=ioi&k=100&node=a1.h3",
     "circuits-empty-node": "circuits?task=countdown&k=100",
+    "evidence": "evidence?task=ioi&k=200&node=a1.h3",
     "activations": "activations?task=countdown&k=200&layer=2&region=answer",
     "neurons": "neurons?task=ioi&k=200&layer=4&neuron=318&pins=4:318,4:403",
     "denoising": "denoising?task=sudoku&k=200",

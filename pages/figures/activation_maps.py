@@ -15,7 +15,7 @@ from engine.runs.rows import LayerHistogram
 from pages.figures.heat import click_cells, outlines
 from pages.figures.layer_axes import every_tick, model_line
 from pages.figures.layout import layout_of
-from pages.figures.palette import NAME, Palette
+from pages.figures.palette import NAME, Palette, transparent
 
 STATISTICS = (
     ("active", "share active"),
@@ -161,7 +161,7 @@ def _add_band(figure: go.Figure, column: int, bands: Bands, name: str, style: di
                 x=np.concatenate([layers, layers[::-1]]),
                 y=np.concatenate([bands.high, bands.low[::-1]]),
                 fill="toself",
-                fillcolor=_faint(str(colour)),
+                fillcolor=transparent(str(colour), 0.22),
                 line={"width": 0},
                 mode="lines",
                 hoverinfo="skip",
@@ -180,11 +180,6 @@ def _add_band(figure: go.Figure, column: int, bands: Bands, name: str, style: di
         row=1,
         col=column,
     )  # fmt: skip
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.22)"
 
 
 def _log_ticks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -47,3 +47,9 @@ NAME = {"arm": "ARM", "mdm": "MDM"}
 
 def palette_for(dark: bool) -> Palette:
     return DARK if dark else LIGHT
+
+
+def transparent(colour: str, opacity: float) -> str:
+    """A colour #RRGGBB that lets through what is behind it."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"

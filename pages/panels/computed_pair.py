@@ -140,3 +140,7 @@ def links(cells: list[Cell], k: int) -> None:
         for cell in cells:
             chosen = {**cell.question.address, state.K: str(k)}
             st.page_link("pages/circuits.py", label=cell.task.title, icon=":material/hub:", query_params=chosen)
+    st.page_link(
+        "pages/evidence.py", label="Evidence: are these circuits true, and what holds of the published claims?",
+        icon=":material/fact_check:", query_params={**cells[0].question.address, state.K: str(k)},
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from engine.inspection import bins
 from engine.models.pair import DTYPES
 from engine.models.pairs import pair_named
 from engine.runs.spec import BOUNDS, METHODS, METRICS, ORDERS
+from engine.schema.evidence_tables import ESTIMATORS, REPLACEMENTS
 from engine.tasks.registry import task_named
 from pages.shared import imported, state
 from pages.shared.state import AUTO, kind_name
@@ -19,7 +20,7 @@ from pages.shared.state import AUTO, kind_name
 MOST_WHOLE = 10**9  # no number in an address is larger
 LONGEST = 80  # characters of a text that are shown
 LISTED = 12  # options that are listed in full
-COMPARING = ("circuits", "activations", "neurons", "denoising")  # pages of one pair, task and method
+COMPARING = ("circuits", "activations", "neurons", "denoising", "evidence")  # pages of one pair, task and method
 NOT_HERE = "The link asks for something that is not here."
 
 
@@ -74,6 +75,9 @@ KEYS = {
     state.SEARCH: Key("the search"),
     state.SORT: Key("the order of neurons", state.NEURON_ORDERS),
     state.QUANTITY: Key("the quantity", state.QUANTITIES),
+    state.LINES: Key("the lines over K", state.LINES_SHOWN),
+    state.REPLACED: Key("the replacement of outputs", REPLACEMENTS),
+    state.ESTIMATOR: Key("the estimator", ESTIMATORS),
     state.EXAMPLE: Key("the example", bounds=ANY_NUMBER),
     state.SAMPLER: Key("the sampler"),
     state.AT: Key("the denoising step", bounds=ANY_NUMBER),

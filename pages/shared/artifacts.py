@@ -19,7 +19,7 @@ from engine.runs.jobs import JobView
 from engine.runs.provenance import resolve
 from engine.runs.records import Run
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import KINDS, Kind
+from engine.schema.artifacts import KINDS, AnyKind, Kind
 from pages.shared import job_queue, widgets
 from pages.shared.words import ARTIFACTS, artifact_names, counted, listed
 
@@ -140,7 +140,7 @@ def watch_runs(specs: Sequence[RunSpec], every: float | None = None) -> None:
         watch(lambda: tuple(map(_situation, specs)), every or usual)
 
 
-def watch_cache(kinds: Collection[Kind] = KINDS) -> None:
+def watch_cache(kinds: Collection[AnyKind] = KINDS) -> None:
     """Draw the page again when there are other artifacts of these kinds in the cache."""
     watch(lambda: frozenset(record.key for record in cache_connection.records() if record.kind in kinds), EVERY)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import streamlit as st
 
 from engine.runs.jobs import JobView
+from engine.schema.artifacts import EVIDENCE_KINDS
 from pages.shared import job_queue, state
 from pages.shared.availability import title_of_pair, title_of_task
 from pages.shared.state import Question
@@ -62,9 +63,12 @@ def links(job: JobView) -> None:
     targets = made(job)
     if not targets:
         return
+    page, icon = "pages/circuits.py", ":material/hub:"
+    if not set(job.kinds).isdisjoint(EVIDENCE_KINDS):
+        page, icon = "pages/evidence.py", ":material/fact_check:"
     with st.container(horizontal=True, gap="medium"):
         for label, chosen in targets[:MOST_LINKS]:
-            st.page_link("pages/circuits.py", label=plain(label), icon=":material/hub:", query_params=chosen)
+            st.page_link(page, label=plain(label), icon=icon, query_params=chosen)
         if len(targets) > MOST_LINKS:
             st.markdown(f"and {len(targets) - MOST_LINKS} more")
 

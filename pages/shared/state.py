@@ -33,6 +33,8 @@ REGION, EARLY, LAYER, BIN = "region", "early", "layer", "bin"  # of activations;
 VIEW, HEIGHTS, MEASURE = "view", "heights", "measure"  # how activations are drawn
 NEURON, PINS, SEARCH, SORT = "neuron", "pins", "search", "sort"
 QUANTITY = "quantity"  # of a neuron at every token: its activation, gate or up
+LINES = "lines"  # of evidence: what the lines over K are
+REPLACED, ESTIMATOR = "replaced", "estimator"  # of knockouts: by what; of the audit: whose estimates
 EXAMPLE, SAMPLER, AT, POSITION = "example", "sampler", "at", "position"  # of denoising; AT is a step
 
 FINAL = "final"
@@ -49,6 +51,7 @@ MEASURES = ("Residual: entropy", "Residual: top-1", "Components: entropy", "Comp
 NEURON_ORDERS = ("either", "ARM", "MDM", "difference")
 QUANTITIES = ("activation", "gate", "up")
 TABS = LENS, ATTENTION, NEURONS, EDGES = "Lens", "Attention", "Neurons", "Edges"
+LINES_SHOWN = ("f", "right")
 PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
 # What goes along from page to page.

@@ -11,8 +11,10 @@ import streamlit as st
 
 from engine.errors import UserError
 from engine.runs import stored
+from engine.runs.jobs import Plan
 from engine.runs.records import Run, short_key
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import KINDS, AnyKind
 from pages.figures.caption import captioned
 from pages.figures.palette import Palette, palette_for
 from pages.shared import job_queue
@@ -105,9 +107,9 @@ def chart_config(name: str) -> dict[str, object]:
     }
 
 
-def submit(specs: Sequence[RunSpec], title: str) -> None:
-    """The callback of a button that computes."""
-    attempt(job_queue.queue().submit, specs, title)
+def submit(specs: Sequence[RunSpec], title: str, plan: Plan | None = None, kinds: Sequence[AnyKind] = KINDS) -> None:
+    """The callback of a button that computes; `plan`, `kinds` as in JobQueue.submit."""
+    attempt(job_queue.queue().submit, specs, title, plan, kinds)
 
 
 def attempt(action: Callable[..., object], *args: object) -> None:

@@ -60,6 +60,7 @@ def brought(brought_file: Path, queue_of: Callable[[str], JobQueue]) -> None:
     ("page", "choice"),
     [
         ("circuits", {"node": "a2.h3"}),
+        ("evidence", {}),
         ("activations", {"layer": "2"}),
         ("neurons", {"layer": "1", "neuron": "3"}),
         ("denoising", {}),
@@ -103,6 +104,9 @@ def test_the_overview_leads_to_the_settings_that_are_stored() -> None:
         for link in app().get("page_link")
         if "mine" in link.proto.query_string
     }
+    assert "pair=mine&task=ioi" in links.pop(
+        "Evidence: are these circuits true, and what holds of the published claims?"
+    )
     assert set(links) == {"Indirect object identification", "COUNTDOWN"}
     wanted = {"pair=mine", "task=countdown", "n=8", "seed=3", "dtype=bfloat16"}
     assert wanted <= set(links["COUNTDOWN"].split("&"))

@@ -58,7 +58,7 @@ def caption(figure: str) -> str:
 
 
 @pytest.mark.usefixtures("seeded")
-@pytest.mark.parametrize("page", ["circuits", "activations", "neurons", "denoising"])
+@pytest.mark.parametrize("page", ["circuits", "evidence", "activations", "neurons", "denoising"])
 def test_a_method_and_a_metric_that_give_rounding_errors_are_answered_with_a_sentence(page: str) -> None:
     shown = app(page, method="eap", metric="kl")
     assert "Choose the method eap-ig, or the metric logit_diff or log_prob." in texts(shown)
@@ -298,7 +298,7 @@ def test_progress_is_a_share_of_the_time() -> None:
     assert time_left(150.0) == ", about 2 min left"
 
 
-@pytest.mark.parametrize("page", ["overview", "circuits", "activations", "neurons", "denoising", "runs"])
+@pytest.mark.parametrize("page", ["overview", "circuits", "evidence", "activations", "neurons", "denoising", "runs"])
 def test_an_unreadable_cache_is_a_sentence(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_text("no folder")
     monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "cache"))
@@ -312,7 +312,7 @@ def test_pages_need_no_torch(tmp_path: Path) -> None:
         "import sys\n"
         "from streamlit.testing.v1 import AppTest\n"
         f"app = AppTest.from_file({APP!r}, default_timeout={TIMEOUT})\n"
-        "for page in ('circuits', 'overview', 'activations', 'neurons', 'denoising', 'prompts', 'runs'):\n"
+        "for page in ('circuits', 'overview', 'evidence', 'activations', 'neurons', 'denoising', 'prompts', 'runs'):\n"
         "    app.switch_page(f'pages/{page}.py')\n"
         "    app.query_params['node'] = 'm1'\n"
         "    app.run()\n"

@@ -21,7 +21,7 @@ from tests.fakes import GRAPH, fake_compute, tiny_compute
 from tests.pages.payloads import overlap, payload_of
 from tests.pages.test_pages import app, texts
 
-PAGES = ("overview", "circuits", "activations", "neurons", "denoising", "prompts", "runs")
+PAGES = ("overview", "circuits", "evidence", "activations", "neurons", "denoising", "prompts", "runs")
 
 ODD = (
     "", " ", "1e999", "-1", "-0", "007", "2.5", "+1", "1_000", "١٢", "²", "18446744073709551616", "9" * 5000, "0x10",
@@ -42,6 +42,7 @@ HOME: dict[str, tuple[str, dict[str, str]]] = {
         (state.REGION, state.EARLY, state.LAYER, state.BIN, state.VIEW, state.HEIGHTS, state.MEASURE),
         ("activations", {}),
     ),
+    **dict.fromkeys((state.LINES, state.REPLACED, state.ESTIMATOR), ("evidence", {})),
     **dict.fromkeys((state.NEURON, state.SORT), ("neurons", {})),
     state.QUANTITY: ("neurons", {"layer": "0", "neuron": "0"}),
     **dict.fromkeys(
@@ -86,9 +87,10 @@ def test_a_key_that_comes_twice_says_so(key: str) -> None:
 
 
 def test_every_key_of_the_state_is_in_the_table() -> None:
+    others = ("FINAL", "CONTROL", "TOTAL", "AUTO", "URL", "DEFAULT_TAU")
     named = {
         value for name, value in vars(state).items()
-        if name.isupper() and isinstance(value, str) and name not in ("FINAL", "CONTROL", "TOTAL", "AUTO", "URL")
+        if name.isupper() and isinstance(value, str) and name not in others
     }  # fmt: skip
     assert {key for key in named if not key.startswith("last ")} - {
         *state.VIEWS,

@@ -1,0 +1,117 @@
+"""Show which estimator of edge scores agrees with patching edges for real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from engine.circuits.comparison import printed
+from engine.runs.evidence import Evidence
+from engine.schema.evidence_tables import ESTIMATORS
+from pages.figures.evidence_scatter import audit_figure
+from pages.panels.evidence_faithfulness import COLUMN
+from pages.shared import downloads, evidence_artifacts, pickers, state, widgets
+from pages.shared.evidence import of as stored
+from pages.shared.evidence_artifacts import rows_of
+from pages.shared.glossary import meaning
+from pages.shared.run_selector import Asked
+from pages.shared.sides import Side
+
+NAMES = {
+    "eap": "EAP", "eap_ig_5": "EAP-IG, m = 5", "eap_ig_20": "EAP-IG, m = 20", "clean_corrupted": "Clean-corrupted",
+    "relp": "RelP",
+}  # fmt: skip
+Columns = dict[str, NDArray[Any]]
+
+
+def audit(asked: Asked) -> None:
+    """The section: exact scores against an estimator's, and the correlations of all estimators."""
+    st.header("Which estimator to believe", "audit", divider="gray", help=meaning("audit"))
+    known = [(side, there) for side in asked.sides if (there := stored(side.run, None, "audit"))]
+    missing = [side.run for side in asked.sides if side.run not in [side.run for side, _ in known]]
+    if missing:
+        evidence_artifacts.offer("audit", missing, "audit")
+    if not known:
+        return
+    estimator = pickers.select("Estimator", ESTIMATORS, state.ESTIMATOR, NAMES.__getitem__, width=240)
+    grid = st.grid(2, min_column_width=COLUMN, gap=24)
+    for side, there in known:
+        with grid.cell():
+            st.subheader(side.title)
+            scatter(side, there, estimator)
+    st.caption(
+        "How to read it: each point is an edge that was patched to the corrupted prompt, alone; up: what the metric "
+        "really loses, across: what the estimator says. On the dashed line the estimate is exact."
+    )
+    st.dataframe(rows_of_agreement(known), hide_index=True, alt="Agreement of estimators with exact scores")
+    st.caption(
+        "Pearson: of the values themselves. Spearman: of their ranks, which is what the choice of a circuit depends "
+        "on. Signs: share of edges whose estimate has the sign of the exact score. All audited edges, each once."
+    )
+    with st.container(horizontal=True):
+        for side, there in known:
+            downloads.table_button(
+                f"Audited edges, {side.title}", lambda there=there, side=side: named(side, there), side.origin(),  # type: ignore[misc]
+                "audited-edges", key=f"download audited {side.model}",
+            )  # fmt: skip
+
+
+def scatter(side: Side, there: Evidence, estimator: str) -> None:
+    rows = named(side, there)
+    figure = audit_figure(
+        [row["exact"] for row in rows], [row[estimator] for row in rows], [row["name"] for row in rows],
+        [row["selection"] == "strongest" for row in rows], widgets.palette().of(side.model), widgets.palette(),
+    )  # fmt: skip
+    widgets.chart(
+        figure, f"audit {side.model}", f"Exact edge scores against those of {NAMES[estimator]}, {side.title}",
+        f"audit-{estimator}", side.origin(NAMES[estimator]),
+    )  # fmt: skip
+
+
+def named(side: Side, there: Evidence) -> list[dict[str, Any]]:
+    """The table with the names of edges."""
+    graph = side.run.meta.graph
+    return [{"name": graph.edge_name(row["edge"]), **row} for row in rows_of(there, "audited_edges")]
+
+
+def rows_of_agreement(known: Sequence[tuple[Side, Evidence]]) -> list[dict[str, str]]:
+    """A row for every estimator."""
+    tables = [(side, columns_of(there)) for side, there in known]
+    rows = []
+    for estimator in ESTIMATORS:
+        row = {"Estimator": NAMES[estimator]}
+        for side, columns in tables:
+            pearson, spearman, signs = agreement(columns["exact"], columns[estimator])
+            row |= {
+                f"Pearson, {side.label}": printed(pearson, ".3f"),
+                f"Spearman, {side.label}": printed(spearman, ".3f"),
+                f"Signs, {side.label}": printed(signs, ".0%"),
+            }
+        rows.append(row)
+    return rows
+
+
+def columns_of(there: Evidence) -> Columns:
+    """The columns of the table [edge], every edge once."""
+    rows = list({row["edge"]: row for row in rows_of(there, "audited_edges")}.values())
+    return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in ("exact", *ESTIMATORS)}
+
+
+def agreement(exact: NDArray[Any], estimate: NDArray[Any]) -> tuple[float, float, float]:
+    """Pearson's and Spearman's correlation, and the share of right signs, of scores [edge]."""
+    signs = exact != 0
+    right = float(np.mean(np.sign(exact[signs]) == np.sign(estimate[signs]))) if signs.any() else np.nan
+    return _correlation(exact, estimate), _correlation(_ranks(exact), _ranks(estimate)), right
+
+
+def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 1 and a.std() > 0 and b.std() > 0 else np.nan
+
+
+def _ranks(values: NDArray[Any]) -> NDArray[Any]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])

@@ -1,0 +1,40 @@
+"""A button for runs that the evidence page lacks, with why it is disabled where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+
+from engine.runs import lifecycle
+from engine.runs.spec import RunSpec
+from engine.schema.artifacts import KINDS
+from pages.shared import evidence_artifacts, widgets
+from pages.shared.run_selector import Asked, is_under_way
+from pages.shared.words import counted
+
+
+def offer_runs(asked: Asked, missing: Sequence[RunSpec], *, what: str, key: str, circuits_only: bool = False) -> None:
+    """Say that runs are not computed yet, and offer to compute them.
+
+    `what`: they are, as in "runs of other tasks"; `circuits_only`: nothing but the circuits of them.
+    """
+    if is_under_way(list(missing)):
+        st.info(f"Being computed: {what}. They appear here by themselves.", icon=":material/hourglass_top:")
+        return
+    obstacle = next(filter(None, map(lifecycle.obstacle, missing)), None)
+    st.info(f"Not computed yet: {what}.", icon=":material/hourglass_empty:")
+    number = counted(len(missing), "circuit" if circuits_only else "run")
+    plan = partial(evidence_artifacts.missing_circuits, missing) if circuits_only else None
+    st.button(
+        f"Compute what is missing ({number})",
+        icon=":material/play_arrow:",
+        key=key,
+        disabled=obstacle is not None,
+        help=obstacle and widgets.plain(obstacle),
+        on_click=widgets.submit,
+        args=(list(missing), f"{asked.pair.title}: {what}", plan, ("circuit",) if circuits_only else KINDS),
+    )
+    if obstacle:
+        st.caption(widgets.plain(f"They cannot be computed here. {obstacle}"))
