@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,15 +78,16 @@ def audit_tables(
     columns: dict[str, Any] = {"edge": chosen.edge, "rank": chosen.rank, "selection": chosen.selection.tolist()}
     columns["exact"] = effects.exact[at].astype(np.float32)
     for i, (column, (method, points)) in enumerate(ESTIMATORS.items(), 1):
-        done = i * len(rows)
-        estimated = attribute(
-            model, rows, n_examples, method, points, metric, on_rows=lambda more, done=done: on_rows(done + more)
-        )
+        estimated = attribute(model, rows, n_examples, method, points, metric, partial(_told, on_rows, i * len(rows)))
         total = estimated.total.cpu().numpy() / n_examples  # [source, destination]
         sources, destinations = model.graph.edge_source[chosen.edge], model.graph.edge_destination[chosen.edge]
         columns[column] = total[sources, destinations].astype(np.float32)
     ends = ends_of(effects.full, effects.corrupted)
     return {"full": ends.full, "corrupted": ends.corrupted, "rounding": ends.rounding}, {"audited_edges": columns}
+
+
+def _told(on_rows: Callable[[int], None], before: int, done: int) -> None:
+    on_rows(before + done)
 
 
 def passes() -> int:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +80,8 @@ def patch_edges(
 
     done = 0
     for batch, result in in_batches(members, lambda row: len(row.clean), token_capacity(model.plain), work, name):
-        np.add.at(effects, (slice(None), [row.example for row in batch]), result)
+        for row, values in zip(batch, result.T, strict=True):
+            effects[:, row.example] += values
         done += len(batch)
         on_rows(done)
     return EdgeEffects(effects[2:], effects[0], effects[1])
@@ -144,7 +146,7 @@ class _Clean:
 
     def _from_mlp(self, layer: int, x: Tensor, read: Tensor) -> Tensor:
         """[site, vocab]: the rest of the model after a layer's attention, whose MLP reads another residual than x."""
-        options = {"attention_mask": self.bias}
+        options: dict[str, Any] = {"attention_mask": self.bias}
         if self.rotation is not None:
             options["position_embeddings"] = self.rotation
         last = len(self.blocks) - 1
@@ -177,7 +179,7 @@ def _metrics(
         with hooked(runs[-1].hooks(plain, blocks) + rotation.hooks(plain)):
             logits.append(output_logits(plain, at_sites(hidden(plain, embedding, bias), rows)))
         refuse_unsound(logits[-1], what)
-    clean = _Clean(model, blocks, rows, *runs, embeddings[0] - embeddings[1], rotation.cos_sin, bias)
+    clean = _Clean(model, blocks, rows, runs[0], runs[1], embeddings[0] - embeddings[1], rotation.cos_sin, bias)
     values = [row_metrics(metric, each, rows, logits[0]) for each in logits]
     values += [row_metrics(metric, clean.without(int(edge)), rows, logits[0]) for edge in edges]
     metrics = torch.stack(values)
