@@ -36,7 +36,7 @@ from engine.terminal import shown_progress
 def run(spec: RunSpec, models: Sequence[str], compute: Compute | None = None) -> Iterator[str]:
     """The runs of a spec for every model, computed where the cache has none."""
     specs = [replace(spec, model=model) for model in models]
-    _refuse_early(specs)
+    refuse_early(specs)
     for ready in _ready(specs, compute):
         yield from described(ready)
     if remark := same_weights(pair_named(spec.pair)):
@@ -54,10 +54,10 @@ def compare(
     pair, task = pair_named(spec.pair), task_named(spec.task)
     steps = pair.steps if with_steps else ()
     specs = [replace(spec, model=model) for model in ("arm", "mdm", *(f"step:{step}" for step in steps))]
-    _refuse_sizes(sizes, _n_edges(specs[0], pair))
-    _refuse_early(specs)
+    refuse_sizes(sizes, n_edges_of(specs[0], pair))
+    refuse_early(specs)
     arm, mdm = _ready(specs[:2], compute)
-    _refuse_sizes(sizes, arm.meta.graph.n_edges)
+    refuse_sizes(sizes, arm.meta.graph.n_edges)
     control, without = _control(spec, compute) if with_control else (None, "left out (--no-control)")
     yield f"{pair.title} on {task.title}: {_choices(spec)}"
     yield ""
@@ -130,7 +130,7 @@ def export(
 ) -> Iterator[str]:
     """Write what filters leave of a circuit to a file; the keys of runs may be beginnings of them."""
     run = stored.get(stored.key_beginning(key))
-    _refuse_sizes([k], run.meta.graph.n_edges)
+    refuse_sizes([k], run.meta.graph.n_edges)
     if other is None and filters.show != "all":
         raise UserError(f"--show {filters.show} compares with another run. Name it with --other.")
     if other is not None:
@@ -221,20 +221,20 @@ def _unsolved(run: Run) -> str:
     return "" if able else "  CANNOT DO THIS TASK: its circuit is not informative"
 
 
-def _refuse_early(specs: Sequence[RunSpec]) -> None:
+def refuse_early(specs: Sequence[RunSpec]) -> None:
     """Refuse what cannot be asked for before the first of the runs is computed."""
     for spec in specs:
         if lifecycle.find(spec) is None and (why := lifecycle.obstacle(spec)):
             raise UserError(why)
 
 
-def _refuse_sizes(sizes: Sequence[int], n_edges: int | None) -> None:
+def refuse_sizes(sizes: Sequence[int], n_edges: int | None) -> None:
     for size in sizes:
         if n_edges is not None and size > n_edges:
             raise UserError(f"--k has {size}, but this circuit has {n_edges} edges. Choose at most that.")
 
 
-def _n_edges(arm: RunSpec, pair: Pair) -> int | None:
+def n_edges_of(arm: RunSpec, pair: Pair) -> int | None:
     """How many edges a pair's circuits have, before anything is loaded; None where neither run nor config tells."""
     run = lifecycle.find(arm)
     if run:
