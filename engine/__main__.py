@@ -12,7 +12,7 @@ from dataclasses import replace
 from io import TextIOWrapper
 from typing import Any
 
-from engine import commands, doctor
+from engine import commands, doctor, evidence_commands
 from engine.circuits.filters import Filters
 from engine.errors import UserError
 from engine.exchange import kept_inputs
@@ -60,6 +60,10 @@ def _lines(given: argparse.Namespace, compute: Compute | None) -> Iterator[str]:
         "compare": lambda: _put_back_unless_used(
             given, lambda spec: commands.compare(spec, given.k, given.steps, compute, given.control, given.run)
         ),
+        "evidence": lambda: _put_back_unless_used(
+            given, lambda spec: evidence_commands.evidence(spec, given.model, given.only, given.k, compute)
+        ),
+        "report": lambda: evidence_commands.report(given.out, given.pair, given.task, _settings(given)),
         "list": commands.list_runs,
         "prune": lambda: commands.prune(given.older_than, given.keep_bundles),
         "export": lambda: commands.export(
@@ -118,6 +122,12 @@ def _other(given: argparse.Namespace) -> Other | None:
 
 def _training(given: argparse.Namespace) -> dict[str, Any]:
     fields = ("seed", "arm_steps", "mdm_steps", "precision", "compile")
+    return {field: getattr(given, field) for field in fields if getattr(given, field) is not None}
+
+
+def _settings(given: argparse.Namespace) -> dict[str, Any]:
+    """Which of several stored runs are meant; n and number format only where they are given."""
+    fields = ("n", "seed", "method", "points", "metric", "order", "denoising_steps", "template", "dtype")
     return {field: getattr(given, field) for field in fields if getattr(given, field) is not None}
 
 

@@ -37,7 +37,7 @@ from engine.terminal import shown_progress
 def run(spec: RunSpec, models: Sequence[str], compute: Compute | None = None) -> Iterator[str]:
     """The runs of a spec for every model, computed where the cache has none."""
     specs = [replace(spec, model=model) for model in models]
-    _refuse_early(specs)
+    refuse_early(specs)
     for ready in _ready(specs, compute):
         yield from described(ready)
     if remark := same_weights(pair_named(spec.pair)):
@@ -59,9 +59,9 @@ def compare(
     pair, task = pair_named(spec.pair), task_named(spec.task)
     steps = pair.steps if with_steps else ()
     specs = [replace(spec, model=model) for model in ("arm", "mdm", *(f"step:{step}" for step in steps))]
-    _refuse_sizes(sizes, _n_edges(specs[0], pair))
+    refuse_sizes(sizes, n_edges_of(specs[0], pair))
     arm, mdm = _both(specs, _standing_in(in_place, spec), compute)
-    _refuse_sizes(sizes, arm.meta.graph.n_edges)
+    refuse_sizes(sizes, arm.meta.graph.n_edges)
     control, without = _control(spec, compute) if with_control else (None, "left out (--no-control)")
     yield f"{pair.title} on {task.title}: {settings_of(spec)}"
     yield ""
@@ -101,7 +101,7 @@ def _standing_in(key: str | None, spec: RunSpec) -> Run | None:
 def _both(specs: Sequence[RunSpec], given: Run | None, compute: Compute | None) -> tuple[Run, Run]:
     """The ARM's and the MDM's run, one of which `given` is; the first two of `specs` are theirs."""
     replaced = None if given is None else specs[0 if given.spec.is_arm else 1]
-    _refuse_early([own for own in specs if own != replaced])
+    refuse_early([own for own in specs if own != replaced])
     arm, mdm = (given if own == replaced else None for own in specs[:2])
     ready = iter(_ready([own for own in specs[:2] if own != replaced], compute))
     return arm or next(ready), mdm or next(ready)
@@ -157,7 +157,7 @@ def export(
 ) -> Iterator[str]:
     """Write what filters leave of a circuit to a file; the keys of runs may be beginnings of them."""
     run = stored.get(stored.key_beginning(key))
-    _refuse_sizes([k], run.meta.graph.n_edges)
+    refuse_sizes([k], run.meta.graph.n_edges)
     if other is None and filters.show != "all":
         raise UserError(f"--show {filters.show} compares with another run. Name it with --other.")
     if other is not None:
@@ -236,20 +236,20 @@ def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
     yield f"Written to {out}."
 
 
-def _refuse_early(specs: Sequence[RunSpec]) -> None:
+def refuse_early(specs: Sequence[RunSpec]) -> None:
     """Refuse what cannot be asked for before the first of the runs is computed."""
     for spec in specs:
         if lifecycle.find(spec) is None and (why := lifecycle.obstacle(spec)):
             raise UserError(why)
 
 
-def _refuse_sizes(sizes: Sequence[int], n_edges: int | None) -> None:
+def refuse_sizes(sizes: Sequence[int], n_edges: int | None) -> None:
     for size in sizes:
         if n_edges is not None and size > n_edges:
             raise UserError(f"--k has {size}, but this circuit has {n_edges} edges. Choose at most that.")
 
 
-def _n_edges(arm: RunSpec, pair: Pair) -> int | None:
+def n_edges_of(arm: RunSpec, pair: Pair) -> int | None:
     """How many edges a pair's circuits have, before anything is loaded; None where neither run nor config tells."""
     run = lifecycle.find(arm)
     if run:

@@ -12,12 +12,13 @@ from engine.circuits.filters import CLASSES, KINDS, SIGNS
 from engine.errors import UserError, cut
 from engine.exchange.circuit_formats import FORMATS
 from engine.models.pair import DTYPES
+from engine.runs.evidence import DEFAULT_KINDS
 from engine.runs.spec import LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
 from engine.tasks.countdown.problems import COUNTS
 from engine.tasks.registry import TASKS
 
-DESCRIPTION = """The command line: python -m engine run | compare | list | prune | export | pairs | countdown |
-bundle | import | import-circuit | doctor | train.
+DESCRIPTION = """The command line: python -m engine run | compare | evidence | report | list | prune |
+export | pairs | countdown | bundle | import | import-circuit | doctor | train.
 
 Flags are checked before anything heavy is imported; an answer from the cache never imports torch. What a command keeps
 (a pair, prompts, problems) is put back when it is refused.
@@ -26,6 +27,7 @@ DEFAULTS = RunSpec()
 AGE = re.compile(r"([0-9]{1,5})([dh])", re.ASCII)  # 99999 days are more than anybody has
 WHOLE = re.compile(r"[0-9]{1,18}")
 MODELS = ["arm", "mdm"]
+EVIDENCE = (*DEFAULT_KINDS, "stability")
 
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -35,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="python -m engine", description=DESCRIPTION, allow_abbrev=False)
     add: Add = top.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
     _add_runs(add)
+    _add_evidence(add)
     add("list", help="the runs in the cache, and what they take of the disk", allow_abbrev=False)
     _add_prune(add)
     _add_export(add)
@@ -65,6 +68,29 @@ def _add_runs(add: Add) -> None:
         "--no-control", action="store_false", dest="control",
         help="without the step-0 control: the ARM's own weights read as the MDM is, which is one run more",
     )  # fmt: skip
+
+
+def _add_evidence(add: Add) -> None:
+    evidence = add(
+        "evidence", help="test circuits: run the models with nothing else, or without parts", allow_abbrev=False
+    )
+    _add_spec(evidence)
+    evidence.add_argument("--model", type=_models, default=MODELS, help="arm, mdm, step:N; default arm,mdm")
+    evidence.add_argument(
+        "--only", type=_evidence, metavar="KINDS",
+        help=f"of {', '.join(EVIDENCE)}; default all, of stability what can be told from stored circuits",
+    )  # fmt: skip
+    evidence.add_argument("--k", type=_number, help="instead, the faithfulness of circuits of this one size")
+
+    report = add("report", help="write what is stored of a pair to one page", allow_abbrev=False)
+    report.add_argument("--pair", type=_text, default=DEFAULTS.pair, help=f"default {DEFAULTS.pair}")
+    report.add_argument(
+        "--out", type=_text, required=True, metavar="FILE", help="FILE.html, or FILE.md with pictures beside it"
+    )
+    report.add_argument(
+        "--task", type=_words, metavar="TASKS", help="default every task of which both circuits are stored"
+    )
+    _add_settings(report)
 
 
 def _add_prune(add: Add) -> None:
@@ -160,6 +186,10 @@ def _add_spec(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--problems", type=_text, metavar="FILE.jsonl", help="COUNTDOWN problems in the published format"
     )
+    _add_settings(command)
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--n", type=_number, help=f"examples; default {DEFAULTS.n}, of own prompts all rows")
     command.add_argument("--seed", type=_seed, default=DEFAULTS.seed, help=f"of the examples; default {DEFAULTS.seed}")
     command.add_argument("--method", choices=METHODS, default=DEFAULTS.method)
@@ -228,6 +258,14 @@ def _models(text: str) -> list[str]:
         return list(dict.fromkeys(RunSpec(model=word).model for word in _words(text)))
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _evidence(text: str) -> list[str]:
+    words = _words(text)
+    unknown = next((word for word in words if word not in EVIDENCE), None)
+    if unknown is not None:
+        raise argparse.ArgumentTypeError(f"there is no evidence {unknown!r}. Choose from: {', '.join(EVIDENCE)}")
+    return words
 
 
 def _age(text: str) -> timedelta:

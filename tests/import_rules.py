@@ -28,6 +28,7 @@ FLOORS = {
             ("exchange",),
             ("doctor", "terminal"),
             ("flags", "commands"),
+            ("evidence_commands",),
             ("__main__", "__init__"),
         ]
     )

@@ -20,8 +20,8 @@ from cache.layout import Record
 from engine.errors import UserError
 from engine.runs import lifecycle, read
 from engine.runs.cache_connection import errors_of_cache, records, store
-from engine.runs.execution import Step
-from engine.runs.provenance import LIBRARIES, library_version, resolve
+from engine.runs.execution import Compute, OnProgress, Step
+from engine.runs.provenance import LIBRARIES, WeightsNotHere, library_version, resolve
 from engine.runs.records import EvidenceInputs, Run
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import EvidenceKind, tables_in
@@ -141,6 +141,35 @@ def plan(specs: Sequence[RunSpec], kinds: Sequence[EvidenceKind], size: int | No
     return circuits + [step for step in missing.values() if step.kind != "circuit"]
 
 
+def compute(
+    specs: Sequence[RunSpec],
+    kinds: Sequence[EvidenceKind],
+    size: int | None = None,
+    on_progress: OnProgress = lifecycle.ignore,
+    compute: Compute | None = None,
+) -> None:
+    """Compute here what is missing of this evidence, circuits included.
+
+    Nothing is where the weights are not here but all of it is stored.
+
+    Raises:
+        UserError: as `plan`, and as lifecycle.run_all.
+    """
+    try:
+        lifecycle.carry_out(lambda: plan(specs, kinds, size), on_progress, compute)
+    except WeightsNotHere:
+        if not all(_is_stored(spec, kind, size) for spec in specs for kind in kinds):
+            raise
+
+
+def compute_circuits(
+    specs: Sequence[RunSpec], on_progress: OnProgress = lifecycle.ignore, compute: Compute | None = None
+) -> None:
+    """Compute here the circuits of these specs that are missing, nothing else of their runs. Raises like `compute`."""
+    wanted = [spec for spec in specs if lifecycle.find(spec) is None]
+    lifecycle.carry_out(lambda: [Step(resolve(spec), "circuit") for spec in wanted], on_progress, compute)
+
+
 def find(run: Run, kind: EvidenceKind, other: Run | None = None, size: int | None = None) -> Evidence | None:
     """The newest stored evidence of a run; `other`: the run of the other model, where the kind uses one."""
     compared = None if kind in OF_ONE_MODEL or other is None else other.key
@@ -149,6 +178,11 @@ def find(run: Run, kind: EvidenceKind, other: Run | None = None, size: int | Non
         if record.kind == kind and {name: record.made_with.get(name) for name in wanted} == wanted:
             return Evidence(record)
     return None
+
+
+def _is_stored(spec: RunSpec, kind: EvidenceKind, size: int | None) -> bool:
+    run, other = lifecycle.find(spec), lifecycle.find(other_of(spec))
+    return run is not None and find(run, kind, other, size if kind == "faithfulness_at" else None) is not None
 
 
 def table(evidence: Evidence, name: str, /, **where: int | str) -> pa.Table:

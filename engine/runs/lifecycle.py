@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -100,13 +100,25 @@ def run_all(specs: Sequence[RunSpec], on_progress: OnProgress = ignore, compute:
     """
     with _computing:
         runs = [find_whole(spec) for spec in specs]
-        steps = execution.plan([run for run in runs if isinstance(run, Resolved)])
-        if steps:
-            _carry_out(steps, on_progress, compute)
+        _carry_out(execution.plan([run for run in runs if isinstance(run, Resolved)]), on_progress, compute)
     return [run if isinstance(run, Run) else get(run.key) for run in runs]
 
 
+def carry_out(
+    planned: Callable[[], Sequence[execution.Step]], on_progress: OnProgress = ignore, compute: Compute | None = None
+) -> None:
+    """Compute what `planned` lists, as `run_all` does; it is asked when no other thread is computing.
+
+    Raises:
+        Whatever `planned` raises, and what `run_all` does.
+    """
+    with _computing:
+        _carry_out(planned(), on_progress, compute)
+
+
 def _carry_out(steps: Sequence[execution.Step], on_progress: OnProgress, compute: Compute | None) -> None:
+    if not steps:
+        return
     current = [steps[0]]
 
     def report(progress: Progress) -> None:

@@ -38,7 +38,7 @@ def choices_of(graph: Graph) -> dict[str, object]:
         "sign": choices.held(state.SIGN, "both", SIGNS),
         "show": choices.held(state.SHOW, "all", CLASSES),
         "prune": choices.held(state.PRUNE, False, (True, False)),
-        "tau": choices.held(state.TAU, str(state.DEFAULT_TAU), state.TAU_OPTIONS),
+        "tau": choices.held(state.TAU, state.DEFAULT_TAU, state.TAU_OPTIONS),
     }
 
 

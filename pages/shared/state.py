@@ -42,7 +42,7 @@ TOTAL = vocabulary.TOTAL
 AUTO = "auto"  # a precision: that in which the pair is stored, else its own
 DEFAULT_K = 200
 TAU_OPTIONS = tuple(map(str, TAUS))
-DEFAULT_TAU = 0.85
+DEFAULT_TAU = "0.85"
 REGIONS = vocabulary.REGIONS
 GRAPH_VIEWS = ("side", "one", "layers")  # side by side, as one graph, by layer
 VIEWS = MIRRORED, GROUPED = "mirrored", "grouped"

@@ -10,9 +10,10 @@ import pytest
 from engine.errors import UserError
 from engine.runs import evidence, execution, lifecycle, stored
 from engine.runs.jobs import JobQueue
-from engine.runs.records import Run
+from engine.runs.provenance import Resolved, WeightsNotHere
+from engine.runs.records import ArtifactTables, Run
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import EVIDENCE_KINDS, EvidenceKind, tables_in
+from engine.schema.artifacts import EVIDENCE_KINDS, AnyKind, EvidenceKind, tables_in
 from engine.schema.evidence_tables import EVIDENCE_TABLES
 from tests.fakes import tiny_compute
 from tests.waiting import until
@@ -115,3 +116,31 @@ def test_the_worker_computes_the_same() -> None:
         queue.close()
     there = evidence.find(runs()[0], "faithfulness", runs()[1])
     assert there and evidence.table(there, "circuit_runs").equals(expected)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_stored_evidence_needs_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence.compute([ARM], ["faithfulness"], compute=tiny_compute)
+
+    def gone(spec: RunSpec) -> Resolved:
+        raise WeightsNotHere("The weights are not here.")
+
+    for module in (evidence, lifecycle):
+        monkeypatch.setattr(module, "resolve", gone)
+    evidence.compute([ARM], ["faithfulness"])
+    evidence.compute_circuits([ARM, MDM])
+    with pytest.raises(WeightsNotHere):
+        evidence.compute([ARM], ["faithfulness", "audit"])
+
+
+@pytest.mark.usefixtures("workspace")
+def test_circuits_alone_are_computed_once() -> None:
+    made = []
+
+    def counted(spec: RunSpec, kind: AnyKind, on_progress: execution.OnProgress) -> ArtifactTables:
+        made.append((spec, kind))
+        return tiny_compute(spec, kind, on_progress)
+
+    for _ in range(2):
+        evidence.compute_circuits([ARM, MDM], compute=counted)
+    assert made == [(ARM, "circuit"), (MDM, "circuit")]

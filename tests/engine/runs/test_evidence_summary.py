@@ -1,0 +1,111 @@
+"""Records of evidence say what the stored tables do: means and ranges of draws, order, nearest sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.errors import UserError
+from engine.runs import evidence, lifecycle
+from engine.runs import evidence_summary as summary
+from engine.runs.evidence_summary import CircuitPoint, ModelEvidence
+from engine.runs.spec import RunSpec
+from engine.schema.evidence_tables import CIRCUITS, ESTIMATORS
+from tests.stored_evidence import store
+
+
+@pytest.fixture
+def stored() -> ModelEvidence:
+    store(control=False)
+    there = summary.evidence_of(RunSpec(n=4, model="mdm"))
+    assert there
+    return there
+
+
+def point(circuit: str, size: int) -> CircuitPoint:
+    return CircuitPoint(circuit, size, size, 0.5, None, None, 1.0)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_what_is_stored_is_listed_by_kind(stored: ModelEvidence) -> None:
+    assert set(stored.by_kind) == {"faithfulness", "knockouts", "audit"} and stored.get("faithfulness_at") is None
+    evidence.compute([RunSpec(n=4, model="mdm")], ["faithfulness_at"], 7, compute=_refuse_circuits)
+    at_one = summary.evidence_of(RunSpec(n=4, model="mdm"), 7)
+    assert at_one and {p.size for p in summary.circuit_points(at_one.by_kind["faithfulness_at"])} == {7}
+    assert summary.evidence_of(RunSpec(n=5)) is None
+
+
+def _refuse_circuits(spec, kind, on_progress, *inputs):  # type: ignore[no-untyped-def]
+    from tests.fakes import tiny_compute
+
+    assert kind != "circuit", "it is stored"
+    return tiny_compute(spec, kind, on_progress, *inputs)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_circuits_have_one_point_a_size_and_random_ones_their_range(stored: ModelEvidence) -> None:
+    artifact = stored.by_kind["faithfulness"]
+    points = summary.circuit_points(artifact)
+    rows = evidence.table(artifact, "circuit_runs", part="total").to_pylist()
+    assert {p.circuit for p in points} == set(CIRCUITS)
+    assert len(points) == len({(row["circuit"], row["size"]) for row in rows})
+    for p in points:
+        own = [row for row in rows if (row["circuit"], row["size"]) == (p.circuit, p.size)]
+        assert p.f == pytest.approx(np.mean([row["f"] for row in own]))
+        assert p.right == pytest.approx(np.mean([row["right"] for row in own]))
+        ends = (own[0]["f_low"], own[0]["f_high"])
+        if p.circuit == "random":
+            assert len(own) == 5
+            ends = (min(row["f"] for row in own), max(row["f"] for row in own))
+        assert (p.low, p.high) == pytest.approx(ends)
+    assert summary.areas(artifact, "own")["cpr"] == [0.9, 0.85, 0.95] and summary.areas(artifact, "shared") == {}
+
+
+def test_sizes_are_the_nearest_that_were_run() -> None:
+    points = [point("own", size) for size in (0, 10, 51, 190, 3628)]
+    assert summary.nearest_sizes(points) == [51, 190]
+    assert summary.nearest_sizes(points, (5000, 3000)) == [3628] and summary.nearest_sizes([]) == []
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_smallest_faithful_circuit(stored: ModelEvidence) -> None:
+    artifact = stored.by_kind["faithfulness"]
+    assert summary.smallest_faithful(artifact) == 85 and summary.smallest_faithful(artifact, 0.5) == 50
+    with pytest.raises(UserError, match=r"tau is 0.42. Choose one of: 0.50, "):
+        summary.smallest_faithful(artifact, 0.42)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_knockouts_come_strongest_first_and_groups_by_size(stored: ModelEvidence) -> None:
+    artifact = stored.by_kind["knockouts"]
+    rows = evidence.table(artifact, "knockouts", replaced_by="mean", part="total").to_pylist()
+    listed = summary.knockouts(artifact, "mean")
+    assert sorted(k.change for k in listed) == sorted(row["change"] for row in rows)
+    assert [abs(k.change) for k in listed] == sorted((abs(k.change) for k in listed), reverse=True)
+    groups = summary.group_knockouts(artifact)
+    random = [g for g in groups if g.selection == "random"]
+    assert [g.removed for g in random] == [0, 1, 2, 4, 8, 16]
+    drawn = evidence.table(artifact, "group_knockouts", selection="random", removed=4)["right"].to_pylist()
+    four = next(g for g in random if g.removed == 4)
+    assert len(drawn) == 5 and (four.low, four.high) == (min(drawn), max(drawn))
+    assert four.right == pytest.approx(np.mean(drawn))
+
+
+@pytest.mark.usefixtures("workspace")
+def test_agreement_is_that_of_the_audited_edges(stored: ModelEvidence) -> None:
+    artifact = stored.by_kind["audit"]
+    columns = evidence.table(artifact, "audited_edges").to_pydict()
+    listed = summary.agreements(artifact)
+    assert {a.estimator for a in listed} == set(ESTIMATORS)
+    chosen = [i for i, selection in enumerate(columns["selection"]) if selection == "strongest"]
+    exact, relp = (np.array(columns[name])[chosen] for name in ("exact", "relp"))
+    (own,) = [a for a in listed if (a.selection, a.estimator) == ("strongest", "relp")]
+    assert own.edges == len(chosen) and own.pearson == pytest.approx(np.corrcoef(exact, relp)[0, 1])
+
+
+@pytest.mark.usefixtures("workspace")
+def test_evidence_is_of_the_other_model_s_circuit_too(stored: ModelEvidence) -> None:
+    other = lifecycle.find(RunSpec(n=4, model="arm"))
+    alone = summary.evidence_of_run(stored.run, None)
+    assert set(alone.by_kind) == {"audit"}
+    assert summary.evidence_of_run(stored.run, other).by_kind == stored.by_kind
