@@ -44,7 +44,7 @@ KNOCKOUT_LEGEND = (
     "right: share of scored tokens whose most probable token is right then",
 )
 AUDIT_LEGEND = ("exact: what the metric loses when the edge alone is patched; signs: share of signs that are right",)
-_FIRST, _CELL = 22, 25  # widths of columns
+_FIRST, _CELL = 22, 27  # widths of columns
 
 
 def faithfulness_lines(
@@ -116,8 +116,8 @@ def interval(value: float | None, low: float | None = None, high: float | None =
     """A number with the ends of its interval in brackets, where it has one; "none" where there is no number."""
     if value is None or math.isnan(value):
         return "none"
-    ends = "" if low is None or high is None else f" ({low:{form}} to {high:{form}})"
-    return f"{value:{form}}{ends}"
+    ends = "" if low is None or high is None else f" ({low:z{form}} to {high:z{form}})"  # z: no -0.000
+    return f"{value:z{form}}{ends}"
 
 
 def right_of(group: GroupKnockout) -> str:

@@ -80,5 +80,6 @@ def test_agreement_is_side_by_side() -> None:
 def test_numbers_with_and_without_interval() -> None:
     assert lines.interval(0.5) == "0.500" and lines.interval(None, 0.1, 0.2) == "none"
     assert lines.interval(0.5, 0.25, 0.75, ".1%") == "50.0% (25.0% to 75.0%)" and lines.interval(float("nan")) == "none"
+    assert lines.interval(-0.0001, -0.0004, 0.0) == "0.000 (0.000 to 0.000)"
     legends = (*lines.FAITHFULNESS_LEGEND, *lines.KNOCKOUT_LEGEND, *lines.AUDIT_LEGEND)
     assert max(map(len, legends)) <= 120
