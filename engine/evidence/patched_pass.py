@@ -49,6 +49,7 @@ class Batch:
 def patched_logits(model: Model, blocks: Sequence[Block], batch: Batch, live: LiveNodes) -> Tensor:
     """[circuit, site, vocab]: the logits at the rows' sites (as metrics.at_sites orders them), of every circuit."""
     writes = batch.difference.new_empty(live.reads.shape[2], len(live.reads), *batch.difference.shape)
+    writes[:SLOTS] = 0  # a slot is read by a zero before it is filled, and what is no number stays none then
     writes[SLOTS : live.before(1)] = batch.difference  # the input, unless nothing is live
     for layer, block in enumerate(blocks):
         _run_layer(model, layer, block, batch, live, writes)

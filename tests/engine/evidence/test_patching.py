@@ -234,3 +234,18 @@ def test_a_planted_circuit_does_everything_and_the_rest_nothing() -> None:
     whole, rest, headless, *others = (runs.circuits.metric[:, 0] - corrupted) / (full - corrupted)
     assert (whole, rest, headless) == pytest.approx((1, 0, 0), abs=1e-5)
     assert all(abs(f - 1) > 0.01 for f in others)  # none of the edges is there for nothing
+
+
+@pytest.mark.parametrize("size", [0, 1, 20])
+def test_memory_that_was_not_written_yet_is_not_read(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New memory may hold anything, numbers that are none among it; a circuit without a live node runs no layer."""
+    model = tiny.model("llama", True)
+    rows = tiny.rows_of(model, tiny.random_examples(2))
+    masks = circuit_masks(model.graph.n_edges, [np.arange(size)])
+    expected = run_circuits(model, rows, 2, masks).circuits.metric
+
+    def full_of_nan(tensor: torch.Tensor, *shape: int) -> torch.Tensor:
+        return tensor.new_full(shape, torch.nan)
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", full_of_nan)
+    assert np.array_equal(run_circuits(model, rows, 2, masks).circuits.metric, expected)
