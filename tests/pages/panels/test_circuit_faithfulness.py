@@ -50,8 +50,8 @@ def test_what_is_not_measured_is_said() -> None:
     none = told(sides())
     assert (none["models"], none["note"], none["link"]) == ({}, NOT_MEASURED, True)
     examine("faithfulness", "mdm")
-    one = told(sides())
-    assert list(one["models"]) == ["mdm"] and one["note"] == "ARM: not measured yet." and one["link"]
+    partly = told(sides())
+    assert list(partly["models"]) == ["mdm"] and partly["note"] == "ARM: not measured yet." and partly["link"]
     assert told(sides(arm_part="site-00")) == {**none, "note": WHOLE_ANSWER, "link": False}
 
 
