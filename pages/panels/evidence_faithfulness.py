@@ -61,7 +61,7 @@ def choices() -> tuple[float, str]:
     """Tau, and what the lines show."""
     of_tau, of_lines = st.columns([1, 2], gap="medium")
     with of_tau:
-        options, default = state.TAU_OPTIONS, state.DEFAULT_TAU
+        options, default = state.TAU_OPTIONS, str(state.DEFAULT_TAU)
         tau = float(pickers.slide("Faithfulness tau", options, default, state.TAU, help=meaning("tau")))
     with of_lines:
         measure = st.segmented_control(

@@ -160,6 +160,7 @@ def test_lines_and_sentences_are_what_is_stored() -> None:
     assert values(drawn["random edges (mean, range)"], "y")[at] == pytest.approx(np.mean(random))
     (at_200,) = [row for row in own if row["size"] == 200]
     assert f"At K = 200: **f {at_200['f']:.2f} ({at_200['f_low']:.2f} to {at_200['f_high']:.2f})**" in texts(page)
+    assert not page.warning and "f = 0.85 is reached" in texts(page)
     table = next(frame.value for frame in page.dataframe if "CPR, ARM" in frame.value)
     assert table["CPR, MDM"][0] == "0.900 (0.850 to 0.950)" and table["CMD, ARM"][3] == "0.700"
 
