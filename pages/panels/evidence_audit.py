@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
+from engine.circuits.agreement import SCORED
 from engine.circuits.comparison import printed
 from engine.runs.evidence import Evidence
+from engine.runs.evidence_lines import AUDITED_NAMES
+from engine.runs.evidence_summary import agreements
 from engine.schema.evidence_tables import ESTIMATORS
 from pages.figures.evidence_scatter import audit_figure
 from pages.panels.evidence_faithfulness import COLUMN
@@ -20,12 +21,16 @@ from pages.shared.evidence_artifacts import rows_of
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side
+from pages.shared.widgets import METHOD_NAMES
 
 NAMES = {
-    "eap": "EAP", "eap_ig_5": "EAP-IG, m = 5", "eap_ig_20": "EAP-IG, m = 20", "clean_corrupted": "Clean-corrupted",
-    "relp": "RelP",
-}  # fmt: skip
-Columns = dict[str, NDArray[Any]]
+    "eap": METHOD_NAMES["eap"],
+    "eap_ig_5": f"{METHOD_NAMES['eap-ig']}, m = 5",
+    "eap_ig_20": f"{METHOD_NAMES['eap-ig']}, m = 20",
+    "clean_corrupted": METHOD_NAMES["clean-corrupted"],
+    "relp": METHOD_NAMES["relp"],
+}
+EDGES = {**AUDITED_NAMES, SCORED: "those that every estimator scores"}
 
 
 def audit(asked: Asked) -> None:
@@ -50,7 +55,8 @@ def audit(asked: Asked) -> None:
     st.dataframe(rows_of_agreement(known), hide_index=True, alt="Agreement of estimators with exact scores")
     st.caption(
         "Pearson: of the values themselves. Spearman: of their ranks, which is what the choice of a circuit depends "
-        "on. Signs: share of edges whose estimate has the sign of the exact score. All audited edges, each once."
+        "on. Signs: share of edges whose estimate has the sign of the exact score. RelP gives no "
+        "score to edges into queries and keys: the last rows leave out what an estimator does not score."
     )
     with st.container(horizontal=True):
         for side, there in known:
@@ -79,39 +85,20 @@ def named(side: Side, there: Evidence) -> list[dict[str, Any]]:
 
 
 def rows_of_agreement(known: Sequence[tuple[Side, Evidence]]) -> list[dict[str, str]]:
-    """A row for every estimator."""
-    tables = [(side, columns_of(there)) for side, there in known]
+    """A row for every estimator on every selection of edges that a model has."""
+    by_key = [(side, {(a.selection, a.estimator): a for a in agreements(there)}) for side, there in known]
     rows = []
-    for estimator in ESTIMATORS:
-        row = {"Estimator": NAMES[estimator]}
-        for side, columns in tables:
-            pearson, spearman, signs = agreement(columns["exact"], columns[estimator])
-            row |= {
-                f"Pearson, {side.label}": printed(pearson, ".3f"),
-                f"Spearman, {side.label}": printed(spearman, ".3f"),
-                f"Signs, {side.label}": printed(signs, ".0%"),
-            }
-        rows.append(row)
+    for selection, edges in EDGES.items():
+        for estimator, name in NAMES.items():
+            row = {"Edges": edges, "Estimator": name}
+            for side, agreed in by_key:
+                of = agreed.get((selection, estimator))
+                if of is not None:
+                    row |= {
+                        f"Pearson, {side.label}": printed(of.pearson, ".3f"),
+                        f"Spearman, {side.label}": printed(of.spearman, ".3f"),
+                        f"Signs, {side.label}": printed(of.signs, ".0%"),
+                    }
+            if len(row) > 2:
+                rows.append(row)
     return rows
-
-
-def columns_of(there: Evidence) -> Columns:
-    """The columns of the table [edge], every edge once."""
-    rows = list({row["edge"]: row for row in rows_of(there, "audited_edges")}.values())
-    return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in ("exact", *ESTIMATORS)}
-
-
-def agreement(exact: NDArray[Any], estimate: NDArray[Any]) -> tuple[float, float, float]:
-    """Pearson's and Spearman's correlation, and the share of right signs, of scores [edge]."""
-    signs = exact != 0
-    right = float(np.mean(np.sign(exact[signs]) == np.sign(estimate[signs]))) if signs.any() else np.nan
-    return _correlation(exact, estimate), _correlation(_ranks(exact), _ranks(estimate)), right
-
-
-def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
-    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 1 and a.std() > 0 and b.std() > 0 else np.nan
-
-
-def _ranks(values: NDArray[Any]) -> NDArray[Any]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
