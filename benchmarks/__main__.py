@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.table import RESULTS, Figure, now, save, shown
 
-MODULES = ("artifacts", "attribution", "evidence", "explorer", "exports", "load", "stored_size")
+MODULES = ("artifacts", "attribution", "embedded_evidence", "evidence", "explorer", "exports", "load", "stored_size")
 
 
 def main() -> None:
