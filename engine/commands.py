@@ -178,12 +178,8 @@ def bundle(file: str, pair: str, task: str | None) -> Iterator[str]:
     """Write the runs of a pair to a bundle."""
     refuse_existing(Path(file))
     written = bundles.write(Path(file), pair, task)
-    yield f"{file}: {written.runs} runs, {written.artifacts} artifacts, {size_text(written.size)}"
-    if written.left_out:
-        yield (
-            f"{written.left_out} runs are left out: they are circuits from elsewhere, their prompts are gone, or it is "
-            "not known what made them."
-        )
+    yield f"{file}: {written.summary}"
+    yield from written.without
 
 
 def take(file: str) -> Iterator[str]:

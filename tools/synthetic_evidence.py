@@ -86,6 +86,7 @@ def _knockouts(spec: RunSpec, inputs: EvidenceInputs, graph: Graph) -> Made:
         for group in GROUPS
         for draw in range(RANDOM_DRAWS if group == "random" else 1)
         for removed in ((0, 1, 2, 4, 8, 16) if group in ("strongest", "random") else (6,))
+        if removed < graph.n_sources
     ]  # fmt: skip
     meta = {"full": FULL, "corrupted": CORRUPTED, "right_full": 1.0}
     return meta, {"knockouts": _columns(rows), "group_knockouts": _columns(groups)}
@@ -101,7 +102,7 @@ def _audit(spec: RunSpec, inputs: EvidenceInputs, graph: Graph) -> Made:
         estimates = {name: exact * float(1 + 0.3 * generator.standard_normal()) for name in ESTIMATORS}
         selection = "strongest" if rank < 20 else "even"
         rows.append({"edge": edge, "rank": rank, "selection": selection, "exact": exact, **estimates})
-    return {}, {"audited_edges": _columns(rows)}
+    return {"full": FULL, "corrupted": CORRUPTED, "rounding": 1e-5}, {"audited_edges": _columns(rows)}
 
 
 def _graph_of(n_edges: int) -> Graph:

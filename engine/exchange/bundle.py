@@ -1,13 +1,13 @@
 """Write the runs of a pair to a bundle, a file that another machine can show without the models, and import one.
 
-A bundle holds the artifacts of the runs of a pair (on a task) as the cache has them, each once, what the pair is, the
-own prompts that the runs are about, and what made them. It is read as data of unknown origin, and so is what earlier
-versions wrote: a bundle or a whole cache in one database.
+A bundle holds the artifacts of the runs of a pair (on a task) as the cache has them, each once, the evidence of their
+circuits, what the pair is, the own prompts that the runs are about, and what made them. It is read as data of unknown
+origin, and so is what earlier versions wrote: a bundle or a whole cache in one database.
 
 1. The container must hold what a bundle does and nothing else (engine/exchange/bundle_file.py), and its files plain
    tables (cache/sandbox.py).
-2. The header and every record are checked field by field (engine/exchange/bundle_checks.py), every table row by row
-   (engine/exchange/table_checks.py), and written anew beside the cache's files (engine/exchange/staging.py).
+2. The header and every record are checked field by field (engine/exchange/bundle_checks.py, evidence_checks.py), every
+   table row by row (table_checks.py, evidence_table_checks.py), and written anew beside the cache's files (staging.py).
 3. All of it gets into its place, or nothing. An artifact that is here already stays as it is.
 4. A pair that nobody here knows is kept under its name. Folders that it names on the other machine are forgotten.
 """
@@ -47,9 +47,33 @@ class Written:
     """A bundle that was written; `left_out`: runs that it cannot hold, as `write` says."""
 
     runs: int
-    artifacts: int
+    artifacts: int  # evidence included
     left_out: int
     size: int  # bytes
+    evidence: int = 0
+    evidence_left_out: int = 0  # whose other circuit is not in it
+
+    @property
+    def summary(self) -> str:
+        """What it holds."""
+        evidence = f" ({self.evidence} of them evidence)" if self.evidence else ""
+        return f"{self.runs} runs, {self.artifacts} artifacts{evidence}, {size_text(self.size)}"
+
+    @property
+    def without(self) -> list[str]:
+        """Sentences on what it does not hold, where there is something."""
+        told = []
+        if self.left_out:
+            told.append(
+                f"{self.left_out} runs are left out: they are circuits from elsewhere, their prompts are gone, or it "
+                "is not known what made them."
+            )
+        if self.evidence_left_out:
+            told.append(
+                f"Pieces of evidence that are left out, as the other circuit that they use is not in it: "
+                f"{self.evidence_left_out}."
+            )
+        return told
 
 
 @dataclass(frozen=True)
@@ -82,6 +106,7 @@ class Taken:
 def write(path: Path, pair: str, task: str | None = None) -> Written:
     """Write every stored run of a pair (on a task) to a new file, with those of its artifacts that are there.
 
+    Evidence comes along where the circuits that it was computed from do.
     Left out are circuits from elsewhere, whose own file is what to hand on, runs whose prompts are gone, and runs that
     do not say what made them.
 
@@ -94,12 +119,24 @@ def write(path: Path, pair: str, task: str | None = None) -> Written:
         on = f" on {task}" if task else ""
         raise UserError(f"There are no runs of the pair {pair}{on} in the cache that a bundle could hold.")
     folder = cache_connection.store()
-    files = {key: folder.file_of(key) for key in _keys(runs)}
+    evidence, evidence_left_out = evidence_of(runs)
+    files = {key: folder.file_of(key) for key in (*_keys(runs), *evidence)}
     for key in files:  # a damaged one would be noticed on the other machine only
         with cache_connection.errors_of_cache(), folder.reading(key):
             pass
     write_bundle(path, written_header(pair, sorted({run.spec.task for run in runs})), files)
-    return Written(len(runs), len(files), len(chosen) - len(runs), path.stat().st_size)
+    return Written(
+        len(runs), len(files), len(chosen) - len(runs), path.stat().st_size, len(evidence), evidence_left_out
+    )
+
+
+def evidence_of(runs: Sequence[Run]) -> tuple[list[str], int]:
+    """The keys of the stored evidence of these runs' circuits, and of how many pieces the other circuit is missing."""
+    there = {run.key for run in runs}
+    about = [record for record in cache_connection.records() if record.made_with.get("circuit") in there]
+    about = [record for record in about if stored.is_evidence(record)]
+    whole = [record.key for record in about if stored.circuits_of(record) <= there]
+    return whole, len(about) - len(whole)
 
 
 def holds(run: Run) -> bool:
@@ -109,7 +146,7 @@ def holds(run: Run) -> bool:
 
 def size_of(runs: Sequence[Run]) -> int:
     """Bytes that a bundle of these runs takes, about."""
-    records = [cache_connection.store().record(key) for key in _keys(runs)]
+    records = [cache_connection.store().record(key) for key in (*_keys(runs), *evidence_of(runs)[0])]
     return sum(record.size for record in records if record)
 
 
@@ -173,6 +210,8 @@ def _staged(offer: Offer, folder: ArtifactFolder, place: Path) -> Taken:
             if offer.header:
                 raise
             left_out.append(str(error).rstrip("."))
+    for piece in offer.evidence:
+        staging.add_evidence(piece)
     added = sum(run.keys["circuit"] in staging.keys for run in taken)
     told = Taken(
         pairs=(offer.header.pair.name,) if offer.header else tuple(sorted({run.spec.pair for run in taken})),

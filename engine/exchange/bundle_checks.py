@@ -17,7 +17,7 @@ from engine.files.reading import Json, read_json_table
 from engine.runs import provenance as here
 from engine.runs.records import Accuracy, RunMeta
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import KINDS
+from engine.schema.artifacts import ALL_KINDS
 from engine.schema.columns import LARGEST, LONGEST_TEXT, MOST_COUNT
 from engine.schema.vocabulary import SITE, STEP
 
@@ -54,7 +54,7 @@ def record(text: str) -> Record:
     except NoRecord as error:
         raise UserError(f"its record is wrong: {error}") from error
     named = f"the artifact {stated.key[:40]!r}"
-    _refuse(stated.kind not in KINDS, f"{named} is of the kind {stated.kind[:40]!r}, which there is not")
+    _refuse(stated.kind not in ALL_KINDS, f"{named} is of the kind {stated.kind[:40]!r}, which there is not")
     _refuse(
         not KEY.fullmatch(stated.key) or hash_of(stated.made_with) != stated.key,
         f"the key of {named} is not that of what it was made with",

@@ -15,7 +15,7 @@ from engine.circuits.graph import Graph
 from engine.errors import UserError
 from engine.schema.artifacts import KINDS, columns_in
 from engine.schema.columns import LONGEST_TEXT, Column, Size, Table
-from engine.schema.tables import TABLES
+from engine.schema.tables import ALL_TABLES
 from engine.schema.vocabulary import COMMON_PARTS
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Sizes:
             "n_heads": self.graph.n_heads,
             "n_sources": self.graph.n_sources,
             "n_edges": self.graph.n_edges,
+            "n_k": self.graph.n_edges + 1,  # K can be 0 and all edges
             "n_parts": len(COMMON_PARTS) + len(self.parts),
             "n_neurons": self.n_neurons,
             "n_sites": self.n_sites,
@@ -63,7 +64,7 @@ class Sizes:
 
 def refuse_rows(name: str, rows: int, of: Sizes) -> None:
     """Refuse a number of rows that the table cannot have, before any is read."""
-    table, most = TABLES[name], of.product(TABLES[name].most)
+    table, most = ALL_TABLES[name], of.product(ALL_TABLES[name].most)
     if table.mdm_only and of.is_arm:
         refuse(rows > 0, f"the table {name} has {rows:,} rows, where an ARM has none")
         return
@@ -135,7 +136,7 @@ def _check_numbers(table: Table, stored: pa.Table, of: Sizes) -> None:
 
 def check_columns(name: str, stored: pa.Table, of: Sizes, kinds: Collection[str] = KINDS) -> None:
     """UserError where a table has a column or a value that it cannot have; `kinds`: the artifacts that are there."""
-    table = TABLES[name]
+    table = ALL_TABLES[name]
     expected = [column for column in table.columns if any(column in columns_in(kind, name) for kind in kinds)]
     missing = {column.name for column in expected} ^ set(stored.column_names)
     refuse(bool(missing), f"the table {name} lacks the column {min(missing, default='')!r}, or has it and should not")

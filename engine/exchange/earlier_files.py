@@ -19,7 +19,7 @@ from cache.earlier_layout import EarlierFile, EarlierRun
 from engine.errors import UserError
 from engine.exchange import bundle_checks as checks
 from engine.exchange.bundle_header import Header, read_header
-from engine.exchange.offered_runs import OfferedRun, Source
+from engine.exchange.offered_runs import OfferedEvidence, OfferedRun, Source
 from engine.runs.artifacts import keys_of, record_of
 from engine.schema.artifacts import KINDS, Kind, columns_in
 from engine.schema.vocabulary import COMPONENT_EXAMPLES
@@ -73,6 +73,7 @@ class EarlierOffer:
         """
         self.header: Header | None = None if file.header is None else read_header(file.header, earlier=True)
         self.left_out: list[str] = []
+        self.evidence: Sequence[OfferedEvidence] = ()  # which no earlier version computed
         self._file = file
         self._numbers: dict[str, int] = {}
         runs: list[OfferedRun] = []

@@ -1,4 +1,4 @@
-"""Runs that a file from elsewhere offers: their records, checked, and where the rows of their artifacts are read.
+"""Runs that a file from elsewhere offers, and evidence of them: their records, checked, and where rows are read.
 
 Two kinds of files offer runs: bundles (this module) and what earlier versions wrote (engine/exchange/earlier_files.py).
 Tables are read from them as they are; engine/exchange/staging.py checks them.
@@ -18,12 +18,13 @@ from cache.layout import SORTED_BY, Record
 from cache.sandbox import RECORD_COLUMNS, ForeignFile
 from engine.errors import UserError
 from engine.exchange import bundle_checks as checks
+from engine.exchange import evidence_checks
 from engine.exchange.bundle_file import Unpacked
 from engine.exchange.bundle_header import Header, read_header
 from engine.runs.artifacts import companions_of, keys_of
 from engine.runs.records import RunMeta
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import KINDS, Kind, columns_in, tables_in
+from engine.schema.artifacts import EVIDENCE_KINDS, KINDS, AnyKind, Kind, columns_in, tables_in
 from engine.schema.columns import Column
 from engine.tasks.registry import TASKS
 
@@ -62,6 +63,21 @@ class OfferedRun:
     artifacts: Mapping[Kind, Record]
 
 
+@dataclass(frozen=True)
+class OfferedEvidence:
+    """Evidence that a bundle offers of one of its runs; `file` is opened in the folder `scratch`."""
+
+    record: Record
+    run: OfferedRun  # whose circuit is examined
+    file: Path
+    scratch: Path
+
+    def source(self, stack: ExitStack) -> Source:
+        """Where it is read, until `stack` is closed."""
+        opened = stack.enter_context(sandbox.opened(self.file, self.scratch))
+        return BundledArtifact(opened, self.record.kind)  # type: ignore[arg-type]  # one of EVIDENCE_KINDS
+
+
 class Offer(Protocol):
     """What a file offers. `header`: None where it is a cache; `left_out`: why runs cannot be taken, a text for each."""
 
@@ -70,6 +86,9 @@ class Offer(Protocol):
 
     @property
     def runs(self) -> Sequence[OfferedRun]: ...
+
+    @property
+    def evidence(self) -> Sequence[OfferedEvidence]: ...
 
     @property
     def left_out(self) -> Sequence[str]: ...
@@ -100,7 +119,7 @@ class StoredArtifact:
 class BundledArtifact:
     """An artifact of a bundle as a Source; it has the tables and columns of its kind and no others."""
 
-    def __init__(self, file: ForeignFile, kind: Kind) -> None:
+    def __init__(self, file: ForeignFile, kind: AnyKind) -> None:
         file.refuse_other_columns(expected_columns(kind))
         self._file, self._kind = file, kind
 
@@ -116,7 +135,7 @@ class BundledArtifact:
 
 
 class BundleOffer:
-    """What a bundle offers: the circuits that it has, each with those of its artifacts that it has."""
+    """What a bundle offers: the circuits that it has, each with those of its artifacts that it has, and evidence."""
 
     def __init__(self, content: Unpacked, scratch: Path) -> None:
         """Read the header and every record.
@@ -130,8 +149,10 @@ class BundleOffer:
         records = {key: self._record(key) for key in content.files}
         circuits = [record for record in records.values() if record.kind == "circuit"]
         self.runs = [self._run(circuit, records) for circuit in circuits]
+        by_key = {run.keys["circuit"]: run for run in self.runs}
+        self.evidence = [self._evidence(record, by_key) for record in records.values() if record.kind in EVIDENCE_KINDS]
         belonging = {record.key for run in self.runs for record in run.artifacts.values()}
-        alone = sorted(set(records) - belonging)
+        alone = sorted(set(records) - belonging - {piece.record.key for piece in self.evidence})
         if alone:
             raise UserError(f"the artifact {alone[0]} belongs to no circuit in it")
 
@@ -162,6 +183,12 @@ class BundleOffer:
         checks.refuse_other_parts(spec, meta)
         return OfferedRun(spec, meta, keys, checked)
 
+    def _evidence(self, record: Record, runs: Mapping[str, OfferedRun]) -> OfferedEvidence:
+        circuits = {key: run.artifacts["circuit"] for key, run in runs.items()}
+        circuit = evidence_checks.circuit_of(record, circuits)
+        stated = replace(record, meta=evidence_checks.checked_meta(record))
+        return OfferedEvidence(stated, runs[circuit.key], self._files[record.key], self._scratch)
+
 
 def _checked_meta(record: Record) -> dict[str, object]:
     """What sums an artifact up, checked and written anew."""
@@ -174,7 +201,7 @@ def _checked_meta(record: Record) -> dict[str, object]:
     return {}
 
 
-def expected_columns(kind: Kind) -> dict[str, dict[str, str]]:
+def expected_columns(kind: AnyKind) -> dict[str, dict[str, str]]:
     """The tables of the file of an artifact, with the columns and DuckDB's types of each."""
     return RECORD_COLUMNS | {
         name: {column.name: _sql_type(column) for column in columns_in(kind, name)} for name in tables_in(kind)

@@ -1,10 +1,11 @@
-"""Write the artifacts of runs from elsewhere beside their places in the cache, each checked with the run it belongs to.
+"""Write artifacts from elsewhere, of runs and of evidence, beside their places in the cache, checked with their run.
 
 1. An artifact that is in the cache already stays as it is, and one that several runs share is written once.
 2. A run's tables are put together from its artifacts: from those in the cache, from those that were staged before it,
    and from the file's. So what is checked is what will be shown.
 3. Tables are read, checked and written one by one; what is written are the checked tables, not the file's bytes.
-4. Nothing is in its place before `publish`: then all of it is, whatever ends this process meanwhile (cache/folder.py).
+4. Evidence is checked against the circuit that will be there: the cache's own where it has the circuit already.
+5. Nothing is in its place before `publish`: then all of it is, whatever ends this process meanwhile (cache/folder.py).
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from cache.artifact_file import writing
 from cache.cleaning import READY
 from cache.folder import ArtifactFolder
 from cache.staging import write_record
-from engine.exchange import table_checks
+from engine.exchange import evidence_table_checks, table_checks
 from engine.exchange.column_checks import numbers_of, refuse, refuse_rows
-from engine.exchange.offered_runs import Offer, OfferedRun, Source, StoredArtifact
+from engine.exchange.offered_runs import Offer, OfferedEvidence, OfferedRun, Source, StoredArtifact
+from engine.runs.records import RunMeta
 from engine.schema.artifacts import KINDS, Kind, columns_in, kinds_of, row_numbers
 from engine.schema.tables import TABLES
 
@@ -39,14 +41,15 @@ class Staging:
         """`place`: a folder of `folder.staged()`; `imported`: the moment, in ISO 8601."""
         self._folder, self._place, self._imported = folder, place, imported
         self._brought: dict[str, OfferedRun] = {}  # by the key of an artifact: the run that it was staged with
+        self._evidence: set[str] = set()
 
     @property
     def keys(self) -> set[str]:
-        return set(self._brought)
+        return self._brought.keys() | self._evidence
 
     @property
     def size(self) -> int:
-        return sum((self._place / f"{key}.duckdb").stat().st_size for key in self._brought)
+        return sum((self._place / f"{key}.duckdb").stat().st_size for key in self.keys)
 
     def add(self, run: OfferedRun, offer: Offer) -> None:
         """Stage those artifacts of a run that are not there yet.
@@ -80,6 +83,26 @@ class Staging:
             raise
         self._brought |= {run.keys[kind]: run for kind in new}
 
+    def add_evidence(self, piece: OfferedEvidence) -> None:
+        """Stage a piece of evidence that is not there yet, after the run that it is about; raises like `add`."""
+        record = piece.record
+        if self._is_there(record.key):
+            return
+        own = self._folder.record(piece.run.keys["circuit"])
+        meta = RunMeta.of(dict(own.meta)) if own else piece.run.meta
+        of, size = table_checks.sizes(piece.run.spec, meta), record.made_with["size"]
+        try:
+            with ExitStack() as stack:
+                source = piece.source(stack)
+                add = stack.enter_context(writing(self._file(record.key), record, source.unfolded))
+                for name, table in evidence_table_checks.checked_tables(record.kind, source, of, size):
+                    add(name, table)
+            write_record(self._place, replace(record, imported=self._imported))
+        except BaseException:
+            self._remove(record.key)
+            raise
+        self._evidence.add(record.key)
+
     def publish(self) -> None:
         """Move everything into its place, circuits last. Whoever opens the cache next completes it after a kill."""
         with (self._place / READY).open("w") as file:
@@ -99,7 +122,7 @@ class Staging:
         return sources
 
     def _is_there(self, key: str) -> bool:
-        return key in self._brought or self._folder.record(key) is not None
+        return key in self.keys or self._folder.record(key) is not None
 
     def _file(self, key: str) -> Path:
         return self._place / f"{key}.duckdb"

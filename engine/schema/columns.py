@@ -88,9 +88,9 @@ class Table:
     artifact: str = "circuit"
 
 
-def index(name: str, below: str, meaning: str = "", items: Range | None = None) -> Column:
-    """A number from 0 to below a size of the run."""
-    return Column(name, "int32", meaning, low=0, high=below, items=items)
+def index(name: str, below: Size, meaning: str = "", items: Range | None = None) -> Column:
+    """A number from 0 to below a size of the run, or below a number."""
+    return Column(name, "int32", meaning, low=0, high=below if isinstance(below, str) else below - 1, items=items)
 
 
 def count(
@@ -98,7 +98,7 @@ def count(
     unit: str,
     meaning: str = "",
     low: int = 0,
-    high: float = MOST_COUNT,
+    high: float | str = MOST_COUNT,
     items: Range | None = None,
     type: Stored = "int32",
 ) -> Column:

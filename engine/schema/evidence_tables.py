@@ -17,6 +17,8 @@ REPLACEMENTS = ("corrupted", "mean")
 GROUPS = ("strongest", "random", "shared", "only")
 SELECTIONS = ("strongest", "even")
 TAUS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)  # faithfulness that may be asked of the smallest circuit
+MOST_DRAWS = 20  # of random edges or components
+MOST_SIZES = 100  # of circuits of one kind
 ESTIMATORS = ("eap", "eap_ig_5", "eap_ig_20", "clean_corrupted", "relp")
 
 PART = Column("part", "part", "all examples, or an answer position (ARM) or denoising step (MDM)", one_of=COMMON_PARTS)
@@ -32,6 +34,10 @@ def _nullable(name: str, unit: str = "", meaning: str = "") -> Column:
     return replace(real(name, unit, meaning), nullable=True)
 
 
+def _edges(name: str, meaning: str) -> Column:
+    return count(name, "edges", meaning, high="n_k")
+
+
 CIRCUIT_RUNS = Table(
     "circuit_runs",
     (
@@ -42,9 +48,9 @@ CIRCUIT_RUNS = Table(
             "only: edges of the own circuit that the other has not",
             one_of=CIRCUITS,
         ),
-        count("draw", "", "of random edges, which draw"),
-        count("size", "edges", "K"),
-        count("edges", "edges", "that were run; others than K where two circuits are combined"),
+        index("draw", MOST_DRAWS, "of random edges, which draw"),
+        _edges("size", "K"),
+        _edges("edges", "that were run; others than K where two circuits are combined"),
         PART,
         _nullable("f", "", "faithfulness; missing where clean and corrupted metric are nearly the same"),
         _nullable("f_low", "", "lower end of its 95 % interval"),
@@ -54,26 +60,26 @@ CIRCUIT_RUNS = Table(
     ),
     row="A circuit that was run alone, every other edge patched to the corrupted run.",
     order="circuit, draw, part, size",
-    most=(),
+    most=(len(CIRCUITS), MOST_DRAWS, MOST_SIZES, "n_parts"),
     artifact="faithfulness",
 )
 SMALLEST_CIRCUITS = Table(
     "smallest_circuits",
     (
         text("circuit", "as in circuit_runs", one_of=CIRCUITS),
-        real("tau", "", "the faithfulness that is asked for"),
-        replace(count("size", "edges", "the smallest K that was measured whose circuit reaches it"), nullable=True),
-        replace(count("below", "edges", "the next smaller K that was measured, which does not"), nullable=True),
+        share("tau", "", "the faithfulness that is asked for"),
+        replace(_edges("size", "the smallest K that was measured whose circuit reaches it"), nullable=True),
+        replace(_edges("below", "the next smaller K that was measured, which does not"), nullable=True),
     ),
     row="The smallest circuit that is as faithful as asked for.",
     order="circuit, tau",
-    most=(),
+    most=(len(CIRCUITS), len(TAUS)),
     artifact="faithfulness",
 )
 KNOCKOUTS = Table(
     "knockouts",
     (
-        index("node", "n_sources", "index of the head or MLP in the graph"),
+        replace(index("node", "n_sources", "index of the head or MLP in the graph"), low=1),
         text("replaced_by", "what its output was replaced by", one_of=REPLACEMENTS),
         PART,
         real("change", METRIC, "mean over examples of the metric without it - that of the whole model"),
@@ -83,7 +89,7 @@ KNOCKOUTS = Table(
     ),
     row="A component whose output was replaced, alone.",
     order="node, replaced_by, part",
-    most=(),
+    most=("n_sources", len(REPLACEMENTS), "n_parts"),
     artifact="knockouts",
 )
 GROUP_KNOCKOUTS = Table(
@@ -95,14 +101,19 @@ GROUP_KNOCKOUTS = Table(
             "only: heads that are in this one alone",
             one_of=GROUPS,
         ),
-        count("draw", "", "of random components, which draw"),
-        count("removed", "components", "whose output was replaced by that of the corrupted run, together"),
+        index("draw", MOST_DRAWS, "of random components, which draw"),
+        count(
+            "removed",
+            "components",
+            "whose output was replaced by that of the corrupted run, together",
+            high="n_sources",
+        ),
         real("metric", METRIC, "mean over examples"),
         share("right", "share", "of the scored tokens, those whose most probable token is right"),
     ),
     row="Components whose outputs were replaced together.",
     order="selection, draw, removed",
-    most=(),
+    most=(len(GROUPS), MOST_DRAWS, "n_sources"),
     artifact="knockouts",
 )
 AUDITED_EDGES = Table(
@@ -116,7 +127,7 @@ AUDITED_EDGES = Table(
     ),
     row="An edge that was patched for real, beside what estimators say.",
     order="rank",
-    most=(),
+    most=(len(SELECTIONS), "n_edges"),
     artifact="audit",
 )
 EVIDENCE_TABLES: dict[str, Table] = {

@@ -64,6 +64,10 @@ def bundle_download(runs: list[Run]) -> None:
         if size > LARGEST:
             st.caption(f"That is {size / 2**30:.1f} GB: write it with `python -m engine bundle` instead.")
             return
+        evidence, _ = bundle.evidence_of(chosen)
+        if evidence:
+            pieces = "1 piece" if len(evidence) == 1 else f"{len(evidence)} pieces"
+            st.caption(f"With {pieces} of evidence of these circuits.")
         file_button(
             f"Download {len(chosen)} run" + ("s" if len(chosen) != 1 else ""),
             lambda: bundle.packed(str(pair), task),

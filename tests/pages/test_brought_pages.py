@@ -12,13 +12,13 @@ import pytest
 from engine import settings
 from engine.exchange import bundle
 from engine.models import pairs
-from engine.runs import cache_connection, device_plan, lifecycle, read, stored
+from engine.runs import cache_connection, device_plan, evidence, execution, lifecycle, read, stored
 from engine.runs.folder_pair import pair_of_two
 from engine.runs.jobs import JobQueue
 from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
 from pages.shared import state
-from tests.fakes import REMARK, by_kind, fake_model, fake_run, register_fake_pair
+from tests.fakes import REMARK, by_kind, fake_compute, fake_model, fake_run, register_fake_pair
 from tests.pages.payloads import overlap, payload_of
 from tests.pages.test_pages import app, figures, texts
 
@@ -218,8 +218,12 @@ def test_only_pairs_that_are_here_can_be_started() -> None:
 def test_the_runs_of_a_pair_can_be_downloaded_as_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = app("runs")
     assert page.get("download_button")[0].proto.label == "Download 8 runs"
+    assert "of evidence of these circuits" not in texts(page)
+    steps = evidence.plan([RunSpec(model="mdm", task="countdown")], ["knockouts", "audit"])
+    execution.carry_out(steps, fake_compute, lifecycle.ignore)
     page.selectbox(key="bundle task").set_value("countdown").run()
     assert page.get("download_button")[0].proto.label == "Download 3 runs"
+    assert "With 2 pieces of evidence of these circuits." in texts(page)
     file = tmp_path / "b.circuits.zip"
     with bundle.packed("embedded", "countdown") as content:
         file.write_bytes(content.read())
