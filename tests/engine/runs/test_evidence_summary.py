@@ -70,7 +70,10 @@ def test_sizes_are_the_nearest_that_were_run() -> None:
 @pytest.mark.usefixtures("workspace")
 def test_the_smallest_faithful_circuit(stored: ModelEvidence) -> None:
     artifact = stored.by_kind["faithfulness"]
-    assert summary.smallest_faithful(artifact) == 85 and summary.smallest_faithful(artifact, 0.5) == 50
+    table = evidence.table(artifact, "smallest_circuits", circuit="own").to_pylist()
+    sizes = {round(row["tau"], 2): row["size"] for row in table}
+    assert summary.smallest_faithful(artifact) == sizes[0.85] and summary.smallest_faithful(artifact, 0.5) == sizes[0.5]
+    assert sizes[0.85] > sizes[0.5]
     with pytest.raises(UserError, match=r"tau is 0.42. Choose one of: 0.50, "):
         summary.smallest_faithful(artifact, 0.42)
 
@@ -84,7 +87,8 @@ def test_knockouts_come_strongest_first_and_groups_by_size(stored: ModelEvidence
     assert [abs(k.change) for k in listed] == sorted((abs(k.change) for k in listed), reverse=True)
     groups = summary.group_knockouts(artifact)
     random = [g for g in groups if g.selection == "random"]
-    assert [g.removed for g in random] == [0, 1, 2, 4, 8, 16]
+    table = evidence.table(artifact, "group_knockouts", selection="random").to_pylist()
+    assert [g.removed for g in random] == sorted({row["removed"] for row in table}) and len(random) > 2
     drawn = evidence.table(artifact, "group_knockouts", selection="random", removed=4)["right"].to_pylist()
     four = next(g for g in random if g.removed == 4)
     assert len(drawn) == 5 and (four.low, four.high) == (min(drawn), max(drawn))
