@@ -23,14 +23,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.attribution.footprint import row_named
 from engine.attribution.metrics import at_sites, row_metrics
-from engine.attribution.sites import AttributionInput, up_to_reads
+from engine.attribution.sites import AttributionInput
 from engine.attribution.soundness import refuse_unsound
 from engine.circuits.edges import Ints
 from engine.evidence.corrupted_run import CorruptedRun as KeptRun  # the same is kept of the clean run
 from engine.evidence.corrupted_run import Rotation
 from engine.evidence.live_nodes import MLP_KIND
+from engine.evidence.outcomes import Input, input_name, inputs_to_run, length_of
 from engine.evidence.patched_pass import Rotated, attend, called, queries_keys_values
 from engine.models.batching import in_batches, padded, token_capacity
 from engine.models.fast_model import Block, blocks_of, embed, final_norm_of, hidden, hooked, output_logits
@@ -70,19 +70,16 @@ def patch_edges(
     """
     blocks = blocks_of(model.plain)
     effects = np.zeros((len(edges) + 2, n_examples))
-    members = sorted([up_to_reads(row) for row in rows] if model.causal else rows, key=lambda row: len(row.clean))
 
-    def work(batch: Sequence[AttributionInput]) -> NDArray[np.float64]:
-        return _metrics(model, blocks, batch, edges, metric)
-
-    def name(row: AttributionInput) -> str:
-        return row_named(row.example, len(row.clean), str(model.tokenizer.decode(list(row.clean))))
+    def work(batch: Sequence[Input]) -> NDArray[np.float64]:
+        return _metrics(model, blocks, [each.run for each in batch], edges, metric)
 
     done = 0
-    for batch, result in in_batches(members, lambda row: len(row.clean), token_capacity(model.plain), work, name):
-        for row, values in zip(batch, result.T, strict=True):
-            effects[:, row.example] += values
-        done += len(batch)
+    inputs = sorted(inputs_to_run(model, rows), key=length_of)  # sites of an input have one weight, and are added up
+    for batch, result in in_batches(inputs, length_of, token_capacity(model.plain), work, input_name(model)):
+        for each, values in zip(batch, result.T, strict=True):
+            effects[:, each.run.example] += values
+            done += len(each.rows)
         on_rows(done)
     return EdgeEffects(effects[2:], effects[0], effects[1])
 
@@ -135,9 +132,8 @@ class _Clean:
         """
         block, n_heads, x = self.blocks[layer], self.model.graph.n_heads, self.kept.before[layer]
         head = (destination - self.model.graph.attention_destinations(layer).start) % n_heads
-        residuals = (
-            torch.stack([x, x]).expand(3, -1, -1, -1, -1).clone()
-        )  # [q, k, v; whole or patched; row, pos, d_model]
+        both = torch.stack([x, x])  # whole and patched
+        residuals = both.expand(3, -1, -1, -1, -1).clone()  # [q, k, v; whole or patched; row, pos, d_model]
         residuals[kind, 1] -= written.to(x)
         bias = narrowed(self.bias, self.model.windows[layer]) if self.model.causal and self.model.windows else self.bias
         values = queries_keys_values(block, self.rotation, np.array([head]), n_heads, residuals)
