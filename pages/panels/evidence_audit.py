@@ -15,9 +15,7 @@ from engine.runs.evidence_summary import agreements
 from engine.schema.evidence_tables import ESTIMATORS
 from pages.figures.evidence_scatter import audit_figure
 from pages.panels.evidence_faithfulness import COLUMN
-from pages.shared import downloads, evidence_artifacts, pickers, state, widgets
-from pages.shared.evidence import of as stored
-from pages.shared.evidence_artifacts import rows_of
+from pages.shared import downloads, evidence, pickers, state, widgets
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side
@@ -36,10 +34,8 @@ EDGES = {**AUDITED_NAMES, SCORED: "those that every estimator scores"}
 def audit(asked: Asked) -> None:
     """The section: exact scores against an estimator's, and the correlations of all estimators."""
     st.header("Which estimator to believe", "audit", divider="gray", help=meaning("audit"))
-    known = [(side, there) for side in asked.sides if (there := stored(side.run, None, "audit"))]
-    missing = [side.run for side in asked.sides if side.run not in [side.run for side, _ in known]]
-    if missing:
-        evidence_artifacts.offer("audit", missing, "audit")
+    known = [(side, there) for side in asked.sides if (there := evidence.of(side.run, None, "audit"))]
+    evidence.offer("audit", asked.runs, "audit")
     if not known:
         return
     estimator = pickers.select("Estimator", ESTIMATORS, state.ESTIMATOR, NAMES.__getitem__, width=240)
@@ -81,7 +77,7 @@ def scatter(side: Side, there: Evidence, estimator: str) -> None:
 def named(side: Side, there: Evidence) -> list[dict[str, Any]]:
     """The table with the names of edges."""
     graph = side.run.meta.graph
-    return [{"name": graph.edge_name(row["edge"]), **row} for row in rows_of(there, "audited_edges")]
+    return [{"name": graph.edge_name(row["edge"]), **row} for row in evidence.rows(there, "audited_edges")]
 
 
 def rows_of_agreement(known: Sequence[tuple[Side, Evidence]]) -> list[dict[str, str]]:

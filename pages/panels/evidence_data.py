@@ -12,9 +12,7 @@ from engine.circuits.intervals import Estimate
 from engine.runs.evidence import Evidence
 from engine.runs.records import Run
 from engine.schema.vocabulary import TOTAL
-from pages.shared import choices, state
-from pages.shared.evidence import of as stored
-from pages.shared.evidence_artifacts import rows_of
+from pages.shared import choices, evidence, state
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side
 
@@ -50,13 +48,13 @@ class Measured:
 
     def rows(self, part: str = TOTAL) -> Rows:
         """Of circuit_runs, of a part."""
-        return rows_of(self.there, "circuit_runs", part=part)
+        return evidence.rows(self.there, "circuit_runs", part=part)
 
 
 def measured(sides: Sequence[Side]) -> list[Measured]:
     """Those whose faithfulness is stored."""
-    there = [(side, stored(side.run, None, "faithfulness")) for side in sides]
-    return [Measured(side, evidence) for side, evidence in there if evidence]
+    there = [(side, evidence.of(side.run, None, "faithfulness")) for side in sides]
+    return [Measured(side, stored) for side, stored in there if stored]
 
 
 def chosen_part(asked: Asked) -> str:
@@ -92,12 +90,12 @@ def at_size(rows: Rows, circuit: str, size: int, measure: str = "f") -> Estimate
 
 def rows_at(run: Run, k: int) -> Rows | None:
     """All circuits of a run at K edges, from the grid or measured at that size alone; None: not measured."""
-    grid = stored(run, None, "faithfulness")
-    rows = rows_of(grid, "circuit_runs", part=TOTAL, size=k) if grid else []
+    grid = evidence.of(run, None, "faithfulness")
+    rows = evidence.rows(grid, "circuit_runs", part=TOTAL, size=k) if grid else []
     if rows:
         return rows
-    alone = stored(run, None, "faithfulness_at", k)
-    return rows_of(alone, "circuit_runs", part=TOTAL) if alone else None
+    alone = evidence.of(run, None, "faithfulness_at", k)
+    return evidence.rows(alone, "circuit_runs", part=TOTAL) if alone else None
 
 
 def in_words(estimate: Estimate | None, form: str = ".2f") -> str:

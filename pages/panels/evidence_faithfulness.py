@@ -18,8 +18,7 @@ from pages.panels.evidence_data import (
     nearest,
     sizes_in,
 )
-from pages.shared import downloads, evidence_artifacts, pickers, state, widgets
-from pages.shared.evidence_artifacts import rows_of
+from pages.shared import downloads, evidence, pickers, state, widgets
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 from pages.shared.synced import synced
@@ -35,9 +34,7 @@ def faithfulness(asked: Asked) -> None:
     """The section: lines over K of every model that is measured, numbers, and a button for what is not."""
     st.header("Is the circuit faithful?", "faithful", divider="gray", help=meaning("faithfulness"))
     models = measured(list(asked.sides))
-    missing = [side.run for side in asked.sides if side.run not in [model.side.run for model in models]]
-    if missing:
-        evidence_artifacts.offer("faithfulness", missing, "faithfulness")
+    evidence.offer("faithfulness", asked.runs, "faithfulness")
     if not models:
         return
     tau, measure = choices()
@@ -52,7 +49,8 @@ def faithfulness(asked: Asked) -> None:
     with st.container(horizontal=True):
         for model in models:
             downloads.table_button(
-                f"Circuits that were run, {model.side.title}", lambda model=model: rows_of(model.there, "circuit_runs"),  # type: ignore[misc]
+                f"Circuits that were run, {model.side.title}",
+                lambda model=model: evidence.rows(model.there, "circuit_runs"),  # type: ignore[misc]
                 model.side.origin(), "circuit-runs", key=f"download circuit-runs {model.model}",
             )  # fmt: skip
 
@@ -130,7 +128,7 @@ def sentence_at(rows: Rows, k: int, measure: str, part: str) -> str:
 
 def smallest_at(model: Measured, tau: float) -> int | None:
     """The smallest measured K at which the own circuit reaches tau."""
-    rows = rows_of(model.there, "smallest_circuits", circuit="own")
+    rows = evidence.rows(model.there, "smallest_circuits", circuit="own")
     sizes = [row["size"] for row in rows if abs(row["tau"] - tau) < 1e-6]
     return int(sizes[0]) if sizes and sizes[0] is not None else None
 

@@ -7,10 +7,11 @@ from functools import partial
 
 import streamlit as st
 
-from engine.runs import lifecycle
+from engine.runs import execution, lifecycle
+from engine.runs.provenance import resolve
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS
-from pages.shared import evidence_artifacts, widgets
+from pages.shared import cached_reads, widgets
 from pages.shared.run_selector import Asked, is_under_way
 from pages.shared.words import counted
 
@@ -26,7 +27,7 @@ def offer_runs(asked: Asked, missing: Sequence[RunSpec], *, what: str, key: str,
     obstacle = next(filter(None, map(lifecycle.obstacle, missing)), None)
     st.info(f"Not computed yet: {what}.", icon=":material/hourglass_empty:")
     number = counted(len(missing), "circuit" if circuits_only else "run")
-    plan = partial(evidence_artifacts.missing_circuits, missing) if circuits_only else None
+    plan = partial(missing_circuits, missing) if circuits_only else None
     st.button(
         f"Compute what is missing ({number})",
         icon=":material/play_arrow:",
@@ -38,3 +39,8 @@ def offer_runs(asked: Asked, missing: Sequence[RunSpec], *, what: str, key: str,
     )
     if obstacle:
         st.caption(widgets.plain(f"They cannot be computed here. {obstacle}"))
+
+
+def missing_circuits(specs: Sequence[RunSpec]) -> list[execution.Step]:
+    """What computes the circuits, and nothing else, of those runs that are not stored."""
+    return [execution.Step(resolve(spec), "circuit") for spec in specs if cached_reads.run_of(spec) is None]

@@ -8,7 +8,7 @@ from engine.runs.records import Run
 from pages.figures.faithfulness import Style, along_figure
 from pages.figures.transfer import matrix_figure
 from pages.panels.evidence_data import CIRCUIT_WORDS, Rows, at_size, in_words, measured, nearest, rows_at, sizes_in
-from pages.shared import cached_reads, downloads, evidence_artifacts, widgets
+from pages.shared import cached_reads, downloads, evidence, widgets
 from pages.shared.glossary import meaning
 from pages.shared.provenance import origin
 from pages.shared.run_selector import Asked
@@ -23,7 +23,7 @@ def transfer(asked: Asked) -> None:
     st.header("Whose circuit in which model", "transfer", divider="gray", help=meaning("transfer"))
     missing = [side.run for side in asked.sides if rows_at(side.run, asked.k) is None]
     if missing:
-        evidence_artifacts.offer("at k", missing, "faithfulness_at", asked.k)
+        evidence.offer("at k", missing, "faithfulness_at", asked.k)
     shown = asked.k if len(missing) < len(asked.runs) else other_size(asked)
     if shown is not None:
         matrix([(side, rows) for side in asked.sides if (rows := rows_at(side.run, shown)) is not None], shown)
@@ -111,7 +111,7 @@ def along_checkpoints(asked: Asked) -> None:
     known = [(step, run, rows) for step, run, rows in at_k if rows is not None]
     missing = [run for _, run, rows in at_k if rows is None]
     if missing:
-        evidence_artifacts.offer("checkpoints", missing, "faithfulness_at", asked.k)
+        evidence.offer("checkpoints", missing, "faithfulness_at", asked.k)
     if known:
         _along(asked, known)
 

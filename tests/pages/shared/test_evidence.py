@@ -30,16 +30,19 @@ def test_evidence_is_that_beside_the_usual_other_model() -> None:
 
 
 @pytest.mark.usefixtures("seeded")
-def test_tables_are_kept_by_key_and_a_missing_number_is_nan() -> None:
+def test_tables_are_kept_by_key_and_a_missing_number_is_nan_in_columns_and_none_in_rows() -> None:
     (there,) = examine("knockouts", "arm")
     expected = stored_evidence.table(there, "knockouts", node=5)
     before = evidence.columns(there, "knockouts", node=5)
     assert list(before) == expected.column_names and before["change"].tolist() == expected["change"].to_pylist()
     parts = before["part"] != "total"
     assert np.isnan(before["right"][parts]).all() and not np.isnan(before["right"][~parts]).any()
+    rows = evidence.rows(there, "knockouts", node=5)
+    assert rows == expected.to_pylist() and [row["right"] is None for row in rows] == parts.tolist()
     cache_connection.store().delete(there.key)
-    again = evidence.rows(there, "knockouts", node=5)
-    assert [row["part"] for row in again] == before["part"].tolist()
+    rows.pop()
+    assert evidence.rows(there, "knockouts", node=5) == expected.to_pylist()
+    assert evidence.columns(there, "knockouts", node=5)["part"].tolist() == before["part"].tolist()
 
 
 @pytest.mark.usefixtures("seeded")
@@ -74,4 +77,4 @@ def test_why_it_could_not_be_computed_is_told_where_it_is_missing(monkeypatch: p
     monkeypatch.setattr(artifacts, "failure_of", lambda key: "There is no *memory* left.")
     page = app("circuits", task="ioi", node="a2.h3")
     assert "Could not be computed: the knockouts of the ARM and the MDM. There is no *memory* left." in texts(page)
-    assert page.button(key="compute evidence knockouts").label == "Try again"
+    assert page.button(key="compute knockouts").label == "Try again"
