@@ -87,7 +87,7 @@ def transfer_section(question: Question) -> Section:
         "Faithfulness f, with its 95 % interval. Where the other model's circuit does nearly as well as a model's own, "
         "the circuit moved little; edges of both alone say whether what is shared carries the task."
     )
-    blocks.append(Grid(caption, ["K", "run with", *(f"in the {name}" for name in points)], rows, (1,)))
+    blocks.append(Grid(caption, ["measured at K =", "run with", *(f"in the {name}" for name in points)], rows, (1,)))
     return Section("Whose circuit in which model", blocks)
 
 
@@ -144,7 +144,7 @@ def _circuits_grid(points: dict[str, list[CircuitPoint]]) -> Grid:
         for circuit, words in CIRCUIT_NAMES.items()
         if any(point.circuit == circuit for point in listed)
     ]
-    head = ["model", "circuit", *(f"f at K = {size:,}" for size in sizes), f"right at K = {sizes[-1]:,}"]
+    head = ["model", "circuit", *(f"f measured at K = {size:,}" for size in sizes), f"right at K = {sizes[-1]:,}"]
     caption = (
         "Faithfulness f: the share of the metric that is left when every other edge is patched to the corrupted run. "
         "In brackets the 95 % interval, of random edges the range over draws. Right: share of scored tokens."

@@ -61,7 +61,7 @@ def faithfulness_lines(
     )
     if meta.get("remark"):
         yield f"  ! {meta['remark']}"
-    yield f"  {'f at K =':<{_FIRST}}" + "".join(f"{size:<{_CELL}}" for size in sizes).rstrip()
+    yield f"  {'f measured at K =':<{_FIRST}}" + "".join(f"{size:<{_CELL}}" for size in sizes).rstrip()
     for circuit, name in CIRCUIT_NAMES.items():
         at = {point.size: point for point in points if point.circuit == circuit}
         if any(size in at for size in sizes):

@@ -67,11 +67,6 @@ def sizes_in(rows: Rows) -> list[int]:
     return sorted({int(row["size"]) for row in rows if row["circuit"] == "own"} - {0})
 
 
-def nearest(sizes: Sequence[int], k: int) -> int:
-    """The largest size that is at most K, else the smallest."""
-    return max((size for size in sizes if size <= k), default=min(sizes))
-
-
 def at_size(rows: Rows, circuit: str, size: int, measure: str = "f") -> Estimate | None:
     """What a circuit of that size was measured to be; of random edges the mean and range of the draws.
 
@@ -88,14 +83,18 @@ def at_size(rows: Rows, circuit: str, size: int, measure: str = "f") -> Estimate
     return Estimate(values[0], own[0]["f_low"], own[0]["f_high"])
 
 
-def rows_at(run: Run, k: int) -> Rows | None:
-    """All circuits of a run at K edges, from the grid or measured at that size alone; None: not measured."""
+def rows_with(run: Run, k: int) -> Rows:
+    """All circuits of a run that were run, K included where it was measured alone; none where none were."""
     grid = evidence.of(run, None, "faithfulness")
-    rows = evidence.rows(grid, "circuit_runs", part=TOTAL, size=k) if grid else []
-    if rows:
+    rows = evidence.rows(grid, "circuit_runs", part=TOTAL) if grid else []
+    if any(row["size"] == k for row in rows):
         return rows
     alone = evidence.of(run, None, "faithfulness_at", k)
-    return evidence.rows(alone, "circuit_runs", part=TOTAL) if alone else None
+    return [*rows, *(evidence.rows(alone, "circuit_runs", part=TOTAL) if alone else [])]
+
+
+def of_size(rows: Rows, size: int) -> Rows:
+    return [row for row in rows if row["size"] == size]
 
 
 def in_words(estimate: Estimate | None, form: str = ".2f") -> str:

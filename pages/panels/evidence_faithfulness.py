@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.circuits.intervals import Estimate
+from engine.runs.evidence_summary import nearest_size
 from engine.schema.vocabulary import TOTAL
 from pages.figures.faithfulness import Line, Mark, Style, curves_figure
 from pages.panels.evidence_data import (
@@ -15,7 +16,6 @@ from pages.panels.evidence_data import (
     chosen_part,
     in_words,
     measured,
-    nearest,
     sizes_in,
 )
 from pages.shared import downloads, evidence, pickers, state, widgets
@@ -112,15 +112,17 @@ def line_of(rows: Rows, circuit: Style, measure: str) -> Line | None:
 
 
 def sentence_at(rows: Rows, k: int, measure: str, part: str) -> str:
-    """What was measured at K, or at the nearest smaller size (Markdown)."""
-    size = nearest(sizes_in(rows), k)
+    """What was measured at K, or at the nearest size (Markdown)."""
+    size = nearest_size(sizes_in(rows), k)
+    if size is None:
+        return "No circuit with an edge was run."
     form = ".2f" if measure == FAITHFULNESS else ".0%"
     own, random, without = (
         in_words(at_size(rows, circuit, size, measure), form) for circuit in ("own", "random", "complement")
     )
     name = "f" if measure == FAITHFULNESS else "right tokens"
-    instead = "" if size == k else f", the next smaller size that was measured (K = {k:,} was not)"
-    text = f"At K = {size:,}{instead}: **{name} {own}** with the circuit alone"
+    instead = "" if size == k else f", the measured size nearest to K = {k:,}"
+    text = f"Measured at K = {size:,}{instead}: **{name} {own}** with the circuit alone"
     if part != TOTAL:
         return f"{text}."
     return f"{text}; {random} with as many random edges; {without} with everything but the circuit."

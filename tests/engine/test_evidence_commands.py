@@ -64,7 +64,7 @@ def test_one_size_is_measured_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evidence", "--n", "4", "--k", "7"], tiny_compute) == 0
     assert kinds() == ["circuit", "circuit", "faithfulness_at", "faithfulness_at"]
     (_, *lines) = [
-        line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(("f at", "own, by |"))
+        line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(("f measured at", "own, by |"))
     ]
     assert lines and "7" in lines[1]
     assert main(["evidence", "--n", "4", "--k", "7", "--only", "audit"], tiny_compute) == 2

@@ -27,7 +27,7 @@ from engine.runs.records import ArtifactTables, EvidenceInputs, Run
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import AnyKind, EvidenceKind
 from pages.panels.evidence_audit import NAMES
-from pages.panels.evidence_data import at_size, nearest
+from pages.panels.evidence_data import at_size
 from pages.shared import downloads, state
 from tests.fakes import fake_compute
 from tests.pages.test_pages import TIMEOUT, app, figures, texts
@@ -160,7 +160,9 @@ def test_lines_and_sentences_are_what_is_stored() -> None:
     at = values(drawn["random edges (mean, range)"], "x").index(500)
     assert values(drawn["random edges (mean, range)"], "y")[at] == pytest.approx(np.mean(random))
     (at_200,) = [row for row in own if row["size"] == 200]
-    assert f"At K = 200: **f {at_200['f']:.2f} ({at_200['f_low']:.2f} to {at_200['f_high']:.2f})**" in texts(page)
+    assert f"Measured at K = 200: **f {at_200['f']:.2f} ({at_200['f_low']:.2f} to {at_200['f_high']:.2f})**" in texts(
+        page
+    )
     assert not page.warning and "f = 0.85 is reached" in texts(page)
     table = next(frame.value for frame in page.dataframe if "CPR, ARM" in frame.value)
     assert table["CPR, MDM"][0] == "0.900 (0.850 to 0.950)" and table["CMD, ARM"][3] == "0.700"
@@ -205,11 +207,11 @@ def test_a_denoising_step_is_shown_alone() -> None:
 def test_the_matrix_is_that_of_k_and_another_k_can_be_measured(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("fake_compute")
     page = app("evidence", task="ioi", k="275")
-    assert "Shown instead: K = 200, which is measured." in texts(page)
+    assert "Measured at K = 200, the measured size nearest to K = 275." in texts(page)
     page.button(key="compute at k").click().run()
     until(lambda: queue.jobs()[0].state == "done", TIMEOUT)
     page.run()
-    assert "Shown instead" not in texts(page) and "Measure at K = 275 (ARM, MDM)" not in labels(page)
+    assert "Measured at K = 275." in texts(page) and "Measure at K = 275 (ARM, MDM)" not in labels(page)
     (other,) = rows(ARM, "faithfulness_at", "circuit_runs", 275, circuit="other", part="total")
     assert f"the MDM's 275 edges {other['f']:.2f} ({other['f_low']:.2f} to {other['f_high']:.2f})" in texts(page)
 
@@ -354,8 +356,7 @@ def test_what_is_downloaded_is_what_is_stored(monkeypatch: pytest.MonkeyPatch) -
     assert "->" in audited[0]["name"]
 
 
-def test_sizes_and_estimates() -> None:
-    assert (nearest([10, 20, 50], 49), nearest([10, 20], 5), nearest([10], 10)) == (20, 10, 10)
+def test_estimates() -> None:
     table = [
         {"circuit": "random", "size": 5, "f": f, "f_low": 0.0, "f_high": 9.0, "right": None} for f in (0.1, 0.3)
     ] + [{"circuit": "own", "size": 5, "f": None, "f_low": None, "f_high": None, "right": 0.5}]

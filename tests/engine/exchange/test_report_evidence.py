@@ -33,7 +33,7 @@ def test_every_number_is_a_stored_one() -> None:
         for row in evidence.table(of_model.by_kind["faithfulness"], "circuit_runs", part="total").to_pylist()
     }
     first = grids(faithful)[0]
-    sizes = [int(head.removeprefix("f at K = ").replace(",", "")) for head in first.head[2:-1]]
+    sizes = [int(head.removeprefix("f measured at K = ").replace(",", "")) for head in first.head[2:-1]]
     of = {words: circuit for circuit, words in CIRCUIT_NAMES.items()}
     assert len(first.rows) == 2 * len(CIRCUIT_NAMES)
     for name, words, *cells, right in first.rows:

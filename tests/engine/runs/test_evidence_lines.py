@@ -34,7 +34,7 @@ def test_faithfulness_of_a_model() -> None:
     ]
     text = list(lines.faithfulness_lines("ARM (abc)", points, [50, 200], META, [(0.85, 180), (0.95, None)]))
     assert text[0] == "ARM (abc): metric 7.900, corrupted -7.500; scored tokens right 100%, corrupted 25%"
-    assert text[1].split() == ["f", "at", "K", "=", "50", "200"]
+    assert text[1].split() == ["f", "measured", "at", "K", "=", "50", "200"]
     own, shared, random = text[2:5]
     assert own.split("  ")[1] == "own, by |score|" and re.findall(r"-?\d\.\d+", own) == [
         "0.250", "0.200", "0.300", "0.900", "0.850", "0.950",
