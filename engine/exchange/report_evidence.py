@@ -18,6 +18,7 @@ from engine.runs.evidence_lines import (
     AUDITED_NAMES,
     CIRCUIT_NAMES,
     ESTIMATOR_NAMES,
+    SCORED_WORDS,
     SELECTION_NAMES,
     area_text,
     interval,
@@ -183,7 +184,10 @@ def _agreement_grid(sides: Sides) -> Grid:
         for estimator, name in ESTIMATOR_NAMES.items()
     ]
     columns = [text for name in by_key for text in (f"{name}: how many", "Pearson", "Spearman", "signs right")]
-    caption = "Edges patched for real, one at a time: how well estimates agree with what the metric then loses."
+    caption = (
+        "Edges patched for real, one at a time: how well estimates agree with what the metric then loses. "
+        f"{SCORED_WORDS}: the last rows leave out what an estimator does not score."
+    )
     return Grid(caption, ["edges", "estimator", *columns], rows, (0, 1))
 
 

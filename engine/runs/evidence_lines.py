@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from engine.circuits.agreement import Agreement
+from engine.circuits.agreement import ALL, SCORED, Agreement
 from engine.circuits.graph import Graph
 from engine.runs.evidence_summary import CircuitPoint, GroupKnockout, Knockout
 
@@ -33,7 +33,12 @@ ESTIMATOR_NAMES = {
     "clean_corrupted": "clean-corrupted",
     "relp": "relp",
 }
-AUDITED_NAMES = {"strongest": "the strongest edges", "even": "edges drawn evenly over ranks", "all": "all of them"}
+AUDITED_NAMES = {
+    "strongest": "the strongest edges",
+    "even": "edges drawn evenly over ranks",
+    ALL: "all of them",
+    SCORED: "those that every estimator scores",
+}
 FAITHFULNESS_LEGEND = (
     "f: share of the metric that is left when every edge outside the circuit is patched to the corrupted run; 1 is",
     "  the whole model, 0 the corrupted run. In brackets the 95 % interval, of random edges the range over draws",
@@ -43,7 +48,11 @@ KNOCKOUT_LEGEND = (
     "change: metric without the component (its output replaced by the corrupted run's) - metric of the whole model;",
     "right: share of scored tokens whose most probable token is right then",
 )
-AUDIT_LEGEND = ("exact: what the metric loses when the edge alone is patched; signs: share of signs that are right",)
+SCORED_WORDS = "RelP gives no score to edges into queries and keys"  # why some edges are left out
+AUDIT_LEGEND = (
+    "exact: what the metric loses when the edge alone is patched; signs: share of signs that are right",
+    f"{SCORED_WORDS}: those are left out where all estimators have a score",
+)
 _FIRST, _CELL = 22, 27  # widths of columns
 
 

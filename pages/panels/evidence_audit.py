@@ -7,10 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from engine.circuits.agreement import SCORED
 from engine.circuits.comparison import printed
 from engine.runs.evidence import Evidence
-from engine.runs.evidence_lines import AUDITED_NAMES
+from engine.runs.evidence_lines import AUDITED_NAMES, SCORED_WORDS
 from engine.runs.evidence_summary import agreements
 from engine.schema.evidence_tables import ESTIMATORS
 from pages.figures.evidence_scatter import audit_figure
@@ -28,7 +27,6 @@ NAMES = {
     "clean_corrupted": METHOD_NAMES["clean-corrupted"],
     "relp": METHOD_NAMES["relp"],
 }
-EDGES = {**AUDITED_NAMES, SCORED: "those that every estimator scores"}
 
 
 def audit(asked: Asked) -> None:
@@ -51,8 +49,8 @@ def audit(asked: Asked) -> None:
     st.dataframe(rows_of_agreement(known), hide_index=True, alt="Agreement of estimators with exact scores")
     st.caption(
         "Pearson: of the values themselves. Spearman: of their ranks, which is what the choice of a circuit depends "
-        "on. Signs: share of edges whose estimate has the sign of the exact score. RelP gives no "
-        "score to edges into queries and keys: the last rows leave out what an estimator does not score."
+        "on. Signs: share of edges whose estimate has the sign of the exact score. "
+        f"{SCORED_WORDS}: the last rows leave out what an estimator does not score."
     )
     with st.container(horizontal=True):
         for side, there in known:
@@ -84,7 +82,7 @@ def rows_of_agreement(known: Sequence[tuple[Side, Evidence]]) -> list[dict[str, 
     """A row for every estimator on every selection of edges that a model has."""
     by_key = [(side, {(a.selection, a.estimator): a for a in agreements(there)}) for side, there in known]
     rows = []
-    for selection, edges in EDGES.items():
+    for selection, edges in AUDITED_NAMES.items():
         for estimator, name in NAMES.items():
             row = {"Edges": edges, "Estimator": name}
             for side, agreed in by_key:

@@ -9,7 +9,7 @@ import pytest
 from engine.exchange.report_evidence import evidence_sections
 from engine.exchange.report_parts import Block, Grid, Paragraph, Picture, Section
 from engine.runs import evidence
-from engine.runs.evidence_lines import CIRCUIT_NAMES
+from engine.runs.evidence_lines import AUDITED_NAMES, CIRCUIT_NAMES
 from engine.schema.evidence_tables import ESTIMATORS
 from tests.stored_evidence import question, store
 
@@ -58,7 +58,7 @@ def test_every_number_is_a_stored_one() -> None:
     for node, _, _, change, right in grids(knocked)[0].rows:
         row = changes[names.index(node)]
         assert change.startswith(f"{row['change']:.3f} (") and right == f"{row['right']:.1%}"
-    assert len(grids(audit)[0].rows) == 3 * len(ESTIMATORS)
+    assert len(grids(audit)[0].rows) == len(AUDITED_NAMES) * len(ESTIMATORS)
 
 
 @pytest.mark.usefixtures("workspace")
