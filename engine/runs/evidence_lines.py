@@ -100,7 +100,9 @@ def group_lines(models: Sequence[tuple[str, Sequence[GroupKnockout]]]) -> Iterat
     keys = dict.fromkeys(key for groups in by_group for key in groups)
     for selection, removed in sorted(keys, key=lambda key: (list(SELECTION_NAMES).index(key[0]), key[1])):
         cells = "".join(f"{_group(groups.get((selection, removed))):<26}" for groups in by_group)
-        yield f"  {f'{removed} {SELECTION_NAMES[selection]}':<34}{cells}".rstrip()
+        name = SELECTION_NAMES[selection]
+        words = name.replace("heads", "head", 1) if removed == 1 else name
+        yield f"  {f'{removed} {words}':<34}{cells}".rstrip()
 
 
 def audit_lines(models: Sequence[tuple[str, Sequence[Agreement]]]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from engine.circuits.comparison import printed
 from engine.runs.evidence import Evidence
 from engine.runs.evidence_lines import AUDITED_NAMES, SCORED_WORDS
 from engine.runs.evidence_summary import agreements
+from engine.runs.spec import RunSpec
 from engine.schema.evidence_tables import ESTIMATORS
 from pages.figures.evidence_scatter import audit_figure
 from pages.panels.evidence_faithfulness import COLUMN
@@ -36,7 +37,9 @@ def audit(asked: Asked) -> None:
     evidence.offer("audit", asked.runs, "audit")
     if not known:
         return
-    estimator = pickers.select("Estimator", ESTIMATORS, state.ESTIMATOR, NAMES.__getitem__, width=240)
+    estimator = pickers.select(
+        "Estimator", of_method_first(asked.mdm.spec), state.ESTIMATOR, NAMES.__getitem__, width=240
+    )
     grid = st.grid(2, min_column_width=COLUMN, gap=24)
     for side, there in known:
         with grid.cell():
@@ -58,6 +61,13 @@ def audit(asked: Asked) -> None:
                 f"Audited edges, {side.title}", lambda there=there, side=side: named(side, there), side.origin(),  # type: ignore[misc]
                 "audited-edges", key=f"download audited {side.model}",
             )  # fmt: skip
+
+
+def of_method_first(spec: RunSpec) -> list[str]:
+    """The estimators, that of the run's own method first where it is one of them."""
+    method = spec.method.replace("-", "_")
+    own = f"{method}_{spec.points}" if spec.method == "eap-ig" else method
+    return sorted(ESTIMATORS, key=lambda name: name != own)
 
 
 def scatter(side: Side, there: Evidence, estimator: str) -> None:

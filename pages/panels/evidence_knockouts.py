@@ -20,6 +20,7 @@ from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side
 from pages.shared.synced import synced
+from pages.shared.words import counted
 
 Known = list[tuple[Side, Evidence]]
 CHART = "knockouts"
@@ -164,9 +165,10 @@ def removal_of(model: str, rows: list[dict[str, Any]]) -> Removal:
 
 def of_heads(side: Side, rows: list[dict[str, Any]]) -> list[str]:
     """What a model still gets right without the heads of both models, and without its own alone (Markdown)."""
-    words = {"shared": "that are important in both models", "only": "that are important in it alone"}
+    words = {"shared": "important in both models", "only": "important in it alone"}
     return [
-        f"**{widgets.plain(side.title)}** without the {row['removed']:,} heads {words[row['selection']]}: "
+        f"**{widgets.plain(side.title)}** without the {counted(row['removed'], 'head')} that "
+        f"{'is' if row['removed'] == 1 else 'are'} {words[row['selection']]}: "
         f"{row['right']:.0%} of tokens right, metric {row['metric']:.2f}."
         for row in rows
         if row["selection"] in words

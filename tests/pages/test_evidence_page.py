@@ -26,9 +26,11 @@ from engine.runs.jobs import JobQueue
 from engine.runs.records import ArtifactTables, EvidenceInputs, Run
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import AnyKind, EvidenceKind
-from pages.panels.evidence_audit import NAMES
+from pages.panels.evidence_audit import NAMES, of_method_first
 from pages.panels.evidence_data import at_size
+from pages.panels.evidence_knockouts import of_heads
 from pages.shared import downloads, state
+from pages.shared.sides import Side
 from tests.fakes import fake_compute
 from tests.pages.test_pages import TIMEOUT, app, figures, texts
 from tests.waiting import until
@@ -354,6 +356,28 @@ def test_what_is_downloaded_is_what_is_stored(monkeypatch: pytest.MonkeyPatch) -
     assert len(matrix) == 10 and {row["circuit"] for row in matrix} >= {"own", "other", "shared", "only"}
     audited = next(table for name, table in tables.items() if name.startswith("audited-edges"))
     assert "->" in audited[0]["name"]
+
+
+def test_the_estimators_begin_with_that_of_the_run_s_method() -> None:
+    first = {
+        RunSpec(): "eap_ig_5", RunSpec(points=20): "eap_ig_20", RunSpec(points=7): "eap",
+        RunSpec(method="clean-corrupted"): "clean_corrupted", RunSpec(method="eap-ig-midpoint"): "eap",
+        RunSpec(method="relp"): "relp",
+    }  # fmt: skip
+    for spec, name in first.items():
+        assert of_method_first(spec)[0] == name and set(of_method_first(spec)) == set(NAMES)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_one_head_is_told_as_one() -> None:
+    rows = [
+        {"selection": name, "removed": removed, "right": 0.5, "metric": 1.0}
+        for name, removed in (("shared", 1), ("only", 2), ("random", 3))
+    ]
+    assert of_heads(Side("arm", run_of(ARM), "total"), rows) == [
+        "**ARM** without the 1 head that is important in both models: 50% of tokens right, metric 1.00.",
+        "**ARM** without the 2 heads that are important in it alone: 50% of tokens right, metric 1.00.",
+    ]
 
 
 def test_estimates() -> None:

@@ -66,6 +66,17 @@ def test_groups_are_side_by_side() -> None:
     assert second.split() == ["2", "random", "50.0%", "(40.0%", "to", "60.0%)", "none"]
 
 
+def test_one_head_is_not_called_heads() -> None:
+    alone = [
+        GroupKnockout(selection, count, 1.0, 0.5, 0.5, 0.5) for selection in ("shared", "only") for count in (1, 2)
+    ]
+    _, *text = lines.group_lines([("ARM", alone)])
+    assert [line.split("  ")[1] for line in text] == [
+        "1 head of both circuits", "2 heads of both circuits", "1 head of this circuit alone",
+        "2 heads of this circuit alone",
+    ]  # fmt: skip
+
+
 def test_agreement_is_side_by_side() -> None:
     nan = float("nan")
     arm = [Agreement("strongest", name, 100, 0.9, 0.8, 0.75, 90) for name in ESTIMATORS]
