@@ -244,7 +244,8 @@ def _missing(question: Question, kind: EvidenceKind) -> list[Block]:
     if not names:
         return []
     spec = question.mdm.run.spec
-    command = f"python -m engine evidence --pair {spec.pair} --task {spec.task} --only {kind}"
+    steps = f" --denoising-steps {spec.denoising_steps}" * bool(spec.denoising_steps)
+    command = f"python -m engine evidence --pair {spec.pair} --task {spec.task}{steps} --only {kind}"
     title = KIND_TITLES[kind]
     return [Paragraph(f"Not computed: {title} of the {' and the '.join(names)}. Compute it with `{command}`.")]
 

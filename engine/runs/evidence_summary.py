@@ -75,13 +75,15 @@ class GroupKnockout:
     high: float
 
 
-def evidence_of(spec: RunSpec, size: int | None = None) -> ModelEvidence | None:
+def evidence_of(spec: RunSpec, size: int | None = None, denoising_steps: int = 0) -> ModelEvidence | None:
     """What is stored of a spec; None without its circuit. `size`: K, of the evidence at one size.
+
+    `denoising_steps`: of the MDM with which an ARM is compared.
 
     Raises:
         UserError: no such pair or task.
     """
-    run, other = lifecycle.find(spec), lifecycle.find(kept.other_of(spec))
+    run, other = lifecycle.find(spec), lifecycle.find(kept.other_of(spec, denoising_steps))
     return None if run is None else evidence_of_run(run, other, size)
 
 

@@ -23,7 +23,7 @@ def faithful(sides: Sides) -> dict[str, object]:
     told = {"taus": list(map(str, TAUS)), "help": meaning("faithfulness"), "models": {}, "note": "", "link": False}
     if any(side.part != TOTAL for side in sides):
         return told | {"note": WHOLE_ANSWER}
-    there = [(side, evidence.of(side.run, None, "faithfulness")) for side in sides]
+    there = [(side, evidence.of(side.run, sides.steps, "faithfulness")) for side in sides]
     if not any(stored for _, stored in there):
         return told | {"note": NOT_MEASURED, "link": True}
     models, notes = {}, []

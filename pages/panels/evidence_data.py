@@ -51,9 +51,9 @@ class Measured:
         return evidence.rows(self.there, "circuit_runs", part=part)
 
 
-def measured(sides: Sequence[Side]) -> list[Measured]:
-    """Those whose faithfulness is stored."""
-    there = [(side, evidence.of(side.run, None, "faithfulness")) for side in sides]
+def measured(asked: Asked) -> list[Measured]:
+    """The models whose faithfulness is stored."""
+    there = [(side, evidence.of(side.run, asked.steps, "faithfulness")) for side in asked.sides]
     return [Measured(side, stored) for side, stored in there if stored]
 
 
@@ -83,13 +83,13 @@ def at_size(rows: Rows, circuit: str, size: int, measure: str = "f") -> Estimate
     return Estimate(values[0], own[0]["f_low"], own[0]["f_high"])
 
 
-def rows_with(run: Run, k: int) -> Rows:
-    """All circuits of a run that were run, K included where it was measured alone; none where none were."""
-    grid = evidence.of(run, None, "faithfulness")
+def rows_with(run: Run, steps: int, k: int) -> Rows:
+    """All circuits of a run that were run, K included where it was measured alone; `steps`: as in evidence.of."""
+    grid = evidence.of(run, steps, "faithfulness")
     rows = evidence.rows(grid, "circuit_runs", part=TOTAL) if grid else []
     if any(row["size"] == k for row in rows):
         return rows
-    alone = evidence.of(run, None, "faithfulness_at", k)
+    alone = evidence.of(run, steps, "faithfulness_at", k)
     return [*rows, *(evidence.rows(alone, "circuit_runs", part=TOTAL) if alone else [])]
 
 

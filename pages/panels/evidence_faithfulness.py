@@ -33,8 +33,8 @@ MEASURES = {FAITHFULNESS: "faithfulness f", RIGHT: "share of right tokens"}
 def faithfulness(asked: Asked) -> None:
     """The section: lines over K of every model that is measured, numbers, and a button for what is not."""
     st.header("Is the circuit faithful?", "faithful", divider="gray", help=meaning("faithfulness"))
-    models = measured(list(asked.sides))
-    evidence.offer("faithfulness", asked.runs, "faithfulness")
+    models = measured(asked)
+    evidence.offer("faithfulness", asked.runs, asked.steps, "faithfulness")
     if not models:
         return
     tau, measure = choices()

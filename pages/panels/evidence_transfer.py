@@ -22,9 +22,9 @@ WIDTH = 640  # pixels
 def transfer(asked: Asked) -> None:
     """The section: the matrix at the chosen K, and below it the checkpoints."""
     st.header("Whose circuit in which model", "transfer", divider="gray", help=meaning("transfer"))
-    there = [(side, rows_with(side.run, asked.k)) for side in asked.sides]
+    there = [(side, rows_with(side.run, asked.steps, asked.k)) for side in asked.sides]
     missing = [side.run for side, rows in there if not of_size(rows, asked.k)]
-    evidence.offer("at k", missing, "faithfulness_at", asked.k)
+    evidence.offer("at k", missing, asked.steps, "faithfulness_at", asked.k)
     measured = [(side, rows) for side, rows in there if rows]
     size = nearest_size(common_sizes(rows for _, rows in measured), asked.k)
     if size is not None:
@@ -100,9 +100,10 @@ def along_checkpoints(asked: Asked) -> None:
     if not computed:
         st.caption("No checkpoint has a circuit yet: the Circuits page computes them.")
         return
-    at_k = [(step, run, of_size(rows_with(run, asked.k), asked.k)) for step, run in computed]
+    at_k = [(step, run, of_size(rows_with(run, asked.steps, asked.k), asked.k)) for step, run in computed]
     known = [(step, run, rows) for step, run, rows in at_k if rows]
-    evidence.offer("checkpoints", [run for _, run, rows in at_k if not rows], "faithfulness_at", asked.k)
+    missing = [run for _, run, rows in at_k if not rows]
+    evidence.offer("checkpoints", missing, asked.steps, "faithfulness_at", asked.k)
     if known:
         _along(asked, known)
 

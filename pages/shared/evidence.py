@@ -35,21 +35,22 @@ ICONS = {"absent": "hourglass_empty", "failed": "error"}  # of what is still bei
 
 @dataclass(frozen=True)
 class Wanted:
-    """Evidence of a stored run, there or not; `size`: K, of the kind `faithfulness_at`."""
+    """Evidence of a stored run, there or not; `steps`, `size`: as in `of`."""
 
     run: Run
+    steps: int
     kind: EvidenceKind
     size: int | None = None
 
     @property
     def stored(self) -> Evidence | None:
-        return of(self.run, None, self.kind, self.size)
+        return of(self.run, self.steps, self.kind, self.size)
 
     @property
     def key(self) -> str:
         """Of the artifact; nothing where it is stored, or cannot be computed here."""
         try:
-            steps = evidence.plan([self.run.spec], [self.kind], self.size)
+            steps = evidence.plan([self.run.spec], [self.kind], self.size, self.steps)
         except UserError:
             return ""
         return next((step.key for step in steps if step.kind == self.kind), "")
@@ -71,13 +72,14 @@ class Wanted:
         return "failed" if artifacts.failure_of(key) else "absent"
 
 
-def of(run: Run, other: Run | None, kind: EvidenceKind, size: int | None = None) -> Evidence | None:
-    """The stored evidence of a run; `other`: the run whose circuit it was compared with, None: the usual one.
+def of(run: Run, steps: int, kind: EvidenceKind, size: int | None = None) -> Evidence | None:
+    """The stored evidence of a run beside the other model's: the MDM's of the same settings for an ARM, else the ARM's.
 
-    The usual one is the MDM's of the same settings for an ARM, and the ARM's for any other model.
+    `steps`: the number of denoising steps that is asked for of MDMs, which an ARM's settings do not say.
     """
+    other = None
     if kind not in evidence.OF_ONE_MODEL:
-        other = other or lifecycle.find(evidence.other_of(run.spec))
+        other = lifecycle.find(evidence.other_of(run.spec, steps))
         if other is None:
             return None
     return evidence.find(run, kind, other, size)
@@ -104,12 +106,12 @@ def _columns(key: str, name: str, _there: Evidence, /, **where: int | str) -> di
     return {column: np.asarray(content[column].to_numpy()) for column in content.column_names}
 
 
-def offer(place: str, runs: Sequence[Run], kind: EvidenceKind, size: int | None = None) -> None:
+def offer(place: str, runs: Sequence[Run], steps: int, kind: EvidenceKind, size: int | None = None) -> None:
     """Of a section: say in boxes what is missing of these runs, if anything is, and offer to compute it.
 
-    `place`: what tells its button from the others of its page.
+    `place`: what tells its button from the others of its page; `steps`, `size`: as in `of`.
     """
-    wanted = _missing(runs, kind, size)
+    wanted = _missing(runs, steps, kind, size)
     for state, group in _by_state(wanted).items():
         box = st.error if state == "failed" else st.info
         box(_sentence(group, state), icon=f":material/{ICONS.get(state, 'hourglass_top')}:")
@@ -126,12 +128,12 @@ def offer(place: str, runs: Sequence[Run], kind: EvidenceKind, size: int | None 
         st.caption(widgets.plain(f"It cannot be computed here. {obstacle}"))
 
 
-def missing(place: str, runs: Sequence[Run], kind: EvidenceKind, size: int | None = None) -> bool:
+def missing(place: str, runs: Sequence[Run], steps: int, kind: EvidenceKind, size: int | None = None) -> bool:
     """Of an aside: whether evidence is missing of one of these runs; if so, say that here in a line, as `offer` does.
 
     The page is drawn again when that has changed.
     """
-    wanted = _missing(runs, kind, size)
+    wanted = _missing(runs, steps, kind, size)
     if not wanted:
         return False
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -156,8 +158,8 @@ def watch(wanted: Sequence[Wanted] = ()) -> None:
         artifacts.watch_cache(EVIDENCE_KINDS)
 
 
-def _missing(runs: Sequence[Run], kind: EvidenceKind, size: int | None) -> list[Wanted]:
-    return [each for run in runs if (each := Wanted(run, kind, size)).stored is None]
+def _missing(runs: Sequence[Run], steps: int, kind: EvidenceKind, size: int | None) -> list[Wanted]:
+    return [each for run in runs if (each := Wanted(run, steps, kind, size)).stored is None]
 
 
 def _by_state(wanted: Sequence[Wanted]) -> dict[State, list[Wanted]]:
@@ -200,7 +202,8 @@ def _name(wanted: Wanted) -> str:
 def _compute_button(place: str, label: str, job: str, wanted: Sequence[Wanted], **looks: Any) -> str | None:
     """A button that puts evidence of one kind in the queue, as `job`, and draws all again; why it is disabled."""
     specs, first = list(dict.fromkeys(each.run.spec for each in wanted)), wanted[0]
-    used = dict.fromkeys([*specs, *map(evidence.other_of, specs)])  # the other model's circuit is computed first
+    others = [evidence.other_of(spec, first.steps) for spec in specs]  # their circuits are computed first
+    used = dict.fromkeys([*specs, *others])
     obstacle = next(filter(None, map(lifecycle.obstacle, used)), None)
     if st.button(
         label,
@@ -209,7 +212,7 @@ def _compute_button(place: str, label: str, job: str, wanted: Sequence[Wanted], 
         help=obstacle and widgets.plain(obstacle),
         **looks,
     ):
-        plan = partial(evidence.plan, specs, [first.kind], first.size)
+        plan = partial(evidence.plan, specs, [first.kind], first.size, first.steps)
         widgets.submit(specs, job, plan, (first.kind,))
         st.rerun()
     return obstacle

@@ -20,13 +20,12 @@ from tests.waiting import until
 
 @pytest.mark.usefixtures("seeded")
 def test_evidence_is_that_beside_the_usual_other_model() -> None:
-    assert evidence.of(run_of("arm"), None, "knockouts") is None
+    assert evidence.of(run_of("arm"), 0, "knockouts") is None
     arm, checkpoint = examine("knockouts", "arm", "step:100")
-    assert evidence.of(run_of("arm"), None, "knockouts") == arm
-    assert evidence.of(run_of("arm"), run_of("mdm"), "knockouts") == arm
-    assert evidence.of(run_of("arm"), run_of("step:100"), "knockouts") is None
-    assert evidence.of(run_of("step:100"), None, "knockouts") == checkpoint
-    assert evidence.of(run_of("mdm"), None, "audit") is None
+    assert evidence.of(run_of("arm"), 0, "knockouts") == arm
+    assert evidence.of(run_of("arm"), 2, "knockouts") is None
+    assert evidence.of(run_of("step:100"), 0, "knockouts") == checkpoint
+    assert evidence.of(run_of("mdm"), 0, "audit") is None
 
 
 @pytest.mark.usefixtures("seeded")
@@ -52,10 +51,10 @@ def test_a_job_is_that_of_the_kinds_it_computes(
     gates = tmp_path_factory.mktemp("gates")
     monkeypatch.setenv("FAKE_GATES", str(gates))
     queue, run = queue_of("gated_compute"), run_of("arm")
-    wanted = Wanted(run, "knockouts")
+    wanted = Wanted(run, 0, "knockouts")
     assert (wanted.job, wanted.state) == (None, "absent") and wanted.key
     queue.submit([run.spec], "Knockouts", lambda: stored_evidence.plan([run.spec], ["knockouts"]), ("knockouts",))
-    assert wanted.state == "coming" and Wanted(run, "faithfulness").job is None and Awaited(run, "lens").job is None
+    assert wanted.state == "coming" and Wanted(run, 0, "faithfulness").job is None and Awaited(run, "lens").job is None
     (gates / "arm-knockouts").touch()
     until(lambda: wanted.stored is not None)
     assert wanted.key == "" and queue.jobs()[0].plan is not None
