@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
+from engine.runs.evidence import plan
 from engine.runs.evidence_summary import common_sizes, nearest_size
 from engine.runs.records import Run
+from engine.schema.artifacts import EvidenceKind
 from pages.figures.faithfulness import Style, along_figure
 from pages.figures.transfer import matrix_figure
 from pages.panels.evidence_data import CIRCUIT_WORDS, Rows, at_size, in_words, of_size, rows_with
+from pages.panels.evidence_missing import offer_runs
 from pages.shared import cached_reads, downloads, evidence, widgets
 from pages.shared.glossary import meaning
 from pages.shared.provenance import origin
@@ -91,19 +96,26 @@ def _record(side: Side, rows: Rows, circuit: str, k: int) -> dict[str, object]:
 
 
 def along_checkpoints(asked: Asked) -> None:
-    """The ARM's circuit, and each checkpoint's own, in every checkpoint that is computed."""
+    """The ARM's circuit, and each checkpoint's own, in every checkpoint that is computed; a button for the others."""
     if not asked.pair.steps:
         return
     st.subheader(f"Along post-training, K = {asked.k:,}", help=meaning("checkpoint"))
-    runs = [(step, cached_reads.run_of(asked.question.spec(f"step:{step}"))) for step in asked.pair.steps]
-    computed = [(step, run) for step, run in runs if run]
-    if not computed:
-        st.caption("No checkpoint has a circuit yet: the Circuits page computes them.")
-        return
-    at_k = [(step, run, of_size(rows_with(run, asked.steps, asked.k), asked.k)) for step, run in computed]
-    known = [(step, run, rows) for step, run, rows in at_k if rows]
-    missing = [run for _, run, rows in at_k if not rows]
-    evidence.offer("checkpoints", missing, asked.steps, "faithfulness_at", asked.k)
+    specs = {step: asked.question.spec(f"step:{step}") for step in asked.pair.steps}
+    runs = {step: cached_reads.run_of(spec) for step, spec in specs.items()}
+    at_k = [
+        (step, run, of_size(rows_with(run, asked.steps, asked.k), asked.k) if run else []) for step, run in runs.items()
+    ]
+    known = [(step, run, rows) for step, run, rows in at_k if run and rows]
+    if all(runs.values()):
+        missing = [run for _, run, rows in at_k if run and not rows]
+        evidence.offer("checkpoints", missing, asked.steps, "faithfulness_at", asked.k)
+    else:
+        kinds: tuple[EvidenceKind, ...] = ("faithfulness_at",)
+        wanted = [specs[step] for step, _, rows in at_k if not rows]
+        offer_runs(
+            asked, wanted, what=f"circuits and faithfulness at K = {asked.k:,} of checkpoints", noun="checkpoint",
+            key="compute checkpoints", plan=partial(plan, wanted, kinds, asked.k), kinds=("circuit", *kinds),
+        )  # fmt: skip
     if known:
         _along(asked, known)
 

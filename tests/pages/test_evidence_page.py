@@ -231,6 +231,23 @@ def test_checkpoints_are_drawn_in_their_order() -> None:
 
 
 @pytest.mark.usefixtures("measured")
+def test_circuits_and_faithfulness_of_checkpoints_are_one_click_away(queue_of: Callable[[str], JobQueue]) -> None:
+    queue, checkpoints = queue_of("fake_compute"), [RunSpec(model=f"step:{step}") for step in (0, 100)]
+    stored.delete(run_of(checkpoints[1]).key)
+    page = app("evidence", task="ioi", k="200")
+    assert "Not computed yet: circuits and faithfulness at K = 200 of checkpoints." in texts(page)
+    assert "Compute what is missing (2 checkpoints)" in labels(page)
+    page.button(key="compute checkpoints").click().run()
+    until(lambda: queue.jobs()[0].state == "done", TIMEOUT)
+    assert set(queue.jobs()[0].specs) == set(checkpoints)
+    for spec in checkpoints:
+        assert rows(spec, "faithfulness_at", "circuit_runs", 200, circuit="other")
+    page.run()
+    assert list(lines(page, "ARM's circuit")["ARM's circuit"]["customdata"]) == ["0", "100"]
+    assert "compute checkpoints" not in [button.key for button in page.button]
+
+
+@pytest.mark.usefixtures("measured")
 def test_a_component_is_shown_with_both_its_numbers() -> None:
     page = app("evidence", task="ioi", node="a2.h3")
     node = run_of(ARM).meta.graph.node_names.index("a2.h3")
