@@ -44,12 +44,13 @@ def evidence(
     if size is not None:
         kinds = ["faithfulness_at"]
     specs = [replace(spec, model=model) for model in models]
-    refuse_early([*specs, *(kept.other_of(each) for each in specs)])
+    steps = spec.denoising_steps
+    refuse_early([*specs, *(kept.other_of(each, steps) for each in specs)])
     if size is not None:
         refuse_sizes([size], n_edges_of(replace(spec, model="arm"), pair_named(spec.pair)))
     with shown_progress(f"{spec.pair} / {spec.task}") as show:
-        kept.compute(specs, kinds, size, show, compute)
-    there = [summary.evidence_of(each, size) for each in specs]
+        kept.compute(specs, kinds, size, show, compute, steps)
+    there = [summary.evidence_of(each, size, steps) for each in specs]
     of_models = [each for each in there if each is not None]
     refused = _circuits(spec, models, compute) if only and STABILITY in only else []
     yield f"{pair_named(spec.pair).title} on {task_named(spec.task).title}"

@@ -12,7 +12,7 @@ from pages.panels.evidence_faithfulness import faithfulness
 from pages.panels.evidence_knockouts import knockouts
 from pages.panels.evidence_stability import stable
 from pages.panels.evidence_transfer import transfer
-from pages.shared import evidence_artifacts, pickers, run_selector, state, widgets
+from pages.shared import evidence, pickers, run_selector, state, widgets
 from pages.shared.entry import show
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
@@ -50,7 +50,7 @@ def explore(asked: Asked) -> None:
     for _, section in SECTIONS.values():
         with st.container():  # what grows has a place of its own, so that nothing below is drawn anew then
             section(asked)
-    evidence_artifacts.watch()
+    evidence.watch()
     st.caption("  \n".join(widgets.provenance(side.title, side.run) for side in asked.sides))
 
 

@@ -63,7 +63,8 @@ def circuit_of(record: Record, circuits: Mapping[str, Record]) -> Record:
         refuse(not alone, f"{named} names another circuit, which evidence of the kind {record.kind} does not use")
     else:
         compared = _named_circuit(made, "other", "other_spec", circuits, named)
-        fits = RunSpec(**compared.made_with["spec"]) == here.other_of(RunSpec(**circuit.made_with["spec"]))
+        beside = RunSpec(**compared.made_with["spec"])
+        fits = beside == here.other_of(RunSpec(**circuit.made_with["spec"]), beside.denoising_steps)
         refuse(not fits, f"the circuits of {named} are not those of an ARM and an MDM with the same settings")
         same = RunMeta.of(dict(compared.meta)).graph == graph
         refuse(not same, f"the circuits of {named} are of models with different numbers of layers or heads")

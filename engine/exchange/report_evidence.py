@@ -18,6 +18,7 @@ from engine.runs.evidence_lines import (
     AUDITED_NAMES,
     CIRCUIT_NAMES,
     ESTIMATOR_NAMES,
+    SCORED_WORDS,
     SELECTION_NAMES,
     area_text,
     interval,
@@ -87,7 +88,7 @@ def transfer_section(question: Question) -> Section:
         "Faithfulness f, with its 95 % interval. Where the other model's circuit does nearly as well as a model's own, "
         "the circuit moved little; edges of both alone say whether what is shared carries the task."
     )
-    blocks.append(Grid(caption, ["K", "run with", *(f"in the {name}" for name in points)], rows, (1,)))
+    blocks.append(Grid(caption, ["measured at K =", "run with", *(f"in the {name}" for name in points)], rows, (1,)))
     return Section("Whose circuit in which model", blocks)
 
 
@@ -144,7 +145,7 @@ def _circuits_grid(points: dict[str, list[CircuitPoint]]) -> Grid:
         for circuit, words in CIRCUIT_NAMES.items()
         if any(point.circuit == circuit for point in listed)
     ]
-    head = ["model", "circuit", *(f"f at K = {size:,}" for size in sizes), f"right at K = {sizes[-1]:,}"]
+    head = ["model", "circuit", *(f"f measured at K = {size:,}" for size in sizes), f"right at K = {sizes[-1]:,}"]
     caption = (
         "Faithfulness f: the share of the metric that is left when every other edge is patched to the corrupted run. "
         "In brackets the 95 % interval, of random edges the range over draws. Right: share of scored tokens."
@@ -183,7 +184,10 @@ def _agreement_grid(sides: Sides) -> Grid:
         for estimator, name in ESTIMATOR_NAMES.items()
     ]
     columns = [text for name in by_key for text in (f"{name}: how many", "Pearson", "Spearman", "signs right")]
-    caption = "Edges patched for real, one at a time: how well estimates agree with what the metric then loses."
+    caption = (
+        "Edges patched for real, one at a time: how well estimates agree with what the metric then loses. "
+        f"{SCORED_WORDS}: the last rows leave out what an estimator does not score."
+    )
     return Grid(caption, ["edges", "estimator", *columns], rows, (0, 1))
 
 
@@ -240,7 +244,8 @@ def _missing(question: Question, kind: EvidenceKind) -> list[Block]:
     if not names:
         return []
     spec = question.mdm.run.spec
-    command = f"python -m engine evidence --pair {spec.pair} --task {spec.task} --only {kind}"
+    steps = f" --denoising-steps {spec.denoising_steps}" * bool(spec.denoising_steps)
+    command = f"python -m engine evidence --pair {spec.pair} --task {spec.task}{steps} --only {kind}"
     title = KIND_TITLES[kind]
     return [Paragraph(f"Not computed: {title} of the {' and the '.join(names)}. Compute it with `{command}`.")]
 

@@ -214,7 +214,7 @@ def _transfer(own: TaskNumbers, measured: Transfer | None) -> Claim:
         if measured is None:
             return not_computed("the faithfulness of both models' circuits")
         parts = [
-            f"K = {measured.k:,}; the MDM's own circuit {printed(measured.own_in_mdm.value, '.2f')}",
+            f"measured at K = {measured.k:,}; the MDM's own circuit {printed(measured.own_in_mdm.value, '.2f')}",
             f"random circuits at most {printed(measured.random_in_mdm, '.2f')}",
             f"the other way, in the ARM: the MDM's circuit {printed(measured.mdm_in_arm.value, '.2f')}",
             f"the ARM's own {printed(measured.own_in_arm.value, '.2f')}",

@@ -1,7 +1,8 @@
 """Evidence of stored circuits: which artifacts there are, what each depends on, and how they are read.
 
 1. An evidence artifact examines the circuit of a run. `faithfulness` and `knockouts` also use the circuit of the other
-   model: the MDM's of the same settings for an ARM, the ARM's for every other model.
+   model: the MDM's of the same settings for an ARM, the ARM's for every other model. As an ARM's settings have no
+   number of denoising steps, that of the MDM is asked for by itself (`denoising_steps`; 0: the task's own).
 2. Its key is the hash of the kind, the keys of the circuits and the versions of what computes it.
 3. `plan` lists the circuits and the evidence that are missing, in the order of computing; execution.carry_out computes
    them, here or in the worker.
@@ -99,25 +100,30 @@ class Evidence:
         return self.record.meta
 
 
-def other_of(spec: RunSpec) -> RunSpec:
+def other_of(spec: RunSpec, denoising_steps: int = 0) -> RunSpec:
     """The run whose circuit is compared with that of a spec: the MDM's for an ARM, the ARM's for any other model.
 
-    An ARM's spec has no number of denoising steps, so that the MDM's is the task's own; a circuit that a file brought
-    is compared with one of the usual method.
+    `denoising_steps`: of the MDM with which an ARM is compared. A circuit that a file brought is compared with one of
+    the usual method.
     """
     method = RunSpec.method if spec.is_imported else spec.method
-    return replace(spec, model="mdm" if spec.is_arm else "arm", method=method, source="")
+    model = "mdm" if spec.is_arm else "arm"
+    return replace(spec, model=model, method=method, source="", denoising_steps=denoising_steps)
 
 
-def plan(specs: Sequence[RunSpec], kinds: Sequence[EvidenceKind], size: int | None = None) -> list[Step]:
+def plan(
+    specs: Sequence[RunSpec], kinds: Sequence[EvidenceKind], size: int | None = None, denoising_steps: int = 0
+) -> list[Step]:
     """What is missing of this evidence, the circuits that it needs first; of one model after the other.
+
+    `denoising_steps`: as in `other_of`.
 
     Raises:
         UserError: a spec asks for what there is not, or its weights are not here.
     """
     steps: list[Step] = []
     for spec in specs:
-        needed = [spec] + ([other_of(spec)] if any(kind not in OF_ONE_MODEL for kind in kinds) else [])
+        needed = [spec] + ([other_of(spec, denoising_steps)] if any(kind not in OF_ONE_MODEL for kind in kinds) else [])
         runs = [resolve(each) for each in needed]
         provenances = []
         for run in runs:
@@ -147,8 +153,9 @@ def compute(
     size: int | None = None,
     on_progress: OnProgress = lifecycle.ignore,
     compute: Compute | None = None,
+    denoising_steps: int = 0,
 ) -> None:
-    """Compute here what is missing of this evidence, circuits included.
+    """Compute here what is missing of this evidence, circuits included; `denoising_steps`: as in `other_of`.
 
     Nothing is where the weights are not here but all of it is stored.
 
@@ -156,9 +163,9 @@ def compute(
         UserError: as `plan`, and as lifecycle.run_all.
     """
     try:
-        lifecycle.carry_out(lambda: plan(specs, kinds, size), on_progress, compute)
+        lifecycle.carry_out(lambda: plan(specs, kinds, size, denoising_steps), on_progress, compute)
     except WeightsNotHere:
-        if not all(_is_stored(spec, kind, size) for spec in specs for kind in kinds):
+        if not all(_is_stored(spec, kind, size, denoising_steps) for spec in specs for kind in kinds):
             raise
 
 
@@ -180,8 +187,8 @@ def find(run: Run, kind: EvidenceKind, other: Run | None = None, size: int | Non
     return None
 
 
-def _is_stored(spec: RunSpec, kind: EvidenceKind, size: int | None) -> bool:
-    run, other = lifecycle.find(spec), lifecycle.find(other_of(spec))
+def _is_stored(spec: RunSpec, kind: EvidenceKind, size: int | None, denoising_steps: int) -> bool:
+    run, other = lifecycle.find(spec), lifecycle.find(other_of(spec, denoising_steps))
     return run is not None and find(run, kind, other, size if kind == "faithfulness_at" else None) is not None
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from engine.circuits.agreement import Agreement
+from engine.circuits.agreement import ALL, SCORED, Agreement
 from engine.circuits.graph import Graph
 from engine.runs.evidence_summary import CircuitPoint, GroupKnockout, Knockout
 
@@ -33,7 +33,12 @@ ESTIMATOR_NAMES = {
     "clean_corrupted": "clean-corrupted",
     "relp": "relp",
 }
-AUDITED_NAMES = {"strongest": "the strongest edges", "even": "edges drawn evenly over ranks", "all": "all of them"}
+AUDITED_NAMES = {
+    "strongest": "the strongest edges",
+    "even": "edges drawn evenly over ranks",
+    ALL: "all of them",
+    SCORED: "those that every estimator scores",
+}
 FAITHFULNESS_LEGEND = (
     "f: share of the metric that is left when every edge outside the circuit is patched to the corrupted run; 1 is",
     "  the whole model, 0 the corrupted run. In brackets the 95 % interval, of random edges the range over draws",
@@ -43,7 +48,11 @@ KNOCKOUT_LEGEND = (
     "change: metric without the component (its output replaced by the corrupted run's) - metric of the whole model;",
     "right: share of scored tokens whose most probable token is right then",
 )
-AUDIT_LEGEND = ("exact: what the metric loses when the edge alone is patched; signs: share of signs that are right",)
+SCORED_WORDS = "RelP gives no score to edges into queries and keys"  # why some edges are left out
+AUDIT_LEGEND = (
+    "exact: what the metric loses when the edge alone is patched; signs: share of signs that are right",
+    f"{SCORED_WORDS}: those are left out where all estimators have a score",
+)
 _FIRST, _CELL = 22, 27  # widths of columns
 
 
@@ -61,7 +70,7 @@ def faithfulness_lines(
     )
     if meta.get("remark"):
         yield f"  ! {meta['remark']}"
-    yield f"  {'f at K =':<{_FIRST}}" + "".join(f"{size:<{_CELL}}" for size in sizes).rstrip()
+    yield f"  {'f measured at K =':<{_FIRST}}" + "".join(f"{size:<{_CELL}}" for size in sizes).rstrip()
     for circuit, name in CIRCUIT_NAMES.items():
         at = {point.size: point for point in points if point.circuit == circuit}
         if any(size in at for size in sizes):
@@ -91,7 +100,9 @@ def group_lines(models: Sequence[tuple[str, Sequence[GroupKnockout]]]) -> Iterat
     keys = dict.fromkeys(key for groups in by_group for key in groups)
     for selection, removed in sorted(keys, key=lambda key: (list(SELECTION_NAMES).index(key[0]), key[1])):
         cells = "".join(f"{_group(groups.get((selection, removed))):<26}" for groups in by_group)
-        yield f"  {f'{removed} {SELECTION_NAMES[selection]}':<34}{cells}".rstrip()
+        name = SELECTION_NAMES[selection]
+        words = name.replace("heads", "head", 1) if removed == 1 else name
+        yield f"  {f'{removed} {words}':<34}{cells}".rstrip()
 
 
 def audit_lines(models: Sequence[tuple[str, Sequence[Agreement]]]) -> Iterator[str]:

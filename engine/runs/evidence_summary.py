@@ -25,6 +25,7 @@ from engine.schema.vocabulary import TOTAL
 SIZES = (50, 200, 1000)  # K at which faithfulness is told
 TAU = 0.85
 RANDOM = "random"
+COMPARED = ("own", "other", RANDOM)  # circuits by which a size is compared between models
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,15 @@ class GroupKnockout:
     high: float
 
 
-def evidence_of(spec: RunSpec, size: int | None = None) -> ModelEvidence | None:
+def evidence_of(spec: RunSpec, size: int | None = None, denoising_steps: int = 0) -> ModelEvidence | None:
     """What is stored of a spec; None without its circuit. `size`: K, of the evidence at one size.
+
+    `denoising_steps`: of the MDM with which an ARM is compared.
 
     Raises:
         UserError: no such pair or task.
     """
-    run, other = lifecycle.find(spec), lifecycle.find(kept.other_of(spec))
+    run, other = lifecycle.find(spec), lifecycle.find(kept.other_of(spec, denoising_steps))
     return None if run is None else evidence_of_run(run, other, size)
 
 
@@ -100,10 +103,29 @@ def circuit_points(evidence: Evidence, part: str = TOTAL) -> list[CircuitPoint]:
     return [_point(list(draws)) for _, draws in _grouped(rows, "circuit", "size")]
 
 
+def nearest_size(sizes: Iterable[int], k: int) -> int | None:
+    """The measured size that stands for K wherever f is told: K itself where it is measured, else the nearest by ratio.
+
+    Of two that are equally near it is the smaller one; None: no size above 0 is measured. The circuit component has
+    the same rule (pages/components/circuit/js/faithful.js).
+    """
+    return min(sorted(set(sizes) - {0}), key=lambda size: max(size, k) / min(size, k), default=None)
+
+
 def nearest_sizes(points: Sequence[CircuitPoint], wanted: Iterable[int] = SIZES) -> list[int]:
     """Of the sizes that were run, the one nearest to each that is wanted; each once, ascending."""
-    sizes = {point.size for point in points if point.size}
-    return sorted({min(sizes, key=lambda size: (abs(size - target), size)) for target in wanted}) if sizes else []
+    near = (nearest_size((point.size for point in points), k) for k in wanted)
+    return sorted({size for size in near if size is not None})
+
+
+def common_sizes(models: Iterable[Sequence[Mapping[str, Any]]]) -> set[int]:
+    """Sizes at which all of COMPARED were run in every model; of each the rows of circuit_runs, of the whole answer."""
+    run = [
+        {row["size"] for row in rows if row["circuit"] == circuit and row["size"]}
+        for rows in models
+        for circuit in COMPARED
+    ]
+    return set.intersection(*run) if run else set()
 
 
 def smallest_faithful(evidence: Evidence, tau: float = TAU) -> int | None:

@@ -1,6 +1,7 @@
 """Read how far each model's circuit explains the other model, from the faithfulness that is stored, for the claims.
 
-Circuits were run at the sizes of MIB's grid (METHOD, "Faithfulness"); the size nearest to K by ratio is taken.
+Circuits were run at the sizes of MIB's grid (METHOD, "Faithfulness"), and at others that somebody asked for: K itself
+is taken where it is measured in both models, else the size of the grid that is nearest by ratio.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from engine.circuits.intervals import Estimate
 from engine.runs import evidence
 from engine.runs.claim import Transfer
 from engine.runs.claim_numbers import runs_of_task
+from engine.runs.evidence_summary import common_sizes, nearest_size
 from engine.runs.records import Run
 from engine.runs.spec import RunSpec
 from engine.schema.vocabulary import TOTAL
@@ -29,7 +31,7 @@ def transfers_of(question: RunSpec, k: int) -> dict[str, Transfer]:
     for task in TASKS:
         stored = runs_of_task(question, task).stored
         if "arm" in stored and "mdm" in stored:
-            rows = _rows(stored["arm"], stored["mdm"]), _rows(stored["mdm"], stored["arm"])
+            rows = _rows(stored["arm"], stored["mdm"], k), _rows(stored["mdm"], stored["arm"], k)
             transfer = transfer_at(rows[0], rows[1], k) if rows[0] and rows[1] else None
             if transfer:
                 there[task] = transfer
@@ -38,15 +40,9 @@ def transfers_of(question: RunSpec, k: int) -> dict[str, Transfer]:
 
 def transfer_at(arm: Rows, mdm: Rows, k: int) -> Transfer | None:
     """From circuit_runs of both models, rows of the whole answer; None where no size has all that is compared."""
-    sizes = [
-        {row["size"] for row in rows if row["circuit"] == circuit}
-        for rows in (arm, mdm)
-        for circuit in ("own", "other", "random")
-    ]
-    known = set.intersection(*sizes) - {0}
-    if not known:
+    size = nearest_size(common_sizes((arm, mdm)), k)
+    if size is None:
         return None
-    size = min(sorted(known), key=lambda each: abs(math.log(each / k)))
     return Transfer(
         k=size,
         own_in_arm=_estimate(arm, "own", size),
@@ -58,13 +54,16 @@ def transfer_at(arm: Rows, mdm: Rows, k: int) -> Transfer | None:
     )
 
 
-def _rows(run: Run, other: Run) -> Rows:
-    """Those of a run's faithfulness, of the whole answer; none where it is not stored."""
-    stored = evidence.find(run, "faithfulness", other)
-    if stored is None:
-        return []
-    rows: Rows = evidence.table(stored, "circuit_runs", part=TOTAL).to_pylist()
-    return rows
+def _rows(run: Run, other: Run, k: int) -> Rows:
+    """Those of a run's faithfulness, of the whole answer, K included where it was measured alone."""
+    grid, alone = (
+        evidence.table(stored, "circuit_runs", part=TOTAL).to_pylist() if stored else []
+        for stored in (
+            evidence.find(run, "faithfulness", other),
+            evidence.find(run, "faithfulness_at", other, k),
+        )
+    )
+    return grid if any(row["size"] == k for row in grid) else [*grid, *alone]
 
 
 def _estimate(rows: Rows, circuit: str, size: int) -> Estimate:

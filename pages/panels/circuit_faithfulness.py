@@ -23,7 +23,7 @@ def faithful(sides: Sides) -> dict[str, object]:
     told = {"taus": list(map(str, TAUS)), "help": meaning("faithfulness"), "models": {}, "note": "", "link": False}
     if any(side.part != TOTAL for side in sides):
         return told | {"note": WHOLE_ANSWER}
-    there = [(side, evidence.of(side.run, None, "faithfulness")) for side in sides]
+    there = [(side, evidence.of(side.run, sides.steps, "faithfulness")) for side in sides]
     if not any(stored for _, stored in there):
         return told | {"note": NOT_MEASURED, "link": True}
     models, notes = {}, []
@@ -42,7 +42,7 @@ def of_model(stored: Evidence) -> dict[str, object]:
     `sizes`: K of the circuits that were run, ascending, with `f`, its interval and the share of right tokens of each.
     """
     smallest = {
-        f"{row['tau']:g}": None if np.isnan(row["size"]) else [int(row["size"]), int(row["below"])]
+        f"{row['tau']:g}": None if row["size"] is None else [int(row["size"]), int(row["below"])]
         for row in evidence.rows(stored, "smallest_circuits", circuit="own")
     }
     runs = evidence.columns(stored, "circuit_runs", circuit="own", part=TOTAL)

@@ -7,17 +7,15 @@ from typing import Any
 
 import streamlit as st
 
-from engine.circuits.agreement import SCORED
 from engine.circuits.comparison import printed
 from engine.runs.evidence import Evidence
-from engine.runs.evidence_lines import AUDITED_NAMES
+from engine.runs.evidence_lines import AUDITED_NAMES, SCORED_WORDS
 from engine.runs.evidence_summary import agreements
+from engine.runs.spec import RunSpec
 from engine.schema.evidence_tables import ESTIMATORS
 from pages.figures.evidence_scatter import audit_figure
 from pages.panels.evidence_faithfulness import COLUMN
-from pages.shared import downloads, evidence_artifacts, pickers, state, widgets
-from pages.shared.evidence import of as stored
-from pages.shared.evidence_artifacts import rows_of
+from pages.shared import downloads, evidence, pickers, state, widgets
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side
@@ -30,19 +28,18 @@ NAMES = {
     "clean_corrupted": METHOD_NAMES["clean-corrupted"],
     "relp": METHOD_NAMES["relp"],
 }
-EDGES = {**AUDITED_NAMES, SCORED: "those that every estimator scores"}
 
 
 def audit(asked: Asked) -> None:
     """The section: exact scores against an estimator's, and the correlations of all estimators."""
     st.header("Which estimator to believe", "audit", divider="gray", help=meaning("audit"))
-    known = [(side, there) for side in asked.sides if (there := stored(side.run, None, "audit"))]
-    missing = [side.run for side in asked.sides if side.run not in [side.run for side, _ in known]]
-    if missing:
-        evidence_artifacts.offer("audit", missing, "audit")
+    known = [(side, there) for side in asked.sides if (there := evidence.of(side.run, asked.steps, "audit"))]
+    evidence.offer("audit", asked.runs, asked.steps, "audit")
     if not known:
         return
-    estimator = pickers.select("Estimator", ESTIMATORS, state.ESTIMATOR, NAMES.__getitem__, width=240)
+    estimator = pickers.select(
+        "Estimator", of_method_first(asked.mdm.spec), state.ESTIMATOR, NAMES.__getitem__, width=240
+    )
     grid = st.grid(2, min_column_width=COLUMN, gap=24)
     for side, there in known:
         with grid.cell():
@@ -55,8 +52,8 @@ def audit(asked: Asked) -> None:
     st.dataframe(rows_of_agreement(known), hide_index=True, alt="Agreement of estimators with exact scores")
     st.caption(
         "Pearson: of the values themselves. Spearman: of their ranks, which is what the choice of a circuit depends "
-        "on. Signs: share of edges whose estimate has the sign of the exact score. RelP gives no "
-        "score to edges into queries and keys: the last rows leave out what an estimator does not score."
+        "on. Signs: share of edges whose estimate has the sign of the exact score. "
+        f"{SCORED_WORDS}: the last rows leave out what an estimator does not score."
     )
     with st.container(horizontal=True):
         for side, there in known:
@@ -64,6 +61,13 @@ def audit(asked: Asked) -> None:
                 f"Audited edges, {side.title}", lambda there=there, side=side: named(side, there), side.origin(),  # type: ignore[misc]
                 "audited-edges", key=f"download audited {side.model}",
             )  # fmt: skip
+
+
+def of_method_first(spec: RunSpec) -> list[str]:
+    """The estimators, that of the run's own method first where it is one of them."""
+    method = spec.method.replace("-", "_")
+    own = f"{method}_{spec.points}" if spec.method == "eap-ig" else method
+    return sorted(ESTIMATORS, key=lambda name: name != own)
 
 
 def scatter(side: Side, there: Evidence, estimator: str) -> None:
@@ -81,14 +85,14 @@ def scatter(side: Side, there: Evidence, estimator: str) -> None:
 def named(side: Side, there: Evidence) -> list[dict[str, Any]]:
     """The table with the names of edges."""
     graph = side.run.meta.graph
-    return [{"name": graph.edge_name(row["edge"]), **row} for row in rows_of(there, "audited_edges")]
+    return [{"name": graph.edge_name(row["edge"]), **row} for row in evidence.rows(there, "audited_edges")]
 
 
 def rows_of_agreement(known: Sequence[tuple[Side, Evidence]]) -> list[dict[str, str]]:
     """A row for every estimator on every selection of edges that a model has."""
     by_key = [(side, {(a.selection, a.estimator): a for a in agreements(there)}) for side, there in known]
     rows = []
-    for selection, edges in EDGES.items():
+    for selection, edges in AUDITED_NAMES.items():
         for estimator, name in NAMES.items():
             row = {"Edges": edges, "Estimator": name}
             for side, agreed in by_key:

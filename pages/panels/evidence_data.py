@@ -12,9 +12,7 @@ from engine.circuits.intervals import Estimate
 from engine.runs.evidence import Evidence
 from engine.runs.records import Run
 from engine.schema.vocabulary import TOTAL
-from pages.shared import choices, state
-from pages.shared.evidence import of as stored
-from pages.shared.evidence_artifacts import rows_of
+from pages.shared import choices, evidence, state
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side
 
@@ -50,13 +48,13 @@ class Measured:
 
     def rows(self, part: str = TOTAL) -> Rows:
         """Of circuit_runs, of a part."""
-        return rows_of(self.there, "circuit_runs", part=part)
+        return evidence.rows(self.there, "circuit_runs", part=part)
 
 
-def measured(sides: Sequence[Side]) -> list[Measured]:
-    """Those whose faithfulness is stored."""
-    there = [(side, stored(side.run, None, "faithfulness")) for side in sides]
-    return [Measured(side, evidence) for side, evidence in there if evidence]
+def measured(asked: Asked) -> list[Measured]:
+    """The models whose faithfulness is stored."""
+    there = [(side, evidence.of(side.run, asked.steps, "faithfulness")) for side in asked.sides]
+    return [Measured(side, stored) for side, stored in there if stored]
 
 
 def chosen_part(asked: Asked) -> str:
@@ -67,11 +65,6 @@ def chosen_part(asked: Asked) -> str:
 def sizes_in(rows: Rows) -> list[int]:
     """The sizes above 0 at which the own circuit was run, ascending."""
     return sorted({int(row["size"]) for row in rows if row["circuit"] == "own"} - {0})
-
-
-def nearest(sizes: Sequence[int], k: int) -> int:
-    """The largest size that is at most K, else the smallest."""
-    return max((size for size in sizes if size <= k), default=min(sizes))
 
 
 def at_size(rows: Rows, circuit: str, size: int, measure: str = "f") -> Estimate | None:
@@ -90,14 +83,18 @@ def at_size(rows: Rows, circuit: str, size: int, measure: str = "f") -> Estimate
     return Estimate(values[0], own[0]["f_low"], own[0]["f_high"])
 
 
-def rows_at(run: Run, k: int) -> Rows | None:
-    """All circuits of a run at K edges, from the grid or measured at that size alone; None: not measured."""
-    grid = stored(run, None, "faithfulness")
-    rows = rows_of(grid, "circuit_runs", part=TOTAL, size=k) if grid else []
-    if rows:
+def rows_with(run: Run, steps: int, k: int) -> Rows:
+    """All circuits of a run that were run, K included where it was measured alone; `steps`: as in evidence.of."""
+    grid = evidence.of(run, steps, "faithfulness")
+    rows = evidence.rows(grid, "circuit_runs", part=TOTAL) if grid else []
+    if any(row["size"] == k for row in rows):
         return rows
-    alone = stored(run, None, "faithfulness_at", k)
-    return rows_of(alone, "circuit_runs", part=TOTAL) if alone else None
+    alone = evidence.of(run, steps, "faithfulness_at", k)
+    return [*rows, *(evidence.rows(alone, "circuit_runs", part=TOTAL) if alone else [])]
+
+
+def of_size(rows: Rows, size: int) -> Rows:
+    return [row for row in rows if row["size"] == size]
 
 
 def in_words(estimate: Estimate | None, form: str = ".2f") -> str:

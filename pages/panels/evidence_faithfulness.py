@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.circuits.intervals import Estimate
+from engine.runs.evidence_summary import nearest_size
 from engine.schema.vocabulary import TOTAL
 from pages.figures.faithfulness import Line, Mark, Style, curves_figure
 from pages.panels.evidence_data import (
@@ -15,11 +16,9 @@ from pages.panels.evidence_data import (
     chosen_part,
     in_words,
     measured,
-    nearest,
     sizes_in,
 )
-from pages.shared import downloads, evidence_artifacts, pickers, state, widgets
-from pages.shared.evidence_artifacts import rows_of
+from pages.shared import downloads, evidence, pickers, state, widgets
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 from pages.shared.synced import synced
@@ -34,10 +33,8 @@ MEASURES = {FAITHFULNESS: "faithfulness f", RIGHT: "share of right tokens"}
 def faithfulness(asked: Asked) -> None:
     """The section: lines over K of every model that is measured, numbers, and a button for what is not."""
     st.header("Is the circuit faithful?", "faithful", divider="gray", help=meaning("faithfulness"))
-    models = measured(list(asked.sides))
-    missing = [side.run for side in asked.sides if side.run not in [model.side.run for model in models]]
-    if missing:
-        evidence_artifacts.offer("faithfulness", missing, "faithfulness")
+    models = measured(asked)
+    evidence.offer("faithfulness", asked.runs, asked.steps, "faithfulness")
     if not models:
         return
     tau, measure = choices()
@@ -52,7 +49,8 @@ def faithfulness(asked: Asked) -> None:
     with st.container(horizontal=True):
         for model in models:
             downloads.table_button(
-                f"Circuits that were run, {model.side.title}", lambda model=model: rows_of(model.there, "circuit_runs"),  # type: ignore[misc]
+                f"Circuits that were run, {model.side.title}",
+                lambda model=model: evidence.rows(model.there, "circuit_runs"),  # type: ignore[misc]
                 model.side.origin(), "circuit-runs", key=f"download circuit-runs {model.model}",
             )  # fmt: skip
 
@@ -114,15 +112,17 @@ def line_of(rows: Rows, circuit: Style, measure: str) -> Line | None:
 
 
 def sentence_at(rows: Rows, k: int, measure: str, part: str) -> str:
-    """What was measured at K, or at the nearest smaller size (Markdown)."""
-    size = nearest(sizes_in(rows), k)
+    """What was measured at K, or at the nearest size (Markdown)."""
+    size = nearest_size(sizes_in(rows), k)
+    if size is None:
+        return "No circuit with an edge was run."
     form = ".2f" if measure == FAITHFULNESS else ".0%"
     own, random, without = (
         in_words(at_size(rows, circuit, size, measure), form) for circuit in ("own", "random", "complement")
     )
     name = "f" if measure == FAITHFULNESS else "right tokens"
-    instead = "" if size == k else f", the next smaller size that was measured (K = {k:,} was not)"
-    text = f"At K = {size:,}{instead}: **{name} {own}** with the circuit alone"
+    instead = "" if size == k else f", the measured size nearest to K = {k:,}"
+    text = f"Measured at K = {size:,}{instead}: **{name} {own}** with the circuit alone"
     if part != TOTAL:
         return f"{text}."
     return f"{text}; {random} with as many random edges; {without} with everything but the circuit."
@@ -130,7 +130,7 @@ def sentence_at(rows: Rows, k: int, measure: str, part: str) -> str:
 
 def smallest_at(model: Measured, tau: float) -> int | None:
     """The smallest measured K at which the own circuit reaches tau."""
-    rows = rows_of(model.there, "smallest_circuits", circuit="own")
+    rows = evidence.rows(model.there, "smallest_circuits", circuit="own")
     sizes = [row["size"] for row in rows if abs(row["tau"] - tau) < 1e-6]
     return int(sizes[0]) if sizes and sizes[0] is not None else None
 

@@ -15,13 +15,12 @@ from pages.figures.evidence_scatter import Knocked, knockouts_figure
 from pages.figures.faithfulness import Removal, removal_figure
 from pages.panels.denoising_columns import side_by_side
 from pages.panels.evidence_data import chosen_part
-from pages.shared import clicks, downloads, evidence_artifacts, state, widgets
-from pages.shared.evidence import of as stored
-from pages.shared.evidence_artifacts import rows_of
+from pages.shared import clicks, downloads, evidence, state, widgets
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 from pages.shared.sides import Side
 from pages.shared.synced import synced
+from pages.shared.words import counted
 
 Known = list[tuple[Side, Evidence]]
 CHART = "knockouts"
@@ -31,10 +30,8 @@ BY = {"corrupted": "that on the corrupted prompt", "mean": "its mean over the ta
 def knockouts(asked: Asked) -> None:
     """The section: a scatter of components, the chosen one in numbers, and groups of them."""
     st.header("What breaks without a component", "knockouts", divider="gray", help=meaning("knockout"))
-    known = [(side, there) for side in asked.sides if (there := stored(side.run, None, "knockouts"))]
-    missing = [side.run for side in asked.sides if side.run not in [side.run for side, _ in known]]
-    if missing:
-        evidence_artifacts.offer("knockouts", missing, "knockouts")
+    known = [(side, there) for side in asked.sides if (there := evidence.of(side.run, asked.steps, "knockouts"))]
+    evidence.offer("knockouts", asked.runs, asked.steps, "knockouts")
     if not known:
         return
     single(asked, known)
@@ -76,7 +73,7 @@ def replacement() -> str:
 def changes_of(side: Side, there: Evidence, replaced: str, part: str) -> dict[int, Mapping[str, Any]]:
     """By node: the row of knockouts; of the ARM always that of all sites."""
     own = part if side.model == "mdm" else TOTAL
-    return {int(row["node"]): row for row in rows_of(there, CHART, replaced_by=replaced, part=own)}
+    return {int(row["node"]): row for row in evidence.rows(there, CHART, replaced_by=replaced, part=own)}
 
 
 def scatter(asked: Asked, changes: dict[str, dict[int, Mapping[str, Any]]], replaced: str, part: str) -> None:
@@ -129,13 +126,13 @@ def without(there: Evidence, row: Mapping[str, Any]) -> str:
 
 def named(asked: Asked, there: Evidence) -> list[dict[str, Any]]:
     """The table with the names of components."""
-    return [{"component": asked.graph.node_names[row["node"]], **row} for row in rows_of(there, CHART)]
+    return [{"component": asked.graph.node_names[row["node"]], **row} for row in evidence.rows(there, CHART)]
 
 
 def together(asked: Asked, known: Known) -> None:
     """Many components at a time: the strongest against random ones, those of both models against those of one."""
     st.subheader("Many components together")
-    rows = {side.model: rows_of(there, "group_knockouts") for side, there in known}
+    rows = {side.model: evidence.rows(there, "group_knockouts") for side, there in known}
     removals = [removal_of(model, of_model) for model, of_model in rows.items()]
     widgets.chart(
         removal_figure(removals, widgets.palette()), "removals",
@@ -168,9 +165,10 @@ def removal_of(model: str, rows: list[dict[str, Any]]) -> Removal:
 
 def of_heads(side: Side, rows: list[dict[str, Any]]) -> list[str]:
     """What a model still gets right without the heads of both models, and without its own alone (Markdown)."""
-    words = {"shared": "that are important in both models", "only": "that are important in it alone"}
+    words = {"shared": "important in both models", "only": "important in it alone"}
     return [
-        f"**{widgets.plain(side.title)}** without the {row['removed']:,} heads {words[row['selection']]}: "
+        f"**{widgets.plain(side.title)}** without the {counted(row['removed'], 'head')} that "
+        f"{'is' if row['removed'] == 1 else 'are'} {words[row['selection']]}: "
         f"{row['right']:.0%} of tokens right, metric {row['metric']:.2f}."
         for row in rows
         if row["selection"] in words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -17,7 +18,7 @@ from engine.runs.stability import COLUMNS, DEFAULT, Controls, HeatMap, Overlaps,
 from pages.figures.transfer import matrix_figure
 from pages.panels.evidence_data import in_words
 from pages.panels.evidence_faithfulness import COLUMN
-from pages.panels.evidence_missing import offer_runs
+from pages.panels.evidence_missing import missing_circuits, offer_runs
 from pages.shared import cached_reads, downloads, widgets
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
@@ -33,7 +34,10 @@ def stable(asked: Asked) -> None:
     keys = tuple(run.key if (run := cached_reads.run_of(spec)) else "" for spec in specs)
     missing = [spec for spec, key in zip(specs, keys, strict=True) if not key]
     if missing:
-        offer_runs(asked, missing, what="circuits with other settings", key="compute settings", circuits_only=True)
+        offer_runs(
+            asked, missing, what="circuits with other settings", key="compute settings", noun="circuit",
+            plan=partial(missing_circuits, missing), kinds=("circuit",),
+        )  # fmt: skip
     by_setting(asked, _heat_map(tuple(settings), asked.k, keys))
     references(asked)
 

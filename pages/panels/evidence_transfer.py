@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
+from engine.runs.evidence import plan
+from engine.runs.evidence_summary import common_sizes, nearest_size
 from engine.runs.records import Run
+from engine.schema.artifacts import EvidenceKind
 from pages.figures.faithfulness import Style, along_figure
 from pages.figures.transfer import matrix_figure
-from pages.panels.evidence_data import CIRCUIT_WORDS, Rows, at_size, in_words, measured, nearest, rows_at, sizes_in
-from pages.shared import cached_reads, downloads, evidence_artifacts, widgets
+from pages.panels.evidence_data import CIRCUIT_WORDS, Rows, at_size, in_words, of_size, rows_with
+from pages.panels.evidence_missing import offer_runs
+from pages.shared import cached_reads, downloads, evidence, widgets
 from pages.shared.glossary import meaning
 from pages.shared.provenance import origin
 from pages.shared.run_selector import Asked
@@ -21,24 +27,16 @@ WIDTH = 640  # pixels
 def transfer(asked: Asked) -> None:
     """The section: the matrix at the chosen K, and below it the checkpoints."""
     st.header("Whose circuit in which model", "transfer", divider="gray", help=meaning("transfer"))
-    missing = [side.run for side in asked.sides if rows_at(side.run, asked.k) is None]
-    if missing:
-        evidence_artifacts.offer("at k", missing, "faithfulness_at", asked.k)
-    shown = asked.k if len(missing) < len(asked.runs) else other_size(asked)
-    if shown is not None:
-        matrix([(side, rows) for side in asked.sides if (rows := rows_at(side.run, shown)) is not None], shown)
+    there = [(side, rows_with(side.run, asked.steps, asked.k)) for side in asked.sides]
+    missing = [side.run for side, rows in there if not of_size(rows, asked.k)]
+    evidence.offer("at k", missing, asked.steps, "faithfulness_at", asked.k)
+    measured = [(side, rows) for side, rows in there if rows]
+    size = nearest_size(common_sizes(rows for _, rows in measured), asked.k)
+    if size is not None:
+        nearest = "" if size == asked.k else f", the measured size nearest to K = {asked.k:,}"
+        st.caption(f"Measured at K = {size:,}{nearest}.")
+        matrix([(side, of_size(rows, size)) for side, rows in measured], size)
     along_checkpoints(asked)
-
-
-def other_size(asked: Asked) -> int | None:
-    """The nearest size that is measured of both models, which is said; None where there is none."""
-    sizes = [set(sizes_in(model.rows())) for model in measured(list(asked.sides))]
-    common = sorted(set.intersection(*sizes)) if len(sizes) == len(asked.runs) else []
-    if not common:
-        return None
-    size = nearest(common, asked.k)
-    st.caption(f"Shown instead: K = {size:,}, which is measured.")
-    return size
 
 
 def matrix(sides: list[tuple[Side, Rows]], k: int) -> None:
@@ -98,20 +96,26 @@ def _record(side: Side, rows: Rows, circuit: str, k: int) -> dict[str, object]:
 
 
 def along_checkpoints(asked: Asked) -> None:
-    """The ARM's circuit, and each checkpoint's own, in every checkpoint that is computed."""
+    """The ARM's circuit, and each checkpoint's own, in every checkpoint that is computed; a button for the others."""
     if not asked.pair.steps:
         return
     st.subheader(f"Along post-training, K = {asked.k:,}", help=meaning("checkpoint"))
-    runs = [(step, cached_reads.run_of(asked.question.spec(f"step:{step}"))) for step in asked.pair.steps]
-    computed = [(step, run) for step, run in runs if run]
-    if not computed:
-        st.caption("No checkpoint has a circuit yet: the Circuits page computes them.")
-        return
-    at_k = [(step, run, rows_at(run, asked.k)) for step, run in computed]
-    known = [(step, run, rows) for step, run, rows in at_k if rows is not None]
-    missing = [run for _, run, rows in at_k if rows is None]
-    if missing:
-        evidence_artifacts.offer("checkpoints", missing, "faithfulness_at", asked.k)
+    specs = {step: asked.question.spec(f"step:{step}") for step in asked.pair.steps}
+    runs = {step: cached_reads.run_of(spec) for step, spec in specs.items()}
+    at_k = [
+        (step, run, of_size(rows_with(run, asked.steps, asked.k), asked.k) if run else []) for step, run in runs.items()
+    ]
+    known = [(step, run, rows) for step, run, rows in at_k if run and rows]
+    if all(runs.values()):
+        missing = [run for _, run, rows in at_k if run and not rows]
+        evidence.offer("checkpoints", missing, asked.steps, "faithfulness_at", asked.k)
+    else:
+        kinds: tuple[EvidenceKind, ...] = ("faithfulness_at",)
+        wanted = [specs[step] for step, _, rows in at_k if not rows]
+        offer_runs(
+            asked, wanted, what=f"circuits and faithfulness at K = {asked.k:,} of checkpoints", noun="checkpoint",
+            key="compute checkpoints", plan=partial(plan, wanted, kinds, asked.k), kinds=("circuit", *kinds),
+        )  # fmt: skip
     if known:
         _along(asked, known)
 

@@ -58,7 +58,7 @@ def total_changes(stored: Evidence) -> dict[int, float]:
 
 def knockouts_of(sides: Sides) -> list[tuple[Side, Evidence]]:
     """The sides whose knockouts are computed."""
-    there = ((side, evidence.of(side.run, None, "knockouts")) for side in sides)
+    there = ((side, evidence.of(side.run, sides.steps, "knockouts")) for side in sides)
     return [(side, stored) for side, stored in there if stored]
 
 
@@ -79,7 +79,8 @@ def knockout_lines(sides: Sides, node: int) -> None:
                 st.caption(sentence(side, stored, of_node[TOTAL]), help=explanation(side, stored, node))
         by_part(there, node)
         computed = [side.model for side, _ in there]
-        evidence.missing("knockouts", [side.run for side in sides if side.model not in computed], "knockouts")
+        missing = [side.run for side in sides if side.model not in computed]
+        evidence.missing("knockouts", missing, sides.steps, "knockouts")
 
 
 def sentence(side: Side, stored: Evidence, change: Change) -> str:

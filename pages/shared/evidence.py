@@ -1,7 +1,10 @@
 """Evidence of circuits on pages: read it where it is stored; where it is not, say so and offer to compute it.
 
-A panel asks `of` for the evidence of a run, then `rows` or `columns` for its tables, which are kept between reruns.
-`missing` says in one quiet line what is not there of some runs, and draws the page again when that has changed.
+1. A panel asks `of` for the evidence of a run, then `rows` or `columns` for its tables, which are kept between reruns.
+   A missing number is None in rows and NaN in columns.
+2. What is not there, a section says with `offer`, in boxes; an aside says it with `missing`, in one quiet line. Both
+   have a button that puts what nobody computes in the queue.
+3. `watch` draws the page again when that has changed.
 """
 
 from __future__ import annotations
@@ -20,31 +23,34 @@ from engine.runs import evidence, execution, lifecycle
 from engine.runs.evidence import Evidence
 from engine.runs.jobs import JobView
 from engine.runs.records import Run
-from engine.schema.artifacts import EvidenceKind
-from pages.shared import artifacts, job_queue, widgets
+from engine.schema.artifacts import EVIDENCE_KINDS, KIND_TITLES, EvidenceKind
+from pages.shared import artifacts, availability, job_queue, widgets
 from pages.shared.artifacts import State
-from pages.shared.words import artifact_names
+from pages.shared.provenance import title
+from pages.shared.words import listed, model_name
 
 EVERY = 5.0  # seconds between looks at evidence that is not there
+ICONS = {"absent": "hourglass_empty", "failed": "error"}  # of what is still being computed: hourglass_top
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Evidence of a stored run, there or not; `size`: K, of the kind `faithfulness_at`."""
+    """Evidence of a stored run, there or not; `steps`, `size`: as in `of`."""
 
     run: Run
+    steps: int
     kind: EvidenceKind
     size: int | None = None
 
     @property
     def stored(self) -> Evidence | None:
-        return of(self.run, None, self.kind, self.size)
+        return of(self.run, self.steps, self.kind, self.size)
 
     @property
     def key(self) -> str:
         """Of the artifact; nothing where it is stored, or cannot be computed here."""
         try:
-            steps = evidence.plan([self.run.spec], [self.kind], self.size)
+            steps = evidence.plan([self.run.spec], [self.kind], self.size, self.steps)
         except UserError:
             return ""
         return next((step.key for step in steps if step.kind == self.kind), "")
@@ -66,24 +72,27 @@ class Wanted:
         return "failed" if artifacts.failure_of(key) else "absent"
 
 
-def of(run: Run, other: Run | None, kind: EvidenceKind, size: int | None = None) -> Evidence | None:
-    """The stored evidence of a run; `other`: the run whose circuit it was compared with, None: the usual one.
+def of(run: Run, steps: int, kind: EvidenceKind, size: int | None = None) -> Evidence | None:
+    """The stored evidence of a run beside the other model's: the MDM's of the same settings for an ARM, else the ARM's.
 
-    The usual one is the MDM's of the same settings for an ARM, and the ARM's for any other model.
+    `steps`: the number of denoising steps that is asked for of MDMs, which an ARM's settings do not say.
     """
+    other = None
     if kind not in evidence.OF_ONE_MODEL:
-        other = other or lifecycle.find(evidence.other_of(run.spec))
+        other = lifecycle.find(evidence.other_of(run.spec, steps))
         if other is None:
             return None
     return evidence.find(run, kind, other, size)
 
 
 def rows(there: Evidence, name: str, /, **where: int | str) -> list[dict[str, Any]]:
-    """The rows of a table of stored evidence as records, in the table's order; a list of the caller's own."""
-    content = columns(there, name, **where)
-    return [
-        dict(zip(content, values, strict=True)) for values in zip(*(c.tolist() for c in content.values()), strict=True)
-    ]
+    """The rows of a table of stored evidence as records, a list of the caller's own; a missing number is None."""
+    return _rows(there.key, name, there, **where)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _rows(key: str, name: str, _there: Evidence, /, **where: int | str) -> list[dict[str, Any]]:
+    return evidence.table(_there, name, **where).to_pylist()
 
 
 def columns(there: Evidence, name: str, /, **where: int | str) -> dict[str, NDArray[Any]]:
@@ -97,56 +106,113 @@ def _columns(key: str, name: str, _there: Evidence, /, **where: int | str) -> di
     return {column: np.asarray(content[column].to_numpy()) for column in content.column_names}
 
 
-def missing(place: str, runs: Sequence[Run], kind: EvidenceKind, size: int | None = None) -> bool:
-    """Whether evidence is missing of one of these runs; if so, say that here in a line, and offer to compute it.
+def offer(place: str, runs: Sequence[Run], steps: int, kind: EvidenceKind, size: int | None = None) -> None:
+    """Of a section: say in boxes what is missing of these runs, if anything is, and offer to compute it.
 
-    `place`: what tells this line from the others of its page.
+    `place`: what tells its button from the others of its page; `steps`, `size`: as in `of`.
     """
-    wanted = [each for run in runs if (each := Wanted(run, kind, size)).stored is None]
+    wanted = _missing(runs, steps, kind, size)
+    for state, group in _by_state(wanted).items():
+        box = st.error if state == "failed" else st.info
+        box(_sentence(group, state), icon=f":material/{ICONS.get(state, 'hourglass_top')}:")
+    idle = _idle(wanted)
+    if not idle:
+        return
+    models = ", ".join(title(each.run) for each in idle)
+    label = f"{f'Measure at K = {size:,}' if size else f'Compute {KIND_TITLES[kind]}'} ({models})"
+    icon = ":material/refresh:" if _failed(wanted) else ":material/play_arrow:"
+    spec = idle[0].run.spec
+    pair, task = availability.title_of_pair(spec.pair), availability.title_of_task(spec.task)
+    obstacle = _compute_button(place, label, f"{pair}, {task}: {_name(idle[0])} ({models})", idle, icon=icon)
+    if obstacle:
+        st.caption(widgets.plain(f"It cannot be computed here. {obstacle}"))
+
+
+def missing(place: str, runs: Sequence[Run], steps: int, kind: EvidenceKind, size: int | None = None) -> bool:
+    """Of an aside: whether evidence is missing of one of these runs; if so, say that here in a line, as `offer` does.
+
+    The page is drawn again when that has changed.
+    """
+    wanted = _missing(runs, steps, kind, size)
     if not wanted:
         return False
-    states = [each.state for each in wanted]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        for state in dict.fromkeys(states):
-            of_state = [each for each, its in zip(wanted, states, strict=True) if its == state]
-            st.caption(widgets.plain(_sentence(of_state, state)), width="content")
-        idle = [each for each, its in zip(wanted, states, strict=True) if its in ("absent", "failed")]
-        if idle:
-            compute_button(place, [each.run for each in idle], [kind], size, again="failed" in states)
+        for state, group in _by_state(wanted).items():
+            st.caption(_sentence(group, state), width="content")
+        if idle := _idle(wanted):
+            _compute_button(
+                place, "Try again" if _failed(wanted) else "Compute", f"T{_what(idle)[1:]}", idle, type="tertiary"
+            )
     watch(wanted)
     return True
 
 
-def compute_button(
-    place: str, runs: Sequence[Run], kinds: Sequence[EvidenceKind], size: int | None = None, again: bool = False
-) -> None:
-    """A small button that puts the evidence of some runs in the queue; the whole page is drawn again then."""
-    specs = list(dict.fromkeys(run.spec for run in runs))
-    used = dict.fromkeys([*specs, *map(evidence.other_of, specs)])  # the other model's circuit is computed first
-    obstacle = next(filter(None, map(lifecycle.obstacle, used)), None)
-    if st.button(
-        "Try again" if again else "Compute",
-        key=f"compute evidence {place}",
-        type="tertiary",
-        disabled=obstacle is not None,
-        help=obstacle and widgets.plain(obstacle),
-    ):
-        names = artifact_names((kind, spec.model) for kind in kinds for spec in specs)
-        title = names[0].upper() + names[1:]
-        plan = partial(evidence.plan, specs, kinds, size)
-        widgets.attempt(partial(job_queue.queue().submit, specs, title, plan=plan, kinds=tuple(kinds)))
-        st.rerun()
+def watch(wanted: Sequence[Wanted] = ()) -> None:
+    """Draw the page again when some of this evidence is there, or is computed by somebody, or is no more.
+
+    Of a page that shows all evidence, nothing is named: it is drawn again when there is other evidence in the cache.
+    """
+    if wanted:
+        artifacts.watch(lambda: tuple((each.stored is not None, each.state) for each in wanted), EVERY)
+    else:
+        artifacts.watch_cache(EVIDENCE_KINDS)
 
 
-def watch(wanted: Sequence[Wanted]) -> None:
-    """Draw the page again when some of this evidence is there, or is computed by somebody, or is no more."""
-    artifacts.watch(lambda: tuple((each.stored is not None, each.state) for each in wanted), EVERY)
+def _missing(runs: Sequence[Run], steps: int, kind: EvidenceKind, size: int | None) -> list[Wanted]:
+    return [each for run in runs if (each := Wanted(run, steps, kind, size)).stored is None]
+
+
+def _by_state(wanted: Sequence[Wanted]) -> dict[State, list[Wanted]]:
+    by_state: dict[State, list[Wanted]] = {}
+    for each in wanted:
+        by_state.setdefault(each.state, []).append(each)
+    return by_state
+
+
+def _failed(wanted: Sequence[Wanted]) -> bool:
+    return any(each.state == "failed" for each in wanted)
+
+
+def _idle(wanted: Sequence[Wanted]) -> list[Wanted]:
+    """What nobody computes."""
+    return [each for each in wanted if each.state in ("absent", "failed")]
 
 
 def _sentence(wanted: Sequence[Wanted], state: State) -> str:
-    names = artifact_names((each.kind, each.run.spec.model) for each in wanted)
+    """What is missing, and why (Markdown)."""
+    what = _what(wanted)
     if state == "failed":
-        return f"Could not be computed: {names}. {artifacts.failure_of(wanted[0].key)}"
-    if state == "absent":
-        return f"Not computed yet: {names}."
-    return f"Still being computed: {names}. It appears here by itself."
+        text = f"Could not be computed: {what}. {artifacts.failure_of(wanted[0].key)}"
+    elif state == "absent":
+        text = f"Not computed yet: {what}."
+    else:
+        text = f"Still being computed: {what}. It appears here by itself."
+    return widgets.plain(text)
+
+
+def _what(wanted: Sequence[Wanted]) -> str:
+    """As in "the knockouts of the ARM and the MDM"."""
+    return f"the {_name(wanted[0])} of {listed([model_name(each.run.spec.model) for each in wanted])}"
+
+
+def _name(wanted: Wanted) -> str:
+    return f"faithfulness at K = {wanted.size:,}" if wanted.size else KIND_TITLES[wanted.kind]
+
+
+def _compute_button(place: str, label: str, job: str, wanted: Sequence[Wanted], **looks: Any) -> str | None:
+    """A button that puts evidence of one kind in the queue, as `job`, and draws all again; why it is disabled."""
+    specs, first = list(dict.fromkeys(each.run.spec for each in wanted)), wanted[0]
+    others = [evidence.other_of(spec, first.steps) for spec in specs]  # their circuits are computed first
+    used = dict.fromkeys([*specs, *others])
+    obstacle = next(filter(None, map(lifecycle.obstacle, used)), None)
+    if st.button(
+        label,
+        key=f"compute {place}",
+        disabled=obstacle is not None,
+        help=obstacle and widgets.plain(obstacle),
+        **looks,
+    ):
+        plan = partial(evidence.plan, specs, [first.kind], first.size, first.steps)
+        widgets.submit(specs, job, plan, (first.kind,))
+        st.rerun()
+    return obstacle

@@ -44,6 +44,11 @@ class Asked:
         return [self.arm, self.mdm]
 
     @property
+    def steps(self) -> int:
+        """The number of denoising steps of MDMs; 0: the task's own."""
+        return self.question.denoising_steps
+
+    @property
     def sides(self) -> Sides:
         """Both models with their whole answers."""
         return Sides(self.graph, self.k, Side("arm", self.arm, TOTAL), Side("mdm", self.mdm, TOTAL))

@@ -55,6 +55,11 @@ class Sides:
     def runs(self) -> list[Run]:
         return [side.run for side in self]
 
+    @property
+    def steps(self) -> int:
+        """The number of denoising steps of MDMs; 0: the task's own."""
+        return self.mdm.run.spec.denoising_steps
+
     def origin(self, *about: str, with_k: bool = True) -> Origin:
         """Of what both models are shown of; `with_k` False where it does not depend on K."""
         parts = () if self.arm.part == self.mdm.part == TOTAL else (f"{self.arm.part} and {self.mdm.part}",)

@@ -76,10 +76,10 @@ def test_the_faithfulness_of_the_nearest_measured_size_stands_beside_the_numbers
     f = {run["size"]: f"ARM {run['f']:.2f}" for run in runs}
     bench = Workbench(page)
     bench.open(f"{examined}circuits?task={TASK}&k=100")
-    expect(bench.part("measured")).to_contain_text(f"Faithfulness at K = 100: {f[100]}, MDM")
+    expect(bench.part("measured")).to_contain_text(f"Faithfulness, measured at K = 100: {f[100]}, MDM")
     bench.part("k").fill("130")
     bench.part("k").press("Enter")
-    expect(bench.part("measured")).to_contain_text(f"Faithfulness at K = 100 (nearest measured): {f[100]}, MDM")
+    expect(bench.part("measured")).to_contain_text(f"Faithfulness, measured at K = 100: {f[100]}, MDM")
     expect(bench.part("measured").locator("b").first).to_have_attribute("title", re.compile("95% interval"))
 
 

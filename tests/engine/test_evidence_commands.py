@@ -60,11 +60,19 @@ def test_kinds_and_models_can_be_asked_for_alone(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("workspace")
+def test_an_arm_stands_beside_the_mdm_of_the_same_denoising_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["evidence", "--n", "4", "--model", "arm", "--only", "knockouts", "--denoising-steps", "2"]
+    assert main(asked, tiny_compute) == 0
+    assert "ARM: change" in capsys.readouterr().out
+    assert {(run.spec.model, run.spec.denoising_steps) for run in stored.list_runs()} == {("arm", 0), ("mdm", 2)}
+
+
+@pytest.mark.usefixtures("workspace")
 def test_one_size_is_measured_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evidence", "--n", "4", "--k", "7"], tiny_compute) == 0
     assert kinds() == ["circuit", "circuit", "faithfulness_at", "faithfulness_at"]
     (_, *lines) = [
-        line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(("f at", "own, by |"))
+        line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(("f measured at", "own, by |"))
     ]
     assert lines and "7" in lines[1]
     assert main(["evidence", "--n", "4", "--k", "7", "--only", "audit"], tiny_compute) == 2

@@ -79,7 +79,7 @@ def test_evidence_of_a_pair_that_is_not_here_cannot_be_computed_and_the_page_say
     page = app("circuits", pair="mine", task="ioi", node="a2.h3")
     assert payload_of(page)[0]["faithful"]["note"] == "How faithful these circuits are: not measured yet."
     assert "Not computed yet: the knockouts of the ARM and the MDM." in texts(page)
-    button = page.button(key="compute evidence knockouts")
+    button = page.button(key="compute knockouts")
     assert button.disabled and button.proto.help
 
 

@@ -26,9 +26,11 @@ from engine.runs.jobs import JobQueue
 from engine.runs.records import ArtifactTables, EvidenceInputs, Run
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import AnyKind, EvidenceKind
-from pages.panels.evidence_audit import NAMES
-from pages.panels.evidence_data import at_size, nearest
+from pages.panels.evidence_audit import NAMES, of_method_first
+from pages.panels.evidence_data import at_size
+from pages.panels.evidence_knockouts import of_heads
 from pages.shared import downloads, state
+from pages.shared.sides import Side
 from tests.fakes import fake_compute
 from tests.pages.test_pages import TIMEOUT, app, figures, texts
 from tests.waiting import until
@@ -160,7 +162,9 @@ def test_lines_and_sentences_are_what_is_stored() -> None:
     at = values(drawn["random edges (mean, range)"], "x").index(500)
     assert values(drawn["random edges (mean, range)"], "y")[at] == pytest.approx(np.mean(random))
     (at_200,) = [row for row in own if row["size"] == 200]
-    assert f"At K = 200: **f {at_200['f']:.2f} ({at_200['f_low']:.2f} to {at_200['f_high']:.2f})**" in texts(page)
+    assert f"Measured at K = 200: **f {at_200['f']:.2f} ({at_200['f_low']:.2f} to {at_200['f_high']:.2f})**" in texts(
+        page
+    )
     assert not page.warning and "f = 0.85 is reached" in texts(page)
     table = next(frame.value for frame in page.dataframe if "CPR, ARM" in frame.value)
     assert table["CPR, MDM"][0] == "0.900 (0.850 to 0.950)" and table["CMD, ARM"][3] == "0.700"
@@ -205,11 +209,11 @@ def test_a_denoising_step_is_shown_alone() -> None:
 def test_the_matrix_is_that_of_k_and_another_k_can_be_measured(queue_of: Callable[[str], JobQueue]) -> None:
     queue = queue_of("fake_compute")
     page = app("evidence", task="ioi", k="275")
-    assert "Shown instead: K = 200, which is measured." in texts(page)
+    assert "Measured at K = 200, the measured size nearest to K = 275." in texts(page)
     page.button(key="compute at k").click().run()
     until(lambda: queue.jobs()[0].state == "done", TIMEOUT)
     page.run()
-    assert "Shown instead" not in texts(page) and "Measure at K = 275 (ARM, MDM)" not in labels(page)
+    assert "Measured at K = 275." in texts(page) and "Measure at K = 275 (ARM, MDM)" not in labels(page)
     (other,) = rows(ARM, "faithfulness_at", "circuit_runs", 275, circuit="other", part="total")
     assert f"the MDM's 275 edges {other['f']:.2f} ({other['f_low']:.2f} to {other['f_high']:.2f})" in texts(page)
 
@@ -224,6 +228,23 @@ def test_checkpoints_are_drawn_in_their_order() -> None:
     page = app("evidence", task="ioi", k="200", step="100")
     assert "the final MDM's 200 edges" in texts(page) and "In the MDM after 100 steps" in texts(page)
     assert "They are about the final MDM, not the one chosen above." in texts(page)
+
+
+@pytest.mark.usefixtures("measured")
+def test_circuits_and_faithfulness_of_checkpoints_are_one_click_away(queue_of: Callable[[str], JobQueue]) -> None:
+    queue, checkpoints = queue_of("fake_compute"), [RunSpec(model=f"step:{step}") for step in (0, 100)]
+    stored.delete(run_of(checkpoints[1]).key)
+    page = app("evidence", task="ioi", k="200")
+    assert "Not computed yet: circuits and faithfulness at K = 200 of checkpoints." in texts(page)
+    assert "Compute what is missing (2 checkpoints)" in labels(page)
+    page.button(key="compute checkpoints").click().run()
+    until(lambda: queue.jobs()[0].state == "done", TIMEOUT)
+    assert set(queue.jobs()[0].specs) == set(checkpoints)
+    for spec in checkpoints:
+        assert rows(spec, "faithfulness_at", "circuit_runs", 200, circuit="other")
+    page.run()
+    assert list(lines(page, "ARM's circuit")["ARM's circuit"]["customdata"]) == ["0", "100"]
+    assert "compute checkpoints" not in [button.key for button in page.button]
 
 
 @pytest.mark.usefixtures("measured")
@@ -354,8 +375,29 @@ def test_what_is_downloaded_is_what_is_stored(monkeypatch: pytest.MonkeyPatch) -
     assert "->" in audited[0]["name"]
 
 
-def test_sizes_and_estimates() -> None:
-    assert (nearest([10, 20, 50], 49), nearest([10, 20], 5), nearest([10], 10)) == (20, 10, 10)
+def test_the_estimators_begin_with_that_of_the_run_s_method() -> None:
+    first = {
+        RunSpec(): "eap_ig_5", RunSpec(points=20): "eap_ig_20", RunSpec(points=7): "eap",
+        RunSpec(method="clean-corrupted"): "clean_corrupted", RunSpec(method="eap-ig-midpoint"): "eap",
+        RunSpec(method="relp"): "relp",
+    }  # fmt: skip
+    for spec, name in first.items():
+        assert of_method_first(spec)[0] == name and set(of_method_first(spec)) == set(NAMES)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_one_head_is_told_as_one() -> None:
+    rows = [
+        {"selection": name, "removed": removed, "right": 0.5, "metric": 1.0}
+        for name, removed in (("shared", 1), ("only", 2), ("random", 3))
+    ]
+    assert of_heads(Side("arm", run_of(ARM), "total"), rows) == [
+        "**ARM** without the 1 head that is important in both models: 50% of tokens right, metric 1.00.",
+        "**ARM** without the 2 heads that are important in it alone: 50% of tokens right, metric 1.00.",
+    ]
+
+
+def test_estimates() -> None:
     table = [
         {"circuit": "random", "size": 5, "f": f, "f_low": 0.0, "f_high": 9.0, "right": None} for f in (0.1, 0.3)
     ] + [{"circuit": "own", "size": 5, "f": None, "f_low": None, "f_high": None, "right": 0.5}]

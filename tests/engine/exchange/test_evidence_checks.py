@@ -61,6 +61,17 @@ def test_what_is_sound_comes_back_as_it_was(kind: EvidenceKind) -> None:
     assert checked_meta(stated) == stated.meta
 
 
+def test_an_arm_s_evidence_may_be_beside_an_mdm_of_any_denoising_steps() -> None:
+    there = circuit(two := replace(MDM, denoising_steps=2))
+    fields = {"circuit": OF_ARM, "spec": ARM.as_dict(), "other": there.key, "other_spec": two.as_dict()}
+    circuits = {**CIRCUITS, there.key: there}
+    assert circuit_of(evidence("knockouts", **fields), circuits) is CIRCUITS[OF_ARM]
+    there = circuit(other := replace(two, seed=1))
+    fields |= {"other": there.key, "other_spec": other.as_dict()}
+    with pytest.raises(UserError, match="not those of an ARM and an MDM with the same"):
+        circuit_of(evidence("knockouts", **fields), {**CIRCUITS, there.key: there})
+
+
 def test_fields_are_those_that_evidence_is_made_with() -> None:
     run = resolve(RunSpec())
     written = EvidenceStep(run, "audit", run.provenance).record({}, "2026-01-01", 1.0)

@@ -9,7 +9,7 @@ import pytest
 from engine.exchange.report_evidence import evidence_sections
 from engine.exchange.report_parts import Block, Grid, Paragraph, Picture, Section
 from engine.runs import evidence
-from engine.runs.evidence_lines import CIRCUIT_NAMES
+from engine.runs.evidence_lines import AUDITED_NAMES, CIRCUIT_NAMES
 from engine.schema.evidence_tables import ESTIMATORS
 from tests.stored_evidence import question, store
 
@@ -33,7 +33,7 @@ def test_every_number_is_a_stored_one() -> None:
         for row in evidence.table(of_model.by_kind["faithfulness"], "circuit_runs", part="total").to_pylist()
     }
     first = grids(faithful)[0]
-    sizes = [int(head.removeprefix("f at K = ").replace(",", "")) for head in first.head[2:-1]]
+    sizes = [int(head.removeprefix("f measured at K = ").replace(",", "")) for head in first.head[2:-1]]
     of = {words: circuit for circuit, words in CIRCUIT_NAMES.items()}
     assert len(first.rows) == 2 * len(CIRCUIT_NAMES)
     for name, words, *cells, right in first.rows:
@@ -58,7 +58,7 @@ def test_every_number_is_a_stored_one() -> None:
     for node, _, _, change, right in grids(knocked)[0].rows:
         row = changes[names.index(node)]
         assert change.startswith(f"{row['change']:.3f} (") and right == f"{row['right']:.1%}"
-    assert len(grids(audit)[0].rows) == 3 * len(ESTIMATORS)
+    assert len(grids(audit)[0].rows) == len(AUDITED_NAMES) * len(ESTIMATORS)
 
 
 @pytest.mark.usefixtures("workspace")

@@ -45,6 +45,18 @@ def test_the_circuits_come_first_and_nothing_is_computed_twice() -> None:
     assert [step.kind for step in evidence.plan([replace(ARM, seed=1)], ["audit"])] == ["circuit", "audit"]
 
 
+def test_an_arm_is_compared_with_the_mdm_of_the_denoising_steps_that_are_asked_for() -> None:
+    two = replace(MDM, denoising_steps=2)
+    assert evidence.other_of(ARM, 2) == two and evidence.other_of(two, 2) == replace(two, model="arm") == ARM
+    evidence.compute([ARM, two], ["knockouts"], compute=tiny_compute, denoising_steps=2)
+    arm, mdm = lifecycle.find(ARM), lifecycle.find(two)
+    assert arm and mdm and lifecycle.find(MDM) is None
+    there = evidence.find(arm, "knockouts", mdm)
+    assert there and there.record.made_with["other_spec"] == two.as_dict() and evidence.find(mdm, "knockouts", arm)
+    assert evidence.plan([ARM, two], ["knockouts"], denoising_steps=2) == []
+    assert [step.kind for step in evidence.plan([ARM], ["knockouts"])] == ["circuit", "knockouts"]
+
+
 @pytest.mark.parametrize("kind", EVIDENCE_KINDS)
 def test_what_is_stored_is_read_by_its_circuits(kind: EvidenceKind) -> None:
     size = 7 if kind == "faithfulness_at" else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from engine.circuits.agreement import Agreement
+from engine.circuits.agreement import ALL, SCORED, Agreement
 from engine.circuits.graph import Graph
 from engine.runs import evidence_lines as lines
 from engine.runs.evidence_summary import CircuitPoint, GroupKnockout, Knockout
@@ -22,7 +22,7 @@ GRAPH = Graph(2, 2)
 
 def test_every_name_of_the_tables_has_words() -> None:
     assert set(lines.CIRCUIT_NAMES) == set(CIRCUITS) and set(lines.ESTIMATOR_NAMES) == set(ESTIMATORS)
-    assert set(lines.SELECTION_NAMES) == set(GROUPS) and set(lines.AUDITED_NAMES) == {*SELECTIONS, "all"}
+    assert set(lines.SELECTION_NAMES) == set(GROUPS) and set(lines.AUDITED_NAMES) == {*SELECTIONS, ALL, SCORED}
 
 
 def test_faithfulness_of_a_model() -> None:
@@ -34,7 +34,7 @@ def test_faithfulness_of_a_model() -> None:
     ]
     text = list(lines.faithfulness_lines("ARM (abc)", points, [50, 200], META, [(0.85, 180), (0.95, None)]))
     assert text[0] == "ARM (abc): metric 7.900, corrupted -7.500; scored tokens right 100%, corrupted 25%"
-    assert text[1].split() == ["f", "at", "K", "=", "50", "200"]
+    assert text[1].split() == ["f", "measured", "at", "K", "=", "50", "200"]
     own, shared, random = text[2:5]
     assert own.split("  ")[1] == "own, by |score|" and re.findall(r"-?\d\.\d+", own) == [
         "0.250", "0.200", "0.300", "0.900", "0.850", "0.950",
@@ -64,6 +64,17 @@ def test_groups_are_side_by_side() -> None:
     _, first, second = lines.group_lines([("ARM", arm), ("MDM", arm[1:])])
     assert first.split() == ["2", "strongest", "25.0%", "25.0%"]
     assert second.split() == ["2", "random", "50.0%", "(40.0%", "to", "60.0%)", "none"]
+
+
+def test_one_head_is_not_called_heads() -> None:
+    alone = [
+        GroupKnockout(selection, count, 1.0, 0.5, 0.5, 0.5) for selection in ("shared", "only") for count in (1, 2)
+    ]
+    _, *text = lines.group_lines([("ARM", alone)])
+    assert [line.split("  ")[1] for line in text] == [
+        "1 head of both circuits", "2 heads of both circuits", "1 head of this circuit alone",
+        "2 heads of this circuit alone",
+    ]  # fmt: skip
 
 
 def test_agreement_is_side_by_side() -> None:

@@ -61,9 +61,20 @@ def test_circuits_have_one_point_a_size_and_random_ones_their_range(stored: Mode
     assert summary.areas(artifact, "own")["cpr"] == [0.9, 0.85, 0.95] and summary.areas(artifact, "shared") == {}
 
 
+def test_the_nearest_size_is_so_by_ratio_and_k_itself_where_it_is_measured() -> None:
+    assert [summary.nearest_size((0, 10, 40, 1000), k) for k in (1, 10, 20, 21, 199, 201)] == [10, 10, 10, 40, 40, 1000]
+    assert summary.nearest_size((0,), 20) is None
+
+
+def test_common_sizes_have_all_that_is_compared_in_every_model() -> None:
+    rows = [{"circuit": circuit, "size": size} for circuit in ("own", "other", "random") for size in (0, 10, 20)]
+    assert summary.common_sizes([rows, rows]) == {10, 20} and summary.common_sizes([]) == set()
+    assert summary.common_sizes([rows, rows[:-1]]) == {10} and summary.common_sizes([rows, []]) == set()
+
+
 def test_sizes_are_the_nearest_that_were_run() -> None:
     points = [point("own", size) for size in (0, 10, 51, 190, 3628)]
-    assert summary.nearest_sizes(points) == [51, 190]
+    assert summary.nearest_sizes(points) == [51, 190, 3628]
     assert summary.nearest_sizes(points, (5000, 3000)) == [3628] and summary.nearest_sizes([]) == []
 
 

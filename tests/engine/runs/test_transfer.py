@@ -54,3 +54,8 @@ def test_it_is_there_for_tasks_whose_faithfulness_is_stored_of_both_models() -> 
     transfers = transfers_of(SPEC, 20)
     assert list(transfers) == ["ioi"] and transfers["ioi"].k > 0
     assert transfers["ioi"].arm_in_mdm.low is not None
+    assert transfers_of(SPEC, 7)["ioi"].k != 7
+    for model in ("arm", "mdm"):
+        steps = evidence.plan([replace(SPEC, model=model)], ["faithfulness_at"], 7)
+        execution.carry_out(steps, tiny_compute, lambda progress: None)
+    assert transfers_of(SPEC, 7)["ioi"].k == 7 and transfers_of(SPEC, 20) == transfers

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from engine.runs import evidence as stored_evidence
@@ -74,7 +73,7 @@ def test_where_faithfulness_means_nothing_the_reason_stands_instead(monkeypatch:
 @pytest.mark.usefixtures("seeded")
 def test_a_faithfulness_that_no_circuit_reaches_has_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
     examine("faithfulness", "arm", "mdm")
-    rows = [{"tau": 0.5, "size": 10.0, "below": 9.0}, {"tau": 0.95, "size": np.nan, "below": np.nan}]
+    rows = [{"tau": 0.5, "size": 10, "below": 9}, {"tau": 0.95, "size": None, "below": None}]
     monkeypatch.setattr(evidence, "rows", lambda *_, **__: rows)
     assert told(sides())["models"]["arm"]["smallest"] == {"0.5": [10, 9], "0.95": None}
 

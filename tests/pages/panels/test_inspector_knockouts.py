@@ -19,7 +19,7 @@ from tests.pages.test_pages import app, texts
 from tests.waiting import until
 
 HEAD, TASK = "a2.h3", "ioi"
-BUTTON = "compute evidence knockouts"
+BUTTON = "compute knockouts"
 
 
 def row_of(there: Evidence, node: str, part: str = "total", by: str = "corrupted") -> dict[str, float]:

@@ -20,26 +20,28 @@ from tests.waiting import until
 
 @pytest.mark.usefixtures("seeded")
 def test_evidence_is_that_beside_the_usual_other_model() -> None:
-    assert evidence.of(run_of("arm"), None, "knockouts") is None
+    assert evidence.of(run_of("arm"), 0, "knockouts") is None
     arm, checkpoint = examine("knockouts", "arm", "step:100")
-    assert evidence.of(run_of("arm"), None, "knockouts") == arm
-    assert evidence.of(run_of("arm"), run_of("mdm"), "knockouts") == arm
-    assert evidence.of(run_of("arm"), run_of("step:100"), "knockouts") is None
-    assert evidence.of(run_of("step:100"), None, "knockouts") == checkpoint
-    assert evidence.of(run_of("mdm"), None, "audit") is None
+    assert evidence.of(run_of("arm"), 0, "knockouts") == arm
+    assert evidence.of(run_of("arm"), 2, "knockouts") is None
+    assert evidence.of(run_of("step:100"), 0, "knockouts") == checkpoint
+    assert evidence.of(run_of("mdm"), 0, "audit") is None
 
 
 @pytest.mark.usefixtures("seeded")
-def test_tables_are_kept_by_key_and_a_missing_number_is_nan() -> None:
+def test_tables_are_kept_by_key_and_a_missing_number_is_nan_in_columns_and_none_in_rows() -> None:
     (there,) = examine("knockouts", "arm")
     expected = stored_evidence.table(there, "knockouts", node=5)
     before = evidence.columns(there, "knockouts", node=5)
     assert list(before) == expected.column_names and before["change"].tolist() == expected["change"].to_pylist()
     parts = before["part"] != "total"
     assert np.isnan(before["right"][parts]).all() and not np.isnan(before["right"][~parts]).any()
+    rows = evidence.rows(there, "knockouts", node=5)
+    assert rows == expected.to_pylist() and [row["right"] is None for row in rows] == parts.tolist()
     cache_connection.store().delete(there.key)
-    again = evidence.rows(there, "knockouts", node=5)
-    assert [row["part"] for row in again] == before["part"].tolist()
+    rows.pop()
+    assert evidence.rows(there, "knockouts", node=5) == expected.to_pylist()
+    assert evidence.columns(there, "knockouts", node=5)["part"].tolist() == before["part"].tolist()
 
 
 @pytest.mark.usefixtures("seeded")
@@ -49,10 +51,10 @@ def test_a_job_is_that_of_the_kinds_it_computes(
     gates = tmp_path_factory.mktemp("gates")
     monkeypatch.setenv("FAKE_GATES", str(gates))
     queue, run = queue_of("gated_compute"), run_of("arm")
-    wanted = Wanted(run, "knockouts")
+    wanted = Wanted(run, 0, "knockouts")
     assert (wanted.job, wanted.state) == (None, "absent") and wanted.key
     queue.submit([run.spec], "Knockouts", lambda: stored_evidence.plan([run.spec], ["knockouts"]), ("knockouts",))
-    assert wanted.state == "coming" and Wanted(run, "faithfulness").job is None and Awaited(run, "lens").job is None
+    assert wanted.state == "coming" and Wanted(run, 0, "faithfulness").job is None and Awaited(run, "lens").job is None
     (gates / "arm-knockouts").touch()
     until(lambda: wanted.stored is not None)
     assert wanted.key == "" and queue.jobs()[0].plan is not None
@@ -74,4 +76,4 @@ def test_why_it_could_not_be_computed_is_told_where_it_is_missing(monkeypatch: p
     monkeypatch.setattr(artifacts, "failure_of", lambda key: "There is no *memory* left.")
     page = app("circuits", task="ioi", node="a2.h3")
     assert "Could not be computed: the knockouts of the ARM and the MDM. There is no *memory* left." in texts(page)
-    assert page.button(key="compute evidence knockouts").label == "Try again"
+    assert page.button(key="compute knockouts").label == "Try again"

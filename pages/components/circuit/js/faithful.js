@@ -27,7 +27,7 @@ export function smallestWords(marks, tau, colours) {
 
 /** HTML of f of both models, at the measured sizes nearest to K. */
 export function faithfulnessWords(payload, k) {
-    const distance = (size) => Math.abs(Math.log(size / k));
+    const distance = (size) => Math.max(size, k) / Math.min(size, k); // as nearest_size in engine/runs/evidence_summary.py
     const near = modelsOf(payload).map(([model, { sizes, f, f_low, f_high, right }]) => {
         const at = sizes.reduce((best, size, i) => (distance(size) < distance(sizes[best]) ? i : best), 0);
         const interval = `95% interval ${f_low[at].toFixed(2)} to ${f_high[at].toFixed(2)}`;
@@ -35,8 +35,8 @@ export function faithfulnessWords(payload, k) {
         const label = escaped(payload.header.models[model].label);
         return { size: sizes[at], words: `${label} <b title="${title}">${f[at].toFixed(2)}</b>` };
     });
-    const at = (size) => `at K = ${count(size)}${size === k ? "" : " (nearest measured)"}`;
+    const at = (size) => `measured at K = ${count(size)}`;
     const same = near.every(({ size }) => size === near[0].size);
-    if (same) return `Faithfulness ${at(near[0].size)}: ${near.map(({ words }) => words).join(", ")}`;
+    if (same) return `Faithfulness, ${at(near[0].size)}: ${near.map(({ words }) => words).join(", ")}`;
     return `Faithfulness: ${near.map(({ size, words }) => `${words} ${at(size)}`).join(", ")}`;
 }
