@@ -1,6 +1,6 @@
 """Read how far each model's circuit explains the other model, from the faithfulness that is stored, for the claims.
 
-Circuits were run at the sizes of MIB's grid (METHOD, "Faithfulness"); the size nearest to K by ratio is taken.
+Circuits were run at some sizes only (METHOD, "Faithfulness"); the one nearest to K by ratio is taken, and is named.
 """
 
 from __future__ import annotations
