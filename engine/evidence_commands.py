@@ -27,6 +27,10 @@ from engine.tasks.registry import task_named
 from engine.terminal import shown_progress
 
 STABILITY = "stability"
+OTHER_STEPS = (
+    "An ARM has no denoising steps: the other model's circuit, where it is run in the ARM below, is the MDM's in its "
+    "usual number of steps"
+)
 
 
 def evidence(
@@ -55,6 +59,8 @@ def evidence(
     yield f"{pair_named(spec.pair).title} on {task_named(spec.task).title}"
     for of_model in of_models:
         yield from described(of_model.run)
+    if spec.denoising_steps and "arm" in models:
+        yield f"! {OTHER_STEPS}"
     for kind in kinds:
         yield from _PRINT[kind](of_models)
     if size is None and (not only or STABILITY in only):

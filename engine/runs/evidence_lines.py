@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from engine.circuits.agreement import Agreement
+from engine.circuits.agreement import ALL, SCORED, Agreement
 from engine.circuits.graph import Graph
 from engine.runs.evidence_summary import CircuitPoint, GroupKnockout, Knockout
 
@@ -33,7 +33,12 @@ ESTIMATOR_NAMES = {
     "clean_corrupted": "clean-corrupted",
     "relp": "relp",
 }
-AUDITED_NAMES = {"strongest": "the strongest edges", "even": "edges drawn evenly over ranks", "all": "all of them"}
+AUDITED_NAMES = {
+    "strongest": "the strongest edges",
+    "even": "edges drawn evenly over ranks",
+    ALL: "all of them",
+    SCORED: "those that every estimator scores",
+}
 FAITHFULNESS_LEGEND = (
     "f: share of the metric that is left when every edge outside the circuit is patched to the corrupted run; 1 is",
     "  the whole model, 0 the corrupted run. In brackets the 95 % interval, of random edges the range over draws",

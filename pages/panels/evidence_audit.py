@@ -7,7 +7,6 @@ from typing import Any
 
 import streamlit as st
 
-from engine.circuits.agreement import SCORED
 from engine.circuits.comparison import printed
 from engine.runs.evidence import Evidence
 from engine.runs.evidence_lines import AUDITED_NAMES
@@ -30,7 +29,6 @@ NAMES = {
     "clean_corrupted": METHOD_NAMES["clean-corrupted"],
     "relp": METHOD_NAMES["relp"],
 }
-EDGES = {**AUDITED_NAMES, SCORED: "those that every estimator scores"}
 
 
 def audit(asked: Asked) -> None:
@@ -88,7 +86,7 @@ def rows_of_agreement(known: Sequence[tuple[Side, Evidence]]) -> list[dict[str, 
     """A row for every estimator on every selection of edges that a model has."""
     by_key = [(side, {(a.selection, a.estimator): a for a in agreements(there)}) for side, there in known]
     rows = []
-    for selection, edges in EDGES.items():
+    for selection, edges in AUDITED_NAMES.items():
         for estimator, name in NAMES.items():
             row = {"Edges": edges, "Estimator": name}
             for side, agreed in by_key:

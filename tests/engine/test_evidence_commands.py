@@ -60,6 +60,17 @@ def test_kinds_and_models_can_be_asked_for_alone(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("workspace")
+def test_whose_circuit_an_arm_is_compared_with_is_told_where_steps_are_chosen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["evidence", "--n", "4", "--task", "countdown", "--denoising-steps", "2", "--k", "7"]
+    assert main(asked, tiny_compute) == 0
+    assert "is the MDM's in its usual number of steps" in capsys.readouterr().out
+    assert main([*asked, "--model", "mdm"], tiny_compute) == 0
+    assert "usual number" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("workspace")
 def test_one_size_is_measured_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evidence", "--n", "4", "--k", "7"], tiny_compute) == 0
     assert kinds() == ["circuit", "circuit", "faithfulness_at", "faithfulness_at"]

@@ -28,7 +28,9 @@ from engine.runs.spec import RunSpec
 from engine.schema.artifacts import AnyKind, EvidenceKind
 from pages.panels.evidence_audit import NAMES
 from pages.panels.evidence_data import at_size, nearest
+from pages.panels.evidence_transfer import whose_circuit
 from pages.shared import downloads, state
+from pages.shared.sides import Side
 from tests.fakes import fake_compute
 from tests.pages.test_pages import TIMEOUT, app, figures, texts
 from tests.waiting import until
@@ -224,6 +226,15 @@ def test_checkpoints_are_drawn_in_their_order() -> None:
     page = app("evidence", task="ioi", k="200", step="100")
     assert "the final MDM's 200 edges" in texts(page) and "In the MDM after 100 steps" in texts(page)
     assert "They are about the final MDM, not the one chosen above." in texts(page)
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_other_circuit_in_an_arm_is_said_to_be_of_the_usual_steps() -> None:
+    arm, mdm = Side("arm", run_of(ARM), state.TOTAL), Side("mdm", run_of(MDM), state.TOTAL)
+    fewer = replace(mdm, run=replace(mdm.run, spec=replace(MDM, denoising_steps=2)))
+    assert whose_circuit(arm, [(arm, []), (mdm, [])]) == "the MDM's"
+    assert whose_circuit(arm, [(arm, []), (fewer, [])]) == "the MDM's (in as many denoising steps as usual)"
+    assert whose_circuit(fewer, [(arm, []), (fewer, [])]) == "the ARM's"
 
 
 @pytest.mark.usefixtures("measured")

@@ -58,7 +58,7 @@ def test_every_number_is_a_stored_one() -> None:
     for node, _, _, change, right in grids(knocked)[0].rows:
         row = changes[names.index(node)]
         assert change.startswith(f"{row['change']:.3f} (") and right == f"{row['right']:.1%}"
-    assert len(grids(audit)[0].rows) == 3 * len(ESTIMATORS)
+    assert len(grids(audit)[0].rows) == 4 * len(ESTIMATORS)
 
 
 @pytest.mark.usefixtures("workspace")
@@ -79,4 +79,4 @@ def test_missing_evidence_is_named_with_its_command() -> None:
     for section in evidence_sections(question()):
         (text,) = texts(section.blocks)
         assert text.startswith("Not computed: ") and " of the ARM and the MDM. " in text and len(section.blocks) == 1
-        assert "`python -m engine evidence --pair embedded --task ioi --only " in text
+        assert "`python -m engine evidence --pair embedded --task ioi --n 4 --only " in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from engine.circuits.agreement import Agreement
+from engine.circuits.agreement import ALL, SCORED, Agreement
 from engine.circuits.graph import Graph
 from engine.runs import evidence_lines as lines
 from engine.runs.evidence_summary import CircuitPoint, GroupKnockout, Knockout
@@ -22,7 +22,7 @@ GRAPH = Graph(2, 2)
 
 def test_every_name_of_the_tables_has_words() -> None:
     assert set(lines.CIRCUIT_NAMES) == set(CIRCUITS) and set(lines.ESTIMATOR_NAMES) == set(ESTIMATORS)
-    assert set(lines.SELECTION_NAMES) == set(GROUPS) and set(lines.AUDITED_NAMES) == {*SELECTIONS, "all"}
+    assert set(lines.SELECTION_NAMES) == set(GROUPS) and set(lines.AUDITED_NAMES) == {*SELECTIONS, ALL, SCORED}
 
 
 def test_faithfulness_of_a_model() -> None:
