@@ -106,6 +106,15 @@ def test_evidence_whose_circuit_went_while_it_was_computed_is_pruned() -> None:
     assert runs_gone == 0 and freed and "audit" not in stored.sizes()
 
 
+def test_evidence_of_a_model_that_is_read_otherwise_by_now_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    lifecycle.run_all([ARM, MDM], compute=tiny_compute)
+    (step,) = evidence.plan([MDM], ["audit"])
+    assert step.is_current()
+    shifted = replace(step.run.pair, shifted=not step.run.pair.shifted)
+    monkeypatch.setattr("engine.runs.provenance.pair_named", lambda name: shifted)
+    assert dict(evidence.resolve(MDM).weights) == dict(step.run.weights) and not step.is_current()
+
+
 def test_without_its_circuit_evidence_is_not_computed() -> None:
     lifecycle.run(ARM, compute=tiny_compute)
     steps = evidence.plan([ARM], ["faithfulness"])
