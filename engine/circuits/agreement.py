@@ -63,7 +63,9 @@ def exact_circuit(
 
 def pearson(x: Floats, y: Floats) -> float:
     """The correlation of x and y [edge]; nan where one of them does not vary."""
-    x, y = x - x.mean() if len(x) else x, y - y.mean() if len(y) else y
+    if not len(x) or np.ptp(x) == 0 or np.ptp(y) == 0:  # asked of the values: less its rounded mean a constant varies
+        return float("nan")
+    x, y = x - x.mean(), y - y.mean()
     size = float(np.sqrt((x * x).sum()) * np.sqrt((y * y).sum()))
     return float((x * y).sum()) / size if size > 0 else float("nan")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from engine.circuits.agreement import Agreement
 from engine.exchange.report_parts import Block, Grid, Paragraph, Picture, Section
 from engine.exchange.report_pictures import audit_picture, faithfulness_picture, knockout_picture, removal_picture
-from engine.exchange.report_runs import Question
+from engine.exchange.report_runs import Question, command_for
 from engine.runs import evidence as kept
 from engine.runs import evidence_summary as summary
 from engine.runs.evidence import Evidence
@@ -243,10 +243,7 @@ def _missing(question: Question, kind: EvidenceKind) -> list[Block]:
     names = [name for name, of_model in question.models if of_model.get(kind) is None]
     if not names:
         return []
-    spec = question.mdm.run.spec
-    steps = f" --denoising-steps {spec.denoising_steps}" * bool(spec.denoising_steps)
-    command = f"python -m engine evidence --pair {spec.pair} --task {spec.task}{steps} --only {kind}"
-    title = KIND_TITLES[kind]
+    command, title = command_for(question.mdm.run.spec, kind), KIND_TITLES[kind]
     return [Paragraph(f"Not computed: {title} of the {' and the '.join(names)}. Compute it with `{command}`.")]
 
 

@@ -11,7 +11,10 @@ from engine.models.pair import CONTROL
 from engine.runs import stored
 from engine.runs.evidence_summary import ModelEvidence, evidence_of_run
 from engine.runs.records import Run
+from engine.runs.spec import RunSpec
 from engine.tasks.registry import TASKS, task_named
+
+SETTINGS = ("n", "seed", "method", "points", "metric", "order", "denoising_steps", "template", "dtype")  # flags' names
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,14 @@ def questions(pair: str, tasks: Sequence[str] | None, settings: Mapping[str, Any
             f"`python -m engine evidence --pair {pair}{of_task}`."
         )
     return [question for question in there if tasks is None or question.task in tasks]
+
+
+def command_for(spec: RunSpec, only: str) -> str:
+    """The command that computes evidence of the runs with the settings of a spec."""
+    usual = RunSpec()
+    values = {name: getattr(spec, name) for name in SETTINGS if getattr(spec, name) != getattr(usual, name)}
+    flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in values.items())
+    return f"python -m engine evidence --pair {spec.pair} --task {spec.task}{flags} --only {only}"
 
 
 def task_title(name: str) -> str:

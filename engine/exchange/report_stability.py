@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.exchange.report_parts import Block, Grid, Paragraph, Section
-from engine.exchange.report_runs import Question
+from engine.exchange.report_runs import Question, command_for
 from engine.runs import stability, stability_lines
 
 
@@ -26,6 +26,6 @@ def stability_section(question: Question) -> Section:
     blocks.append(Grid(caption, stability_lines.SETTING_HEAD, stability_lines.setting_rows(rows)))
     unknown = [row.setting.name for row in rows if not stability_lines.is_known(row)]
     if unknown:
-        command = f"python -m engine evidence --pair {spec.pair} --task {spec.task} --only stability"
+        command = command_for(spec, "stability")
         blocks.append(Paragraph(f"Not computed: {', '.join(unknown)}. Compute them with `{command}`."))
     return Section("How stable the overlap is", blocks)

@@ -55,9 +55,17 @@ class TaskRuns:
                     yield f"The {model_title(model)} cannot do {self.task.title}. {ability.reason}"
 
 
+def usual(question: RunSpec) -> RunSpec:
+    """What claims are about: a question with each task's usual prompts and number of denoising steps.
+
+    A template is one task's own, and no other task's answers need to have as many tokens as there are steps.
+    """
+    return replace(question, template=0, denoising_steps=0)
+
+
 def runs_of_task(question: RunSpec, task: str) -> TaskRuns:
-    """The runs of a question's settings on a task. UserError: no such pair or task."""
-    specs = {model: replace(question, task=task, model=model) for model in ("arm", "mdm", CONTROL)}
+    """The runs of a question's settings on a task, as usual. UserError: no such pair or task."""
+    specs = {model: replace(usual(question), task=task, model=model) for model in ("arm", "mdm", CONTROL)}
     there = {model: run for model, spec in specs.items() if (run := lifecycle.find(spec))}
     return TaskRuns(task_named(task), specs, there)
 
@@ -95,6 +103,14 @@ class TaskNumbers:
         if known == self.graph.n_edges or self.k * ROOM <= known:
             return None
         return f"only the {known:,} strongest edges are ranked anew, so that intervals are somewhat too narrow"
+
+    @property
+    def limit_of_scores(self) -> str | None:
+        """That not all edges of the circuits have other scores in the draws."""
+        known = len(read.edge_blocks(self.arm.key).edge)
+        if self.k <= known:
+            return None
+        return f"only the {known:,} strongest edges are scored anew, so that intervals are somewhat too narrow"
 
     @cached_property
     def _with_control(self) -> list[Redrawn]:

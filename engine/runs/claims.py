@@ -36,8 +36,8 @@ PUBLISHED = settings.ROOT / "assets" / "published.toml"
 def claims(question: RunSpec, k: int = DEFAULT_K, transfer: Mapping[str, Transfer] | None = None) -> list[Claim]:
     """Every claim about a pair, in the order of the paper.
 
-    `question` says the pair and the settings of its runs (its task and model do not matter); `transfer` by task, where
-    faithfulness is computed.
+    `question` says the pair and the settings of its runs (its task, model, template and number of denoising steps do
+    not matter); `transfer` by task, where faithfulness is computed.
 
     Raises:
         UserError: no such pair, or the cache cannot be read.
@@ -74,7 +74,7 @@ def _local_keep_more(local: TaskNumbers, world: TaskNumbers) -> Claim:
         if controls[0] and controls[1]:
             difference = controls[0].minus_independent(controls[1]).estimate
             parts.append(f"with the step-0 control the difference is {with_interval(difference)}")
-        return Judged(number, [*parts, *_notes(local, world)], beyond(number, 0, "above"))
+        return Judged(number, [*parts, *_inability(local, world), *_limits(local)], beyond(number, 0, "above"))
 
     (task, other), (a, b) = ((own.runs.task.name for own in (local, world)), (_title(local), _title(world)))
     first, second = _published("overlap", task), _published("overlap", other)
@@ -126,9 +126,8 @@ def _moved_by_training(own: TaskNumbers) -> Claim:
             return not_computed("the step-0 control")
         number = own.overlap.minus(control).estimate
         ruling = Ruling(UNKNOWN, unable) if unable else beyond(number, 0, "below")
-        return Judged(
-            number, [f"Overlap of the ARM with the step-0 control: {with_interval(control.estimate)}"], ruling
-        )
+        parts = [f"Overlap of the ARM with the step-0 control: {with_interval(control.estimate)}", *_limits(own)]
+        return Judged(number, parts, ruling)
 
     claim = f"On {_title(own)} post-training itself moved the circuit away from the ARM's."
     measure = "Overlap of ARM with MDM minus that of ARM with step-0 control"
@@ -202,7 +201,7 @@ def _weaker_neurons(own: TaskNumbers) -> Claim:
         parts += [f"step-0 control {spreads[2].effective_number[0]:,.1f}"] if spreads[2] else []
         has_halves = own.arm.has_halves and own.mdm.has_halves
         ruling = both_halves(mdm[1:], arm[1:]) if has_halves else both_halves((math.nan,), (math.nan,))
-        return Judged(Estimate(mdm[0] / arm[0] if arm[0] else math.nan, None, None), [*parts, *_notes(own)], ruling)
+        return Judged(Estimate(mdm[0] / arm[0] if arm[0] else math.nan, None, None), [*parts, *_inability(own)], ruling)
 
     claim = f"On {_title(own)} single neurons are weaker in the MDM: attribution is spread over more of them."
     measure = "Effective number of MLP neurons by |attribution|, MDM / ARM"
@@ -231,14 +230,19 @@ def _title(own: TaskNumbers) -> str:
     return own.runs.task.title
 
 
-def _notes(*tasks: TaskNumbers) -> list[str]:
-    """That the control cannot do a task, so that its circuit explains little there, and how far ranks can change."""
+def _notes(own: TaskNumbers) -> list[str]:
+    """Beside numbers of circuits whose edges are held fixed."""
+    return [*_inability(own), *([own.limit_of_scores] if own.limit_of_scores else [])]
+
+
+def _inability(*tasks: TaskNumbers) -> list[str]:
+    """That the control cannot do a task, so that its circuit explains little there."""
     titles = [_title(own) for own in tasks if own.runs.control_inability()]
-    unable = [f"the control cannot do {' or '.join(titles)}"] if titles else []
-    return [*unable, *_limits(tasks[0])]
+    return [f"the control cannot do {' or '.join(titles)}"] if titles else []
 
 
 def _limits(own: TaskNumbers) -> list[str]:
+    """How far ranks can change, beside numbers of edges that are ranked anew."""
     return [own.limit] if own.limit else []
 
 

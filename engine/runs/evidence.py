@@ -65,7 +65,7 @@ class EvidenceStep(Step):
         return EvidenceInputs(own, read.scores(hash_of(self.other)) if self.other else None, self.size)
 
     def is_current(self) -> bool:
-        return resolve(self.spec).weights == self.run.weights
+        return resolve(self.spec).key == self.run.key  # which says weights, mask and shift as well
 
     def _made_with(self) -> dict[str, Any]:
         return {

@@ -96,9 +96,12 @@ def _prunable(older_than: timedelta, keep_bundles: bool) -> tuple[int, list[Reco
     needed = {key for record in _circuits() if record.key not in gone for key in record.companions.values()}
     own = {key for record in old for key in record.companions.values()}
 
+    there = {record.key for record in _circuits()} - gone
+
     def goes(record: Record) -> bool:
         if circuits_of(record):
-            return bool(circuits_of(record) & gone)
+            without = circuits_of(record) - there
+            return bool(without & gone) or (bool(without) and _is_older(record, before))
         alone = record.kind != "circuit" and record.key not in needed
         return record.key in gone or (alone and (record.key in own or _is_older(record, before)))
 

@@ -13,6 +13,7 @@ import streamlit as st
 from engine.circuits.verdicts import FAILS, HOLDS, UNKNOWN
 from engine.errors import UserError
 from engine.runs import claims, stored
+from engine.runs.claim_numbers import usual
 from engine.runs.claims import Claim, Transfer
 from engine.runs.spec import RunSpec
 from engine.runs.transfer import transfers_of
@@ -23,6 +24,7 @@ from pages.panels.evidence_missing import offer_runs
 from pages.shared import cached_reads, downloads, widgets
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
+from pages.shared.state import Question
 from pages.shared.words import listed
 
 COLUMNS = ("Claim", "Verdict", "Our number", "Compared with", "The paper", "Where")
@@ -41,9 +43,8 @@ def published_claims(asked: Asked) -> None:
     missing = list(dict.fromkeys(spec for row in rows for spec in row.missing))
     if missing:
         offer_runs(asked, missing, what="runs on other tasks, which claims are about", key="compute claims")
-    final = "" if asked.mdm.spec.model == "mdm" else " They are about the final MDM, not the one chosen above."
-    st.markdown(summary(rows) + final)
-    st.html(table(rows, widgets.palette()))
+    st.markdown(f"{summary(rows)}{not_asked(asked.mdm.spec)}")
+    st.html(table(rows, widgets.palette(), Question.of(usual(asked.question.spec("mdm"))).address))
     paper = cached_reads.published()["paper"]
     st.caption(
         f"How to read it: a claim *holds* or *does not hold* where our number's 95 % interval lies clear of what it is "
@@ -55,7 +56,7 @@ def published_claims(asked: Asked) -> None:
 
 def claims_of(asked: Asked) -> list[Claim]:
     """Of the pair with the settings that are asked for; kept until another run or another measurement is there."""
-    question = asked.question.spec("mdm")
+    question = usual(asked.question.spec("mdm"))
     specs = [replace(question, task=task, model=model) for task in TASKS for model in MODELS]
     there = tuple((run.key, *stored.missing(run)) if (run := cached_reads.run_of(spec)) else () for spec in specs)
     return _claims(question, asked.k, transfers_of(question, asked.k), there)
@@ -65,6 +66,14 @@ def claims_of(asked: Asked) -> list[Claim]:
 def _claims(question: RunSpec, k: int, transfers: dict[str, Transfer], there: tuple[object, ...]) -> list[Claim]:
     """`there`: which runs are stored, and which of their artifacts are not."""
     return claims.claims(question, k, transfers)
+
+
+def not_asked(spec: RunSpec) -> str:
+    """Which choices of the head the claims do not follow, in sentences; empty where they follow all."""
+    about = ["the final MDM, not the one chosen above"] if spec.model != "mdm" else []
+    about += ["each task's usual prompts, not the template chosen above"] if spec.template else []
+    about += ["each task's usual number of denoising steps, not the one chosen above"] if spec.denoising_steps else []
+    return "".join(f" They are about {what}." for what in about)
 
 
 def summary(rows: Sequence[Claim]) -> str:
@@ -86,13 +95,13 @@ def number_of(row: Claim) -> str:
     return "none" if row.number.value != row.number.value else in_words(row.number, ".3f")
 
 
-def table(rows: Sequence[Claim], palette: Palette) -> str:
-    """The claims as a table (HTML); all texts are escaped here."""
+def table(rows: Sequence[Claim], palette: Palette, settings: Mapping[str, str]) -> str:
+    """The claims as a table (HTML); all texts are escaped here. `settings`: of the runs, in addresses."""
     line = f"border-bottom:1px solid {palette.faint};padding:6px 10px 6px 0;vertical-align:top;text-align:left"
     cell = f'<td style="{line}">{{}}</td>'
     top = f"position:sticky;top:0;background:{palette.background}"
     head = "".join(f'<th scope="col" style="{line};{top};font-weight:600">{name}</th>' for name in COLUMNS)
-    cells = ["".join(map(cell.format, _cells(row, palette))) for row in rows]
+    cells = ["".join(map(cell.format, _cells(row, palette, settings))) for row in rows]
     body = "".join(f"<tr>{row}</tr>" for row in cells)
     return (
         '<div tabindex="0" style="overflow:auto;max-height:40rem">'
@@ -102,12 +111,12 @@ def table(rows: Sequence[Claim], palette: Palette) -> str:
     )
 
 
-def _cells(row: Claim, palette: Palette) -> list[str]:
+def _cells(row: Claim, palette: Palette, settings: Mapping[str, str]) -> list[str]:
     colour = {HOLDS: palette.shared, FAILS: palette.mdm, UNKNOWN: palette.neutral}[row.verdict]
     verdict = f'<b style="color:{colour};white-space:nowrap">{SIGNS[row.verdict]} {html.escape(row.verdict)}</b>'
     number = f"<b>{html.escape(number_of(row))}</b><br>{html.escape(row.measure)}"
     published = "<br>".join(html.escape(f"{pair}: {value}") for pair, value in row.published.items()) or "no number"
-    link = f"{row.page}?{urlencode(row.address)}"
+    link = f"{row.page}?{urlencode({**settings, **row.address})}"
     return [
         html.escape(row.claim), f"{verdict}<br>{html.escape(row.reason)}", number, html.escape(row.reference),
         published, f'<a href="{html.escape(link, quote=True)}" target="_self" style="color:{palette.arm}">See it</a>',

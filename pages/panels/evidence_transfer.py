@@ -77,8 +77,8 @@ def whose_circuit(side: Side, sides: list[tuple[Side, Rows]]) -> str:
     """Whose circuit the other one is: an ARM's is compared with that of the final MDM, whichever stands beside it."""
     if side.model == "mdm":
         return "the ARM's"
-    others = [other.run.spec.model for other, _ in sides if other.model == "mdm"]
-    return "the MDM's" if others in (["mdm"], []) else "the final MDM's"
+    others = [other.run.spec for other, _ in sides if other.model == "mdm"]
+    return "the MDM's" if [spec.model for spec in others] in (["mdm"], []) else "the final MDM's"
 
 
 def _edges(rows: Rows, circuit: str) -> str:

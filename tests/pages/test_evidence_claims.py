@@ -17,7 +17,7 @@ from engine.runs.claims import Claim
 from engine.runs.jobs import JobQueue
 from engine.runs.spec import RunSpec
 from pages.figures.palette import LIGHT
-from pages.panels.evidence_claims import number_of, record, summary, table
+from pages.panels.evidence_claims import not_asked, number_of, record, summary, table
 from tests.fakes import HOSTILE, fake_compute, tiny_compute
 from tests.pages.test_evidence_page import ARM, MDM, labels, run_of
 from tests.pages.test_pages import TIMEOUT, app, figures, texts
@@ -66,11 +66,38 @@ def test_the_runs_that_claims_lack_are_computed(queue_of: Callable[[str], JobQue
 
 
 def test_texts_of_claims_are_shown_as_they_are() -> None:
-    shown = table([CLAIM, replace(CLAIM, verdict=UNKNOWN, number=Estimate(float("nan"), None, None))], LIGHT)
+    shown = table([CLAIM, replace(CLAIM, verdict=UNKNOWN, number=Estimate(float("nan"), None, None))], LIGHT, {})
     assert "<b>x</b>" not in shown and shown.count("&lt;b&gt;x&lt;/b&gt;") == 2 * HOSTILE.count("<b>x</b>") * 5
     assert "0.250 (0.200 to 0.300)" in shown and "none" in shown
     assert 'href="circuits?task=own-%3Cb%3E%22x&amp;k=200"' in shown
     assert record(CLAIM)["low"] == 0.2 and record(CLAIM)["verdict"] == HOLDS
+
+
+def test_an_address_says_the_settings_of_the_numbers() -> None:
+    shown = table([CLAIM], LIGHT, {"task": "sudoku", "n": "16", "metric": "kl"})
+    assert 'href="circuits?task=own-%3Cb%3E%22x&amp;n=16&amp;metric=kl&amp;k=200"' in shown
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_claims_follow_the_settings_but_neither_template_nor_steps() -> None:
+    lifecycle.run_all(
+        [replace(spec, n=16, template=2) for spec in (ARM, MDM)] + [replace(spec, n=16) for spec in (ARM, MDM)],
+        compute=tiny_compute,
+    )
+    page = app("evidence", task="ioi", n="16", template="2", k="20")
+    shown = claims_table(page)
+    assert number_of(claims.claims(replace(MDM, n=16), 20)[10]) in shown
+    assert "n=16" in shown and "template" not in shown
+    assert "They are about each task's usual prompts, not the template chosen above." in texts(page)
+
+
+def test_choices_that_claims_do_not_follow_are_named() -> None:
+    assert not_asked(MDM) == ""
+    told = not_asked(replace(MDM, model="step:3", task="countdown", denoising_steps=2))
+    assert told == (
+        " They are about the final MDM, not the one chosen above."
+        " They are about each task's usual number of denoising steps, not the one chosen above."
+    )
 
 
 def test_a_summary_counts_verdicts() -> None:

@@ -50,6 +50,7 @@ def test_equal_numbers_have_the_mean_of_their_ranks_and_what_does_not_vary_no_co
     assert ranks(np.array([5.0, 1.0, 5.0, 7.0])).tolist() == [1.5, 0.0, 1.5, 3.0]
     assert isnan(pearson(np.zeros(3), np.arange(3.0)))
     assert isnan(pearson(np.zeros(0), np.zeros(0)))
+    assert isnan(pearson(np.full(7, 0.1), np.arange(7.0)))  # whose mean is not quite 0.1
 
 
 def test_pearson_equals_numpys() -> None:

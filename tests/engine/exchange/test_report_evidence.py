@@ -79,4 +79,4 @@ def test_missing_evidence_is_named_with_its_command() -> None:
     for section in evidence_sections(question()):
         (text,) = texts(section.blocks)
         assert text.startswith("Not computed: ") and " of the ARM and the MDM. " in text and len(section.blocks) == 1
-        assert "`python -m engine evidence --pair embedded --task ioi --only " in text
+        assert "`python -m engine evidence --pair embedded --task ioi --n 4 --only " in text

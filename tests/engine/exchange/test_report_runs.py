@@ -5,11 +5,23 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import UserError
-from engine.exchange.report_runs import questions, task_title
+from engine.exchange.report_runs import SETTINGS, command_for, questions, task_title
+from engine.flags import parser
 from engine.runs import evidence
 from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 from tests.stored_evidence import question, store
+
+
+def test_a_command_asks_for_the_settings_of_the_runs() -> None:
+    spec = RunSpec(
+        pair="p", task="countdown", n=8, seed=3, method="clean-corrupted", points=7, metric="kl", order="random",
+        denoising_steps=2, dtype="bfloat16",
+    )  # fmt: skip
+    given = parser().parse_args(command_for(spec, "audit").split()[3:])
+    fields = {name: getattr(given, name) for name in (*SETTINGS, "pair", "task")}
+    assert RunSpec(**fields) == spec and given.only == ["audit"]
+    assert command_for(RunSpec(), "audit") == "python -m engine evidence --pair embedded --task ioi --only audit"
 
 
 @pytest.mark.usefixtures("workspace")

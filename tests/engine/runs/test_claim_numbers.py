@@ -55,9 +55,21 @@ def test_numbers_are_those_of_the_stored_runs() -> None:
     means = [read.table(run.key, "lens_layers")["node_entropy"].to_numpy() for run in (arm, mdm)]
     known = [np.nanmean(values) for values in means]
     assert lens.value == pytest.approx(known[1] - known[0], rel=1e-5)
-    assert numbers.limit is None
+    assert numbers.limit is numbers.limit_of_scores is None
     lifecycle.run(replace(SPEC, model="control"), compute=tiny_compute)
     with_control = TaskNumbers(runs_of_task(SPEC, "ioi"), 10**6)
     assert with_control.k == arm.meta.graph.n_edges
     assert with_control.overlap_of_control.value == 1.0  # of all edges
     assert with_control.neurons[2] is not None
+
+
+@pytest.mark.usefixtures("workspace")
+def test_limits_are_named_where_not_all_edges_have_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [lifecycle.run(replace(SPEC, model=model), compute=tiny_compute) for model in ("arm", "mdm")]
+    blocks = read.edge_blocks(runs[0].key)
+    first = replace(blocks, edge=blocks.edge[:40], shares=blocks.shares[:40])
+    monkeypatch.setattr(read, "edge_blocks", lambda key: first)
+    limits = {k: TaskNumbers(runs_of_task(SPEC, "ioi"), k) for k in (10, 11, 40, 41)}
+    assert [numbers.limit is not None for numbers in limits.values()] == [False, True, True, True]
+    assert [numbers.limit_of_scores is not None for numbers in limits.values()] == [False, False, False, True]
+    assert "the 40 strongest edges are scored anew" in str(limits[41].limit_of_scores)

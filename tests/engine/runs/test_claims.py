@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from engine.circuits.verdicts import FAILS, HOLDS, UNKNOWN, at_floor, beyond
 from engine.errors import UserError
 from engine.runs import claims as module
 from engine.runs import lifecycle, read, stability
+from engine.runs.claim_numbers import TaskNumbers
 from engine.runs.claims import Claim, Transfer, claims
 from engine.runs.spec import RunSpec
 from engine.tasks.registry import TASKS
@@ -101,6 +103,30 @@ def test_transfer_is_judged_where_it_is_given() -> None:
     assert other.verdict == FAILS
     assert by_name(claims(QUESTION, K))["transfer ioi"].reason.startswith("Not computed yet: the faithfulness")
     assert rows["transfer sudoku"].missing
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("asked", [{"template": 2}, {"task": "countdown", "denoising_steps": 2}])
+def test_claims_are_about_usual_prompts_and_steps_whatever_is_asked(asked: dict[str, Any]) -> None:
+    stored("ioi", "countdown", models=("arm", "mdm"))
+    rows = claims(replace(QUESTION, **asked), K)
+    assert str(rows) == str(claims(QUESTION, K))
+    assert {spec.task for row in rows for spec in row.missing} == {"greater_than", "sudoku"}
+
+
+@pytest.mark.usefixtures("workspace")
+def test_each_number_names_the_limit_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(*TASKS)
+    ranked, scored = "only the strongest are ranked anew", "only the strongest are scored anew"
+    monkeypatch.setattr(TaskNumbers, "limit", ranked)
+    monkeypatch.setattr(TaskNumbers, "limit_of_scores", scored)
+    named = {row.name.split()[0]: (ranked in row.reference, scored in row.reference) for row in claims(QUESTION, K)}
+    anew, held = ("local", "differs", "abandons", "post-training"), ("early", "effective-number", "gini")
+    assert named == {
+        **dict.fromkeys(anew, (True, False)),
+        **dict.fromkeys(held, (False, True)),
+        **dict.fromkeys(("lens", "neurons", "transfer"), (False, False)),
+    }
 
 
 @pytest.mark.usefixtures("workspace")

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from engine.errors import UserError
-from engine.runs import evidence, execution, lifecycle, stored
+from engine.runs import cache_connection, evidence, execution, lifecycle, stored
 from engine.runs.jobs import JobQueue
 from engine.runs.provenance import Resolved, WeightsNotHere
 from engine.runs.records import ArtifactTables, Run
@@ -103,6 +103,28 @@ def test_a_young_circuit_keeps_its_evidence() -> None:
     computed(ARM, "audit")
     assert stored.prune(timedelta(days=1), keep_bundles=False) == (0, 0)
     assert evidence.find(lifecycle.find(ARM), "audit")  # type: ignore[arg-type]  # it is there
+
+
+def test_evidence_whose_circuit_went_while_it_was_computed_is_pruned() -> None:
+    computed(ARM, "audit")
+    arm = lifecycle.find(ARM)
+    assert arm
+    kept = next(record for record in cache_connection.records() if record.kind == "audit")
+    tables = {"audited_edges": evidence.table(evidence.Evidence(kept), "audited_edges")}
+    stored.delete(arm.key)
+    cache_connection.store().write(kept, tables)
+    assert stored.prune(timedelta(days=1), keep_bundles=False) == (0, 0) and "audit" in stored.sizes()
+    runs_gone, freed = stored.prune(timedelta(0), keep_bundles=False)
+    assert runs_gone == 0 and freed and "audit" not in stored.sizes()
+
+
+def test_evidence_of_a_model_that_is_read_otherwise_by_now_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    lifecycle.run_all([ARM, MDM], compute=tiny_compute)
+    (step,) = evidence.plan([MDM], ["audit"])
+    assert step.is_current()
+    shifted = replace(step.run.pair, shifted=not step.run.pair.shifted)
+    monkeypatch.setattr("engine.runs.provenance.pair_named", lambda name: shifted)
+    assert dict(evidence.resolve(MDM).weights) == dict(step.run.weights) and not step.is_current()
 
 
 def test_without_its_circuit_evidence_is_not_computed() -> None:
