@@ -27,6 +27,18 @@ FLAGS = [
     "--disable-sync",
 ]
 STARTS_WITHIN = 120.0  # seconds
+STILL_FOR = 300  # ms in which nothing has changed; a page that waits for its server or draws changes more often
+IS_STILL = """stillFor => {
+    if (!window.watchesChanges) {
+        const options = { subtree: true, childList: true, attributes: true, characterData: true };
+        new MutationObserver(() => { window.changedAt = performance.now(); }).observe(document, options);
+        window.watchesChanges = true;
+        window.changedAt = performance.now();
+    }
+    const running = document.querySelector('[data-testid=stApp]')?.dataset.testScriptState !== 'notRunning';
+    if (running || document.querySelector('[data-testid=stSkeleton]')) window.changedAt = performance.now();
+    return performance.now() - window.changedAt >= stillFor;
+}"""
 
 
 def chromium_path() -> str:
@@ -62,13 +74,11 @@ def running_app(environment: Mapping[str, str] | None = None) -> Iterator[str]:
 
 
 def wait_until_still(page: Page) -> None:
-    """Until the script has run and every figure is drawn."""
+    """Until the script has run, every figure is drawn, and the page has not changed for a moment since."""
     page.get_by_test_id("stApp").wait_for()
     page.wait_for_selector("[data-testid=stMainBlockContainer] h1", timeout=30_000)
-    still = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
-    page.wait_for_function(still, timeout=60_000)
-    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0", timeout=30_000)
-    page.wait_for_timeout(700)
+    page.evaluate("window.changedAt = performance.now()")
+    page.wait_for_function(IS_STILL, arg=STILL_FOR, polling=50, timeout=60_000)
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:

@@ -60,7 +60,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1440, "height": 1300})
+    # Streamlit's moving skeletons cost Chromium's compositor as much as the page itself.
+    page = browser.new_page(viewport={"width": 1440, "height": 1300}, reduced_motion="reduce")
     page.set_default_timeout(TIMEOUT)
     yield page
     page.close()

@@ -61,6 +61,11 @@ def seeded_folder(pair_file: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
+def linked_copy(cache: Path, place: Path) -> None:
+    """Make a cache of the same artifacts in another folder; their files never change, so links are enough."""
+    shutil.copytree(cache, place, copy_function=os.link, dirs_exist_ok=True)
+
+
 @pytest.fixture
 def pair(pair_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pair is registered; nothing is computed."""
@@ -70,7 +75,7 @@ def pair(pair_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def seeded(pair: None, seeded_folder: Path, tmp_path: Path) -> None:
     """The pair is registered, its runs on IOI and COUNTDOWN are computed."""
-    shutil.copytree(seeded_folder, tmp_path, copy_function=os.link, dirs_exist_ok=True)  # files never change
+    linked_copy(seeded_folder, tmp_path)
 
 
 @pytest.fixture

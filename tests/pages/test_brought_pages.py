@@ -19,6 +19,7 @@ from engine.runs.records import Progress, RunTables
 from engine.runs.spec import RunSpec
 from pages.shared import state
 from tests.fakes import REMARK, by_kind, fake_compute, fake_model, fake_run, register_fake_pair
+from tests.pages.conftest import linked_copy
 from tests.pages.payloads import overlap, payload_of
 from tests.pages.test_pages import app, figures, texts
 
@@ -49,10 +50,22 @@ def brought_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return there / "mine.circuits.zip"
 
 
+@pytest.fixture(scope="module")
+def brought_folder(brought_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache into which the bundle is imported, once, where nobody has the pair's models."""
+    here = tmp_path_factory.mktemp("here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CIRCUITS_CACHE", str(here))
+        patch.delenv("CIRCUITS_PAIRS", raising=False)
+        bundle.take(brought_file)
+        cache_connection.close()
+    return here
+
+
 @pytest.fixture
-def brought(brought_file: Path, queue_of: Callable[[str], JobQueue]) -> None:
-    """The bundle is imported where nobody has the pair's models."""
-    bundle.take(brought_file)
+def brought(brought_folder: Path, tmp_path: Path, queue_of: Callable[[str], JobQueue]) -> None:
+    """The bundle is imported; the test's cache is a copy of its own."""
+    linked_copy(brought_folder, tmp_path)
 
 
 @pytest.mark.usefixtures("brought")

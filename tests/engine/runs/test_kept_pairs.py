@@ -16,11 +16,11 @@ from engine.runs.spec import RunSpec
 from tests.fakes import tiny_compute
 
 
-@pytest.fixture
-def flags(tmp_path: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def flags(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Two folders that no file names."""
-    pair = pair_named("embedded")
-    two = [shutil.copytree(pair.folder(model), tmp_path / model) for model in ("arm", "mdm")]
+    pair, place = pair_named("embedded"), tmp_path_factory.mktemp("two")
+    two = [shutil.copytree(pair.folder(model), place / model) for model in ("arm", "mdm")]
     return ["--arm", str(two[0]), "--mdm", str(two[1]), "--shifted"]
 
 

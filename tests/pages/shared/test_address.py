@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -64,6 +65,17 @@ def metrics(page: AppTest) -> list[str]:
     return [metric.value for metric in page.metric]
 
 
+@cache
+def plain_metrics(page: str, **query: str) -> list[str]:
+    """Those of a link without what is asked of it; every test has the same runs, so each such page is opened once."""
+    return metrics(open_link(page, query))
+
+
+@cache
+def plain_overlap() -> float:
+    return overlap(app("circuits"))
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_text_that_no_run_could_have_is_named_in_a_sentence(key: str) -> None:
     for text in ODD:
@@ -121,8 +133,7 @@ def test_a_link_that_asks_for_what_is_not_here_says_so_and_shows_the_rest(key: s
     assert f"asked for {KEYS[key].words} “99999999”" in notes(opened)
     assert "from" in notes(opened) or "Possible: " in notes(opened)
     assert key not in opened.query_params or opened.query_params[key] != "99999999"
-    plain = open_link(page, more)
-    assert metrics(opened) == metrics(plain)
+    assert metrics(opened) == plain_metrics(page, **more)
     assert "“99999999”" in notes(opened.run())  # until something else is chosen, or it is hidden
     opened.button(key="hide notes").click().run()
     assert not notes(opened) and "hide notes" not in [button.key for button in opened.button]
@@ -207,7 +218,7 @@ def test_a_pair_that_is_removed_while_it_is_looked_at_is_said_to_be_gone(
 def test_settings_that_are_none_of_ours_are_named() -> None:
     opened = open_link("circuits", {"tsk": "sudoku", "K": "50", "embed": "true"})
     assert "“tsk”, “K”" in notes(opened)
-    assert overlap(opened) == overlap(app("circuits"))
+    assert overlap(opened) == plain_overlap()
 
 
 @pytest.mark.parametrize("key", ["k", "sign", "seed", "node"])
@@ -215,7 +226,7 @@ def test_settings_that_are_none_of_ours_are_named() -> None:
 def test_a_key_given_twice_is_not_guessed(key: str) -> None:
     opened = open_link("circuits", {key: ["50", "60"]})
     assert "more than once: “50”, “60”" in notes(opened)
-    assert overlap(opened) == overlap(app("circuits"))
+    assert overlap(opened) == plain_overlap()
 
 
 VALID = {
