@@ -55,7 +55,7 @@ def test_what_another_process_measures_appears_and_is_used(
     expect(page.get_by_text("Not computed yet: the faithfulness of the ARM and the MDM.")).to_be_visible()
     expect(page.get_by_role("button", name="Compute faithfulness (ARM, MDM)")).to_be_enabled()
     _elsewhere(variables, MEASURE, "faithfulness", "knockouts", "audit")
-    expect(page.get_by_text(re.compile(r"At K = 200: f 0\.\d\d"))).to_have_count(2)
+    expect(page.get_by_text(re.compile(r"Measured at K = 200: f 0\.\d\d"))).to_have_count(2)
     expect(page.get_by_text("Not computed yet: the knockouts")).to_have_count(0)
     wait_until_still(page)
     expect(page.get_by_test_id("stException")).to_have_count(0)
