@@ -39,7 +39,8 @@ def faithful(sides: Sides) -> dict[str, object]:
 def of_model(stored: Evidence) -> dict[str, object]:
     """`smallest` by tau: [the smallest K, the size measured before it], None where no circuit reaches tau.
 
-    `sizes`: K of the circuits that were run, ascending, with `f`, its interval and the share of right tokens of each.
+    `sizes`: K of the circuits that were run, ascending, with `f`, its interval (None: of too few examples) and the
+    share of right tokens of each.
     """
     smallest = {
         f"{row['tau']:g}": None if row["size"] is None else [int(row["size"]), int(row["below"])]
@@ -47,5 +48,8 @@ def of_model(stored: Evidence) -> dict[str, object]:
     }
     runs = evidence.columns(stored, "circuit_runs", circuit="own", part=TOTAL)
     measured = ~np.isnan(runs["f"].astype(float)) & (runs["size"] > 0)
-    columns = {name: runs[name][measured].tolist() for name in ("f", "f_low", "f_high", "right")}
+    columns = {
+        name: [None if np.isnan(value) else value for value in runs[name][measured].astype(float).tolist()]
+        for name in ("f", "f_low", "f_high", "right")
+    }  # NaN is no JSON
     return {"smallest": smallest, "sizes": runs["size"][measured].tolist(), **columns}

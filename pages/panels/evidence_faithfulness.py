@@ -85,7 +85,7 @@ def curves(asked: Asked, model: Measured, tau: float, measure: str, part: str) -
     smallest = smallest_at(model, tau)
     marks = [Mark(asked.k, f"K = {asked.k:,}", strong=False)]
     if smallest and part == TOTAL and measure == FAITHFULNESS:
-        marks.append(Mark(smallest, f"f = {tau:g} from K = {smallest:,}", strong=True))
+        marks.append(Mark(smallest, f"f = {tau:g} at K = {smallest:,}", strong=True))
     full = 1.0 if measure == FAITHFULNESS else float(model.there.meta["right_full"])
     widgets.chart(
         curves_figure(lines, marks, model.model, measure, full, widgets.palette()),
@@ -143,7 +143,10 @@ def at_tau(model: Measured, tau: float, smallest: int | None) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         share = f"{smallest / n_edges:.2%} of {n_edges:,} edges"
-        st.markdown(f"f = {tau:g} is reached **from K = {smallest:,}** on ({share}).", width="content")
+        st.markdown(
+            f"Of the sizes measured, the smallest with f = {tau:g} or more is **K = {smallest:,}** ({share}).",
+            width="content",
+        )
         st.button(f"Set K to {smallest:,}", key=f"k at tau {model.model}", on_click=_set_k, args=(smallest,))
 
 

@@ -65,7 +65,7 @@ def test_what_another_process_measures_appears_and_is_used(
     tau.press("ArrowRight")
     page.wait_for_url("**tau=0.9*")
     button = page.get_by_role("button", name=re.compile("Set K to")).first
-    expect(page.get_by_text(re.compile(r"f = 0\.9 is reached from K"))).to_have_count(2)
+    expect(page.get_by_text(re.compile(r"the smallest with f = 0\.9 or more is K"))).to_have_count(2)
     chosen = re.sub(r"\D", "", button.inner_text())
     button.click()
     page.wait_for_url(f"**k={chosen}*")

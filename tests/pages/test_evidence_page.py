@@ -165,7 +165,7 @@ def test_lines_and_sentences_are_what_is_stored() -> None:
     assert f"Measured at K = 200: **f {at_200['f']:.2f} ({at_200['f_low']:.2f} to {at_200['f_high']:.2f})**" in texts(
         page
     )
-    assert not page.warning and "f = 0.85 is reached" in texts(page)
+    assert not page.warning and "the smallest with f = 0.85 or more is" in texts(page)
     table = next(frame.value for frame in page.dataframe if "CPR, ARM" in frame.value)
     assert table["CPR, MDM"][0] == "0.900 (0.850 to 0.950)" and table["CMD, ARM"][3] == "0.700"
 
@@ -174,7 +174,7 @@ def test_lines_and_sentences_are_what_is_stored() -> None:
 def test_tau_is_in_the_address_and_its_k_is_one_click_away() -> None:
     (row,) = [row for row in rows(MDM, "faithfulness", "smallest_circuits") if row["tau"] == pytest.approx(0.95)]
     page = app("evidence", task="ioi", tau="0.95")
-    assert f"f = 0.95 is reached **from K = {row['size']:,}** on" in texts(page)
+    assert f"the smallest with f = 0.95 or more is **K = {row['size']:,}** (" in texts(page)
     page.button(key="k at tau mdm").click().run()
     assert page.session_state[state.K] == row["size"] and page.query_params[state.K] == str(row["size"])
     assert "“0.99”, which is not here. Possible: 0.5" in texts(app("evidence", task="ioi", tau="0.99"))

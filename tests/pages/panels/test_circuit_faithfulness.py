@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.runs import evidence as stored_evidence
@@ -76,6 +78,18 @@ def test_a_faithfulness_that_no_circuit_reaches_has_no_size(monkeypatch: pytest.
     rows = [{"tau": 0.5, "size": 10, "below": 9}, {"tau": 0.95, "size": None, "below": None}]
     monkeypatch.setattr(evidence, "rows", lambda *_, **__: rows)
     assert told(sides())["models"]["arm"]["smallest"] == {"0.5": [10, 9], "0.95": None}
+
+
+@pytest.mark.usefixtures("seeded")
+def test_of_too_few_examples_there_is_faithfulness_without_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    examine("faithfulness", "arm", "mdm")
+    few = {"size": np.array([0, 10]), "f": np.array([0.0, 0.5]), "right": np.array([0.0, 0.25])}
+    few |= {name: np.full(2, np.nan) for name in ("f_low", "f_high")}
+    monkeypatch.setattr(evidence, "columns", lambda *_, **__: few)
+    monkeypatch.setattr(evidence, "rows", lambda *_, **__: [])
+    of_model = json.loads(json.dumps(told(sides()), allow_nan=False))["models"]["arm"]
+    assert (of_model["sizes"], of_model["f"], of_model["right"]) == ([10], [0.5], [0.25])
+    assert of_model["f_low"] == of_model["f_high"] == [None]
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")

@@ -30,8 +30,8 @@ export function faithfulnessWords(payload, k) {
     const distance = (size) => Math.max(size, k) / Math.min(size, k); // as nearest_size in engine/runs/evidence_summary.py
     const near = modelsOf(payload).map(([model, { sizes, f, f_low, f_high, right }]) => {
         const at = sizes.reduce((best, size, i) => (distance(size) < distance(sizes[best]) ? i : best), 0);
-        const interval = `95% interval ${f_low[at].toFixed(2)} to ${f_high[at].toFixed(2)}`;
-        const title = `${interval}; ${percent(right[at])} of the scored tokens right with this circuit alone`;
+        const interval = f_low[at] === null ? "" : `95% interval ${f_low[at].toFixed(2)} to ${f_high[at].toFixed(2)}; `;
+        const title = `${interval}${percent(right[at])} of the scored tokens right with this circuit alone`;
         const label = escaped(payload.header.models[model].label);
         return { size: sizes[at], words: `${label} <b title="${title}">${f[at].toFixed(2)}</b>` };
     });
