@@ -127,7 +127,7 @@ def carry_out(
     if waiting:
         _refuse_unwritable()
     while waiting:
-        left = []
+        left: list[Step] = []
         for step in waiting:
             failed = [failure.step for failure in failures if failure.step.kind == "circuit"]
             if any(circuit.run == step.run or circuit.key in step.needs for circuit in failed):
