@@ -51,10 +51,13 @@ def write(
     else:
         text, pictures = markdown_of(report, path.stem)
         files = {path.with_name(f"{path.stem}-{i}.svg"): svg for i, svg in enumerate(pictures, 1)} | {path: text}
-    for file, content in files.items():
-        encoded = content.encode()
-        write_new(file, encoded)
-        yield file, len(encoded)
+    encoded = {file: content.encode() for file, content in files.items()}
+    for file, content in encoded.items():  # before any is written
+        if not (file.is_file() and file.read_bytes() == content):
+            refuse_existing(file)
+    for file, content in encoded.items():
+        write_new(file, content)
+        yield file, len(content)
 
 
 def report_of(pair: Pair, asked: Sequence[Question]) -> Report:

@@ -42,28 +42,35 @@ def questions(pair: str, tasks: Sequence[str] | None, settings: Mapping[str, Any
     with most examples, then the newest.
 
     Raises:
-        UserError: there are no such circuits of a task that is asked for, or none at all.
+        UserError: there is no such task, there are no such circuits of a task that is asked for, or none at all.
     """
     runs = [run for run in stored.list_runs() if run.spec.pair == pair]
     there = [question for task in _in_order(runs) if (question := _question(task, runs, settings))]
     known = {question.task for question in there}
     absent = [task for task in tasks or () if task not in known]
     if absent or not there:
+        if absent:
+            task_named(absent[0])  # refuses one that there is not
         of_task = f" --task {absent[0]}" if absent else ""
         on = f" on {absent[0]!r}" if absent else ""
         raise UserError(
             f"No circuits of both models of the pair {pair!r}{on} with these settings are stored. Compute them with "
-            f"`python -m engine evidence --pair {pair}{of_task}`."
+            f"`python -m engine evidence --pair {pair}{of_task}{_flags(settings)}`."
         )
     return [question for question in there if tasks is None or question.task in tasks]
 
 
 def command_for(spec: RunSpec, only: str) -> str:
     """The command that computes evidence of the runs with the settings of a spec."""
-    usual = RunSpec()
-    values = {name: getattr(spec, name) for name in SETTINGS if getattr(spec, name) != getattr(usual, name)}
-    flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in values.items())
+    flags = _flags({name: getattr(spec, name) for name in SETTINGS})
     return f"python -m engine evidence --pair {spec.pair} --task {spec.task}{flags} --only {only}"
+
+
+def _flags(chosen: Mapping[str, Any]) -> str:
+    """Those of the settings that are not the usual ones."""
+    usual = RunSpec()
+    values = {name: value for name, value in chosen.items() if value != getattr(usual, name)}
+    return "".join(f" --{name.replace('_', '-')} {value}" for name, value in values.items())
 
 
 def task_title(name: str) -> str:

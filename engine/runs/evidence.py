@@ -52,6 +52,10 @@ class EvidenceStep(Step):
     def title(self) -> str:
         return f"{super().title}, K = {self.size}" if self.size else super().title
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(hash_of(circuit) for circuit in (self.circuit, self.other) if circuit)
+
     def record(self, meta: Mapping[str, Any], created: str, seconds: float) -> Record:
         return Record(self.key, self.kind, self._made_with(), meta, created, seconds)
 

@@ -63,6 +63,11 @@ class Step:
         """What is kept about it: `created` in ISO 8601, `seconds` of computing."""
         return record_of(self.kind, self.run.provenance, meta, created, seconds)  # type: ignore[arg-type]
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The keys of the circuits that have to be stored before it can be computed."""
+        return ()
+
     def inputs(self) -> EvidenceInputs | None:
         """What it is computed from beside its spec; None: nothing."""
         return None
@@ -122,9 +127,13 @@ def carry_out(
     if waiting:
         _refuse_unwritable()
     while waiting:
-        left = []
+        left: list[Step] = []
         for step in waiting:
-            if any(failure.step.kind == "circuit" and failure.step.run == step.run for failure in failures):
+            failed = [failure.step for failure in failures if failure.step.kind == "circuit"]
+            if any(circuit.run == step.run or circuit.key in step.needs for circuit in failed):
+                continue
+            if any(each.key in step.needs for each in left):  # another process computes its circuit
+                left.append(step)
                 continue
             lease = store().lease_of(step.key)
             if not leases.take(lease) and leases.holder(lease):

@@ -28,10 +28,11 @@ def matrix_figure(
 ) -> go.Figure:
     """Estimates [row, column] with their intervals below them; a cell without one stays empty.
 
-    Names are plain text; `cell`: pixels a row."""
+    Names are plain text, of columns with line ends where they may be broken; `cell`: pixels a row."""
     numbers = np.array([[np.nan if entry is None else entry.value for entry in row] for row in values], dtype=float)
     text = [[_text(entry, form) for entry in row] for row in values]
     names, across = ([html.escape(name, quote=False) for name in labels] for labels in (rows, columns))
+    across = [name.replace("\n", "<br>") for name in across]
     return heat_figure(Grid(numbers, names, across, text, hover), palette.shared, palette, highest=highest, cell=cell)
 
 

@@ -181,12 +181,16 @@ def how_to_read(measure: str, part: str) -> str:
         else "Of the scored tokens, those whose most probable token is right when only the circuit runs as usual; the "
         "upper line is the whole model."
     )
+    bands = (
+        "Bands: 95 % intervals over examples; of random edges the range of five draws."
+        if measure == FAITHFULNESS
+        else "Band: of random edges the range of five draws."
+    )
     if part != TOTAL and measure == FAITHFULNESS:
         return f"How to read it: {what} Of one denoising step only the own circuit and the other model's are measured."
     return (
         f"How to read it: {what} A true circuit rises early and stays up, far above **random edges**; **everything but "
-        "it** (K edges left out) should fall. Bands: 95 % intervals over examples; of random edges the range of five "
-        "draws."
+        f"it** (K edges left out) should fall. {bands}"
     )
 
 

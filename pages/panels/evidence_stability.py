@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.circuits.comparison import printed
 from engine.circuits.intervals import Estimate
+from engine.models.pair import CONTROL
 from engine.runs import stability
 from engine.runs.records import Run
 from engine.runs.spec import RunSpec
@@ -39,7 +41,8 @@ def stable(asked: Asked) -> None:
             plan=partial(missing_circuits, missing), kinds=("circuit",),
         )  # fmt: skip
     by_setting(asked, _heat_map(tuple(settings), asked.k, keys))
-    references(asked)
+    control = cached_reads.run_of(replace(asked.mdm.spec, model=CONTROL))
+    references(asked, (asked.arm.key, *keys, control.key if control else ""))
 
 
 def by_setting(asked: Asked, read: HeatMap) -> None:
@@ -51,7 +54,7 @@ def by_setting(asked: Asked, read: HeatMap) -> None:
         with grid.cell():
             st.subheader(f"{name}, K = {asked.k:,}", help=meaning(name.lower().replace("edge ", "").replace(" ", "_")))
             figure = matrix_figure(
-                names, list(COLUMNS), _estimates(values[there]),
+                names, [column.replace(" ", "\n", 1) for column in COLUMNS], _estimates(values[there]),
                 [[f"{setting}: {column}" for column in COLUMNS] for setting in names], widgets.palette(), cell=ROW,
             )  # fmt: skip
             key = name.lower().replace(" ", "-")
@@ -69,9 +72,12 @@ def by_setting(asked: Asked, read: HeatMap) -> None:
     )  # fmt: skip
 
 
-def references(asked: Asked) -> None:
-    """The overlap with its interval, edges ranked anew in every draw of the prompts, and its controls."""
-    controls = _controls(asked.mdm.spec, asked.arm.key, asked.mdm.key, asked.k)
+def references(asked: Asked, keys: tuple[str, ...]) -> None:
+    """The overlap with its interval, edges ranked anew in every draw of the prompts, and its controls.
+
+    `keys`: of the runs that are stored, those of other seeds and the control's among them.
+    """
+    controls = _controls(asked.mdm.spec, asked.k, keys)
     if controls is None:
         return
     st.dataframe(reference_rows(asked, controls), hide_index=True, alt="The overlap and what it is compared with")
@@ -110,8 +116,8 @@ def _heat_map(settings: tuple[Setting, ...], k: int, keys: tuple[str, ...]) -> H
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _controls(spec: RunSpec, arm: str, mdm: str, k: int) -> Controls | None:
-    """`arm`, `mdm`: the keys of the runs."""
+def _controls(spec: RunSpec, k: int, keys: tuple[str, ...]) -> Controls | None:
+    """`keys`: of the runs that are stored."""
     return stability.controls(spec, k)
 
 

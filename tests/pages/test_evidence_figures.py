@@ -83,6 +83,8 @@ def test_a_matrix_says_intervals_and_escapes_names() -> None:
     drawn = matrix_figure(["<b>x</b>", "y"], ["in the ARM", "in the MDM"], cells, [["", ""], ["", ""]], LIGHT)
     text = np.array(drawn.data[0].text)
     assert text[0, 0] == "<b>0.50</b><br>0.25 to 0.75" and text[0, 1] == "" and text[1, 0] == "<b>0.00</b>"
+    broken = matrix_figure(["x"], ["ARM\nwith <i>"], [[None]], [[""]], LIGHT)
+    assert list(broken.layout.xaxis.ticktext) == ["ARM<br>with &lt;i&gt;"]
     assert np.isnan(drawn.data[0].z[0][1]) and list(drawn.layout.yaxis.ticktext) == ["&lt;b&gt;x&lt;/b&gt;", "y"]
 
 

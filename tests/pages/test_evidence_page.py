@@ -19,7 +19,7 @@ import pytest
 import streamlit as st
 
 from engine.models import pairs
-from engine.runs import cache_connection, evidence, execution, lifecycle, stored
+from engine.runs import cache_connection, evidence, execution, lifecycle, read, stored
 from engine.runs.evidence_lines import AUDITED_NAMES
 from engine.runs.execution import OnProgress
 from engine.runs.jobs import JobQueue
@@ -185,6 +185,8 @@ def test_lines_can_be_shares_of_right_tokens_and_those_of_a_step() -> None:
     page = app("evidence", task="ioi", k="200", lines="right")
     own = rows(ARM, "faithfulness", "circuit_runs", circuit="own", part="total")
     assert values(lines(page, "own circuit")["own circuit"], "y") == [row["right"] for row in own if row["size"]]
+    (read_so,) = [caption.value for caption in page.caption if "the upper line is the whole model" in caption.value]
+    assert read_so.endswith("Band: of random edges the range of five draws.") and "95 %" not in read_so
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -216,6 +218,24 @@ def test_the_matrix_is_that_of_k_and_another_k_can_be_measured(queue_of: Callabl
     assert "Measured at K = 275." in texts(page) and "Measure at K = 275 (ARM, MDM)" not in labels(page)
     (other,) = rows(ARM, "faithfulness_at", "circuit_runs", 275, circuit="other", part="total")
     assert f"the MDM's 275 edges {other['f']:.2f} ({other['f_low']:.2f} to {other['f_high']:.2f})" in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_circuit_on_the_prompts_of_another_seed_appears_among_what_the_overlap_is_compared_with() -> None:
+    def compared() -> list[str]:
+        table = next(
+            frame.value for frame in app("evidence", task="ioi", k="200").dataframe if "Circuits" in frame.value
+        )
+        of_seeds = table["Circuits"].str.endswith("with itself at another seed")
+        return list(table["Edge overlap"][of_seeds])
+
+    assert compared() == ["not computed yet", "not computed yet"]
+    other = [replace(spec, seed=1) for spec in (ARM, MDM)]
+    evidence.compute_circuits(other, compute=fake_compute)
+    assert compared() == [
+        f"{read.overlap(run_of(spec).key, run_of(again).key, 200):.3f}"
+        for spec, again in zip((ARM, MDM), other, strict=True)
+    ]
 
 
 @pytest.mark.usefixtures("measured")

@@ -109,6 +109,10 @@ def test_a_file_with_other_content_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is there already"):
         written(tmp_path / "r.html")
     assert (tmp_path / "r.html").read_text() == "mine"
+    (tmp_path / "r.md").write_text("mine")
+    with pytest.raises(UserError, match=r"r\.md is there already"):
+        written(tmp_path / "r.md")
+    assert not list(tmp_path.glob("r-*.svg"))
     with pytest.raises(UserError, match="nobody"):
         list(report.write(tmp_path / "n.html", "nobody", None, {}))
     with pytest.raises(UserError, match="No circuits of both models"):

@@ -65,4 +65,9 @@ def test_what_is_not_stored_is_refused() -> None:
         questions("embedded", ["ioi", "sudoku"], {})
     with pytest.raises(UserError, match="with these settings are stored"):
         questions("embedded", None, {"method": "eap"})
+    command = r"`python -m engine evidence --pair embedded --task sudoku --n 7 --denoising-steps 2`"
+    with pytest.raises(UserError, match=command):
+        questions("embedded", ["sudoku"], {"n": 7, "seed": 0, "denoising_steps": 2})
+    with pytest.raises(UserError, match="There is no task called 'nope'"):
+        questions("embedded", ["nope"], {})
     assert task_title("own-nothing") == "own-nothing"

@@ -17,14 +17,14 @@ import pytest
 from cache import leases
 from cache.keys import hash_of
 from engine.errors import Cancelled, UserError
-from engine.runs import execution, lifecycle
+from engine.runs import evidence, execution, lifecycle
 from engine.runs.cache_connection import store
 from engine.runs.execution import Failures, Step, carry_out, elsewhere, keep, plan
 from engine.runs.lifecycle import ignore
 from engine.runs.provenance import resolve
-from engine.runs.records import ArtifactTables, Progress
+from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import KINDS, Kind
+from engine.schema.artifacts import KINDS, AnyKind, Kind
 from tests.fakes import tiny_compute
 
 pytestmark = pytest.mark.usefixtures("workspace")
@@ -39,15 +39,17 @@ class Computed:
     """`tiny_compute` that remembers what it was asked for, and refuses some kinds."""
 
     def __init__(self, *refused: tuple[str, Kind]) -> None:
-        self.asked: list[tuple[str, Kind]] = []
+        self.asked: list[tuple[str, AnyKind]] = []
         self.refused = refused
 
-    def __call__(self, spec: RunSpec, kind: Kind, on_progress: execution.OnProgress) -> ArtifactTables:
+    def __call__(
+        self, spec: RunSpec, kind: AnyKind, on_progress: execution.OnProgress, *inputs: EvidenceInputs
+    ) -> ArtifactTables:
         self.asked.append((spec.model, kind))
         on_progress(Progress("Scoring edges", 1, 2))
         if (spec.model, kind) in self.refused:
             raise UserError(f"The {kind} of {spec.model} is refused.")
-        return tiny_compute(spec, kind, on_progress)
+        return tiny_compute(spec, kind, on_progress, *inputs)
 
 
 def planned(*specs: RunSpec) -> list[Step]:
@@ -232,6 +234,24 @@ def test_what_another_process_computes_is_left_to_it_and_waited_for(holder: subp
     assert named(told) == [*compute.asked, ("mdm", "circuit")]  # which is told when it is waited for
     assert f"waiting for process {holder.pid} on " in seen[-1]
     assert stored(MDM) == {("mdm", kind) for kind in KINDS}
+
+
+def test_evidence_of_a_circuit_that_another_process_computes_waits_for_it(holder: subprocess.Popen[str]) -> None:
+    compute = Computed()
+    seen: list[str] = []
+
+    def report(progress: Progress) -> None:
+        seen.append(progress.stage)
+        if "waiting" in progress.stage and not is_stored(MDM, "circuit"):
+            keep(Step(resolve(MDM), "circuit"), tiny_compute(MDM, "circuit", ignore), 1.0)
+            holder.kill()
+            holder.wait()
+
+    steps = evidence.plan([ARM], ["faithfulness", "audit"])
+    assert [(step.kind, len(step.needs)) for step in steps[-2:]] == [("faithfulness", 2), ("audit", 1)]
+    carry_out(steps, compute, report)
+    assert compute.asked == [("arm", "circuit"), ("arm", "audit"), ("arm", "faithfulness")]
+    assert any(stage.startswith(f"waiting for process {holder.pid} on ") for stage in seen)
 
 
 def test_what_a_process_that_died_was_computing_is_taken_over(holder: subprocess.Popen[str]) -> None:
