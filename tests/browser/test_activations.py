@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from engine.inspection import bins
@@ -125,23 +124,26 @@ def test_numbers_can_be_downloaded(page: Page, address: str) -> None:
     assert len(rows) == 1 + 2 * 6 * 3
 
 
-@pytest.mark.parametrize("width", [1440, 900, 420])
-def test_histogram_and_neurons_stand_beside_the_layers_or_below_them(page: Page, address: str, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 900})
+def test_histogram_and_neurons_stand_beside_the_layers_or_below_them(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 420, "height": 900})
     _open(page, address + "activations?layer=2")
-    profile, histogram = (page.locator(".js-plotly-plot").nth(at).bounding_box() for at in (PROFILE, HISTOGRAM))
-    neurons = page.get_by_role("heading", name="Layer 2: the neurons that matter most").bounding_box()
-    assert profile and histogram and neurons
-    if width == 1440:
-        assert profile["y"] == histogram["y"]
-        assert abs(neurons["y"] - profile["y"]) < 30
-        assert profile["x"] + profile["width"] <= histogram["x"] < histogram["x"] + histogram["width"] <= neurons["x"]
-    elif width == 900:
-        assert profile["y"] == histogram["y"] and profile["x"] + profile["width"] <= histogram["x"]
-        assert histogram["y"] + histogram["height"] < neurons["y"]
-    else:
-        assert profile["y"] + profile["height"] < histogram["y"] < histogram["y"] + histogram["height"] < neurons["y"]
-    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
+    for width in (420, 900, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        wait_until_still(page)
+        profile, histogram = (page.locator(".js-plotly-plot").nth(at).bounding_box() for at in (PROFILE, HISTOGRAM))
+        neurons = page.get_by_role("heading", name="Layer 2: the neurons that matter most").bounding_box()
+        assert profile and histogram and neurons
+        right, below = histogram["x"] + histogram["width"], histogram["y"] + histogram["height"]
+        if width == 1440:
+            assert profile["y"] == histogram["y"]
+            assert abs(neurons["y"] - profile["y"]) < 30
+            assert profile["x"] + profile["width"] <= histogram["x"] < right <= neurons["x"]
+        elif width == 900:
+            assert profile["y"] == histogram["y"] and profile["x"] + profile["width"] <= histogram["x"]
+            assert below < neurons["y"]
+        else:
+            assert profile["y"] + profile["height"] < histogram["y"] < below < neurons["y"]
+        assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
 
 
 def test_a_clicked_head_shows_its_norms_beside_the_map(page: Page, address: str) -> None:

@@ -72,7 +72,7 @@ def test_any_k_is_in_field_curve_and_address(page: Page, address: str, k: int) -
 def test_k_goes_along_and_comes_back(page: Page, address: str) -> None:
     _open(page, address + "circuits?k=123")
     page.get_by_role("link", name="Activations").first.click()
-    expect(page.get_by_role("heading", name="Activations")).to_be_visible()
+    expect(page.get_by_role("heading", name="Activations", level=1)).to_be_visible()
     expect(page).to_have_url(address + "activations?k=123")
     wait_until_still(page)
     expect(_k(page)).to_have_value("123")
