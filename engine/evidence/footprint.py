@@ -52,6 +52,12 @@ def footprint(
     )
 
 
+def rows_at_once(shape: Shape, rows: int, length: int, dtype: str, device: str) -> int:
+    """How many of `rows` rows of `length` tokens one circuit's buffer holds: one at least."""
+    each = length * token_bytes(Graph(shape.layers, shape.heads), shape.d_model, BYTES[dtype])
+    return max(1, min(rows, BUFFER[device] // each))
+
+
 def token_bytes(graph: Graph, d_model: int, itemsize: int) -> int:
     """What a circuit's pass holds for a token: what all sources write, and what the destinations of a layer read."""
     return itemsize * d_model * (2 + graph.n_sources + 3 * graph.n_heads + 1)

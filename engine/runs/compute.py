@@ -34,7 +34,13 @@ from engine.models.model import Model, load
 from engine.models.pair import Pair
 from engine.runs.artifacts import whole
 from engine.runs.compute_evidence import evidence
-from engine.runs.device_plan import plan, refuse_inputs_too_large, refuse_too_large, shape_of
+from engine.runs.device_plan import (
+    plan,
+    refuse_evidence_too_large,
+    refuse_inputs_too_large,
+    refuse_too_large,
+    shape_of,
+)
 from engine.runs.provenance import Resolved, resolve
 from engine.runs.records import Accuracy, ArtifactTables, EvidenceInputs, Progress, RunMeta, RunTables
 from engine.runs.refusals import blamed
@@ -54,6 +60,7 @@ ACCURACY_EXAMPLES = 300
 ACCURACY_SEED = 0
 STEPS_EXAMPLES = 200  # for accuracy against the number of denoising steps
 LENS_BATCH = 64
+MOST_AT_ONCE = 200  # circuits that evidence runs, of which the buffer takes as many as it holds
 
 Report = Callable[[Progress], None]
 
@@ -106,6 +113,11 @@ class Computing:
             return _ability(task_of(resolved, model), model, on_progress)
         study = self._studied(resolved, model)
         if inputs is not None:
+            prompts = [example.prompt for example in study.drawn]
+            shape, dtype = shape_of(resolved.pair), study.spec.dtype
+            needed = refuse_evidence_too_large(shape, dtype, study.rows, prompts, MOST_AT_ONCE)
+            if needed:
+                on_progress(Progress(f"about {needed / 2**30:.1f} GiB will be needed", 0, 0))
             return evidence(study, kind, inputs, on_progress)
         if kind == "circuit":
             points = len(integration_points(study.spec.method, study.spec.points))

@@ -18,6 +18,8 @@ import psutil
 
 from engine.attribution.footprint import BYTES, footprint, row_named
 from engine.errors import UserError
+from engine.evidence.footprint import footprint as evidence_footprint
+from engine.evidence.footprint import rows_at_once
 from engine.models.architecture import Shape, shape_in
 from engine.models.hub import snapshot
 from engine.models.pair import DTYPES, Pair
@@ -142,6 +144,29 @@ def refuse_inputs_too_large(
             f"{needed / GIB:.1f} GiB in {dtype}, weights among them, but there are {device.total / GIB:.1f} GiB on "
             f"this machine's {device.name}. Use shorter prompts, {other}fewer integration points or a larger machine."
         )
+
+
+def refuse_evidence_too_large(
+    shape: Shape | None, dtype: str, rows: Sequence[AttributionInput], prompts: Sequence[str], circuits: int
+) -> int:
+    """Bytes that running so many circuits takes at most, weights among them; 0 where the shape is not known.
+
+    Raises:
+        UserError: one circuit on the longest of the rows needs more than the device holds.
+    """
+    if shape is None or not rows:
+        return 0
+    row, device = max(rows, key=lambda row: len(row.clean)), plan(shape, (dtype,)).device
+    tokens = len(row.clean)
+    needed = evidence_footprint(shape, 1, 1, tokens, dtype, device.name).peak
+    if needed > device.total:
+        raise UserError(
+            f"Circuits can't be run on {row_named(row.example, tokens, prompts[row.example])}: one of them takes "
+            f"{needed / GIB:.1f} GiB in {dtype}, weights among them, but there are {device.total / GIB:.1f} GiB on "
+            f"this machine's {device.name}. Use shorter prompts or a larger machine."
+        )
+    at_once = rows_at_once(shape, len(rows), tokens, dtype, device.name)
+    return evidence_footprint(shape, circuits, at_once, tokens, dtype, device.name).peak
 
 
 def weight_bytes(shape: Shape, dtype: str) -> int:

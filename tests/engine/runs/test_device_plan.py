@@ -18,7 +18,15 @@ from engine.errors import UserError
 from engine.models.architecture import Shape, shape_in
 from engine.models.pairs import pair_named
 from engine.runs import device_plan
-from engine.runs.device_plan import GIB, Device, fitting_dtype, plan, refuse_inputs_too_large, refuse_too_large
+from engine.runs.device_plan import (
+    GIB,
+    Device,
+    fitting_dtype,
+    plan,
+    refuse_evidence_too_large,
+    refuse_inputs_too_large,
+    refuse_too_large,
+)
 from tests import checkpoints, tiny
 
 MIB = 2**20
@@ -130,6 +138,19 @@ def test_an_input_that_never_fits_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     refuse_inputs_too_large(shape, "float32", rows[::2], prompts, points=5)
     refuse_inputs_too_large(None, "float32", rows, prompts, points=5)
     refuse_inputs_too_large(shape, "float32", [], [], points=5)
+
+
+def test_what_running_circuits_takes_is_told_and_refused_where_it_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = shape_of("dream")
+    machine(monkeypatch, 64, 80)
+    short, long = rows_of(20)[0], rows_of(400_000)[0]
+    told = refuse_evidence_too_large(shape, "bfloat16", [short] * 64, ["a"], 100)
+    assert 14 * GIB < told < 26 * GIB  # weights of 7B, and a buffer of 4 GiB
+    assert refuse_evidence_too_large(shape, "bfloat16", [short], ["a"], 1) < told
+    with pytest.raises(UserError, match=r"Circuits can't be run on .*GiB in bfloat16.*Use shorter prompts"):
+        refuse_evidence_too_large(shape, "bfloat16", [short, long], ["a"], 100)
+    assert refuse_evidence_too_large(None, "bfloat16", [long], ["a"], 100) == 0
+    assert refuse_evidence_too_large(shape, "bfloat16", [], [], 100) == 0
 
 
 def test_a_pair_of_unknown_shape_takes_its_own_preference(tmp_path: Path) -> None:
