@@ -36,7 +36,7 @@ def test_a_bundle_is_uploaded_looked_at_and_handed_on(page: Page, tmp_path: Path
         page.goto(address + "runs")
         wait_until_still(page)
         page.get_by_text("Import a bundle").click()
-        page.locator("input[type=file]").set_input_files(file)
+        page.locator("input[type=file][accept*=zip]").set_input_files(file)
         expect(page.get_by_text("2 runs of the pair mine added (10 artifacts")).to_be_visible()
 
         page.get_by_role("link", name="Overview").click()

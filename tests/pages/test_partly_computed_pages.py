@@ -174,7 +174,7 @@ def test_a_circuit_that_another_process_computes_is_waited_for(another_process: 
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_page_is_drawn_again_when_what_it_lacks_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Callable[[], object]] = []
-    monkeypatch.setattr(artifacts, "_watch", lambda look_up, every: asked.append(look_up))
+    monkeypatch.setattr(artifacts, "watch", lambda look_up, every: asked.append(look_up))
     specs = [RunSpec(model=model, task="countdown") for model in ("arm", "mdm")]
     artifacts.watch_runs(specs)
     assert asked == []  # nothing is missing

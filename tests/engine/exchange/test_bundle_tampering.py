@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from cache.layout import SORTED_BY
 from engine import settings
 from engine.errors import UserError
 from engine.exchange import bundle
 from engine.models import pairs
+from engine.schema.tables import TABLES
 from engine.tasks import own_prompts
 from tests.bundles import kinds_in, zipped
 from tests.engine.exchange.conftest import Changed, stored
@@ -129,7 +129,7 @@ def test_another_value_leaves_nothing_behind(changed: Changed, elsewhere: Path, 
     refused(changed(statement), why)
 
 
-@pytest.mark.parametrize("table", SORTED_BY)
+@pytest.mark.parametrize("table", TABLES)
 def test_an_emptied_table_leaves_nothing_behind(changed: Changed, elsewhere: Path, table: str) -> None:
     refused(changed(f"DELETE FROM {table}"), f"the table {table} has (no|0) rows")  # noqa: S608
 
