@@ -12,7 +12,7 @@ from cache.earlier_layout import MIGRATIONS, OF_RUNS, opened_earlier
 from cache.sandbox import Refused
 from engine.runs.lifecycle import ignore
 from engine.runs.spec import RunSpec
-from engine.schema.tables import TABLES
+from engine.schema import tables as schema
 from tests import earlier_versions
 from tests.cache.samples import changed_copy
 from tests.earlier_versions import Earlier, write_bundle, write_cache
@@ -110,4 +110,4 @@ def test_a_list_of_runs_that_cannot_be_is_refused(
 
 def test_the_columns_are_those_that_these_versions_wrote() -> None:
     assert MIGRATIONS == earlier_versions.MIGRATIONS
-    assert set(OF_RUNS) == set(earlier_versions.TABLES) == set(TABLES)  # there was no evidence then
+    assert set(OF_RUNS) == set(earlier_versions.TABLES) == set(schema.TABLES)  # there was no evidence then
