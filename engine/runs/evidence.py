@@ -21,7 +21,7 @@ from cache.layout import Record
 from engine.errors import UserError
 from engine.runs import lifecycle, read
 from engine.runs.cache_connection import errors_of_cache, records, store
-from engine.runs.execution import Compute, OnProgress, Step
+from engine.runs.execution import Compute, OnProgress, Step, not_stored
 from engine.runs.provenance import LIBRARIES, WeightsNotHere, library_version, resolve
 from engine.runs.records import EvidenceInputs, Run
 from engine.runs.spec import RunSpec
@@ -143,12 +143,12 @@ def plan(
                     size if kind == "faithfulness_at" else None,
                 )
             )  # fmt: skip
-    missing: dict[str, Step] = {}
-    for step in steps:
-        if store().record(step.key) is None:
-            missing.setdefault(step.key, step)
-    circuits = [step for step in missing.values() if step.kind == "circuit"]
-    return circuits + [step for step in missing.values() if step.kind != "circuit"]
+    return sorted(not_stored(steps), key=lambda step: step.kind != "circuit")
+
+
+def plan_circuits(specs: Sequence[RunSpec]) -> list[Step]:
+    """What computes the circuits of these specs that are missing, nothing else of their runs. Raises like `plan`."""
+    return [Step(resolve(spec), "circuit") for spec in specs if lifecycle.find(spec) is None]
 
 
 def compute(
@@ -177,8 +177,7 @@ def compute_circuits(
     specs: Sequence[RunSpec], on_progress: OnProgress = lifecycle.ignore, compute: Compute | None = None
 ) -> None:
     """Compute here the circuits of these specs that are missing, nothing else of their runs. Raises like `compute`."""
-    wanted = [spec for spec in specs if lifecycle.find(spec) is None]
-    lifecycle.carry_out(lambda: [Step(resolve(spec), "circuit") for spec in wanted], on_progress, compute)
+    lifecycle.carry_out(lambda: plan_circuits(specs), on_progress, compute)
 
 
 def find(run: Run, kind: EvidenceKind, other: Run | None = None, size: int | None = None) -> Evidence | None:

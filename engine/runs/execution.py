@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -99,6 +99,11 @@ def plan(runs: Sequence[Resolved]) -> list[Step]:
     steps = [Step(run, "circuit") for run in first]
     steps += [Step(run, kind) for run in reversed(first) for kind in KINDS]
     steps += [Step(run, kind) for run in others for kind in KINDS]
+    return not_stored(steps)
+
+
+def not_stored(steps: Iterable[Step]) -> list[Step]:
+    """Those of some steps whose artifact is not stored, each artifact once, in their order."""
     missing: dict[str, Step] = {}
     for step in steps:
         if store().record(step.key) is None:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from engine.runs import execution, lifecycle
+from engine.runs import lifecycle
 from engine.runs.jobs import Plan
-from engine.runs.provenance import resolve
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS, AnyKind
-from pages.shared import cached_reads, widgets
+from pages.shared import widgets
 from pages.shared.run_selector import Asked, is_under_way
 from pages.shared.words import counted
 
@@ -46,8 +45,3 @@ def offer_runs(
     )
     if obstacle:
         st.caption(widgets.plain(f"They cannot be computed here. {obstacle}"))
-
-
-def missing_circuits(specs: Sequence[RunSpec]) -> list[execution.Step]:
-    """What computes the circuits, and nothing else, of those runs that are not stored."""
-    return [execution.Step(resolve(spec), "circuit") for spec in specs if cached_reads.run_of(spec) is None]

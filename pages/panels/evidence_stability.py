@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from engine.circuits.comparison import printed
 from engine.circuits.intervals import Estimate
 from engine.models.pair import CONTROL
-from engine.runs import stability
+from engine.runs import evidence, stability
 from engine.runs.records import Run
 from engine.runs.spec import RunSpec
 from engine.runs.stability import COLUMNS, DEFAULT, Controls, HeatMap, Overlaps, Setting
 from pages.figures.transfer import matrix_figure
 from pages.panels.evidence_data import in_words
 from pages.panels.evidence_faithfulness import COLUMN
-from pages.panels.evidence_missing import missing_circuits, offer_runs
+from pages.panels.evidence_missing import offer_runs
 from pages.shared import cached_reads, downloads, widgets
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
@@ -38,7 +38,7 @@ def stable(asked: Asked) -> None:
     if missing:
         offer_runs(
             asked, missing, what="circuits with other settings", key="compute settings", noun="circuit",
-            plan=partial(missing_circuits, missing), kinds=("circuit",),
+            plan=partial(evidence.plan_circuits, missing), kinds=("circuit",),
         )  # fmt: skip
     by_setting(asked, _heat_map(tuple(settings), asked.k, keys))
     control = cached_reads.run_of(replace(asked.mdm.spec, model=CONTROL))
