@@ -33,7 +33,7 @@ NAMES = {
 def audit(asked: Asked) -> None:
     """The section: exact scores against an estimator's, and the correlations of all estimators."""
     st.header("Which estimator to believe", "audit", divider="gray", help=meaning("audit"))
-    known = [(side, there) for side in asked.sides if (there := evidence.of(side.run, asked.steps, "audit"))]
+    known = evidence.of_sides(asked.sides, asked.steps, "audit")
     evidence.offer("audit", asked.runs, asked.steps, "audit")
     if not known:
         return

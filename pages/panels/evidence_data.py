@@ -53,8 +53,7 @@ class Measured:
 
 def measured(asked: Asked) -> list[Measured]:
     """The models whose faithfulness is stored."""
-    there = [(side, evidence.of(side.run, asked.steps, "faithfulness")) for side in asked.sides]
-    return [Measured(side, stored) for side, stored in there if stored]
+    return [Measured(*known) for known in evidence.of_sides(asked.sides, asked.steps, "faithfulness")]
 
 
 def chosen_part(asked: Asked) -> str:

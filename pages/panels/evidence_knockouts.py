@@ -30,7 +30,7 @@ BY = {"corrupted": "that on the corrupted prompt", "mean": "its mean over the ta
 def knockouts(asked: Asked) -> None:
     """The section: a scatter of components, the chosen one in numbers, and groups of them."""
     st.header("What breaks without a component", "knockouts", divider="gray", help=meaning("knockout"))
-    known = [(side, there) for side in asked.sides if (there := evidence.of(side.run, asked.steps, "knockouts"))]
+    known = evidence.of_sides(asked.sides, asked.steps, "knockouts")
     evidence.offer("knockouts", asked.runs, asked.steps, "knockouts")
     if not known:
         return

@@ -58,8 +58,7 @@ def total_changes(stored: Evidence) -> dict[int, float]:
 
 def knockouts_of(sides: Sides) -> list[tuple[Side, Evidence]]:
     """The sides whose knockouts are computed."""
-    there = ((side, evidence.of(side.run, sides.steps, "knockouts")) for side in sides)
-    return [(side, stored) for side, stored in there if stored]
+    return evidence.of_sides(sides, sides.steps, "knockouts")
 
 
 def is_component(graph: Graph, node: int) -> bool:

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from engine.schema.artifacts import EVIDENCE_KINDS, KIND_TITLES, EvidenceKind
 from pages.shared import artifacts, availability, job_queue, widgets
 from pages.shared.artifacts import State
 from pages.shared.provenance import title
+from pages.shared.sides import Side
 from pages.shared.words import listed, model_name
 
 EVERY = 5.0  # seconds between looks at evidence that is not there
@@ -85,6 +86,11 @@ def of(run: Run, steps: int, kind: EvidenceKind, size: int | None = None) -> Evi
     return evidence.find(run, kind, other, size)
 
 
+def of_sides(sides: Iterable[Side], steps: int, kind: EvidenceKind) -> list[tuple[Side, Evidence]]:
+    """The sides of which evidence is stored, with it; `steps`: as in `of`."""
+    return [(side, there) for side in sides if (there := of(side.run, steps, kind))]
+
+
 def rows(there: Evidence, name: str, /, **where: int | str) -> list[dict[str, Any]]:
     """The rows of a table of stored evidence as records, a list of the caller's own; a missing number is None."""
     return _rows(there.key, name, there, **where)
@@ -112,15 +118,16 @@ def offer(place: str, runs: Sequence[Run], steps: int, kind: EvidenceKind, size:
     `place`: what tells its button from the others of its page; `steps`, `size`: as in `of`.
     """
     wanted = _missing(runs, steps, kind, size)
-    for state, group in _by_state(wanted).items():
+    by_state = _by_state(wanted)
+    for state, group in by_state.items():
         box = st.error if state == "failed" else st.info
         box(_sentence(group, state), icon=f":material/{ICONS.get(state, 'hourglass_top')}:")
-    idle = _idle(wanted)
+    idle = _idle(wanted, by_state)
     if not idle:
         return
     models = ", ".join(title(each.run) for each in idle)
     label = f"{f'Measure at K = {size:,}' if size else f'Compute {KIND_TITLES[kind]}'} ({models})"
-    icon = ":material/refresh:" if _failed(wanted) else ":material/play_arrow:"
+    icon = ":material/refresh:" if "failed" in by_state else ":material/play_arrow:"
     spec = idle[0].run.spec
     pair, task = availability.title_of_pair(spec.pair), availability.title_of_task(spec.task)
     obstacle = _compute_button(place, label, f"{pair}, {task}: {_name(idle[0])} ({models})", idle, icon=icon)
@@ -136,13 +143,13 @@ def missing(place: str, runs: Sequence[Run], steps: int, kind: EvidenceKind, siz
     wanted = _missing(runs, steps, kind, size)
     if not wanted:
         return False
+    by_state = _by_state(wanted)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        for state, group in _by_state(wanted).items():
+        for state, group in by_state.items():
             st.caption(_sentence(group, state), width="content")
-        if idle := _idle(wanted):
-            _compute_button(
-                place, "Try again" if _failed(wanted) else "Compute", f"T{_what(idle)[1:]}", idle, type="tertiary"
-            )
+        if idle := _idle(wanted, by_state):
+            label = "Try again" if "failed" in by_state else "Compute"
+            _compute_button(place, label, f"T{_what(idle)[1:]}", idle, type="tertiary")
     watch(wanted)
     return True
 
@@ -169,13 +176,10 @@ def _by_state(wanted: Sequence[Wanted]) -> dict[State, list[Wanted]]:
     return by_state
 
 
-def _failed(wanted: Sequence[Wanted]) -> bool:
-    return any(each.state == "failed" for each in wanted)
-
-
-def _idle(wanted: Sequence[Wanted]) -> list[Wanted]:
-    """What nobody computes."""
-    return [each for each in wanted if each.state in ("absent", "failed")]
+def _idle(wanted: Sequence[Wanted], by_state: Mapping[State, Sequence[Wanted]]) -> list[Wanted]:
+    """What nobody computes, in the order of `wanted`."""
+    idle = [each for state in ("absent", "failed") for each in by_state.get(state, ())]
+    return [each for each in wanted if each in idle]
 
 
 def _sentence(wanted: Sequence[Wanted], state: State) -> str:
