@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from engine.attribution.metrics import at_sites
 from engine.attribution.sites import AttributionInput
 from engine.circuits.graph import Graph
-from engine.evidence.corrupted_run import CorruptedRun as KeptRun  # the same is kept of the clean run
-from engine.evidence.corrupted_run import Kept
+from engine.evidence.kept_run import Kept, KeptRun
 from engine.models.fast_model import Block, final_norm_of, hooked, output_logits
 from engine.models.model import Model
 

@@ -27,8 +27,7 @@ from engine.attribution.metrics import at_sites, row_metrics
 from engine.attribution.sites import AttributionInput
 from engine.attribution.soundness import refuse_unsound
 from engine.circuits.edges import Ints
-from engine.evidence.corrupted_run import CorruptedRun as KeptRun  # the same is kept of the clean run
-from engine.evidence.corrupted_run import Rotation
+from engine.evidence.kept_run import KeptRun, Rotation
 from engine.evidence.live_nodes import MLP_KIND
 from engine.evidence.outcomes import Input, input_name, inputs_to_run, length_of
 from engine.evidence.patched_pass import Rotated, attend, called, queries_keys_values

@@ -25,9 +25,8 @@ from engine.attribution.metrics import at_sites
 from engine.attribution.sites import AttributionInput
 from engine.attribution.soundness import refuse_unsound
 from engine.evidence.ablated_pass import Batch, Removal, Replacement, ablated_bytes, ablated_logits, first_layer
-from engine.evidence.corrupted_run import CorruptedRun as KeptRun  # the same is kept of the clean run
-from engine.evidence.corrupted_run import Kept, Rotation
 from engine.evidence.footprint import circuits_at_once
+from engine.evidence.kept_run import Kept, KeptRun, Rotation
 from engine.evidence.outcomes import (
     BatchOutcomes,
     Input,

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.attribution.sites import AttributionInput
-from engine.evidence.corrupted_run import CorruptedRun
+from engine.evidence.kept_run import KeptRun
 from engine.evidence.live_nodes import SLOTS, LiveNodes
 from engine.models.fast_model import Block, final_norm_of, output_logits
 from engine.models.model import Model
@@ -41,7 +41,7 @@ class Batch:
 
     rows: Sequence[AttributionInput]
     difference: Tensor  # of the embeddings, clean minus corrupted [row, pos, d_model]
-    corrupted: CorruptedRun
+    corrupted: KeptRun
     rotation: Rotated | None  # cos and sin [1, pos, d_head]
     bias: Tensor  # of attention [row, 1, pos, pos]
 

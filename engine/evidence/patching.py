@@ -23,8 +23,8 @@ from engine.attribution.contraction import buffer_on
 from engine.attribution.metrics import at_sites
 from engine.attribution.sites import AttributionInput
 from engine.attribution.soundness import refuse_unsound
-from engine.evidence.corrupted_run import CorruptedRun, Rotation
 from engine.evidence.footprint import circuits_at_once, token_bytes
+from engine.evidence.kept_run import KeptRun, Rotation
 from engine.evidence.live_nodes import live_nodes, pruned_circuits
 from engine.evidence.outcomes import BatchOutcomes, Outcomes, batch_outcomes, outcomes_of_rows
 from engine.evidence.patched_pass import Batch, patched_logits
@@ -98,7 +98,7 @@ class _Run:
         clean_ids, real = padded(model, [row.clean for row in rows])
         corrupt_ids, _ = padded(model, [row.corrupt for row in rows])
         bias, clean, corrupt = model.attention_bias(real), embed(plain, clean_ids), embed(plain, corrupt_ids)
-        corrupted, rotation = CorruptedRun(), Rotation()
+        corrupted, rotation = KeptRun(), Rotation()
         with hooked(corrupted.hooks(plain, self.blocks) + rotation.hooks(plain)):
             corrupt_logits = output_logits(plain, at_sites(hidden(plain, corrupt, bias), rows))
         refuse_unsound(corrupt_logits, "its logits on corrupted prompts")

@@ -1,4 +1,4 @@
-"""The corrupted run that edges are patched to: residuals at every read, and what heads and MLPs computed."""
+"""What is kept of a clean or corrupted run: residuals at every read, and what heads and MLPs computed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.models.fast_model import Block, final_norm_of
 Kept = dict[int, Tensor]  # by layer
 
 
-class CorruptedRun:
+class KeptRun:
     """Everything [row, pos, ...], on the device where the model computed it."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class CorruptedRun:
         self.last: Kept = {}  # residual before the final norm [row, pos, d_model], one entry
 
     def hooks(self, model: Any, blocks: Sequence[Block]) -> list[RemovableHandle]:
-        """To be set for the corrupted inputs' pass through a plain model."""
+        """To be set for the pass of the inputs through a plain model."""
         handles = [final_norm_of(model).register_forward_pre_hook(partial(_keep_input, self.last, 0))]
         for layer, block in enumerate(blocks):
             handles.append(block.ln1.register_forward_pre_hook(partial(_keep_input, self.before, layer)))

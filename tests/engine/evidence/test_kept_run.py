@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.evidence.corrupted_run import CorruptedRun, Rotation
+from engine.evidence.kept_run import KeptRun, Rotation
 from engine.models.fast_model import blocks_of, embed, hidden, hooked
 from tests import tiny
 
@@ -17,7 +17,7 @@ IDS = (5, 9, 12, 7, 30)
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_kept_activations_are_the_bridges(architecture: str, causal: bool) -> None:
     model = tiny.model(architecture, causal)
-    plain, run, rotation = model.plain, CorruptedRun(), Rotation()
+    plain, run, rotation = model.plain, KeptRun(), Rotation()
     ids = torch.tensor([IDS])
     with torch.no_grad(), hooked(run.hooks(plain, blocks_of(plain)) + rotation.hooks(plain)):
         hidden(plain, embed(plain, ids), model.attention_bias(torch.ones_like(ids, dtype=torch.bool)))
