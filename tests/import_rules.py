@@ -25,6 +25,7 @@ FLOORS = {
             ("attribution",),
             ("evidence", "inspection"),
             ("runs",),
+            ("sweeps",),
             ("exchange",),
             ("doctor", "terminal"),
             ("flags", "commands"),
@@ -148,8 +149,8 @@ RULES = (
         lambda _path, imported: imported.name.split(".")[0] not in (*NUMPY_ONLY, *sys.stdlib_module_names),
     ),
     Rule(
-        "only runs and exchange import cache",
-        lambda path: SHIPPED(path) and not _in("cache", "engine/runs", "engine/exchange")(path),
+        "only runs, sweeps and exchange import cache",
+        lambda path: SHIPPED(path) and not _in("cache", "engine/runs", "engine/sweeps", "engine/exchange")(path),
         _forbids("cache"),
     ),
     Rule("only cache imports duckdb", lambda path: SHIPPED(path) and not _in("cache")(path), _forbids("duckdb")),

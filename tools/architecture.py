@@ -30,6 +30,7 @@ FOLDERS = {
     "engine/evidence": "Tests of whether a circuit is what it seems: patching, knockouts, stability",
     "engine/inspection": "What components do: lenses, activations, neurons, heads",
     "engine/runs": "From a spec to a stored run",
+    "engine/sweeps": "Grids of runs on several processes, GPUs and machines",
     "engine/exchange": "Files in and out",
     "engine/training": "How the embedded pair was made",
     "engine/files": "Reading and writing files within bounds; any module may import it",
@@ -49,14 +50,14 @@ The engine computes, the cache remembers, the pages show; each can be read witho
 ## Imports go one way
 
 ```
-circuits <- models <- tasks <- attribution <- (evidence,) inspection <- runs <- exchange <- doctor <- commands
+circuits <- models <- tasks <- attribution <- (evidence,) inspection <- runs <- sweeps <- exchange <- doctor <- commands
 page -> panels -> figures, shared
 ```
 
 - `evidence` tests whether a circuit is what it seems: it runs the model with nothing else. No run keeps it yet.
 - `engine/errors.py`, `engine/settings.py`, `engine/files` and `engine/schema` are leaves: any module may import them.
 - `engine/training` reads circuits, models and tasks; only `engine/commands.py` imports it.
-- Only `engine/runs` and `engine/exchange` import `cache`; `cache` imports nothing of ours.
+- Only `engine/runs`, `engine/sweeps` and `engine/exchange` import `cache`; `cache` imports nothing of ours.
 - No streamlit or plotly in `engine` and `cache`. Figures import no streamlit.
 - Pages never import attribution, evidence or inspection (but the bins of histograms), nor training.
 - `pages/shared` imports no panels, panels import no pages.
