@@ -17,9 +17,10 @@ from engine.runs import evidence_lines as lines
 from engine.runs import evidence_summary as summary
 from engine.runs import lifecycle, stability
 from engine.runs.evidence_summary import ModelEvidence
-from engine.runs.execution import Compute, Failures
+from engine.runs.execution import Compute
 from engine.runs.records import short_key
 from engine.runs.run_lines import described
+from engine.runs.schedule import Failures
 from engine.runs.spec import RunSpec
 from engine.runs.stability_lines import stability_lines
 from engine.schema.artifacts import EVIDENCE_KINDS, EvidenceKind

@@ -6,7 +6,8 @@
    leaves what was finished.
 3. What another process is computing is left to it (cache/leases.py): the next artifact comes first, and in the end it
    is waited for.
-4. An artifact that fails does not keep the others of its run from being computed, unless it is the circuit.
+4. An artifact that fails does not keep the others of its run from being computed, unless it is the circuit
+   (engine/runs/schedule.py).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from engine.runs.artifacts import record_of
 from engine.runs.cache_connection import errors_of_cache, store
 from engine.runs.provenance import Resolved, resolve
 from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
+from engine.runs.schedule import Failures, Schedule
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KIND_TITLES, KINDS, AnyKind
 
@@ -36,7 +38,14 @@ NOT_COMPUTED = (
 )
 
 OnProgress = Callable[[Progress], None]
+OnStep = Callable[["Step"], None]
+OnStored = Callable[["Step", float], None]
 Compute = Callable[..., ArtifactTables]  # (RunSpec, Kind, OnProgress); of evidence a fourth, EvidenceInputs
+ComputeStep = Callable[["Step", OnProgress], ArtifactTables | None]  # None: it is stored already
+
+
+class WorkerLost(Exception):
+    """The process or machine that computed a step is gone: it can be tried again. The message says what is known."""
 
 
 @dataclass(frozen=True)
@@ -77,22 +86,6 @@ class Step:
         return resolve(self.spec).keys[self.kind] == self.key  # type: ignore[index]
 
 
-@dataclass(frozen=True)
-class Failed:
-    """An artifact that could not be computed, and why."""
-
-    step: Step
-    reason: str
-
-
-class Failures(UserError):
-    """Some artifacts could not be computed; the message is why the first could not."""
-
-    def __init__(self, failures: Sequence[Failed]) -> None:
-        super().__init__(failures[0].reason)
-        self.failures = tuple(failures)
-
-
 def plan(runs: Sequence[Resolved]) -> list[Step]:
     """What is not stored of these runs, each artifact once, in the order in which it is computed."""
     first, others = list(runs[:2]), runs[2:]
@@ -115,10 +108,10 @@ def carry_out(
     steps: Sequence[Step],
     compute: Compute,
     on_progress: OnProgress,
-    on_step: Callable[[Step], None] = lambda step: None,
-    on_stored: Callable[[Step, float], None] = lambda step, seconds: None,
+    on_step: OnStep = lambda step: None,
+    on_stored: OnStored = lambda step, seconds: None,
 ) -> None:
-    """Compute and store every artifact that is not there by the time it is its turn.
+    """Compute and store every artifact that is not there by the time it is its turn, one after the other.
 
     `on_step` is told before an artifact is computed or waited for, `on_stored` when it is stored, with the seconds that
     it took; 0 where another process had computed it.
@@ -128,33 +121,46 @@ def carry_out(
         UserError: the cache cannot be written: nothing more is computed then.
         Whatever `on_progress` raises.
     """
-    waiting, failures, announced = list(steps), list[Failed](), ""
-    if waiting:
-        _refuse_unwritable()
-    while waiting:
-        left: list[Step] = []
-        for step in waiting:
-            failed = [failure.step for failure in failures if failure.step.kind == "circuit"]
-            if any(circuit.run == step.run or circuit.key in step.needs for circuit in failed):
-                continue
-            if any(each.key in step.needs for each in left):  # another process computes its circuit
-                left.append(step)
-                continue
-            lease = store().lease_of(step.key)
-            if not leases.take(lease) and leases.holder(lease):
-                left.append(step)
-                continue
-            with leases.renewed(lease):
-                failure = _turn(step, compute, on_progress, on_step, on_stored)
-            failures += [failure] if failure else []
-        if left == waiting:
-            if announced != left[0].key:
-                on_step(left[0])
-            announced = left[0].key
-            _wait(left[0], on_progress)
-        waiting = left
-    if failures:
-        raise Failures(failures)
+    schedule = Schedule(steps)
+    if steps:
+        refuse_unwritable()
+
+    def compute_step(step: Step, on_progress: OnProgress) -> ArtifactTables:
+        inputs = step.inputs()
+        return compute(step.spec, step.kind, on_progress, *([inputs] if inputs else []))
+
+    work(schedule, compute_step, on_progress, on_step, on_stored)
+    if schedule.failures:
+        raise Failures(schedule.failures)
+
+
+def work(
+    schedule: Schedule,
+    compute: ComputeStep,
+    on_progress: OnProgress,
+    on_step: OnStep = lambda step: None,
+    on_stored: OnStored = lambda step, seconds: None,
+    worker: str = "",
+) -> None:
+    """What one worker does until a schedule is over; several may at once, each in a thread of its own.
+
+    Raises:
+        UserError: the cache cannot be written.
+        Whatever `on_progress` raises; it is told about what is waited for, too.
+    """
+    announced: Step | None = None
+    while not schedule.is_over:
+        step = schedule.begin(worker)
+        if step is not None:
+            with leases.renewed(store().lease_of(step.key)):
+                _turn(schedule, step, compute, on_progress, on_step, on_stored)
+            continue
+        awaited = schedule.wait(WAIT)
+        if awaited is not None:
+            if awaited != announced:
+                on_step(awaited)
+            announced = awaited
+            _report_wait(awaited, on_progress)
 
 
 def keep(step: Step, made: ArtifactTables, seconds: float) -> None:
@@ -174,46 +180,54 @@ def elsewhere(key: str) -> leases.Holder | None:
     return None if holder and holder.is_here and holder.pid == os.getpid() else holder
 
 
-def _refuse_unwritable() -> None:
+def refuse_unwritable() -> None:
+    """UserError where nothing can be stored."""
     with errors_of_cache(), store().staged():
         pass
 
 
 def _turn(
+    schedule: Schedule,
     step: Step,
-    compute: Compute,
+    compute: ComputeStep,
     on_progress: OnProgress,
-    on_step: Callable[[Step], None],
-    on_stored: Callable[[Step, float], None],
-) -> Failed | None:
-    """Compute and store one artifact, unless another process finished it meanwhile; why that could not be done."""
+    on_step: OnStep,
+    on_stored: OnStored,
+) -> None:
+    """Compute and store one artifact, unless another process finished it meanwhile."""
     if store().record(step.key):
+        schedule.end(step)
         on_stored(step, 0.0)
-        return None
+        return
     on_step(step)
     began = time.monotonic()
     try:
         made = _computed(step, compute, on_progress)
+    except WorkerLost as lost:
+        schedule.try_again(step, str(lost))
+        return
     except UserError as error:
-        return Failed(step, str(error))
+        schedule.fail(step, str(error))
+        return
     seconds = time.monotonic() - began
-    keep(step, made, seconds)
+    if made is not None:
+        keep(step, made, seconds)
+    schedule.end(step)
     on_stored(step, seconds)
-    return None
 
 
-def _computed(step: Step, compute: Compute, on_progress: OnProgress) -> ArtifactTables:
-    """What is stored under the key of a step, which was fixed when it was planned.
+def _computed(step: Step, compute: ComputeStep, on_progress: OnProgress) -> ArtifactTables | None:
+    """What is stored under the key of a step, which was fixed when it was planned; None: it is stored already.
 
     Raises:
         UserError: it cannot be computed, or would not be what the key stands for, as weights or settings of the pair
             were changed since.
+        WorkerLost: as `compute` does.
     """
     _refuse_changed(step)
     if step.kind == "circuit" and step.spec.is_imported:
         raise UserError(NOT_COMPUTED)
-    inputs = step.inputs()
-    made = compute(step.spec, step.kind, on_progress, *([inputs] if inputs else []))
+    made = compute(step, on_progress)
     _refuse_changed(step)
     return made
 
@@ -226,8 +240,7 @@ def _refuse_changed(step: Step) -> None:
         )
 
 
-def _wait(step: Step, on_progress: OnProgress) -> None:
+def _report_wait(step: Step, on_progress: OnProgress) -> None:
     holder = leases.holder(store().lease_of(step.key))
     if holder:
         on_progress(Progress(f"waiting for process {holder.pid} on {holder.host}, which computes it", 0, 0))
-        time.sleep(WAIT)

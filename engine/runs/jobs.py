@@ -17,9 +17,10 @@ from typing import Literal
 
 from engine.errors import Cancelled, UserError
 from engine.runs import execution, lifecycle
-from engine.runs.execution import Failed, Failures, OnProgress, Step
+from engine.runs.execution import OnProgress, Step
 from engine.runs.provenance import Resolved, resolve
 from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
+from engine.runs.schedule import Failed, Failures
 from engine.runs.spec import RunSpec
 from engine.runs.time_left import WEIGHT, time_left
 from engine.runs.worker import Worker

@@ -8,10 +8,6 @@ from engine.runs.execution import OnProgress, Step
 from engine.runs.records import ArtifactTables
 
 
-class WorkerLost(Exception):
-    """A worker's process or machine is gone; its step can be tried again by another. The message says what is known."""
-
-
 class StepWorker(Protocol):
     """Used by one thread at a time. `name` is for a reader, as in "worker 2", "GPU 1" or "node-3, GPU 0"."""
 

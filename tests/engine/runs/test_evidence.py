@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from engine.errors import UserError
-from engine.runs import cache_connection, evidence, execution, lifecycle, stored
+from engine.runs import cache_connection, evidence, execution, lifecycle, schedule, stored
 from engine.runs.jobs import JobQueue
 from engine.runs.provenance import Resolved, WeightsNotHere
 from engine.runs.records import ArtifactTables, Run
@@ -131,7 +131,7 @@ def test_without_its_circuit_evidence_is_not_computed() -> None:
     lifecycle.run(ARM, compute=tiny_compute)
     steps = evidence.plan([ARM], ["faithfulness"])
     without = [step for step in steps if step.kind != "circuit"]
-    with pytest.raises(execution.Failures, match="no run with the key"):
+    with pytest.raises(schedule.Failures, match="no run with the key"):
         execution.carry_out(without, tiny_compute, lambda progress: None)
 
 
