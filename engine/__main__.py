@@ -12,7 +12,7 @@ from dataclasses import replace
 from io import TextIOWrapper
 from typing import Any
 
-from engine import commands, doctor, evidence_commands
+from engine import commands, doctor, evidence_commands, sweep_commands
 from engine.circuits.filters import Filters
 from engine.errors import UserError
 from engine.exchange import kept_inputs
@@ -64,6 +64,7 @@ def _lines(given: argparse.Namespace, compute: Compute | None) -> Iterator[str]:
             given, lambda spec: evidence_commands.evidence(spec, given.model, given.only, given.k, compute)
         ),
         "report": lambda: evidence_commands.report(given.out, given.pair, given.task, _settings(given)),
+        "sweep": lambda: sweep_commands.sweep(given.file, given.ray, given.workers, given.shard, given.dry_run),
         "list": commands.list_runs,
         "prune": lambda: commands.prune(given.older_than, given.keep_bundles),
         "export": lambda: commands.export(

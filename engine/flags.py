@@ -14,10 +14,11 @@ from engine.exchange.circuit_formats import FORMATS
 from engine.models.pair import DTYPES
 from engine.runs.evidence import DEFAULT_KINDS
 from engine.runs.spec import LARGEST_SEED, METHODS, METRICS, ORDERS, RunSpec
+from engine.sweeps.shards import Shard, shard_named
 from engine.tasks.countdown.problems import COUNTS
 from engine.tasks.registry import TASKS
 
-DESCRIPTION = """The command line: python -m engine run | compare | evidence | report | list | prune |
+DESCRIPTION = """The command line: python -m engine run | compare | evidence | report | sweep | list | prune |
 export | pairs | countdown | bundle | import | import-circuit | doctor | train.
 
 Flags are checked before anything heavy is imported; an answer from the cache never imports torch. What a command keeps
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     add: Add = top.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
     _add_runs(add)
     _add_evidence(add)
+    _add_sweep(add)
     add("list", help="the runs in the cache, and what they take of the disk", allow_abbrev=False)
     _add_prune(add)
     _add_export(add)
@@ -91,6 +93,22 @@ def _add_evidence(add: Add) -> None:
         "--task", type=_words, metavar="TASKS", help="default every task of which both circuits are stored"
     )
     _add_settings(report)
+
+
+def _add_sweep(add: Add) -> None:
+    sweep = add("sweep", help="compute a grid of runs, by several processes or machines", allow_abbrev=False)
+    sweep.add_argument("file", type=_text, metavar="SWEEP.toml", help="the grid; docs/cluster.md says what it can hold")
+    sweep.add_argument(
+        "--ray", type=_text, metavar="ADDRESS",
+        help="on a Ray cluster: its address, auto for the one this machine is in, local for one that is started here",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--workers", type=_number, help="how many processes compute; default one a GPU, without GPUs one a core"
+    )
+    sweep.add_argument(
+        "--shard", type=_shard, metavar="I/N", help="compute share I of N, counted from 1, and nothing of the others'"
+    )
+    sweep.add_argument("--dry-run", action="store_true", help="list what is missing, with estimated minutes and memory")
 
 
 def _add_prune(add: Add) -> None:
@@ -256,6 +274,13 @@ def _model(text: str) -> str:
 def _models(text: str) -> list[str]:
     try:
         return list(dict.fromkeys(RunSpec(model=word).model for word in _words(text)))
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return shard_named(text)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -126,3 +127,32 @@ class Holding:
     def _log(self, word: str) -> None:
         with Path(os.environ["FAKE_LOG"]).open("a") as log:
             log.write(f"{word}\n")
+
+
+def mortal_compute(
+    spec: RunSpec, kind: AnyKind, on_progress: Callable[[Progress], None], *inputs: EvidenceInputs
+) -> ArtifactTables:
+    """`tiny_compute` that logs to FAKE_LOG, and whose process dies in the middle of the third line of it."""
+    log = Path(os.environ["FAKE_LOG"])
+    with log.open("a") as lines:
+        lines.write(f"{spec.model}-{spec.seed}-{kind}\n")
+    if len(log.read_text().split()) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return tiny_compute(spec, kind, on_progress, *inputs)
+
+
+def slow_logging_compute(
+    spec: RunSpec, kind: AnyKind, on_progress: Callable[[Progress], None], *inputs: EvidenceInputs
+) -> ArtifactTables:
+    """`tiny_compute` that takes a moment, and logs its process and what it computes to FAKE_LOG."""
+    with Path(os.environ["FAKE_LOG"]).open("a") as lines:
+        lines.write(f"pid{os.getpid()} {spec.model}-{spec.seed}-{kind}\n")
+    time.sleep(0.2)
+    return tiny_compute(spec, kind, on_progress, *inputs)
+
+
+def environment_compute(spec: RunSpec, kind: AnyKind, on_progress: Callable[[Progress], None]) -> ArtifactTables:
+    """`tiny_compute` that logs to FAKE_LOG with how many threads it may compute."""
+    with Path(os.environ["FAKE_LOG"]).open("a") as lines:
+        lines.writelines(f"{name}={os.environ.get(name)}\n" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"))
+    return tiny_compute(spec, kind, on_progress)

@@ -29,7 +29,7 @@ FLOORS = {
             ("exchange",),
             ("doctor", "terminal"),
             ("flags", "commands"),
-            ("evidence_commands",),
+            ("evidence_commands", "sweep_commands"),
             ("__main__", "__init__"),
         ]
     )

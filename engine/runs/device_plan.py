@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,6 +168,12 @@ def refuse_evidence_too_large(
         )
     at_once = rows_at_once(shape, len(rows), tokens, dtype, device.name)
     return evidence_footprint(shape, circuits, at_once, tokens, dtype, device.name).peak
+
+
+def gpus_needed(shape: Shape, dtype: str, gpu_memory: int) -> int:
+    """The smallest number of GPUs of so many bytes each that hold a model and its work."""
+    needed = weight_bytes(shape, dtype) + work_bytes(shape, dtype, "cuda")
+    return max(1, ceil(needed / (USABLE * gpu_memory)))
 
 
 def weight_bytes(shape: Shape, dtype: str) -> int:

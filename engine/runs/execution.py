@@ -40,6 +40,7 @@ NOT_COMPUTED = (
 OnProgress = Callable[[Progress], None]
 OnStep = Callable[["Step"], None]
 OnStored = Callable[["Step", float], None]
+OnFailed = Callable[["Step", str], None]
 Compute = Callable[..., ArtifactTables]  # (RunSpec, Kind, OnProgress); of evidence a fourth, EvidenceInputs
 ComputeStep = Callable[["Step", OnProgress], ArtifactTables | None]  # None: it is stored already
 
@@ -140,9 +141,12 @@ def work(
     on_progress: OnProgress,
     on_step: OnStep = lambda step: None,
     on_stored: OnStored = lambda step, seconds: None,
+    on_failed: OnFailed = lambda step, reason: None,
     worker: str = "",
 ) -> None:
     """What one worker does until a schedule is over; several may at once, each in a thread of its own.
+
+    `on_failed` is told when a step cannot be computed or its worker was lost, with the reason.
 
     Raises:
         UserError: the cache cannot be written.
@@ -153,7 +157,7 @@ def work(
         step = schedule.begin(worker)
         if step is not None:
             with leases.renewed(store().lease_of(step.key)):
-                _turn(schedule, step, compute, on_progress, on_step, on_stored)
+                _turn(schedule, step, compute, on_progress, on_step, on_stored, on_failed)
             continue
         awaited = schedule.wait(WAIT)
         if awaited is not None:
@@ -193,6 +197,7 @@ def _turn(
     on_progress: OnProgress,
     on_step: OnStep,
     on_stored: OnStored,
+    on_failed: OnFailed,
 ) -> None:
     """Compute and store one artifact, unless another process finished it meanwhile."""
     if store().record(step.key):
@@ -205,9 +210,11 @@ def _turn(
         made = _computed(step, compute, on_progress)
     except WorkerLost as lost:
         schedule.try_again(step, str(lost))
+        on_failed(step, str(lost))
         return
     except UserError as error:
         schedule.fail(step, str(error))
+        on_failed(step, str(error))
         return
     seconds = time.monotonic() - began
     if made is not None:

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -49,16 +49,22 @@ NICENESS = 5  # pages come first on a machine with few cores
 log = logging.getLogger(__name__)
 
 
+class WorkerDied(UserError):
+    """The process ended in the middle of a computation."""
+
+
 class Worker:
     """The asking end. Used by one thread at a time."""
 
-    def __init__(self, compute: str, grace: float = 10.0) -> None:
+    def __init__(self, compute: str, grace: float = 10.0, environment: Mapping[str, str] | None = None) -> None:
         """`compute` is "module:name" of a Compute, or of a class whose instances are.
 
-        `grace` is how many seconds a cancelled computation has to end by itself.
+        `grace` is how many seconds a cancelled computation has to end by itself. `environment`: variables that the
+        process gets beside those of this one.
         """
         self._compute = compute
         self._grace = grace
+        self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     def compute(
@@ -72,7 +78,7 @@ class Worker:
         """Compute an artifact in the process; it is started when there is none.
 
         Raises:
-            UserError: it was refused, the compute failed, or the process died.
+            UserError: it was refused or the compute failed; WorkerDied: the process died.
             Cancelled: `cancel` was set.
         """
         process = self._started()
@@ -88,7 +94,7 @@ class Worker:
                 raise Cancelled from error
             what = f"The computation of {spec.pair} / {spec.model} / {spec.task} ended unexpectedly (exit code {code})."
             advice = "If memory ran out, ask for fewer examples."
-            raise UserError(f"{what} {advice}") from error
+            raise WorkerDied(f"{what} {advice}") from error
         except BaseException:
             self.close()  # in the middle of an answer: the rest of it must not be taken for the next one
             raise
@@ -119,7 +125,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
-                env=environment_of_children(),
+                env={**environment_of_children(), **self._environment},
             )
         return self._process
 

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from engine.errors import UserError
 from engine.files.checked import Must, checked
 from engine.files.reading import MOST_TOML, read_text, read_toml
-from engine.models.pair import CONTROL, DTYPES
+from engine.models.pair import DTYPES
 from engine.models.pairs import pair_named
 from engine.runs.spec import METHODS, RunSpec
 from engine.schema.artifacts import KINDS, EvidenceKind, Kind
@@ -52,7 +52,7 @@ class Sweep:
     `dtype`: of every run; None: what each pair prefers, whatever the machine has, so that every machine of a sweep
     computes the same runs.
     `artifacts`: what of each run; a circuit is computed where evidence needs it, too.
-    `evidence`: about each circuit of an ARM, an MDM or a checkpoint.
+    `evidence`: about each circuit.
     `threads`: of every worker on a CPU. The last digits of a result depend on it, which is why it does not depend on
     how many workers there are.
     """
@@ -106,8 +106,7 @@ class Sweep:
             for method, points, metric, order, denoising_steps, template, seed, n in settings:
                 yield RunSpec(
                     pair=name, model=model, task=task, n=_number_of(task, n), seed=seed, method=method, metric=metric,
-                    points=points if method in WITH_POINTS else RunSpec.points,
-                    order=RunSpec.order if model == "arm" else order,  # an ARM reveals nothing
+                    points=points if method in WITH_POINTS else RunSpec.points, order=order,
                     dtype=dtype, denoising_steps=denoising_steps, template=template,
                 )  # fmt: skip
 
@@ -136,11 +135,6 @@ def sweep_of(name: str, table: dict[str, Any], what: str) -> Sweep:
     single = ("dtype", "threads")
     values = {field: value if field in single or isinstance(value, list) else [value] for field, value in table.items()}
     return checked(Sweep, values, what, f"in {what[0].lower()}{what[1:]}", name=name)
-
-
-def is_compared(spec: RunSpec) -> bool:
-    """Whether evidence is computed about a run: the step-0 control is compared with, not examined itself."""
-    return spec.model != CONTROL
 
 
 def _number_of(task: str, n: int) -> int:

@@ -1,0 +1,100 @@
+"""The command `sweep`: compute a grid of runs by several workers, here, on Ray or as one shard of a job array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from engine.errors import UserError
+from engine.runs.device_plan import GIB
+from engine.runs.execution import Step
+from engine.runs.jobs import COMPUTE
+from engine.runs.schedule import Schedule
+from engine.sweeps import cost
+from engine.sweeps.carry_out import carry_out
+from engine.sweeps.display import displayed, time_text
+from engine.sweeps.plan import Plan, Wanted, described, plan, wanted
+from engine.sweeps.resources import Place, groups
+from engine.sweeps.saved import save
+from engine.sweeps.shards import Shard, share
+from engine.sweeps.sweep_file import Sweep, read
+
+MOST_LISTED = 20  # failures that a summary names
+
+
+def sweep(
+    file: str, ray: str | None, workers: int | None, shard: Shard | None, dry_run: bool, compute: str = COMPUTE
+) -> Iterator[str]:
+    """Compute what a sweep lacks; `compute`: "module:name", as in engine/runs/worker.py.
+
+    Raises:
+        UserError: the sweep cannot be read, no worker can be started, or something is not there in the end.
+    """
+    asked = read(file)
+    everything = wanted(asked)
+    own = everything if shard is None else share(everything, shard)
+    planned = plan(own)
+    yield _headed(asked, own, planned, shard)
+    if dry_run:
+        yield from _listed(planned.steps)
+        yield from (f"CANNOT BE COMPUTED: {refused}" for refused in planned.refused)
+        return
+    save(asked)
+    schedules = []
+    if planned.steps:
+        with _place(ray, workers, asked.threads, compute) as place, displayed(planned.steps) as watch:
+            for resources, steps in groups(planned.steps, place.gpu_memory):
+                schedule = Schedule(steps, keep_model=True)
+                carry_out(schedule, place.workers(resources, len(steps)), watch)
+                schedules.append(schedule)
+    yield from _summary(planned, schedules)
+
+
+def _headed(asked: Sweep, own: Sequence[Wanted], planned: Plan, shard: Shard | None) -> str:
+    part = f", shard {shard}" if shard else ""
+    return f"{asked.name}{part}: {len(own)} runs, {len(planned.steps)} artifacts to compute"
+
+
+def _listed(steps: Sequence[Step]) -> Iterator[str]:
+    """Each artifact that is missing, with what it will take."""
+    rate, measured = cost.rate()
+    total = 0.0
+    for step in steps:
+        seconds = cost.multiplications(step.spec, step.kind) / rate
+        needed = cost.memory(step.spec)
+        memory = "memory unknown" if needed is None else f"{needed / GIB:.1f} GiB"
+        total += seconds
+        yield f"{time_text(seconds):>12}  {memory:>14}  {described(step)}"
+    if steps:
+        basis = f"judged by {measured} circuits in this cache" if measured else "a rough guess: no circuit is here yet"
+        yield f"{time_text(total):>12}  with one worker, {basis}"
+
+
+def _summary(planned: Plan, schedules: Sequence[Schedule]) -> Iterator[str]:
+    failures = [failure for schedule in schedules for failure in schedule.failures]
+    skipped = [step for schedule in schedules for step in schedule.skipped]
+    done = len(planned.steps) - len(failures) - len(skipped)
+    lines = [
+        *(f"FAILED: {described(failure.step)}: {failure.reason}" for failure in failures),
+        *(f"SKIPPED, as its circuit failed: {described(step)}" for step in skipped),
+        *(f"CANNOT BE COMPUTED: {refused}" for refused in planned.refused),
+    ]
+    yield from lines[:MOST_LISTED]
+    if len(lines) > MOST_LISTED:
+        yield f"and {len(lines) - MOST_LISTED} more like these"
+    refused = f", {len(planned.refused)} runs cannot be computed here" if planned.refused else ""
+    yield f"{done} done, {len(failures)} failed, {len(skipped)} skipped{refused}"
+    if lines:
+        raise UserError(
+            "Not all of the sweep is there. What failed is named above; the same command tries it again and computes "
+            "nothing twice."
+        )
+
+
+def _place(ray: str | None, workers: int | None, threads: int, compute: str) -> Place:
+    if ray is None:
+        from engine.sweeps.local_workers import ThisMachine
+
+        return ThisMachine(workers, threads, compute)
+    from engine.sweeps.ray_workers import RayCluster
+
+    return RayCluster(ray, workers, threads, compute)

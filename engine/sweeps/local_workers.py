@@ -1,0 +1,104 @@
+"""Workers of a sweep on this machine: processes of engine/runs/worker.py, each with its own GPUs or its own threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+
+from engine.errors import UserError
+from engine.runs import device_plan
+from engine.runs.execution import OnProgress, Step, WorkerLost
+from engine.runs.records import ArtifactTables
+from engine.runs.worker import Worker, WorkerDied
+from engine.sweeps.resources import Resources
+from engine.sweeps.workers import StepWorker
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+class LocalWorker:
+    """A process of this machine that computes; it is started with its first step, and again after it died."""
+
+    def __init__(self, name: str, compute: str, environment: Mapping[str, str]) -> None:
+        """`compute`: "module:name", as in Worker; `environment`: what its process gets beside this one's."""
+        self.name = name
+        self._worker = Worker(compute, environment=environment)
+        self._closing = threading.Event()
+
+    def compute(self, step: Step, on_progress: OnProgress) -> ArtifactTables:
+        """Raises as StepWorker."""
+        try:
+            return self._worker.compute(step.spec, step.kind, on_progress, self._closing, step.inputs())
+        except WorkerDied as died:
+            raise WorkerLost(str(died)) from died
+
+    def close(self) -> None:
+        self._closing.set()
+        self._worker.close()
+
+
+class ThisMachine:
+    """The place of local workers (engine/sweeps/resources.py: Place)."""
+
+    def __init__(self, count: int | None, threads: int, compute: str) -> None:
+        """`count`: how many workers; None: as many as there is room for."""
+        self._count, self._threads, self._compute = count, threads, compute
+        best = device_plan.devices()[0]
+        self.gpu_memory = best.total if best.name == "cuda" else 0
+
+    def __enter__(self) -> ThisMachine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def workers(self, resources: Resources, most: int) -> list[StepWorker]:
+        if resources.gpus:
+            return self._on_gpus(resources.gpus, most)
+        total, _ = device_plan.cpu_memory()
+        fitting = int(device_plan.USABLE * total / resources.memory) if resources.memory else most
+        if not fitting:
+            raise UserError(f"A worker needs {_gib(resources.memory)} of memory, but this machine has {_gib(total)}.")
+        self._refuse_more_than(fitting, f"{_gib(resources.memory)} of memory each, and there are {_gib(total)}")
+        count = self._count or max(1, (os.cpu_count() or 1) // self._threads)
+        return [
+            LocalWorker(f"worker {number}", self._compute, threads_of(self._threads))
+            for number in range(1, min(count, fitting, most) + 1)
+        ]
+
+    def _on_gpus(self, each: int, most: int) -> list[StepWorker]:
+        visible = visible_gpus()
+        sets = [visible[start : start + each] for start in range(0, len(visible) - each + 1, each)]
+        if not sets:
+            raise UserError(f"A worker needs {each} GPUs, but this machine has {len(visible)}.")
+        self._refuse_more_than(len(sets), f"{each} GPUs each, and there are {len(visible)}")
+        return [
+            LocalWorker(f"GPU {','.join(gpus)}", self._compute, threads_of(self._threads) | {VISIBLE: ",".join(gpus)})
+            for gpus in sets[: min(self._count or len(sets), most)]
+        ]
+
+    def _refuse_more_than(self, fitting: int, need: str) -> None:
+        if self._count is not None and self._count > fitting:
+            raise UserError(f"{self._count} workers were asked for, but they need {need}. Ask for {fitting} at most.")
+
+
+def threads_of(count: int) -> dict[str, str]:
+    """The environment of a process that computes with so many threads."""
+    return {name: str(count) for name in THREADS}
+
+
+def visible_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES calls the GPUs that this process may use."""
+    named = os.environ.get(VISIBLE)
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    return [str(number) for number in range(device_plan.devices()[-2].count)]
+
+
+def _gib(size: int) -> str:
+    return f"{size / device_plan.GIB:.1f} GiB"

@@ -1,0 +1,49 @@
+"""Sweeps for tests: their plan on the fake pair, and workers that compute with a function of tests/fakes.py."""
+
+from __future__ import annotations
+
+from engine.runs.execution import OnProgress, Step
+from engine.runs.records import ArtifactTables
+from engine.runs.schedule import Schedule
+from engine.sweeps.carry_out import carry_out
+from engine.sweeps.local_workers import LocalWorker, threads_of
+from engine.sweeps.plan import Plan, Wanted, plan, wanted
+from engine.sweeps.sweep_file import Sweep, sweep_of
+from engine.sweeps.watch import Watch
+from engine.sweeps.workers import StepWorker
+
+
+def sweep(**table: object) -> Sweep:
+    return sweep_of("grid", {"n": 4, **table}, "The sweep grid.toml")
+
+
+def all_of(**table: object) -> list[Wanted]:
+    return wanted(sweep(**table))
+
+
+def planned(**table: object) -> Plan:
+    return plan(all_of(**table))
+
+
+def local(compute: str, count: int = 2) -> list[StepWorker]:
+    return [LocalWorker(f"worker {number}", f"tests.fakes:{compute}", threads_of(1)) for number in range(1, count + 1)]
+
+
+def carried_out(steps: tuple[Step, ...], workers: list[StepWorker]) -> Schedule:
+    schedule = Schedule(steps, keep_model=True)
+    carry_out(schedule, workers, Watch(steps))
+    return schedule
+
+
+class Here:
+    """A worker in this process, which computes with `compute`."""
+
+    def __init__(self, name: str, compute: object) -> None:
+        self.name, self.closed = name, False
+        self._compute = compute
+
+    def compute(self, step: Step, on_progress: OnProgress) -> ArtifactTables | None:
+        return self._compute(step, on_progress)  # type: ignore[operator, no-any-return]
+
+    def close(self) -> None:
+        self.closed = True
