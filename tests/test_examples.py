@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from engine.circuits.comparison import jaccard_at
+from engine.models.pairs import pair_named
 from engine.runs import lifecycle, read
 from engine.runs.spec import RunSpec
+from engine.sweeps import sweep_file
+from engine.tasks.registry import TASKS
 from tests.fakes import register_fake_pair, tiny_compute
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -41,3 +44,10 @@ def test_overlap(runs: list[lifecycle.Run], tmp_path: Path, monkeypatch: pytest.
     assert "ARM and MDM" in file.read_text()
     code = [line for line in (EXAMPLES / "overlap.py").read_text().partition('"""\n\nimport')[2].split("\n") if line]
     assert len(code) <= 17
+
+
+def test_the_sweep_is_of_every_task_and_checkpoint() -> None:
+    """README and docs/cluster.md say that it has 120 circuits."""
+    sweep = sweep_file.read(EXAMPLES / "embedded_sweep.toml")
+    assert sweep.tasks == tuple(TASKS) and sweep.kinds == ("circuit",)
+    assert len(sweep.specs()) == 4 * (2 + len(pair_named("embedded").steps)) * 3 == 120
