@@ -28,6 +28,7 @@ FLOORS = {
             ("sweeps",),
             ("exchange",),
             ("doctor", "terminal"),
+            ("flag_values",),
             ("flags", "commands"),
             ("evidence_commands", "sweep_commands"),
             ("__main__", "__init__"),

@@ -12,18 +12,38 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from typing import Protocol
 
 from engine.errors import Cancelled, UserError, one_line
 from engine.runs import execution
-from engine.runs.execution import Step
-from engine.runs.records import Progress
+from engine.runs.execution import OnProgress, Step
+from engine.runs.records import ArtifactTables, Progress
 from engine.runs.schedule import Schedule
 from engine.sweeps.watch import Watch
-from engine.sweeps.workers import StepWorker
 
 log = logging.getLogger(__name__)
 
 GRACE = 10.0  # seconds that a thread has to end once its worker was closed
+
+
+class StepWorker(Protocol):
+    """Used by one thread at a time. `name` is for a reader, as in "worker 2", "GPU 1" or "node-3, GPU 0"."""
+
+    name: str
+
+    def compute(self, step: Step, on_progress: OnProgress) -> ArtifactTables | None:
+        """Compute the artifact of a step; None: the worker stored it itself, in the same folder.
+
+        Raises:
+            UserError: it cannot be computed.
+            WorkerLost: the worker is gone; it may be used again, as it starts anew.
+            Whatever `on_progress` raises.
+        """
+        ...
+
+    def close(self) -> None:
+        """End it; what it computes is lost."""
+        ...
 
 
 def carry_out(schedule: Schedule, workers: Sequence[StepWorker], watch: Watch) -> None:

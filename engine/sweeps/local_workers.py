@@ -12,8 +12,8 @@ from engine.runs import device_plan
 from engine.runs.execution import OnProgress, Step, WorkerLost
 from engine.runs.records import ArtifactTables
 from engine.runs.worker import Worker, WorkerDied
+from engine.sweeps.carry_out import StepWorker
 from engine.sweeps.resources import Resources
-from engine.sweeps.workers import StepWorker
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 VISIBLE = "CUDA_VISIBLE_DEVICES"

@@ -11,7 +11,7 @@ from typing import Protocol
 from engine.models.pairs import pair_named
 from engine.runs.device_plan import gpus_needed, shape_of, weight_bytes, work_bytes
 from engine.runs.execution import Step
-from engine.sweeps.workers import StepWorker
+from engine.sweeps.carry_out import StepWorker
 
 
 @dataclass(frozen=True, order=True)

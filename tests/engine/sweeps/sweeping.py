@@ -5,12 +5,11 @@ from __future__ import annotations
 from engine.runs.execution import OnProgress, Step
 from engine.runs.records import ArtifactTables
 from engine.runs.schedule import Schedule
-from engine.sweeps.carry_out import carry_out
+from engine.sweeps.carry_out import StepWorker, carry_out
 from engine.sweeps.local_workers import LocalWorker, threads_of
 from engine.sweeps.plan import Plan, Wanted, plan, wanted
 from engine.sweeps.sweep_file import Sweep, sweep_of
 from engine.sweeps.watch import Watch
-from engine.sweeps.workers import StepWorker
 
 
 def sweep(**table: object) -> Sweep:
