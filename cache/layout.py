@@ -36,6 +36,7 @@ SORTED_BY = {
     "knockouts": "node, replaced_by, part",
     "group_knockouts": "selection, draw, removed",
     "audited_edges": "rank",
+    "circuit_sums": "name",
 }
 
 Json = Mapping[str, Any]

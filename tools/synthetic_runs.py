@@ -15,7 +15,17 @@ from engine.circuits.graph import Graph
 from engine.models.example import Example
 from engine.runs.artifacts import split
 from engine.runs.execution import Compute, OnProgress
-from engine.runs.records import Accuracy, ArtifactTables, EvidenceInputs, Progress, RunMeta, RunTables
+from engine.runs.parts import sums_table
+from engine.runs.records import (
+    Accuracy,
+    ArtifactTables,
+    EvidenceInputs,
+    ExampleRange,
+    Inputs,
+    Progress,
+    RunMeta,
+    RunTables,
+)
 from engine.runs.spec import RunSpec
 from engine.schema.arrow import table, table_of_rows
 from engine.schema.artifacts import Kind
@@ -70,16 +80,25 @@ def fake_run(spec: RunSpec, on_progress: Callable[[Progress], None], graph: Grap
 
 
 def by_kind(run: Callable[[RunSpec, OnProgress], RunTables]) -> Compute:
-    """A function that makes whole runs, as one that makes an artifact, of evidence too."""
+    """A function that makes whole runs, as one that makes an artifact, of evidence and parts of circuits too."""
 
-    def compute(
-        spec: RunSpec, kind: Kind, on_progress: OnProgress, inputs: EvidenceInputs | None = None
-    ) -> ArtifactTables:
-        if inputs is not None:
+    def compute(spec: RunSpec, kind: Kind, on_progress: OnProgress, inputs: Inputs | None = None) -> ArtifactTables:
+        if isinstance(inputs, EvidenceInputs):
             return fake_evidence(spec, kind, inputs)
+        if isinstance(inputs, ExampleRange):
+            return _part(run(spec, on_progress), inputs)
         return split(run(spec, on_progress), kind)
 
     return compute
+
+
+def _part(run: RunTables, part: ExampleRange) -> ArtifactTables:
+    """A part of the circuit of a run: the rows of its examples, and a sum that says how many these are."""
+    tables = {"circuit_sums": sums_table({"block-00": np.array([part.stop - part.first], np.float32)})}
+    for name in ("examples", "reveals"):
+        example = run.tables[name]["example"].to_numpy()
+        tables[name] = run.tables[name].filter((example >= part.first) & (example < part.stop))
+    return ArtifactTables({}, tables)
 
 
 fake_compute = by_kind(fake_run)

@@ -19,8 +19,9 @@ Written by `python -m tools.table_docs` from `engine/schema`; change it there.
 
 A run's key stands beside these columns in the cache. A list has its type in `list<>`. *n* is the number of examples;
 layers, nodes and edges are numbered as in `engine/circuits/graph.py`. Neurons, heads and lenses by layer are measured
-on the task's clean inputs: an ARM has one an example, an MDM one a denoising step. The last five tables are those of
-evidence, which is kept beside a run.
+on the task's clean inputs: an ARM has one an example, an MDM one a denoising step. The five tables from circuit_runs on
+are those of evidence, which is kept beside a run; circuit_sums is that of a circuit of many examples while it is
+computed.
 """
 
 

@@ -74,7 +74,7 @@ def integration_points(method: str, m: int) -> list[float]:
 def attribute(
     model: Model,
     rows: Sequence[AttributionInput],
-    n_examples: int,
+    examples: int | range,
     method: str = "eap-ig",
     points: int = 5,
     metric: str = "logit_diff",
@@ -83,26 +83,28 @@ def attribute(
 ) -> Attribution:
     """Score every edge, separately per part and per block of examples, and every neuron.
 
-    `capacity` tokens run together; left out, as many as suit the device.
+    `examples`: how many there are; of a part of a run, which: the number of an example in the run says to which block
+    and half it belongs. Rows number them from 0 on. `capacity` tokens run together; left out, as many as suit the
+    device.
 
     Raises:
         UserError: an architecture that is not known, or a single row that does not fit in memory.
         Unsound: logits, metrics or scores that are no numbers.
     """
-    alphas = integration_points(method, points)
+    alphas, numbers = integration_points(method, points), examples if isinstance(examples, range) else range(examples)
     graph, device = model.graph, model.device
     shape = (graph.n_sources, graph.n_destinations)
     scores: dict[str, Tensor] = defaultdict(lambda: torch.zeros(shape, device=device))
-    blocks = torch.zeros(min(BLOCKS, n_examples), *shape, device=device)
+    blocks = torch.zeros(min(BLOCKS, numbers.stop), *shape, device=device)
     neurons = torch.zeros(2, graph.n_layers, blocks_of(model.plain)[0].n_neurons, device=device)
-    clean_metric, corrupt_metric = torch.zeros(n_examples), torch.zeros(n_examples)
+    clean_metric, corrupt_metric = torch.zeros(len(numbers)), torch.zeros(len(numbers))
     done, capacity = 0, capacity or token_capacity(model.plain)
 
     def work(batch: Sequence[AttributionInput]) -> _BatchResult:
-        return _attribute_batch(model, batch, alphas, metric, len(blocks), linearised=method == "relp")
+        return _attribute_batch(model, batch, alphas, metric, len(blocks), numbers.start, linearised=method == "relp")
 
     def name(row: AttributionInput) -> str:
-        return row_named(row.example, len(row.clean), str(model.tokenizer.decode(list(row.clean))))
+        return row_named(numbers.start + row.example, len(row.clean), str(model.tokenizer.decode(list(row.clean))))
 
     for part, members in _by_part([up_to_reads(row) for row in rows] if model.causal else rows):
         for batch, result in in_batches(members, lambda row: len(row.clean), capacity, work, name):
@@ -139,9 +141,10 @@ def _attribute_batch(
     alphas: Sequence[float],
     metric: str,
     n_blocks: int,
+    first: int,
     linearised: bool = False,
 ) -> _BatchResult:
-    example = torch.tensor([row.example for row in rows], device=model.device)
+    example = torch.tensor([first + row.example for row in rows], device=model.device)
     plain, blocks = model.plain, blocks_of(model.plain)
     clean_ids, real = padded(model, [row.clean for row in rows])
     corrupt_ids, _ = padded(model, [row.corrupt for row in rows])

@@ -75,8 +75,23 @@ def _records(
     return records
 
 
-def reveal_table(orders: Sequence[Order]) -> pa.Table:
-    """`reveals` of docs/tables.md: the order of a run's own denoising steps, by example; nothing for an ARM."""
-    rows = [(i, step, t) for i, order in enumerate(orders) for step, revealed in enumerate(order) for t in revealed]
+def reveal_table(orders: Sequence[Order], first: int = 0) -> pa.Table:
+    """`reveals` of docs/tables.md: the order of a run's own denoising steps, by example; nothing for an ARM.
+
+    `first`: the number of the example whose order is the first.
+    """
+    by_example = enumerate(orders, first)
+    rows = [(i, step, t) for i, order in by_example for step, revealed in enumerate(order) for t in revealed]
     columns = zip(*rows, strict=True) if rows else ((), (), ())
     return arrow.table("reveals", dict(zip(("example", "step", "index"), map(list, columns), strict=True)))
+
+
+def orders_in(reveals: pa.Table) -> list[Order]:
+    """The orders that `reveal_table` wrote, those of all examples."""
+    orders: list[list[list[int]]] = []
+    columns = (reveals[name].to_pylist() for name in ("example", "step", "index"))
+    for example, step, t in sorted(zip(*columns, strict=True)):
+        orders += [[] for _ in range(example + 1 - len(orders))]
+        orders[example] += [[] for _ in range(step + 1 - len(orders[example]))]
+        orders[example][step].append(t)
+    return [tuple(tuple(revealed) for revealed in order) for order in orders]

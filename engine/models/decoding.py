@@ -59,14 +59,19 @@ def decode(model: Model, prompts: Sequence[Ids], length: int, steps: int) -> lis
 
 
 @torch.no_grad()
-def reveal_order(model: Model, examples: Sequence[Encoded], order: str, steps: int, seed: int) -> list[Order]:
-    """Which answer indices each step reveals, per example: `steps` steps, or one a token of a shorter answer."""
+def reveal_order(
+    model: Model, examples: Sequence[Encoded], order: str, steps: int, seed: int, first: int = 0
+) -> list[Order]:
+    """Which answer indices each step reveals, per example: `steps` steps, or one a token of a shorter answer.
+
+    `first`: the number of the first of `examples` in its run, by which random orders are drawn.
+    """
     sizes = [step_sizes(len(e.answer), min(steps, len(e.answer))) for e in examples]
     if order == "confidence" and steps > 1:
         return _confidence_order(model, examples, sizes)
     sequences = [list(range(len(e.answer))) for e in examples]
     if order == "random":
-        for i, sequence in enumerate(sequences):
+        for i, sequence in enumerate(sequences, first):
             random.Random(f"order/{seed}/{i}").shuffle(sequence)
     return [_cut(sequence, cuts) for sequence, cuts in zip(sequences, sizes, strict=True)]
 

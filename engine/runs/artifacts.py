@@ -34,6 +34,8 @@ def made_with(kind: Kind, provenance: Mapping[str, Any]) -> dict[str, Any]:
     if spec["model"] == "arm":
         spec.pop("order", None)  # an ARM reveals nothing
     description = {**provenance, "artifact": kind, "spec": spec}
+    if "n" not in spec:
+        description.pop("examples_at_once", None)
     if kind != "weights":
         del description["compared_with"]  # only neurons are compared with the ARM's weights
     return description

@@ -1,7 +1,7 @@
 """Compute the artifacts of a run, without cache or page: each is a plain function of what it depends on.
 
-    circuit   draw and encode examples; fix the order in which an MDM reveals; score edges, per part and per block of
-              examples, and neurons; record the strongest neurons token by token
+    circuit   draw and encode examples; fix the order in which an MDM reveals; score edges and neurons
+              (engine/runs/compute_circuit.py)
     ability   measure accuracy on held-out problems, and an MDM's in few to many steps
     lens      read lenses of every component at the sites of the first examples, so that a click is a database read; let
               an MDM fill in answers under every sampler
@@ -15,24 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import version
 
-import numpy as np
-import pyarrow as pa
 import torch
 
-from engine.attribution.edge_scores import Attribution, attribute, integration_points
+from engine.attribution.edge_scores import integration_points
 from engine.attribution.soundness import refuse_unsound_tables
-from engine.circuits.comparison import order_of
-from engine.inspection.artifact_tables import activity_tables, circuit_tables, lens_tables, weight_tables
+from engine.inspection.artifact_tables import activity_tables, lens_tables, weight_tables
 from engine.inspection.lens import Lens, LensSite, lenses, readouts_of
 from engine.inspection.lens_by_layer import position_lens
 from engine.inspection.neuron_cosines import neuron_cosines
-from engine.inspection.trajectories import reveal_table, trajectory_table
+from engine.inspection.trajectories import orders_in, trajectory_table
 from engine.models.batching import release
+from engine.models.decoding import Order
 from engine.models.model import Model, load
 from engine.models.pair import Pair
 from engine.runs.artifacts import whole
+from engine.runs.compute_circuit import circuit, circuit_of_sums, circuit_part
 from engine.runs.compute_evidence import evidence
 from engine.runs.device_plan import (
     plan,
@@ -41,18 +39,25 @@ from engine.runs.device_plan import (
     refuse_too_large,
     shape_of,
 )
+from engine.runs.parts import added
 from engine.runs.provenance import Resolved, resolve
-from engine.runs.records import Accuracy, ArtifactTables, EvidenceInputs, Progress, RunMeta, RunTables
+from engine.runs.records import (
+    Accuracy,
+    ArtifactTables,
+    CircuitSums,
+    EvidenceInputs,
+    ExampleRange,
+    Inputs,
+    Progress,
+    RunTables,
+)
 from engine.runs.refusals import blamed
-from engine.runs.remarks import refuse_unranked, remarks
 from engine.runs.spec import RunSpec
 from engine.runs.study import Study, study_of, task_of
-from engine.runs.tables import edge_table, example_table, node_lens_table, readout_table, residual_lens_table
-from engine.schema.arrow import table
+from engine.runs.tables import node_lens_table, readout_table, residual_lens_table
 from engine.schema.artifacts import KINDS, AnyKind
-from engine.schema.list_columns import lists
-from engine.schema.vocabulary import BLOCK_EDGES, HALVES, SHOWN_EXAMPLES, SITE, STEP, TOTAL
-from engine.tasks.accuracy import accuracy_table, answers_of, measure_ability
+from engine.schema.vocabulary import SHOWN_EXAMPLES
+from engine.tasks.accuracy import accuracy_table, measure_ability
 from engine.tasks.base import Task
 from engine.tasks.registry import available
 
@@ -84,9 +89,11 @@ class Computing:
         release()
 
     def __call__(
-        self, spec: RunSpec, kind: AnyKind, on_progress: Report, inputs: EvidenceInputs | None = None
+        self, spec: RunSpec, kind: AnyKind, on_progress: Report, inputs: Inputs | None = None
     ) -> ArtifactTables:
-        """Compute an artifact of a run, or with `inputs` evidence of its circuit. `on_progress` may raise to stop it.
+        """Compute an artifact of a run, with `inputs` evidence of its circuit, a part of it, or it from its parts.
+
+        `on_progress` may raise to stop it.
 
         Raises:
             UserError: unknown pair, task or checkpoint, a model that does not load, misaligned examples, or numbers
@@ -105,26 +112,29 @@ class Computing:
             raise
 
     def _computed(
-        self, resolved: Resolved, kind: AnyKind, model: Model, on_progress: Report, inputs: EvidenceInputs | None
+        self, resolved: Resolved, kind: AnyKind, model: Model, on_progress: Report, inputs: Inputs | None
     ) -> ArtifactTables:
         if kind == "weights":
             return _weights(resolved, model, on_progress)
         if kind == "ability":
             return _ability(task_of(resolved, model), model, on_progress)
-        study = self._studied(resolved, model)
-        if inputs is not None:
-            prompts = [example.prompt for example in study.drawn]
-            shape, dtype = shape_of(resolved.pair), study.spec.dtype
-            needed = refuse_evidence_too_large(shape, dtype, study.rows, prompts, MOST_AT_ONCE)
-            if needed:
-                on_progress(Progress(f"about {needed / 2**30:.1f} GiB will be needed", 0, 0))
-            return evidence(study, kind, inputs, on_progress)
+        if isinstance(inputs, ExampleRange):
+            return _part(resolved, model, range(inputs.first, inputs.stop), on_progress)
         if kind == "circuit":
-            points = len(integration_points(study.spec.method, study.spec.points))
-            prompts = [example.prompt for example in study.drawn]
-            refuse_inputs_too_large(shape_of(resolved.pair), study.spec.dtype, study.rows, prompts, points)
-            return _circuit(study, on_progress)
+            return self._circuit(resolved, model, on_progress, inputs)
+        study = self._studied(resolved, model)
+        if isinstance(inputs, EvidenceInputs):
+            return _evidence(resolved, study, kind, inputs, on_progress)
         return (_lens if kind == "lens" else _activity)(study, on_progress)
+
+    def _circuit(self, resolved: Resolved, model: Model, on_progress: Report, inputs: Inputs | None) -> ArtifactTables:
+        if not resolved.parts:
+            study = self._studied(resolved, model)
+            _refuse_too_large(resolved, study)
+            return circuit(study, on_progress)
+        if not isinstance(inputs, CircuitSums):
+            inputs = added(_part(resolved, model, part, on_progress).tables for part in resolved.parts)
+        return circuit_of_sums(self._studied(resolved, model, orders_in(inputs.reveals)), inputs, on_progress)
 
     def _loaded(self, resolved: Resolved, on_progress: Report) -> Model:
         spec, key = resolved.spec, resolved.keys["weights"]  # which depends on the model and on how it is read
@@ -133,10 +143,10 @@ class Computing:
             self._model = key, loaded(resolved.pair, spec.model, spec.dtype, on_progress)
         return self._model[1]
 
-    def _studied(self, resolved: Resolved, model: Model) -> Study:
+    def _studied(self, resolved: Resolved, model: Model, orders: Sequence[Order] | None = None) -> Study:
         key = resolved.keys["activity"]  # which depends on the model, the examples and how they are revealed
         if self._study is None or self._study[0] != key:
-            self._study = key, study_of(resolved, model)
+            self._study = key, study_of(resolved, model, orders=orders)
         return replace(self._study[1], spec=resolved.spec)
 
 
@@ -147,43 +157,28 @@ def compute(spec: RunSpec, on_progress: Report = lambda progress: None) -> RunTa
     return whole(made)
 
 
-def _circuit(study: Study, on_progress: Report) -> ArtifactTables:
-    spec, model, rows = study.spec, study.model, study.rows
-    on_progress(Progress("edge scores", 0, len(rows)))
-    attribution = attribute(
-        model,
-        rows,
-        study.n,
-        spec.method,
-        spec.points,
-        spec.metric,
-        on_rows=lambda done: on_progress(Progress("edge scores", done, len(rows))),
-    )
-    parts = _part_scores(attribution, study.n)
-    refuse_unranked(spec, model, rows, parts[TOTAL])
-    on_progress(Progress("the strongest neurons", 0, 0))
-    answers = answers_of(model, study.task, study.encoded, spec.denoising_steps)
-    tables = {
-        "edges": edge_table(model.graph, parts),
-        "examples": example_table(model, study.drawn, study.encoded, study.task, answers, attribution),
-        "edge_blocks": _edge_blocks(study, attribution),
-        "reveals": reveal_table(study.orders),
-        **circuit_tables(model, attribution, study.n, study.inputs, study.roles),
-    }
-    meta = RunMeta(
-        n_layers=model.graph.n_layers,
-        n_heads=model.graph.n_heads,
-        n_sites=sum(len(row.sites) for row in rows),
-        parts=tuple(name for name in parts if name.startswith((SITE, STEP))),
-        metric_clean=float(attribution.metric_clean.mean()),
-        metric_corrupt=float(attribution.metric_corrupt.mean()),
-        device=str(model.device),
-        architecture=model.architecture,
-        versions={name: version(name) for name in ("torch", "transformers", "transformer-lens")},
-        n_neurons=attribution.neurons.shape[-1],
-        remarks=remarks(attribution, parts, rows),
-    )
-    return ArtifactTables(asdict(meta), tables)
+def _part(resolved: Resolved, model: Model, examples: range, on_progress: Report) -> ArtifactTables:
+    study = study_of(resolved, model, examples)
+    _refuse_too_large(resolved, study)
+    return circuit_part(study, on_progress)
+
+
+def _refuse_too_large(resolved: Resolved, study: Study) -> None:
+    """UserError where edges cannot be scored on the longest input."""
+    spec, prompts = study.spec, [example.prompt for example in study.drawn]
+    points = len(integration_points(spec.method, spec.points))
+    refuse_inputs_too_large(shape_of(resolved.pair), spec.dtype, study.rows, prompts, points, study.first)
+
+
+def _evidence(
+    resolved: Resolved, study: Study, kind: AnyKind, inputs: EvidenceInputs, on_progress: Report
+) -> ArtifactTables:
+    prompts = [example.prompt for example in study.drawn]
+    shape, dtype = shape_of(resolved.pair), study.spec.dtype
+    needed = refuse_evidence_too_large(shape, dtype, study.rows, prompts, MOST_AT_ONCE)
+    if needed:
+        on_progress(Progress(f"about {needed / 2**30:.1f} GiB will be needed", 0, 0))
+    return evidence(study, kind, inputs, on_progress)
 
 
 def _ability(task: Task, model: Model, on_progress: Report) -> ArtifactTables:
@@ -242,26 +237,6 @@ def loaded(pair: Pair, model: str, dtype: str, on_progress: Report) -> Model:
     on_progress(Progress(f"loading the model: {chosen.short}", 0, 0))
     refuse_too_large(chosen, pair.folder(model))
     return load(pair, model, dtype, "auto" if chosen.spread else chosen.device.name)
-
-
-def _part_scores(attribution: Attribution, n: int) -> dict[str, torch.Tensor]:
-    """Mean scores [source, destination] by part: the total, both halves, then every site or step."""
-    even, odd = attribution.halves
-    return {
-        TOTAL: attribution.total / n,
-        HALVES[0]: even / ((n + 1) // 2),
-        HALVES[1]: odd / max(1, n // 2),  # zeros where there is one example only
-        **{part: scores / n for part, scores in sorted(attribution.scores.items())},
-    }
-
-
-def _edge_blocks(study: Study, attribution: Attribution) -> pa.Table:
-    """What every block of examples adds to the scores of the strongest edges."""
-    graph = study.model.graph
-    blocks = (attribution.blocks / study.n).cpu().numpy()[:, graph.edge_source, graph.edge_destination]  # [block, edge]
-    total = (attribution.total / study.n).cpu().numpy()[graph.edge_source, graph.edge_destination]
-    strongest = order_of(total)[:BLOCK_EDGES]
-    return table("edge_blocks", {"edge": strongest.astype(np.int32), "scores": lists(blocks[:, strongest].T)})
 
 
 def _lenses(model: Model, readouts: Sequence[LensSite], on_progress: Report) -> list[Lens]:

@@ -126,9 +126,16 @@ def refuse_too_large(plan: Plan, source: str) -> None:
 
 
 def refuse_inputs_too_large(
-    shape: Shape | None, dtype: str, rows: Sequence[AttributionInput], prompts: Sequence[str], points: int
+    shape: Shape | None,
+    dtype: str,
+    rows: Sequence[AttributionInput],
+    prompts: Sequence[str],
+    points: int,
+    first: int = 0,
 ) -> None:
     """A sentence instead of a killed process, once the inputs are known; `prompts` by example.
+
+    `first`: the number in its run of example 0, where the rows are a part of it.
 
     Raises:
         UserError: the longest of the rows needs more than the device holds, by itself and without any slack.
@@ -140,10 +147,11 @@ def refuse_inputs_too_large(
     needed = footprint(shape, tokens, tokens, dtype, device.name, points).peak
     if needed > device.total:
         other = "" if dtype == DTYPES[-1] else f"{DTYPES[-1]}, "
+        named = row_named(first + row.example, tokens, prompts[row.example])
         raise UserError(
-            f"Edges can't be scored on {row_named(row.example, tokens, prompts[row.example])}: by itself it takes "
-            f"{needed / GIB:.1f} GiB in {dtype}, weights among them, but there are {device.total / GIB:.1f} GiB on "
-            f"this machine's {device.name}. Use shorter prompts, {other}fewer integration points or a larger machine."
+            f"Edges can't be scored on {named}: by itself it takes {needed / GIB:.1f} GiB in "
+            f"{dtype}, weights among them, but there are {device.total / GIB:.1f} GiB on this machine's "
+            f"{device.name}. Use shorter prompts, {other}fewer integration points or a larger machine."
         )
 
 

@@ -21,7 +21,7 @@ from cache.layout import Record
 from engine.errors import UserError
 from engine.runs import lifecycle, read
 from engine.runs.cache_connection import errors_of_cache, records, store
-from engine.runs.execution import Compute, OnProgress, Step, not_stored
+from engine.runs.execution import Compute, OnProgress, Step, circuit_steps, not_stored
 from engine.runs.provenance import LIBRARIES, WeightsNotHere, library_version, resolve
 from engine.runs.records import EvidenceInputs, Run
 from engine.runs.spec import RunSpec
@@ -134,7 +134,7 @@ def plan(
             stored = lifecycle.find(run.spec)
             provenances.append(stored.provenance if stored else run.provenance)
             if stored is None:
-                steps.append(Step(run, "circuit"))
+                steps += circuit_steps(run)
         for kind in kinds:
             alone = kind in OF_ONE_MODEL
             steps.append(
@@ -143,12 +143,13 @@ def plan(
                     size if kind == "faithfulness_at" else None,
                 )
             )  # fmt: skip
-    return sorted(not_stored(steps), key=lambda step: step.kind != "circuit")
+    return sorted(not_stored(steps), key=lambda step: isinstance(step, EvidenceStep))
 
 
 def plan_circuits(specs: Sequence[RunSpec]) -> list[Step]:
     """What computes the circuits of these specs that are missing, nothing else of their runs. Raises like `plan`."""
-    return [Step(resolve(spec), "circuit") for spec in specs if lifecycle.find(spec) is None]
+    steps = [step for spec in specs if lifecycle.find(spec) is None for step in circuit_steps(resolve(spec))]
+    return not_stored(steps)
 
 
 def compute(

@@ -1,7 +1,8 @@
 """Compute the artifacts that runs lack, in an order in which circuits come first.
 
 1. `plan` lists what is missing: the circuits of the ARM and of the model it is compared with, then the rest of the
-   latter, which is loaded, then the rest of the ARM; further models whole, one after the other.
+   latter, which is loaded, then the rest of the ARM; further models whole, one after the other. The parts of a circuit
+   of many examples (engine/runs/parts.py) come before it.
 2. `carry_out` computes one after the other and stores each as soon as it is there, so that whatever ends it later
    leaves what was finished.
 3. What another process is computing is left to it (cache/leases.py): the next artifact comes first, and in the end it
@@ -23,13 +24,14 @@ from cache import leases
 from cache.layout import Record
 from engine.errors import UserError
 from engine.models.pair import model_title
+from engine.runs import parts
 from engine.runs.artifacts import record_of
 from engine.runs.cache_connection import errors_of_cache, store
 from engine.runs.provenance import Resolved, resolve
-from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
+from engine.runs.records import ArtifactTables, ExampleRange, Inputs, Progress
 from engine.runs.schedule import Failures, Schedule
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import KIND_TITLES, KINDS, AnyKind
+from engine.schema.artifacts import KIND_TITLES, KINDS, PART, AnyKind
 
 WAIT = 0.5  # seconds between looks at what another process computes
 NOT_COMPUTED = (
@@ -41,7 +43,7 @@ OnProgress = Callable[[Progress], None]
 OnStep = Callable[["Step"], None]
 OnStored = Callable[["Step", float], None]
 OnFailed = Callable[["Step", str], None]
-Compute = Callable[..., ArtifactTables]  # (RunSpec, Kind, OnProgress); of evidence a fourth, EvidenceInputs
+Compute = Callable[..., ArtifactTables]  # (RunSpec, Kind, OnProgress); of some a fourth, Inputs
 ComputeStep = Callable[["Step", OnProgress], ArtifactTables | None]  # None: it is stored already
 
 
@@ -51,7 +53,7 @@ class WorkerLost(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """An artifact to be computed; of a run here, of evidence in engine/runs/evidence.py."""
+    """An artifact to be computed; of a run, a part of its circuit (PartStep), or evidence (engine/runs/evidence.py)."""
 
     run: Resolved
     kind: AnyKind
@@ -71,36 +73,78 @@ class Step:
 
     def record(self, meta: Mapping[str, Any], created: str, seconds: float) -> Record:
         """What is kept about it: `created` in ISO 8601, `seconds` of computing."""
+        seconds += parts.stored_seconds(self.run) if self.kind == "circuit" else 0.0
         return record_of(self.kind, self.run.provenance, meta, created, seconds)  # type: ignore[arg-type]
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The keys of the circuits that have to be stored before it can be computed."""
-        return ()
+        """The keys of the circuits, or of the parts, that have to be stored before it can be computed."""
+        return tuple(parts.key_of(self.run, part) for part in self.run.parts) if self.kind == "circuit" else ()
 
-    def inputs(self) -> EvidenceInputs | None:
-        """What it is computed from beside its spec; None: nothing."""
-        return None
+    def inputs(self) -> Inputs | None:
+        """What it is computed from beside its spec; None: nothing.
+
+        Raises:
+            UserError: it is not stored.
+        """
+        return parts.stored_sums(self.run) if self.kind == "circuit" and self.run.parts else None
+
+    def is_stored(self) -> bool:
+        """Whether nothing is left to be computed of it."""
+        return store().record(self.key) is not None
 
     def is_current(self) -> bool:
         """Whether weights and settings of the pair are still those that its key stands for."""
         return resolve(self.spec).keys[self.kind] == self.key  # type: ignore[index]
 
 
+@dataclass(frozen=True)
+class PartStep(Step):
+    """A part of a circuit to be computed."""
+
+    examples: range
+
+    @property
+    def key(self) -> str:
+        return parts.key_of(self.run, self.examples)
+
+    @property
+    def title(self) -> str:
+        first, last = self.examples.start + 1, self.examples.stop
+        return f"circuit of the {model_title(self.spec.model)}, examples {first:,} to {last:,} of {self.spec.n:,}"
+
+    def record(self, meta: Mapping[str, Any], created: str, seconds: float) -> Record:
+        return parts.record_of(self.run, self.examples, meta, created, seconds)
+
+    def inputs(self) -> ExampleRange:
+        return ExampleRange(self.examples.start, self.examples.stop)
+
+    def is_stored(self) -> bool:
+        return super().is_stored() or store().record(self.run.key) is not None  # when the parts are deleted
+
+    def is_current(self) -> bool:
+        return resolve(self.spec).key == self.run.key
+
+
 def plan(runs: Sequence[Resolved]) -> list[Step]:
     """What is not stored of these runs, each artifact once, in the order in which it is computed."""
     first, others = list(runs[:2]), runs[2:]
-    steps = [Step(run, "circuit") for run in first]
+    steps = [step for run in first for step in circuit_steps(run)]
     steps += [Step(run, kind) for run in reversed(first) for kind in KINDS]
-    steps += [Step(run, kind) for run in others for kind in KINDS]
+    steps += [step for run in others for step in (*circuit_steps(run), *(Step(run, kind) for kind in KINDS))]
     return not_stored(steps)
+
+
+def circuit_steps(run: Resolved) -> list[Step]:
+    """The parts of a run's circuit, if it has any, and the circuit."""
+    return [*(PartStep(run, PART, examples) for examples in run.parts), Step(run, "circuit")]
 
 
 def not_stored(steps: Iterable[Step]) -> list[Step]:
     """Those of some steps whose artifact is not stored, each artifact once, in their order."""
     missing: dict[str, Step] = {}
     for step in steps:
-        if store().record(step.key) is None:
+        if not step.is_stored():
             missing.setdefault(step.key, step)
     return list(missing.values())
 
@@ -176,6 +220,8 @@ def keep(step: Step, made: ArtifactTables, seconds: float) -> None:
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
     with errors_of_cache():
         store().write(step.record(made.meta, created, seconds), made.tables)
+    if step.kind == "circuit":
+        parts.delete(step.run)
 
 
 def elsewhere(key: str) -> leases.Holder | None:
@@ -200,7 +246,7 @@ def _turn(
     on_failed: OnFailed,
 ) -> None:
     """Compute and store one artifact, unless another process finished it meanwhile."""
-    if store().record(step.key):
+    if step.is_stored():
         schedule.end(step)
         on_stored(step, 0.0)
         return

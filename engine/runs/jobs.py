@@ -19,7 +19,7 @@ from engine.errors import Cancelled, UserError
 from engine.runs import execution, lifecycle
 from engine.runs.execution import OnProgress, Step
 from engine.runs.provenance import Resolved, resolve
-from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
+from engine.runs.records import ArtifactTables, Inputs, Progress
 from engine.runs.schedule import Failed, Failures
 from engine.runs.spec import RunSpec
 from engine.runs.time_left import WEIGHT, time_left
@@ -211,7 +211,7 @@ class JobQueue:
             job.steps = steps
 
         def compute(
-            spec: RunSpec, kind: AnyKind, on_progress: OnProgress, inputs: EvidenceInputs | None = None
+            spec: RunSpec, kind: AnyKind, on_progress: OnProgress, inputs: Inputs | None = None
         ) -> ArtifactTables:
             if job.cancel.is_set():
                 raise Cancelled

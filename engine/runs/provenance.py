@@ -25,6 +25,7 @@ from engine.tasks.templates import of_template
 
 METHOD_VERSION = 3  # raised by every change of code that changes a number
 LIBRARIES = ("torch", "transformers", "transformer-lens")
+EXAMPLES_AT_ONCE = 256  # a circuit of more is computed in parts of so many (METHOD, "Many examples")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ class Resolved:
     @property
     def key(self) -> str:
         return self.keys["circuit"]
+
+    @property
+    def parts(self) -> tuple[range, ...]:
+        """The examples of each part in which the circuit is computed; none where it is computed at once."""
+        at_once, n = self.provenance.get("examples_at_once"), self.spec.n
+        return tuple(range(first, min(first + at_once, n)) for first in range(0, n, at_once)) if at_once else ()
 
 
 class WeightsNotHere(UserError):
@@ -74,6 +81,8 @@ def resolve(spec: RunSpec) -> Resolved:
         "libraries": {name: library_version(name) for name in LIBRARIES},
         **({"read_as": weights["mdm"]} if spec.is_control else {}),
         **pair.reading(spec.model),
+        # Of a circuit from elsewhere nothing is summed.
+        **({"examples_at_once": EXAMPLES_AT_ONCE} if spec.n > EXAMPLES_AT_ONCE and not spec.is_imported else {}),
     }
     return Resolved(spec, pair, task, weights, provenance, keys_of(provenance))
 

@@ -88,6 +88,26 @@ class EvidenceInputs:
 
 
 @dataclass(frozen=True)
+class ExampleRange:
+    """From which examples of a run a part of its circuit is computed: `first` to `stop` - 1."""
+
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class CircuitSums:
+    """What a circuit of many examples is made of: its parts, added (engine/runs/parts.py)."""
+
+    sums: pa.Table  # circuit_sums
+    examples: pa.Table
+    reveals: pa.Table
+
+
+Inputs = EvidenceInputs | ExampleRange | CircuitSums  # what an artifact is computed from beside its spec
+
+
+@dataclass(frozen=True)
 class RunTables:
     """A complete run, not stored."""
 

@@ -15,7 +15,7 @@ from engine.errors import UserError
 from engine.runs.cache_connection import errors_of_cache, records, store
 from engine.runs.records import Accuracy, Run, RunMeta, short_key
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import ALL_KINDS, EVIDENCE_KINDS, KINDS, AnyKind, Kind
+from engine.schema.artifacts import ALL_KINDS, EVIDENCE_KINDS, KINDS, PART, AnyKind, Kind
 
 MOST_LISTED = 8  # runs that an error names
 MOST_NOTICES = 3
@@ -57,20 +57,21 @@ def key_beginning(text: str) -> str:
 
 
 def delete(key: str) -> int:
-    """Remove a run and its artifacts that no other run has; how many bytes that freed.
+    """Remove a run, its artifacts that no other run has and what is left of its parts; how many bytes that freed.
 
     Raises:
         UserError: there is no such run, or the cache cannot be written.
     """
     run = get(key)
     shared = {other for record in _circuits() if record.key != key for other in record.companions.values()}
-    evidence = [record.key for record in records() if key in circuits_of(record)]
+    about = [record.key for record in records() if key in circuits_of(record) or key == part_of(record)]
     with errors_of_cache():
-        return sum(store().delete(own) for own in (key, *run.companions.values(), *evidence) if own not in shared)
+        return sum(store().delete(own) for own in (key, *run.companions.values(), *about) if own not in shared)
 
 
 def prune(older_than: timedelta, keep_bundles: bool) -> tuple[int, int]:
-    """Delete the runs that were made before some time, and artifacts of that age that belong to no run.
+    """Delete the runs that were made before some time, artifacts of that age that belong to no run, and parts of
+    circuits that are stored.
 
     `keep_bundles`: those that a bundle brought stay. How many runs that were, and how many bytes that freed.
 
@@ -102,6 +103,8 @@ def _prunable(older_than: timedelta, keep_bundles: bool) -> tuple[int, list[Reco
         if circuits_of(record):
             without = circuits_of(record) - there
             return bool(without & gone) or (bool(without) and _is_older(record, before))
+        if part_of(record):
+            return part_of(record) in (gone | there) or _is_older(record, before)
         alone = record.kind != "circuit" and record.key not in needed
         return record.key in gone or (alone and (record.key in own or _is_older(record, before)))
 
@@ -128,9 +131,9 @@ def size_of(run: Run) -> int:
 
 
 def sizes() -> dict[AnyKind, int]:
-    """Bytes on disk of all artifacts, by kind."""
-    there = records()
-    return {kind: size for kind in ALL_KINDS if (size := sum(record.size for record in there if record.kind == kind))}
+    """Bytes on disk of all artifacts, by kind; those of parts of circuits that are not finished too."""
+    there, kinds = records(), (*ALL_KINDS, PART)
+    return {kind: size for kind in kinds if (size := sum(record.size for record in there if record.kind == kind))}
 
 
 def notice() -> str | None:
@@ -165,6 +168,11 @@ def circuits_of(record: Record) -> set[str]:
     if not is_evidence(record):
         return set()
     return {str(key) for name in ("circuit", "other") if (key := record.made_with.get(name))}
+
+
+def part_of(record: Record) -> str:
+    """The key of the circuit that a part is of (engine/runs/parts.py); empty of another artifact."""
+    return str(record.made_with.get("part_of", "")) if record.kind == PART else ""
 
 
 def _circuits() -> list[Record]:

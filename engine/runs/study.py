@@ -30,7 +30,10 @@ from engine.tasks.registry import examples
 
 @dataclass(frozen=True)
 class Study:
-    """What a run examines: a model on examples of a task."""
+    """What a run examines: a model on examples of a task.
+
+    Examples are numbered from 0 on, in `rows` too. Of a part of a run, `first` is the number of example 0 in the run.
+    """
 
     spec: RunSpec
     task: Task
@@ -39,6 +42,7 @@ class Study:
     encoded: Sequence[Encoded]
     orders: Sequence[Order]  # of revealing, by example; none for an ARM
     rows: Sequence[AttributionInput]
+    first: int = 0
 
     @property
     def n(self) -> int:
@@ -58,21 +62,28 @@ class Study:
         return [prompt + answer for prompt, answer in roles]
 
 
-def study_of(resolved: Resolved, model: Model) -> Study:
-    """Draw and encode the examples of a run, and fix the order in which an MDM reveals.
+def study_of(
+    resolved: Resolved, model: Model, part: range | None = None, orders: Sequence[Order] | None = None
+) -> Study:
+    """Draw and encode the examples of a run, or of a `part` of it, and fix the order in which an MDM reveals.
+
+    `orders`: these, where they are known already.
 
     Raises:
         UserError: an example does not align or holds the mask, or answers have fewer tokens than there are to be steps.
         Unsound: the model gives no sound logits.
     """
     spec, task = resolved.spec, task_of(resolved, model)
-    drawn = examples(task, spec.n, spec.seed)
+    whole, part = examples(task, spec.n, spec.seed), part or range(spec.n)
+    drawn = whole[part.start : part.stop]
     encoded = [encode(example, model.tokenizer) for example in drawn]
     _refuse_masked(model, drawn, encoded)
     _refuse_unsound_logits(model, encoded[0])
-    orders = _orders(spec, model, task, encoded)
+    if orders is None:
+        steps = 0 if spec.is_arm else _steps(spec, task, model, whole, encoded)
+        orders = _orders(resolved, model, encoded, steps, part)
     rows = arm_inputs(model, encoded) if spec.is_arm else mdm_inputs(model, encoded, orders)
-    return Study(spec, task, model, drawn, encoded, orders, rows)
+    return Study(spec, task, model, drawn, encoded, orders, rows, part.start)
 
 
 def task_of(resolved: Resolved, model: Model) -> Task:
@@ -80,17 +91,28 @@ def task_of(resolved: Resolved, model: Model) -> Task:
     return variant_for(resolved.task, resolved.pair.prompts, model.tokenizer)
 
 
-def _orders(spec: RunSpec, model: Model, task: Task, encoded: Sequence[Encoded]) -> list[Order]:
-    if spec.is_arm:
-        return []
+def _steps(spec: RunSpec, task: Task, model: Model, whole: Sequence[Example], encoded: Sequence[Encoded]) -> int:
+    """In how many steps the longest answer is revealed; `encoded` are some or all of the `whole` examples."""
     longest = max(len(e.answer) for e in encoded)
     steps = spec.denoising_steps or steps_of(task, longest)
+    if steps > longest and len(encoded) < len(whole):
+        longest = max(len(encode(example, model.tokenizer).answer) for example in whole)
     if steps > longest:
         raise UserError(
             f"denoising_steps is {steps}, but the longest answer has {longest} token{'s' * (longest > 1)}, and every "
             f"step reveals at least one. Choose at most {longest}, or 0 for the task's usual number."
         )
-    return reveal_order(model, encoded, spec.order, steps, spec.seed)
+    return steps
+
+
+def _orders(resolved: Resolved, model: Model, encoded: Sequence[Encoded], steps: int, part: range) -> list[Order]:
+    """Of the examples of `part`: part by part of the circuit, as rounding depends on what runs together."""
+    spec, orders = resolved.spec, list[Order]()
+    for each in resolved.parts or (part,):
+        if steps and each.start in part:
+            own = encoded[each.start - part.start : each.stop - part.start]
+            orders += reveal_order(model, own, spec.order, steps, spec.seed, each.start)
+    return orders
 
 
 def _refuse_masked(model: Model, drawn: Sequence[Example], encoded: Sequence[Encoded]) -> None:

@@ -43,7 +43,10 @@ def example_table(
     task: Task,
     answers: Sequence[Sequence[str]],
     attribution: Attribution,
+    first: int = 0,
 ) -> pa.Table:
+    """The examples, the first of which has the number `first`."""
+
     def tokens(name: str) -> list[list[str]]:
         return [tokens_of(model, getattr(e, name)) for e in encoded]
 
@@ -52,7 +55,7 @@ def example_table(
     return table(
         "examples",
         {
-            "example": range(len(drawn)),
+            "example": range(first, first + len(drawn)),
             **{name: tokens(name) for name in names},
             "predicted": [list(answer) for answer in answers],
             "correct": [solves(task, e, a, tokenizer) for e, a in zip(drawn, answers, strict=True)],

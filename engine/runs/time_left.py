@@ -16,6 +16,7 @@ WEIGHT: dict[AnyKind, float] = {
     "faithfulness_at": 1.0,
     "knockouts": 3.0,
     "audit": 10.0,
+    "circuit_part": 1.0,
 }
 
 

@@ -3,10 +3,10 @@
 Both ends of the connection are here. Messages are JSON, tables are Arrow streams; nothing is pickled.
 
 1. `Worker` starts `python -m engine.runs.worker MODULE:NAME` and keeps it warm between artifacts.
-2. It sends {"spec": ..., "kind": ...}, of evidence followed by the scores that it is computed from; the process
-   answers with any number of {"progress": ...} and one of {"meta": ...} followed by the tables, {"refused": sentence},
-   {"failed": sentence}, {"cancelled": true}. {"release": true} says that nothing more is wanted for now, so that the
-   model leaves the memory.
+2. It sends {"spec": ..., "kind": ..., "frames": n}, followed by n frames with what else it is computed from
+   (engine/runs/input_frames.py); the process answers with any number of {"progress": ...} and one of {"meta": ...}
+   followed by the tables, {"refused": sentence}, {"failed": sentence}, {"cancelled": true}. {"release": true} says that
+   nothing more is wanted for now, so that the model leaves the memory.
 3. {"cancel": true} takes effect at the next progress report; a process that does not answer it in time is killed.
 4. The process ends with its input, so it never outlives the one that started it.
 
@@ -29,19 +29,17 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.errors import Cancelled, UserError
 from engine.runs.execution import Compute
-from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
+from engine.runs.input_frames import frames_of, inputs_in, stream_of, table_in
+from engine.runs.records import ArtifactTables, Inputs, Progress
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import AnyKind, tables_in
 from engine.settings import environment_of_children
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-Asked = tuple[RunSpec, AnyKind, EvidenceInputs | None]
+Asked = tuple[RunSpec, AnyKind, Inputs | None]
 
 POLL_SECONDS = 0.1
 NICENESS = 5  # pages come first on a machine with few cores
@@ -73,7 +71,7 @@ class Worker:
         kind: AnyKind,
         on_progress: Callable[[Progress], None],
         cancel: threading.Event,
-        inputs: EvidenceInputs | None = None,
+        inputs: Inputs | None = None,
     ) -> ArtifactTables:
         """Compute an artifact in the process; it is started when there is none.
 
@@ -150,7 +148,7 @@ class Worker:
             if "progress" in message:
                 on_progress(Progress(**message["progress"]))
                 continue
-            tables = {name: _table(inbox.recv_bytes()) for name in tables_in(kind)} if "meta" in message else {}
+            tables = {name: table_in(inbox.recv_bytes()) for name in tables_in(kind)} if "meta" in message else {}
             if "cancelled" in message or cancel.is_set():
                 raise Cancelled
             if "meta" in message:
@@ -170,41 +168,16 @@ def _send(connection: Connection, message: dict[str, Any]) -> None:
     connection.send_bytes(json.dumps(message).encode())
 
 
-def _send_asked(connection: Connection, spec: RunSpec, kind: AnyKind, inputs: EvidenceInputs | None) -> None:
-    message: dict[str, Any] = {"spec": spec.as_dict(), "kind": kind}
-    if inputs is None:
-        _send(connection, message)
-        return
-    _send(connection, message | {"size": inputs.size, "has_other": inputs.other is not None})
-    for scores in (inputs.own, inputs.other):
-        if scores is not None:
-            connection.send_bytes(scores.astype("<f4").tobytes())
+def _send_asked(connection: Connection, spec: RunSpec, kind: AnyKind, inputs: Inputs | None) -> None:
+    frames = [] if inputs is None else frames_of(inputs)
+    _send(connection, {"spec": spec.as_dict(), "kind": kind, "frames": len(frames)})
+    for frame in frames:
+        connection.send_bytes(frame)
 
 
 def _asked(connection: Connection, message: dict[str, Any]) -> Asked:
-    inputs = None
-    if "has_other" in message:
-        import numpy as np  # which the asking process may not have imported
-
-        own = np.frombuffer(connection.recv_bytes(), dtype="<f4")
-        other = np.frombuffer(connection.recv_bytes(), dtype="<f4") if message["has_other"] else None
-        inputs = EvidenceInputs(own, other, message["size"])
-    return RunSpec(**message["spec"]), message["kind"], inputs
-
-
-def _table(stream: bytes) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.ipc.open_stream(stream).read_all()
-
-
-def _stream(table: pa.Table) -> bytes:
-    import pyarrow as pa
-
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
+    frames = [connection.recv_bytes() for _ in range(message["frames"])]
+    return RunSpec(**message["spec"]), message["kind"], inputs_in(frames) if frames else None
 
 
 class _Process:
@@ -241,7 +214,7 @@ class _Process:
         except (EOFError, OSError):
             os._exit(0)  # nobody is left to compute for, and the main thread may be deep in a long call
 
-    def _serve_one(self, spec: RunSpec, kind: AnyKind, inputs: EvidenceInputs | None) -> None:
+    def _serve_one(self, spec: RunSpec, kind: AnyKind, inputs: Inputs | None) -> None:
         try:
             if self._compute is None:
                 self._compute = compute_named(self._name)
@@ -257,7 +230,7 @@ class _Process:
         else:
             _send(self._outbox, {"meta": made.meta})
             for name in tables_in(kind):
-                self._outbox.send_bytes(_stream(made.tables[name]))
+                self._outbox.send_bytes(stream_of(made.tables[name]))
 
     def _report(self, progress: Progress) -> None:
         if self._cancel.is_set():

@@ -14,6 +14,9 @@ Evidence is kept beside a run, each kind an artifact that only who asks for it c
     knockouts                       a circuit: components whose outputs were replaced
     audit                           a circuit: edges that were patched for real
 
+A circuit of many examples is computed in parts (`circuit_part`), each an artifact that is deleted once the circuit is
+there (engine/runs/parts.py).
+
 Most tables lie in one artifact. `neurons` and `heads` lie in several, each with the columns that number the rows and
 its own; they have the same rows everywhere.
 """
@@ -25,11 +28,13 @@ from typing import Literal
 
 from engine.schema.columns import Column, Table
 from engine.schema.evidence_tables import EVIDENCE_TABLES
+from engine.schema.part_tables import PART_TABLES
 from engine.schema.tables import TABLES
 
 Kind = Literal["circuit", "ability", "lens", "activity", "weights"]
 EvidenceKind = Literal["faithfulness", "faithfulness_at", "knockouts", "audit"]
-AnyKind = Kind | EvidenceKind
+PartKind = Literal["circuit_part"]
+AnyKind = Kind | EvidenceKind | PartKind
 KINDS: tuple[Kind, ...] = ("circuit", "ability", "lens", "activity", "weights")  # in the order of computing
 KIND_TITLES: dict[AnyKind, str] = {  # in plain words
     "circuit": "circuit",
@@ -41,15 +46,18 @@ KIND_TITLES: dict[AnyKind, str] = {  # in plain words
     "faithfulness_at": "faithfulness at one size",
     "knockouts": "knockouts",
     "audit": "audit of the estimators",
+    "circuit_part": "part of a circuit",
 }
 EVIDENCE_KINDS: tuple[EvidenceKind, ...] = ("faithfulness", "faithfulness_at", "knockouts", "audit")
-ALL_KINDS: tuple[AnyKind, ...] = (*KINDS, *EVIDENCE_KINDS)
+ALL_KINDS: tuple[AnyKind, ...] = (*KINDS, *EVIDENCE_KINDS)  # that stay
 EVIDENCE_HOLDS: dict[EvidenceKind, tuple[str, ...]] = {
     "faithfulness": ("circuit_runs", "smallest_circuits"),
     "faithfulness_at": ("circuit_runs",),
     "knockouts": ("knockouts", "group_knockouts"),
     "audit": ("audited_edges",),
 }
+PART: PartKind = "circuit_part"
+PART_HOLDS = ("circuit_sums", "examples", "reveals")  # of the latter two, the rows of its examples
 
 
 def row_numbers(table: Table) -> tuple[str, ...]:
@@ -60,8 +68,9 @@ def row_numbers(table: Table) -> tuple[str, ...]:
 @cache
 def columns_in(kind: str, name: str) -> tuple[Column, ...]:
     """The columns of a table that a kind of artifact holds; none where it has nothing of the table."""
-    if name in EVIDENCE_TABLES:
-        return EVIDENCE_TABLES[name].columns if name in tables_in(kind) else ()
+    other = {**EVIDENCE_TABLES, **PART_TABLES}
+    if name in other:
+        return other[name].columns if name in tables_in(kind) else ()
     table = TABLES[name]
     if kinds_of(name) == (kind,):
         return table.columns
@@ -77,6 +86,8 @@ def tables_in(kind: str) -> tuple[str, ...]:
     """The tables of which a kind of artifact holds columns."""
     if kind in EVIDENCE_KINDS:
         return EVIDENCE_HOLDS[kind]
+    if kind == PART:
+        return PART_HOLDS
     return tuple(name for name in TABLES if columns_in(kind, name))
 
 
