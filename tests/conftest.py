@@ -25,6 +25,7 @@ WHOLE = (
     "engine/models/test_loading.py",
     "engine/models/test_supported.py",
     "engine/runs/test_compute.py",
+    "engine/runs/test_compute_circuit.py",
     "engine/runs/test_folder_pair.py",
     "engine/runs/test_kept_pairs.py",
     "engine/runs/test_kills.py",

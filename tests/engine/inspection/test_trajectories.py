@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from engine.inspection.trajectories import reveal_table, trajectory_table
+from engine.inspection.trajectories import orders_in, reveal_table, trajectory_table
 from engine.models.decoding import decode, reveal_order
 from engine.models.encoding import Encoded, encode
 from engine.models.example import Example
@@ -219,7 +219,10 @@ def test_reveals_are_the_runs_own_orders() -> None:
     assert reveal_table(reveal_order(model, encoded, "left-to-right", 1, 0)).to_pylist() == [
         {"example": 0, "step": 0, "index": 0}
     ]
-    table = reveal_table([((2,), (0, 1)), ((1,), (0,))])
+    orders = [((2,), (0, 1)), ((1,), (0,))]
+    table = reveal_table(orders)
+    assert orders_in(table) == orders and orders_in(table.take([4, 2, 0, 1, 3])) == orders and not orders_in(table[:0])
+    assert reveal_table(orders, 5)["example"].to_pylist() == [5, 5, 5, 6, 6]
     assert [tuple(row.values()) for row in table.to_pylist()] == [
         (0, 0, 2), (0, 1, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)
     ]  # fmt: skip

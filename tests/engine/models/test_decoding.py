@@ -63,6 +63,8 @@ def test_orders_are_permutations_and_random_follows_its_seed() -> None:
     draws = {str(reveal_order(model, examples, "random", 3, seed)) for seed in range(6)}
     assert len(draws) > 1
     assert reveal_order(model, examples, "random", 3, 5) == reveal_order(model, examples, "random", 3, 5)
+    of_part = reveal_order(model, examples[2:], "random", 3, 5, first=2)
+    assert of_part == reveal_order(model, examples, "random", 3, 5)[2:]  # an order is drawn by the example's number
 
 
 def test_confidence_order_follows_the_models_top_probability_step_by_step() -> None:

@@ -12,6 +12,7 @@ from cache.keys import hash_of
 from engine.errors import UserError
 from engine.runs import provenance
 from engine.runs.spec import RunSpec
+from engine.schema.vocabulary import BLOCKS
 
 SPEC = RunSpec(n=4)
 
@@ -86,6 +87,23 @@ def test_keys_stay_what_they_were(model: str, key: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(provenance, "_weights", lambda source: f"weights of {Path(source).name}")
     monkeypatch.setattr(provenance, "library_version", lambda name: f"{name} 1.0")
     assert provenance.resolve(replace(SPEC, model=model)).key == key
+
+
+@pytest.mark.usefixtures("workspace")
+def test_more_examples_than_are_computed_at_once_are_a_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "examples_at_once" not in provenance.resolve(replace(SPEC, n=256)).provenance
+    many = replace(SPEC, n=600)
+    split = provenance.resolve(many)
+    assert split.provenance["examples_at_once"] == provenance.EXAMPLES_AT_ONCE == 256
+    assert [(part.start, part.stop) for part in split.parts] == [(0, 256), (256, 512), (512, 600)]
+    assert not provenance.EXAMPLES_AT_ONCE % BLOCKS  # so that a block has as many examples in every whole part
+    monkeypatch.setattr(provenance, "EXAMPLES_AT_ONCE", 10_000)
+    at_once = provenance.resolve(many)
+    differ = {kind for kind, key in split.keys.items() if at_once.keys[kind] != key}
+    assert at_once.parts == () and differ == {"circuit", "lens", "activity"}  # the others see no examples
+    brought = replace(many, method="imported", source="0" * 20)
+    monkeypatch.setattr(provenance, "EXAMPLES_AT_ONCE", 256)
+    assert provenance.resolve(brought).parts == ()  # nothing of it is computed here
 
 
 @pytest.mark.usefixtures("workspace")

@@ -11,6 +11,7 @@ from engine.errors import UserError
 from engine.models.encoding import encode
 from engine.models.model import Model, wrap
 from engine.models.pairs import pair_named
+from engine.runs import provenance
 from engine.runs.provenance import Resolved, resolve
 from engine.runs.spec import RunSpec
 from engine.runs.study import study_of, task_of
@@ -87,6 +88,30 @@ def test_more_steps_than_the_longest_answer_has_tokens_are_refused(models: dict[
     with pytest.raises(UserError, match=r"^denoising_steps is 2, but the longest answer has 1 token, "):
         study_of(resolved("mdm", task="ioi", denoising_steps=2), models["mdm"])
     assert study_of(resolved("arm", denoising_steps=12), models["arm"]).orders == []
+
+
+@pytest.mark.parametrize("order", ["confidence", "left-to-right", "random"])
+def test_a_part_of_a_run_is_what_the_run_has_there(
+    models: dict[str, Model], order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = study_of(resolved("mdm", order=order), models["mdm"])
+    monkeypatch.setattr(provenance, "EXAMPLES_AT_ONCE", 3)
+    run = resolved("mdm", order=order)
+    whole = study_of(run, models["mdm"])
+    assert [(part.start, part.stop) for part in run.parts] == [(0, 3), (3, 4)] and whole.first == 0
+    parts = [study_of(run, models["mdm"], part) for part in run.parts]
+    assert [part.first for part in parts] == [0, 3]
+    for field in ("drawn", "encoded", "orders"):
+        assert [*getattr(parts[0], field), *getattr(parts[1], field)] == list(getattr(whole, field))
+    rows = [replace(row, example=part.first + row.example) for part in parts for row in part.rows]
+    assert rows == list(whole.rows) and whole.orders == at_once.orders
+    assert study_of(run, models["mdm"], orders=whole.orders).rows == whole.rows
+
+
+def test_whether_there_are_too_many_steps_is_judged_by_all_examples(models: dict[str, Model]) -> None:
+    run = resolved("mdm", denoising_steps=12)
+    with pytest.raises(UserError, match=r"^denoising_steps is 12, but the longest answer has 11 tokens"):
+        study_of(run, models["mdm"], range(2))
 
 
 def test_a_prompt_that_holds_the_mask_is_refused(models: dict[str, Model]) -> None:

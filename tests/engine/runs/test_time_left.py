@@ -6,11 +6,11 @@ import pytest
 
 from engine.runs.records import Progress
 from engine.runs.time_left import WEIGHT, time_left
-from engine.schema.artifacts import ALL_KINDS, AnyKind
+from engine.schema.artifacts import ALL_KINDS, PART, AnyKind
 
 
 def test_every_kind_has_a_weight() -> None:
-    assert WEIGHT.keys() == set(ALL_KINDS)
+    assert WEIGHT.keys() == {*ALL_KINDS, PART}
 
 
 @pytest.mark.parametrize(

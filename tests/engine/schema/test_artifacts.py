@@ -10,6 +10,7 @@ from engine.schema.artifacts import (
     ALL_KINDS,
     KIND_TITLES,
     KINDS,
+    PART,
     columns_in,
     kinds_of,
     kinds_with,
@@ -45,4 +46,4 @@ def test_only_the_artifacts_that_are_needed_are_read() -> None:
 
 def test_shared_tables_are_told_apart_by_columns_that_number_their_rows() -> None:
     assert row_numbers(TABLES["neurons"]) == ("layer", "neuron") and row_numbers(TABLES["heads"]) == ("node",)
-    assert set(KIND_TITLES) == set(ALL_KINDS)
+    assert set(KIND_TITLES) == {*ALL_KINDS, PART}
