@@ -114,6 +114,7 @@ NUMBERS: list[tuple[str, str, Callable[[], object]]] = [
     ("engine/METHOD.md", r"operands from (\d+) to (\d+)", lambda: bounds("OPERANDS", "tasks/countdown")),
     ("engine/METHOD.md", r"a target from (\d+) to (\d+)", lambda: bounds("TARGETS", "tasks/countdown")),
     ("engine/METHOD.md", r"no number above (\d+)", lambda: constant("LARGEST", "tasks/countdown/problems")),
+    ("engine/METHOD.md", r"Circuits of more than (\d+) examples", lambda: constant("EXAMPLES_AT_ONCE", "runs")),
     ("engine/METHOD.md", r"solves at least (half) of the problems", lambda: constant("ENOUGH", "runs")),
     ("engine/METHOD.md", r"drawn at every K up to (\d+)", lambda: constant("EVERY_K", "circuits")),
     ("engine/METHOD.md", r"about (\d+) K a decade", lambda: constant("A_DECADE", "circuits")),

@@ -14,7 +14,7 @@ from typing import Literal
 import streamlit as st
 
 from engine.errors import UserError
-from engine.runs import cache_connection, execution, lifecycle, stored
+from engine.runs import cache_connection, execution, lifecycle, parts, stored
 from engine.runs.jobs import JobView
 from engine.runs.provenance import resolve
 from engine.runs.records import Run
@@ -125,7 +125,7 @@ def failure_of(key: str) -> str:
 
 def say_elsewhere(specs: Sequence[RunSpec]) -> bool:
     """Whether another process computes the circuit of one of these specs; if so, say it."""
-    processes = [process for spec in specs if (process := execution.elsewhere(_key_of(spec)))]
+    processes = [process for spec in specs for key in _keys_of(spec) if (process := execution.elsewhere(key))]
     for process in processes[:1]:
         sentence = f"Process {process.pid} on {process.host} is computing the circuits. They appear here by themselves."
         st.info(widgets.plain(sentence), icon=":material/hourglass_top:")
@@ -163,16 +163,17 @@ def _situation(spec: RunSpec) -> object:
     """What is there of a spec's run, and which other processes compute the rest."""
     run = lifecycle.find(spec)
     if run is None:
-        return execution.elsewhere(_key_of(spec))
+        return tuple(map(execution.elsewhere, _keys_of(spec)))
     return run.key, tuple((kind, execution.elsewhere(run.companions[kind])) for kind in stored.missing(run))
 
 
-def _key_of(spec: RunSpec) -> str:
-    """Of its run; nothing where the weights are not here."""
+def _keys_of(spec: RunSpec) -> tuple[str, ...]:
+    """Of its circuit and of the parts of it; nothing where the weights are not here."""
     try:
-        return resolve(spec).key
+        run = resolve(spec)
     except UserError:
-        return ""
+        return ()
+    return (run.key, *(parts.key_of(run, examples) for examples in run.parts))
 
 
 def _coming(artifacts: Sequence[Awaited]) -> None:

@@ -13,12 +13,14 @@ from engine.errors import UserError
 from engine.exchange import bundle
 from engine.runs import cache_connection, evidence, execution, lifecycle, parts, provenance, stored
 from engine.runs.execution import Compute, OnProgress, PartStep, Step
+from engine.runs.jobs import JobQueue
 from engine.runs.lifecycle import ignore
 from engine.runs.provenance import resolve
 from engine.runs.records import ArtifactTables, CircuitSums, EvidenceInputs, ExampleRange, Inputs
 from engine.runs.schedule import Failures
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS, PART, AnyKind
+from tests import waiting
 from tests.fakes import tiny_compute
 
 MDM = RunSpec(n=20)
@@ -181,6 +183,18 @@ def test_parts_of_a_circuit_that_is_not_there_stay_until_they_are_old() -> None:
     execution.carry_out(execution.circuit_steps(resolve(MDM))[:2], tiny_compute, ignore)
     assert stored.prune(timedelta(days=1), keep_bundles=False) == (0, 0) and len(part_records()) == 2
     assert stored.prune(timedelta(0), keep_bundles=False)[1] > 0 and part_records() == []
+
+
+def test_the_queue_computes_parts_as_well() -> None:
+    queue = JobQueue("tests.fakes:tiny_compute")
+    try:
+        job = queue.submit([MDM], "many examples")
+        waiting.until(lambda: not queue.job(job).is_open)
+        view = queue.job(job)
+    finally:
+        queue.close()
+    assert (view.state, view.error, view.n_steps) == ("done", None, len(resolve(MDM).parts) + len(KINDS))
+    assert view.made == (MDM,) and part_records() == []
 
 
 def test_evidence_is_computed_from_the_circuit_as_ever() -> None:

@@ -11,7 +11,7 @@ from engine.errors import UserError
 from engine.models.encoding import encode
 from engine.models.model import Model, wrap
 from engine.models.pairs import pair_named
-from engine.runs import provenance
+from engine.runs import provenance, study
 from engine.runs.provenance import Resolved, resolve
 from engine.runs.spec import RunSpec
 from engine.runs.study import study_of, task_of
@@ -109,6 +109,12 @@ def test_a_part_of_a_run_is_what_the_run_has_there(
 
 
 def test_whether_there_are_too_many_steps_is_judged_by_all_examples(models: dict[str, Model]) -> None:
+    whole = examples(TASKS["countdown"], 1, 3) + examples(TASKS["ioi"], 2, 3)
+    short = [encode(example, models["mdm"].tokenizer) for example in whole[1:]]  # answers of one token
+    spec = replace(SPEC, denoising_steps=4)
+    assert study._steps(spec, TASKS["countdown"], models["mdm"], whole, short) == 4
+    with pytest.raises(UserError, match="the longest answer has 1 token, "):
+        study._steps(spec, TASKS["countdown"], models["mdm"], whole[1:], short)
     run = resolved("mdm", denoising_steps=12)
     with pytest.raises(UserError, match=r"^denoising_steps is 12, but the longest answer has 11 tokens"):
         study_of(run, models["mdm"], range(2))
