@@ -26,6 +26,7 @@ from engine.runs.cache_connection import close, store
 from engine.runs.provenance import resolve
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.spec import RunSpec
+from engine.runs.steps import Step
 from engine.schema.artifacts import KIND_TITLES, KINDS, Kind
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Timed:
         )
         return time.perf_counter() - self._began
 
-    def _stored(self, step: execution.Step, seconds: float) -> None:
+    def _stored(self, step: Step, seconds: float) -> None:
         if step.kind == "circuit":
             self.circuits_after = time.perf_counter() - self._began
 

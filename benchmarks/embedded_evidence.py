@@ -15,10 +15,11 @@ from collections import defaultdict
 from benchmarks.table import Figure
 from engine.runs import evidence
 from engine.runs.cache_connection import close
-from engine.runs.execution import Step, carry_out
+from engine.runs.execution import carry_out
 from engine.runs.provenance import resolve
 from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
+from engine.runs.steps import Step
 from engine.schema.artifacts import KIND_TITLES, AnyKind
 
 TASKS, BAR = ("ioi", "countdown"), 5.0  # minutes

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from engine.errors import UserError
 from engine.runs.device_plan import GIB
-from engine.runs.execution import Step
 from engine.runs.jobs import COMPUTE
 from engine.runs.schedule import Schedule
+from engine.runs.steps import Step
 from engine.sweeps import cost
 from engine.sweeps.carry_out import carry_out
 from engine.sweeps.display import displayed, time_text
@@ -59,7 +59,7 @@ def _listed(steps: Sequence[Step]) -> Iterator[str]:
     rate, measured = cost.rate()
     total = 0.0
     for step in steps:
-        seconds = cost.multiplications(step.spec, step.kind) / rate
+        seconds = cost.of_step(step) / rate
         needed = cost.memory(step.spec)
         memory = "memory unknown" if needed is None else f"{needed / GIB:.1f} GiB"
         total += seconds

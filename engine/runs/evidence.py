@@ -21,10 +21,11 @@ from cache.layout import Record
 from engine.errors import UserError
 from engine.runs import lifecycle, read
 from engine.runs.cache_connection import errors_of_cache, records, store
-from engine.runs.execution import Compute, OnProgress, Step, circuit_steps, not_stored
+from engine.runs.execution import Compute, OnProgress, not_stored
 from engine.runs.provenance import LIBRARIES, WeightsNotHere, library_version, resolve
 from engine.runs.records import EvidenceInputs, Run
 from engine.runs.spec import RunSpec
+from engine.runs.steps import Step, circuit_steps
 from engine.schema.artifacts import EvidenceKind, tables_in
 from engine.schema.evidence_tables import EVIDENCE_TABLES
 

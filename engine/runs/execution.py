@@ -15,23 +15,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from cache import leases
-from cache.layout import Record
 from engine.errors import UserError
-from engine.models.pair import model_title
 from engine.runs import parts
-from engine.runs.artifacts import record_of
 from engine.runs.cache_connection import errors_of_cache, store
-from engine.runs.provenance import Resolved, resolve
-from engine.runs.records import ArtifactTables, ExampleRange, Inputs, Progress
+from engine.runs.provenance import Resolved
+from engine.runs.records import ArtifactTables, Progress
 from engine.runs.schedule import Failures, Schedule
-from engine.runs.spec import RunSpec
-from engine.schema.artifacts import KIND_TITLES, KINDS, PART, AnyKind
+from engine.runs.steps import Step, circuit_steps
+from engine.schema.artifacts import KINDS
 
 WAIT = 0.5  # seconds between looks at what another process computes
 NOT_COMPUTED = (
@@ -51,81 +46,6 @@ class WorkerLost(Exception):
     """The process or machine that computed a step is gone: it can be tried again. The message says what is known."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """An artifact to be computed; of a run, a part of its circuit (PartStep), or evidence (engine/runs/evidence.py)."""
-
-    run: Resolved
-    kind: AnyKind
-
-    @property
-    def key(self) -> str:
-        return self.run.keys[self.kind]  # type: ignore[index]  # a run's artifact has a run's kind
-
-    @property
-    def spec(self) -> RunSpec:
-        return self.run.spec
-
-    @property
-    def title(self) -> str:
-        """In plain words, as in "circuit of the MDM"."""
-        return f"{KIND_TITLES[self.kind]} of the {model_title(self.spec.model)}"
-
-    def record(self, meta: Mapping[str, Any], created: str, seconds: float) -> Record:
-        """What is kept about it: `created` in ISO 8601, `seconds` of computing."""
-        seconds += parts.stored_seconds(self.run) if self.kind == "circuit" else 0.0
-        return record_of(self.kind, self.run.provenance, meta, created, seconds)  # type: ignore[arg-type]
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The keys of the circuits, or of the parts, that have to be stored before it can be computed."""
-        return tuple(parts.key_of(self.run, part) for part in self.run.parts) if self.kind == "circuit" else ()
-
-    def inputs(self) -> Inputs | None:
-        """What it is computed from beside its spec; None: nothing.
-
-        Raises:
-            UserError: it is not stored.
-        """
-        return parts.stored_sums(self.run) if self.kind == "circuit" and self.run.parts else None
-
-    def is_stored(self) -> bool:
-        """Whether nothing is left to be computed of it."""
-        return store().record(self.key) is not None
-
-    def is_current(self) -> bool:
-        """Whether weights and settings of the pair are still those that its key stands for."""
-        return resolve(self.spec).keys[self.kind] == self.key  # type: ignore[index]
-
-
-@dataclass(frozen=True)
-class PartStep(Step):
-    """A part of a circuit to be computed."""
-
-    examples: range
-
-    @property
-    def key(self) -> str:
-        return parts.key_of(self.run, self.examples)
-
-    @property
-    def title(self) -> str:
-        first, last = self.examples.start + 1, self.examples.stop
-        return f"circuit of the {model_title(self.spec.model)}, examples {first:,} to {last:,} of {self.spec.n:,}"
-
-    def record(self, meta: Mapping[str, Any], created: str, seconds: float) -> Record:
-        return parts.record_of(self.run, self.examples, meta, created, seconds)
-
-    def inputs(self) -> ExampleRange:
-        return ExampleRange(self.examples.start, self.examples.stop)
-
-    def is_stored(self) -> bool:
-        return super().is_stored() or store().record(self.run.key) is not None  # when the parts are deleted
-
-    def is_current(self) -> bool:
-        return resolve(self.spec).key == self.run.key
-
-
 def plan(runs: Sequence[Resolved]) -> list[Step]:
     """What is not stored of these runs, each artifact once, in the order in which it is computed."""
     first, others = list(runs[:2]), runs[2:]
@@ -133,11 +53,6 @@ def plan(runs: Sequence[Resolved]) -> list[Step]:
     steps += [Step(run, kind) for run in reversed(first) for kind in KINDS]
     steps += [step for run in others for step in (*circuit_steps(run), *(Step(run, kind) for kind in KINDS))]
     return not_stored(steps)
-
-
-def circuit_steps(run: Resolved) -> list[Step]:
-    """The parts of a run's circuit, if it has any, and the circuit."""
-    return [*(PartStep(run, PART, examples) for examples in run.parts), Step(run, "circuit")]
 
 
 def not_stored(steps: Iterable[Step]) -> list[Step]:

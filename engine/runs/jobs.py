@@ -17,11 +17,12 @@ from typing import Literal
 
 from engine.errors import Cancelled, UserError
 from engine.runs import execution, lifecycle
-from engine.runs.execution import OnProgress, Step
+from engine.runs.execution import OnProgress
 from engine.runs.provenance import Resolved, resolve
 from engine.runs.records import ArtifactTables, Inputs, Progress
 from engine.runs.schedule import Failed, Failures
 from engine.runs.spec import RunSpec
+from engine.runs.steps import Step
 from engine.runs.time_left import WEIGHT, time_left
 from engine.runs.worker import Worker
 from engine.schema.artifacts import KINDS, AnyKind

@@ -19,6 +19,7 @@ from engine.runs.execution import Compute, OnProgress
 from engine.runs.provenance import Resolved, WeightsNotHere, resolve
 from engine.runs.records import Progress, Run
 from engine.runs.spec import RunSpec
+from engine.runs.steps import Step
 from engine.runs.stored import get, missing, run_of, runs_of
 
 _computing = threading.Lock()
@@ -105,7 +106,7 @@ def run_all(specs: Sequence[RunSpec], on_progress: OnProgress = ignore, compute:
 
 
 def carry_out(
-    planned: Callable[[], Sequence[execution.Step]], on_progress: OnProgress = ignore, compute: Compute | None = None
+    planned: Callable[[], Sequence[Step]], on_progress: OnProgress = ignore, compute: Compute | None = None
 ) -> None:
     """Compute what `planned` lists, as `run_all` does; it is asked when no other thread is computing.
 
@@ -116,7 +117,7 @@ def carry_out(
         _carry_out(planned(), on_progress, compute)
 
 
-def _carry_out(steps: Sequence[execution.Step], on_progress: OnProgress, compute: Compute | None) -> None:
+def _carry_out(steps: Sequence[Step], on_progress: OnProgress, compute: Compute | None) -> None:
     if not steps:
         return
     current = [steps[0]]

@@ -20,7 +20,7 @@ from engine.errors import UserError
 from engine.runs.cache_connection import store
 
 if TYPE_CHECKING:
-    from engine.runs.execution import Step
+    from engine.runs.steps import Step
 
 ATTEMPTS = 3
 

@@ -16,9 +16,10 @@ from typing import Protocol
 
 from engine.errors import Cancelled, UserError, one_line
 from engine.runs import execution
-from engine.runs.execution import OnProgress, Step
+from engine.runs.execution import OnProgress
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.schedule import Schedule
+from engine.runs.steps import Step
 from engine.sweeps.watch import Watch
 
 log = logging.getLogger(__name__)

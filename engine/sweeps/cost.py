@@ -21,6 +21,7 @@ from engine.models.pairs import pair_named
 from engine.runs import device_plan, stored
 from engine.runs.records import Run
 from engine.runs.spec import RunSpec
+from engine.runs.steps import PartStep, Step
 from engine.runs.time_left import WEIGHT
 from engine.schema.artifacts import AnyKind
 from engine.tasks.registry import examples, task_named
@@ -30,6 +31,7 @@ TOKEN = 4  # characters, where the tokenizer doesn't know whole words
 ALIKE = 64  # examples that artifacts take which depend on no number of examples
 SMALL = Shape(4, 4, 4, 32, 128, 512, 512, tied=True)  # where a pair's shape is not known
 RATES = {"cpu": 2e10, "cuda": 2e13}  # multiplications a second
+MADE_OF_PARTS = 0.1  # of what the parts of a circuit took, to put it together
 NEVER_ON_EXAMPLES: tuple[AnyKind, ...] = ("ability", "weights")
 
 
@@ -40,6 +42,14 @@ def multiplications(spec: RunSpec, kind: AnyKind, examples: int | None = None) -
     tokens, steps = _length(spec.pair, spec.task, spec.template)
     rows = 1 if spec.is_arm else spec.denoising_steps or steps
     return WEIGHT[kind] * n * rows * tokens * _shape(spec.pair).parameters * passes
+
+
+def of_step(step: Step) -> float:
+    """`multiplications` of a step: of a part of a circuit, and of a circuit that is made of parts, its share."""
+    if isinstance(step, PartStep):
+        return multiplications(step.spec, step.kind, len(step.examples))
+    whole = multiplications(step.spec, step.kind)
+    return MADE_OF_PARTS * whole if step.kind == "circuit" and step.run.parts else whole
 
 
 def rate() -> tuple[float, int]:

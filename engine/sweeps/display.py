@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from engine.runs.execution import Step
+from engine.runs.steps import Step
 from engine.sweeps.watch import Ended, Watch
 
 if TYPE_CHECKING:

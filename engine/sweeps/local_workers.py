@@ -9,8 +9,9 @@ from types import TracebackType
 
 from engine.errors import UserError
 from engine.runs import device_plan
-from engine.runs.execution import OnProgress, Step, WorkerLost
+from engine.runs.execution import OnProgress, WorkerLost
 from engine.runs.records import ArtifactTables
+from engine.runs.steps import Step
 from engine.runs.worker import Worker, WorkerDied
 from engine.sweeps.carry_out import StepWorker
 from engine.sweeps.resources import Resources

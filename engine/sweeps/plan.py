@@ -16,9 +16,10 @@ from engine.errors import UserError
 from engine.models.pair import model_title
 from engine.runs import evidence, lifecycle
 from engine.runs.artifacts import FIELDS
-from engine.runs.execution import Step, not_stored
+from engine.runs.execution import not_stored
 from engine.runs.provenance import resolve
 from engine.runs.spec import RunSpec
+from engine.runs.steps import Step, circuit_steps
 from engine.runs.stored import has
 from engine.schema.artifacts import KIND_TITLES, EvidenceKind, Kind
 from engine.sweeps import cost
@@ -126,4 +127,7 @@ def _of_run(each: Wanted) -> list[Step]:
     stored = lifecycle.find(each.spec)
     if stored is not None and stored.key != resolved.key:  # which a bundle brought, of the same weights
         return [Step(resolved, kind) for kind in each.kinds if kind != "circuit" and not has(stored, kind)]
-    return [Step(resolved, kind) for kind in each.kinds]
+    steps: list[Step] = []
+    for kind in each.kinds:
+        steps += circuit_steps(resolved) if kind == "circuit" else [Step(resolved, kind)]
+    return steps

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from engine.models.pairs import pair_named
 from engine.runs.device_plan import gpus_needed, shape_of, weight_bytes, work_bytes
-from engine.runs.execution import Step
+from engine.runs.steps import Step
 from engine.sweeps.carry_out import StepWorker
 
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from engine.runs.execution import Step
 from engine.runs.records import Progress
+from engine.runs.steps import Step
 from engine.sweeps import cost
 from engine.sweeps.plan import described
 
@@ -37,7 +37,7 @@ class Watch:
     """Told by the threads of all workers, asked by whoever shows it."""
 
     def __init__(self, steps: Sequence[Step], on_end: Callable[[Ended], None] = lambda ended: None) -> None:
-        self._left = {step.key: cost.multiplications(step.spec, step.kind) for step in steps}
+        self._left = {step.key: cost.of_step(step) for step in steps}
         self._total, self._began = sum(self._left.values()), time.monotonic()
         self._doing: dict[str, Doing] = {}
         self._on_end = on_end

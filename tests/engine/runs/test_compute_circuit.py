@@ -22,6 +22,7 @@ from engine.runs.provenance import resolve
 from engine.runs.records import ArtifactTables, ExampleRange
 from engine.runs.refusals import titled
 from engine.runs.spec import RunSpec
+from engine.runs.steps import circuit_steps
 from engine.schema.artifacts import PART, columns_in, tables_in
 from engine.schema.vocabulary import BLOCKS
 
@@ -81,10 +82,10 @@ def column(table: pa.Table, name: str) -> NDArray[np.float64]:
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_result_is_the_same_bit_for_bit_whoever_computed_the_parts(spec: RunSpec) -> None:
     assert [len(part) for part in resolve(spec).parts] == [8, 8, spec.n - 16]
-    one, many = by_one_worker(spec), by_workers(spec, (2, 0, 1))
-    assert one.meta == many.meta
+    alone, shared = by_one_worker(spec), by_workers(spec, (2, 0, 1))
+    assert alone.meta == shared.meta
     for name in tables_in("circuit"):
-        assert one.tables[name].equals(many.tables[name]), name
+        assert alone.tables[name].equals(shared.tables[name]), name
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -144,7 +145,7 @@ def test_a_part_holds_the_sums_over_its_examples_in_their_blocks(computing: Comp
 
 def test_a_circuit_is_stored_from_parts_that_are_then_gone(computing: Computing) -> None:
     begun: list[str] = []
-    steps = execution.circuit_steps(resolve(MDM))
+    steps = circuit_steps(resolve(MDM))
     execution.carry_out(steps, computing, ignore, on_step=lambda step: begun.append(step.title))
     assert begun == [
         "circuit of the MDM, examples 1 to 8 of 20",

@@ -13,6 +13,7 @@ from engine.runs.jobs import JobQueue
 from engine.runs.provenance import Resolved, WeightsNotHere
 from engine.runs.records import ArtifactTables, Run
 from engine.runs.spec import RunSpec
+from engine.runs.steps import Step
 from engine.schema.artifacts import EVIDENCE_KINDS, AnyKind, EvidenceKind, tables_in
 from engine.schema.evidence_tables import EVIDENCE_TABLES
 from tests.fakes import tiny_compute
@@ -21,7 +22,7 @@ from tests.waiting import until
 ARM, MDM = RunSpec(model="arm", n=4), RunSpec(model="mdm", n=4)
 
 
-def computed(spec: RunSpec, *kinds: EvidenceKind, size: int | None = None) -> list[execution.Step]:
+def computed(spec: RunSpec, *kinds: EvidenceKind, size: int | None = None) -> list[Step]:
     steps = evidence.plan([spec], kinds, size)
     execution.carry_out(steps, tiny_compute, lambda progress: None)
     return steps

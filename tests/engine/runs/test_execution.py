@@ -19,12 +19,13 @@ from cache.keys import hash_of
 from engine.errors import Cancelled, UserError
 from engine.runs import evidence, execution, lifecycle
 from engine.runs.cache_connection import store
-from engine.runs.execution import Step, carry_out, elsewhere, keep, plan
+from engine.runs.execution import carry_out, elsewhere, keep, plan
 from engine.runs.lifecycle import ignore
 from engine.runs.provenance import resolve
 from engine.runs.records import ArtifactTables, EvidenceInputs, Progress
 from engine.runs.schedule import Failures
 from engine.runs.spec import RunSpec
+from engine.runs.steps import Step
 from engine.schema.artifacts import KINDS, AnyKind, Kind
 from tests.fakes import tiny_compute
 

@@ -12,13 +12,14 @@ import pytest
 from engine.errors import UserError
 from engine.exchange import bundle
 from engine.runs import cache_connection, evidence, execution, lifecycle, parts, provenance, stored
-from engine.runs.execution import Compute, OnProgress, PartStep, Step
+from engine.runs.execution import Compute, OnProgress
 from engine.runs.jobs import JobQueue
 from engine.runs.lifecycle import ignore
 from engine.runs.provenance import resolve
 from engine.runs.records import ArtifactTables, CircuitSums, EvidenceInputs, ExampleRange, Inputs
 from engine.runs.schedule import Failures
 from engine.runs.spec import RunSpec
+from engine.runs.steps import circuit_steps
 from engine.schema.artifacts import KINDS, PART, AnyKind
 from tests import waiting
 from tests.fakes import tiny_compute
@@ -91,22 +92,6 @@ def test_every_part_has_a_key_and_a_record_of_its_own() -> None:
     assert stored.part_of(record) == run.key and resolve(replace(MDM, n=8)).parts == ()
 
 
-def test_the_plan_has_the_parts_before_the_circuit_that_needs_them() -> None:
-    steps = execution.plan([resolve(ARM), resolve(MDM)])
-    begin = [(step.spec.model, step.kind) for step in steps[:8]]
-    assert begin == [(model, kind) for model in ("arm", "mdm") for kind in (PART, PART, PART, "circuit")]
-    assert [step.kind for step in steps[8:]] == [kind for kind in KINDS[1:] for _ in (0,)] * 2
-    assert steps[3].needs == tuple(step.key for step in steps[:3]) and not steps[0].needs
-    assert steps[1].title == "circuit of the ARM, examples 9 to 16 of 20"
-    with_evidence = [step.kind for step in evidence.plan([MDM], ["audit"])]
-    assert with_evidence == [PART, PART, PART, "circuit", "audit"]
-
-
-def test_a_circuit_of_few_examples_has_no_parts() -> None:
-    (step,) = execution.circuit_steps(resolve(replace(MDM, n=8)))
-    assert type(step) is Step and step.needs == () and step.inputs() is None
-
-
 def test_what_a_kill_leaves_is_not_computed_again_and_the_parts_go_in_the_end() -> None:
     killed = Computed(killed_at=16)
     with pytest.raises(KeyboardInterrupt):
@@ -121,18 +106,8 @@ def test_what_a_kill_leaves_is_not_computed_again_and_the_parts_go_in_the_end() 
     assert evidence.plan_circuits([MDM]) == []
 
 
-def test_the_time_of_a_circuit_is_that_of_its_parts_too() -> None:
-    run = resolve(MDM)
-    made = tiny_compute(MDM, PART, ignore, ExampleRange(0, 8))
-    for part, seconds in zip(run.parts, (1.0, 2.0, 4.0), strict=True):
-        execution.keep(PartStep(run, PART, part), made, seconds)
-    assert parts.stored_seconds(run) == 7.0
-    execution.keep(Step(run, "circuit"), tiny_compute(MDM, "circuit", ignore), 8.0)
-    assert stored.get(run.key).seconds == 15.0 and parts.stored_seconds(run) == 0.0
-
-
 def test_a_part_that_is_missing_is_named_and_computed_when_the_circuit_is_asked_for_again() -> None:
-    run, steps = resolve(MDM), execution.circuit_steps(resolve(MDM))
+    run, steps = resolve(MDM), circuit_steps(resolve(MDM))
     execution.carry_out(steps[:3], tiny_compute, ignore)
     cache_connection.store().delete(steps[1].key)
     with pytest.raises(Failures, match="the part of its examples 9 to 16 is not in the cache any more"):
@@ -145,7 +120,7 @@ def test_a_part_that_is_missing_is_named_and_computed_when_the_circuit_is_asked_
 
 
 def test_parts_are_not_computed_for_a_circuit_that_another_process_stored_meanwhile() -> None:
-    steps = execution.circuit_steps(resolve(MDM))
+    steps = circuit_steps(resolve(MDM))
     compute(MDM, tiny_compute)
     late = Computed()
     assert all(step.is_stored() for step in steps) and execution.not_stored(steps) == []
@@ -166,7 +141,7 @@ def test_a_part_that_fails_takes_its_circuit_with_it_and_leaves_the_other_model(
 
 def test_nothing_lists_parts_and_deleting_takes_those_that_were_left_behind() -> None:
     compute(MDM, tiny_compute)
-    run, step = resolve(MDM), execution.circuit_steps(resolve(MDM))[0]
+    run, step = resolve(MDM), circuit_steps(resolve(MDM))[0]
     for _ in range(2):  # as if the process had been killed before it deleted them
         execution.keep(step, tiny_compute(MDM, PART, ignore, ExampleRange(0, 8)), 1.0)
         assert [each.key for each in stored.list_runs()] == [run.key] and part_records() == [step.key]
@@ -180,7 +155,7 @@ def test_nothing_lists_parts_and_deleting_takes_those_that_were_left_behind() ->
 
 
 def test_parts_of_a_circuit_that_is_not_there_stay_until_they_are_old() -> None:
-    execution.carry_out(execution.circuit_steps(resolve(MDM))[:2], tiny_compute, ignore)
+    execution.carry_out(circuit_steps(resolve(MDM))[:2], tiny_compute, ignore)
     assert stored.prune(timedelta(days=1), keep_bundles=False) == (0, 0) and len(part_records()) == 2
     assert stored.prune(timedelta(0), keep_bundles=False)[1] > 0 and part_records() == []
 

@@ -10,10 +10,11 @@ import pytest
 from cache import leases
 from engine.runs import evidence
 from engine.runs.cache_connection import store
-from engine.runs.execution import Step, plan
+from engine.runs.execution import plan
 from engine.runs.provenance import resolve
 from engine.runs.schedule import ATTEMPTS, Schedule
 from engine.runs.spec import RunSpec
+from engine.runs.steps import Step
 
 pytestmark = pytest.mark.usefixtures("workspace")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from engine.runs.execution import OnProgress, Step
+from engine.runs.execution import OnProgress
 from engine.runs.records import ArtifactTables
 from engine.runs.schedule import Schedule
+from engine.runs.steps import Step
 from engine.sweeps.carry_out import StepWorker, carry_out
 from engine.sweeps.local_workers import LocalWorker, threads_of
 from engine.sweeps.plan import Plan, Wanted, plan, wanted

@@ -14,9 +14,10 @@ import pytest
 from engine import settings
 from engine.errors import UserError
 from engine.runs.cache_connection import store
-from engine.runs.execution import OnProgress, Step, WorkerLost, keep
+from engine.runs.execution import OnProgress, WorkerLost, keep
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.schedule import ATTEMPTS, Schedule
+from engine.runs.steps import Step
 from engine.runs.worker import Worker
 from engine.sweeps.carry_out import carry_out
 from engine.sweeps.watch import Watch

@@ -9,9 +9,11 @@ import pytest
 from engine.models.pairs import pair_named
 from engine.runs import device_plan
 from engine.runs.lifecycle import run_all
+from engine.runs.provenance import resolve
 from engine.runs.spec import RunSpec
+from engine.runs.steps import circuit_steps
 from engine.schema.artifacts import ALL_KINDS
-from engine.sweeps.cost import RATES, memory, multiplications, rate
+from engine.sweeps.cost import RATES, memory, multiplications, of_step, rate
 from tests.fakes import tiny_compute
 
 SPEC = RunSpec()
@@ -41,6 +43,15 @@ def test_a_larger_model_costs_as_much_more_as_it_has_more_weights() -> None:
 def test_what_takes_no_examples_costs_the_same_for_any_number() -> None:
     for kind in ("ability", "weights"):
         assert multiplications(SPEC, kind) == multiplications(replace(SPEC, n=1000), kind)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_parts_of_a_circuit_cost_what_all_of_it_would() -> None:
+    *parts, circuit = circuit_steps(resolve(replace(SPEC, n=600)))
+    whole = multiplications(replace(SPEC, n=600), "circuit")
+    assert sum(map(of_step, parts)) == pytest.approx(whole) and 0 < of_step(circuit) < whole / 5
+    assert of_step(parts[2]) / of_step(parts[0]) == pytest.approx(88 / 256)
+    assert of_step(circuit_steps(resolve(SPEC))[0]) == multiplications(SPEC, "circuit")
 
 
 def test_every_kind_has_a_cost() -> None:

@@ -44,6 +44,15 @@ def test_what_is_stored_is_left_out() -> None:
     assert {step.spec.model for step in steps} == {"arm"} and len(steps) == 5
 
 
+def test_a_circuit_of_many_examples_comes_in_parts() -> None:
+    steps = planned(n=300, models=["mdm"], artifacts=["circuit"]).steps
+    assert [described(step).partition(", embedded")[0] for step in steps] == [
+        "circuit of the MDM, examples 1 to 256 of 300",
+        "circuit of the MDM, examples 257 to 300 of 300",
+        "circuit of the MDM",
+    ]
+
+
 def test_only_the_artifacts_that_are_asked_for() -> None:
     assert [step.kind for step in planned(models=["mdm"], artifacts=["ability"]).steps] == ["ability"]
 

@@ -7,9 +7,9 @@ import pytest
 from engine.models.pairs import pair_named
 from engine.runs import device_plan
 from engine.runs.device_plan import GIB, gpus_needed, shape_of, weight_bytes, work_bytes
-from engine.runs.execution import Step
 from engine.runs.provenance import resolve
 from engine.runs.spec import RunSpec
+from engine.runs.steps import Step
 from engine.sweeps import resources
 from engine.sweeps.resources import Resources, groups, resources_of
 
