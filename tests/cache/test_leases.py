@@ -19,6 +19,7 @@ from cache.leases import LONGEST, MOST, STALE, Holder, give_back, held, holder, 
 from cache.owners import host, machine
 from tests.cache.samples import key
 from tests.cache.test_owners import age, dead_process
+from tests.held_leases import holding
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -284,33 +285,19 @@ def test_a_full_disk_does_not_let_it_go_stale(lease: Path, monkeypatch: pytest.M
     assert not lease.exists()
 
 
-HOLDS = """
-import sys, time
-from pathlib import Path
-from cache.leases import take
-for number in sys.argv[2:]:
-    assert take(Path(sys.argv[1]) / f"{number}.lease", f"artifact {number}", "worker 1")
-print("taken", flush=True)
-time.sleep(60)
-"""
-
-
 def test_the_leases_of_living_processes_are_listed(tmp_path: Path) -> None:
-    holders = []
-    for numbers in ((1, 2), (3,)):
-        command = [sys.executable, "-c", HOLDS, str(tmp_path), *map(key, numbers)]
-        holders.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT))
-    for process in holders:
-        assert process.stdout and process.stdout.readline() == "taken\n"
-    for name in (f"{key(4)}.lease.{leases.REMOVING}", f"{key(5)}.json", "other.lease", "..lease"):
-        write(tmp_path / name, os.getpid())
-    (tmp_path / f"{key(6)}.lease").write_text("{")
-    listed = {(lease.key, lease.holder.pid, lease.holder.what) for lease in held(tmp_path)}
-    pids = {key(1): holders[0].pid, key(2): holders[0].pid, key(3): holders[1].pid}
-    assert listed == {(name, pid, f"artifact {name}") for name, pid in pids.items()}
-    for process, left in zip(holders, ([key(3)], []), strict=True):
-        process.kill()
-        process.communicate()
-        assert [lease.key for lease in held(tmp_path)] == left
+    with holding(tmp_path, {key(1): "circuit", key(2): "lens"}, "GPU 1") as first:
+        with holding(tmp_path, {key(3): ""}) as second:
+            for name in (f"{key(4)}.lease.{leases.REMOVING}", f"{key(5)}.json", "other.lease", "..lease"):
+                write(tmp_path / name, os.getpid())
+            (tmp_path / f"{key(6)}.lease").write_text("{")
+            listed = {lease.key: lease.holder for lease in held(tmp_path)}
+            assert {name: (holds.pid, holds.what, holds.worker) for name, holds in listed.items()} == {
+                key(1): (first.pid, "circuit", "GPU 1"),
+                key(2): (first.pid, "lens", "GPU 1"),
+                key(3): (second.pid, "", ""),
+            }
+        assert {lease.key for lease in held(tmp_path)} == {key(1), key(2)}  # the other was killed
+    assert held(tmp_path) == []
     with pytest.raises(StoreError, match="cannot be read"):
         held(tmp_path / "none")
