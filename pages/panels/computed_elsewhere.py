@@ -81,14 +81,13 @@ def _panel() -> None:
     st.markdown("  \n".join(map(plain, lines)))
     table = rows(processes, now)
     columns = [index for index in range(len(COLUMNS)) if index != PROGRESS or any(row[PROGRESS] for row in table)]
-    st.html(
-        html_table(
-            "Artifacts that are computed elsewhere",
-            [COLUMNS[index] for index in columns],
-            [[row[index] for index in columns] for row in table[:MOST_ROWS]],
-            texts=range(len(columns)),
-        )
+    shown = html_table(
+        "Artifacts that are computed elsewhere",
+        [COLUMNS[index] for index in columns],
+        [[row[index] for index in columns] for row in table[:MOST_ROWS]],
+        texts=range(len(columns)),
     )
+    st.html(f'<div style="overflow-x:auto">{shown}</div>')  # for words that do not fit a narrow window
     if len(table) > MOST_ROWS:
         st.caption(f"And {len(table) - MOST_ROWS:,} more.")
 
