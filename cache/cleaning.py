@@ -34,7 +34,7 @@ def clean(folder: ArtifactFolder) -> None:
             path = folder.files / name
             if ending == "lease":
                 leases.remove_stale(path)
-            elif ending == f"lease.{leases.REMOVING}" and not is_new(path):
+            elif ending in (f"lease.{leases.REMOVING}", f"lease.{leases.RENEWING}") and not is_new(path):
                 path.unlink(missing_ok=True)  # its process was killed
             elif ending == "duckdb" and KEY.fullmatch(key) and f"{key}.json" not in names and not is_new(path):
                 folder.mend(key)

@@ -30,6 +30,7 @@ from cache.cleaning import clean, is_new
 from cache.errors import Damaged, Missing, StoreError
 from cache.keys import KEY
 from cache.layout import SCHEMA, NoRecord, Record, record_of
+from cache.leases import Lease, held
 from cache.reader import Reader, Unsound, stamp_of
 from cache.soundness import damage_of, reason_of, record_inside, refuse_irregular
 
@@ -160,6 +161,10 @@ class ArtifactFolder:
                 if record is not None:
                     records.append(record)
         return sorted(records, key=lambda record: (record.created, record.key), reverse=True)
+
+    def leases(self) -> list[Lease]:
+        """What processes of any machine are computing now, in no order. Raises as `records`."""
+        return held(self.files)
 
     def delete(self, key: str) -> int:
         """Remove an artifact; an unknown key is not an error. How many bytes that freed.

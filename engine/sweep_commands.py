@@ -12,7 +12,7 @@ from engine.runs.steps import Step
 from engine.sweeps import cost
 from engine.sweeps.carry_out import carry_out
 from engine.sweeps.display import displayed, time_text
-from engine.sweeps.plan import Plan, Wanted, described, plan, wanted
+from engine.sweeps.plan import Plan, Wanted, plan, wanted
 from engine.sweeps.resources import Place, groups
 from engine.sweeps.saved import save
 from engine.sweeps.shards import Shard, share
@@ -63,7 +63,7 @@ def _listed(steps: Sequence[Step]) -> Iterator[str]:
         needed = cost.memory(step.spec)
         memory = "memory unknown" if needed is None else f"{needed / GIB:.1f} GiB"
         total += seconds
-        yield f"{time_text(seconds):>12}  {memory:>14}  {described(step)}"
+        yield f"{time_text(seconds):>12}  {memory:>14}  {step.description}"
     if steps:
         basis = f"judged by {measured} circuits in this cache" if measured else "a rough guess: no circuit is here yet"
         yield f"{time_text(total):>12}  with one worker, {basis}"
@@ -74,8 +74,8 @@ def _summary(planned: Plan, schedules: Sequence[Schedule]) -> Iterator[str]:
     skipped = [step for schedule in schedules for step in schedule.skipped]
     done = len(planned.steps) - len(failures) - len(skipped)
     lines = [
-        *(f"FAILED: {described(failure.step)}: {failure.reason}" for failure in failures),
-        *(f"SKIPPED, as its circuit failed: {described(step)}" for step in skipped),
+        *(f"FAILED: {failure.step.description}: {failure.reason}" for failure in failures),
+        *(f"SKIPPED, as its circuit failed: {step.description}" for step in skipped),
         *(f"CANNOT BE COMPUTED: {refused}" for refused in planned.refused),
     ]
     yield from lines[:MOST_LISTED]

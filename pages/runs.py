@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.panels.bundles import import_bundle
+from pages.panels.computed_elsewhere import watch_elsewhere
 from pages.panels.import_circuit import import_circuit
 from pages.panels.kept_pairs import kept_pairs
 from pages.panels.start_run import start_form
@@ -26,6 +27,7 @@ def page() -> None:
         with st.container():  # what comes and goes has a place of its own, so that nothing below is drawn anew
             widgets.submit_error()
             jobs()
+            watch_elsewhere()
             artifacts.watch_cache()
         stored_runs()
         kept_pairs()

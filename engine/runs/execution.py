@@ -115,8 +115,9 @@ def work(
     while not schedule.is_over:
         step = schedule.begin(worker)
         if step is not None:
-            with leases.renewed(store().lease_of(step.key)):
-                _turn(schedule, step, compute, on_progress, on_step, on_stored, on_failed)
+            latest = _Latest(on_progress)
+            with leases.renewed(store().lease_of(step.key), latest.state):
+                _turn(schedule, step, compute, latest, on_step, on_stored, on_failed)
             continue
         awaited = schedule.wait(WAIT)
         if awaited is not None:
@@ -124,6 +125,22 @@ def work(
                 on_step(awaited)
             announced = awaited
             _report_wait(awaited, on_progress)
+
+
+class _Latest:
+    """Hands reports of progress on, and says in words how far the last one was."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress, self._progress = on_progress, Progress("", 0, 0)
+
+    def __call__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._on_progress(progress)
+
+    def state(self) -> str:
+        """As in "edge scores 12 of 64"."""
+        progress = self._progress
+        return f"{progress.stage} {progress.done} of {progress.total}" if progress.total else progress.stage
 
 
 def keep(step: Step, made: ArtifactTables, seconds: float) -> None:

@@ -45,5 +45,6 @@ def unsolved(run: Run) -> str:
 def settings_of(spec: RunSpec) -> str:
     """How circuits are computed, as in "eap-ig with 5 points, logit_diff, n = 64, seed 0, float32"."""
     points = f" with {spec.points} points" if spec.method.startswith("eap-ig") else ""
-    settings = (spec.metric, f"n = {spec.n}", f"seed {spec.seed}", spec.dtype, *spec.not_usual)
+    order = [f"revealed by {spec.order}"] if spec.order != RunSpec.order else []
+    settings = (spec.metric, f"n = {spec.n}", f"seed {spec.seed}", spec.dtype, *order, *spec.not_usual)
     return ", ".join((f"{spec.method}{points}", *settings))

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Schedule:
         self._skipped: list[Step] = []
         self._lost: Counter[str] = Counter()  # how often the worker of a step was lost, by key
         self._loaded: dict[str, str] = {}  # worker -> the model that it has loaded
-        self._keep_model = keep_model
+        self._keep_model, self._began = keep_model, time.time()
         self._error: BaseException | None = None
         self._changed = threading.Condition()
 
@@ -100,7 +101,7 @@ class Schedule:
             elsewhere = {model for other, model in self._loaded.items() if other != worker}
             for entry in sorted(self._ready(), key=lambda entry: self._rank(entry, worker, elsewhere)):
                 lease = store().lease_of(entry.key)
-                if not leases.take(lease) and leases.holder(lease):
+                if not leases.take(lease, entry.step.description, worker, self._began) and leases.holder(lease):
                     continue
                 self._computing[entry.key] = self._waiting.pop(entry.key)
                 self._loaded[worker] = entry.model

@@ -14,10 +14,11 @@ from typing import Any
 from cache.layout import Record
 from engine.models.pair import model_title
 from engine.runs import parts
-from engine.runs.artifacts import record_of
+from engine.runs.artifacts import FIELDS, record_of
 from engine.runs.cache_connection import store
 from engine.runs.provenance import Resolved, resolve
 from engine.runs.records import ExampleRange, Inputs
+from engine.runs.run_lines import settings_of
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KIND_TITLES, PART, AnyKind
 
@@ -41,6 +42,18 @@ class Step:
     def title(self) -> str:
         """In plain words, as in "circuit of the MDM"."""
         return f"{KIND_TITLES[self.kind]} of the {model_title(self.spec.model)}"
+
+    @property
+    def description(self) -> str:
+        """For whoever sees only this of the run, as in "circuit of the MDM, Embedded pair, IOI, eap-ig ..., seed 1"."""
+        spec, known = self.spec, FIELDS.get(self.kind, ())  # of the other kinds everything matters
+        task = self.run.task.title if "task" in known or not known else ""
+        settings = settings_of(spec)
+        if known:
+            usual = {"n": f"n = {spec.n}", "seed": f"seed {spec.seed}", "dtype": spec.dtype}
+            further = [text for text in spec.not_usual if text.rpartition(" ")[0].replace(" ", "_") in known]
+            settings = ", ".join([*(text for name, text in usual.items() if name in known), *further])
+        return ", ".join(filter(None, (self.title, self.run.pair.title, task, settings)))
 
     def record(self, meta: Mapping[str, Any], created: str, seconds: float) -> Record:
         """What is kept about it: `created` in ISO 8601, `seconds` of computing."""

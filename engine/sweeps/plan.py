@@ -18,6 +18,7 @@ from engine.runs import evidence, lifecycle
 from engine.runs.artifacts import FIELDS
 from engine.runs.execution import not_stored
 from engine.runs.provenance import resolve
+from engine.runs.run_lines import settings_of
 from engine.runs.spec import RunSpec
 from engine.runs.steps import Step, circuit_steps
 from engine.runs.stored import has
@@ -59,7 +60,7 @@ class Refused:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.what} of the {model_title(self.spec.model)}, {of_run(self.spec)}: {self.reason}"
+        return f"{self.what} of the {model_title(self.spec.model)}, {self.spec.pair}, {self.spec.task}, {settings_of(self.spec)}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -108,18 +109,6 @@ def plan(everything: Sequence[Wanted]) -> Plan:
             what = ", ".join(KIND_TITLES[kind] for kind in (*each.kinds, *each.evidence))
             refused.append(Refused(each.spec, what, str(error)))
     return Plan(tuple(not_stored([*steps, *of_evidence])), tuple(refused))
-
-
-def described(step: Step) -> str:
-    """A step in a line, as in "circuit of the MDM, embedded, ioi, n 64, seed 0"."""
-    return f"{step.title}, {of_run(step.spec)}"
-
-
-def of_run(spec: RunSpec) -> str:
-    """What tells the runs of a sweep apart, their models aside: "embedded, ioi, n 64, seed 0"."""
-    unusual = [str(getattr(spec, name)) for name in ("method", "metric", "order", "dtype")
-               if getattr(spec, name) != getattr(RunSpec, name)]  # fmt: skip
-    return ", ".join((spec.pair, spec.task, f"n {spec.n}", f"seed {spec.seed}", *unusual, *spec.not_usual))
 
 
 def _of_run(each: Wanted) -> list[Step]:

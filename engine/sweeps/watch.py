@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from engine.runs.records import Progress
 from engine.runs.steps import Step
 from engine.sweeps import cost
-from engine.sweeps.plan import described
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Watch:
 
     def begins(self, worker: str, step: Step) -> None:
         with self._lock:
-            self._doing[worker] = Doing(worker, described(step), Progress("starting", 0, 0), time.monotonic())
+            self._doing[worker] = Doing(worker, step.description, Progress("starting", 0, 0), time.monotonic())
 
     def reports(self, worker: str, progress: Progress) -> None:
         with self._lock:
@@ -57,11 +56,11 @@ class Watch:
     def stored(self, worker: str, step: Step, seconds: float) -> None:
         with self._lock:
             self._left.pop(step.key, None)
-        self._ends(Ended(worker, described(step), seconds))
+        self._ends(Ended(worker, step.description, seconds))
 
     def failed(self, worker: str, step: Step, reason: str) -> None:
         """A step failed, or its worker was lost, so that it may be tried again."""
-        self._ends(Ended(worker, described(step), 0.0, reason))
+        self._ends(Ended(worker, step.description, 0.0, reason))
 
     def _ends(self, ended: Ended) -> None:
         with self._lock:

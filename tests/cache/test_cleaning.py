@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cache import cleaning
+from cache import cleaning, leases
 from cache.cleaning import READY, is_new
 from cache.folder import ArtifactFolder
 from cache.leases import take
@@ -126,6 +126,15 @@ def test_stale_leases_are_removed(folder: ArtifactFolder) -> None:
     folder.lease_of(key(3)).write_text(json.dumps(fields | {"machine": "elsewhere"}))
     ArtifactFolder(folder.path)
     assert names(folder) == {f"{key(1)}.lease", f"{key(3)}.lease", "partial"}
+    assert [lease.key for lease in sorted(folder.leases(), key=lambda lease: lease.key)] == sorted([key(1), key(3)])
+
+
+@pytest.mark.usefixtures("_at_rest")
+def test_what_was_to_replace_a_lease_when_its_process_was_killed_is_removed(folder: ArtifactFolder) -> None:
+    for ending in (leases.REMOVING, leases.RENEWING):
+        folder.lease_of(key(1)).with_suffix(f".lease.{ending}").touch()
+    ArtifactFolder(folder.path)
+    assert names(folder) == {"partial"}
 
 
 @pytest.mark.usefixtures("_at_rest")

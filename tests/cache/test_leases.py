@@ -14,11 +14,16 @@ from pathlib import Path
 import pytest
 
 from cache import leases
-from cache.leases import STALE, give_back, holder, remove_stale, renewed, take
+from cache.errors import StoreError
+from cache.leases import LONGEST, MOST, STALE, Holder, give_back, held, holder, remove_stale, renewed, take
 from cache.owners import host, machine
+from tests.cache.samples import key
 from tests.cache.test_owners import age, dead_process
+from tests.held_leases import holding
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
+ANY = Holder(1, "", 0.0, "")
 
 
 @pytest.fixture
@@ -92,7 +97,13 @@ def test_a_process_number_may_be_given_again(lease: Path) -> None:
     assert holder(lease) is None and remove_stale(lease)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}', "[" * 100_000, "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", '{"pid": "x"}', '{"pid": Infinity}', '{"pid": -1}', '{"since": 1%s}' % ("0" * 400),
+        '{"pid": 1%s}' % ("0" * 30), "[" * 100_000, "\x00", '{"pid": 1, "what": "%s"}' % ("x" * MOST),
+    ],
+)  # fmt: skip
 def test_what_is_no_lease_is_held_by_nobody_in_the_end(lease: Path, text: str) -> None:
     lease.write_text(text)
     if text:
@@ -130,7 +141,7 @@ def test_nobody_gets_in_between_while_a_stale_lease_is_removed(lease: Path, monk
         holds = judge(path)
         monkeypatch.setattr(leases, "holder", judge)
         assert take(path)  # another process is faster
-        monkeypatch.setattr(leases, "_stamp", lambda path: (others.append(leases._make(path)), stamp(path))[1])
+        monkeypatch.setattr(leases, "_stamp", lambda path: (others.append(leases._make(path, ANY)), stamp(path))[1])
         return holds
 
     monkeypatch.setattr(leases, "holder", late)
@@ -182,3 +193,111 @@ def test_where_none_can_be_made_nobody_holds_it(tmp_path: Path) -> None:
     assert not take(tmp_path / "no" / "folder.lease") and holder(tmp_path / "no" / "folder.lease") is None
     with renewed(tmp_path / "no" / "folder.lease"):
         pass
+
+
+def test_it_says_what_is_computed_by_which_worker(lease: Path) -> None:
+    assert take(lease, "circuit of the MDM, seed 1", "GPU 1", 1234.5)
+    holds = holder(lease)
+    assert holds and (holds.what, holds.worker, holds.began, holds.state) == (
+        "circuit of the MDM, seed 1", "GPU 1", 1234.5, "",
+    )  # fmt: skip
+    give_back(lease)
+    assert take(lease)
+    holds = holder(lease)
+    assert holds and (holds.what, holds.worker) == ("", "") and holds.began == holds.since > 0
+
+
+def test_a_lease_of_an_earlier_version_says_neither(lease: Path) -> None:
+    write(lease, os.getpid(), since=77.0)
+    assert holder(lease) == Holder(os.getpid(), host(), 77.0, machine(), "", "", 77.0)
+
+
+def test_texts_are_cut_and_of_what_can_be_printed(lease: Path) -> None:
+    hostile = "<b>\u202e\ud800 a\n\tb\x00" + "x" * 5000
+    assert take(lease, hostile, hostile)
+    ours = holder(lease)
+    fields = {
+        "pid": os.getpid(),
+        "machine": machine(),
+        "host": hostile,
+        "what": hostile,
+        "worker": [1],
+        "state": hostile,
+    }
+    lease.write_text(json.dumps(fields | {"since": float("nan"), "began": 1e300}))
+    theirs = holder(lease)
+    assert ours and theirs and ours.what == ours.worker == theirs.what == theirs.host == theirs.state
+    assert ours.what.startswith("<b> a b x") and len(ours.what) == LONGEST and ours.what.isprintable()
+    assert (theirs.worker, theirs.since, theirs.began) == ("", 0.0, 0.0)
+
+
+def test_what_is_no_regular_file_is_no_lease(lease: Path) -> None:
+    os.mkfifo(lease)  # which nobody writes: opening it would wait for ever
+    assert holder(lease) is None and take(lease)
+    give_back(lease)
+    other = lease.with_name("other")
+    write(other, os.getpid())
+    lease.symlink_to(other)
+    assert holder(lease) is None and take(lease) and other.exists()
+
+
+def test_how_far_it_is_is_written_when_it_is_renewed(lease: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads meanwhile sees a whole lease each time, and no other files stay."""
+    monkeypatch.setattr(leases, "RENEWED", 0.001)
+    states, seen = iter(range(10**9)), set[str]()
+    assert take(lease, "circuit", "GPU 0", 5.0)
+    first = holder(lease)
+    with renewed(lease, lambda: f"edge scores {next(states)} of 64"):
+        deadline = time.monotonic() + 20
+        while len(seen) < 20:
+            holds = holder(lease)
+            assert holds and holds == first and time.monotonic() < deadline  # the same but for how far it is
+            seen.add(holds.state)
+    assert not list(lease.parent.iterdir())
+
+
+def test_how_far_it_is_is_not_written_into_another_s_lease(lease: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "RENEWED", 0.001)
+    assert take(lease)
+    states = iter(range(10**9))
+    with renewed(lease, lambda: str(next(states))):
+        until(lambda: next(states) > 5)
+        beside = lease.with_name("theirs")
+        write(beside, os.getppid())
+        beside.replace(lease)
+        theirs = lease.stat().st_ino
+        time.sleep(0.05)
+    holds = holder(lease)
+    assert holds and (holds.pid, holds.state) == (os.getppid(), "") and lease.stat().st_ino == theirs
+
+
+def test_a_full_disk_does_not_let_it_go_stale(lease: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(leases, "RENEWED", 0.001)
+    monkeypatch.setattr(leases, "_write_anew", full)
+    assert take(lease)
+    age(lease, STALE - 1)
+    states = iter(range(10**9))
+    with renewed(lease, lambda: str(next(states))):
+        until(lambda: time.time() - lease.stat().st_mtime < 10 and next(states) > 3)
+    assert not lease.exists()
+
+
+def test_the_leases_of_living_processes_are_listed(tmp_path: Path) -> None:
+    with holding(tmp_path, {key(1): "circuit", key(2): "lens"}, "GPU 1") as first:
+        with holding(tmp_path, {key(3): ""}) as second:
+            for name in (f"{key(4)}.lease.{leases.REMOVING}", f"{key(5)}.json", "other.lease", "..lease"):
+                write(tmp_path / name, os.getpid())
+            (tmp_path / f"{key(6)}.lease").write_text("{")
+            listed = {lease.key: lease.holder for lease in held(tmp_path)}
+            assert {name: (holds.pid, holds.what, holds.worker) for name, holds in listed.items()} == {
+                key(1): (first.pid, "circuit", "GPU 1"),
+                key(2): (first.pid, "lens", "GPU 1"),
+                key(3): (second.pid, "", ""),
+            }
+        assert {lease.key for lease in held(tmp_path)} == {key(1), key(2)}  # the other was killed
+    assert held(tmp_path) == []
+    with pytest.raises(StoreError, match="cannot be read"):
+        held(tmp_path / "none")
