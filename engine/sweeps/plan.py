@@ -60,7 +60,9 @@ class Refused:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.what} of the {model_title(self.spec.model)}, {self.spec.pair}, {self.spec.task}, {settings_of(self.spec)}: {self.reason}"
+        spec = self.spec
+        run = f"{model_title(spec.model)}, {spec.pair}, {spec.task}, {settings_of(spec)}"
+        return f"{self.what} of the {run}: {self.reason}"
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def test_a_dry_run_lists_what_is_missing_and_computes_nothing(file: Path) -> Non
     head, *listed, total = lines(file, dry_run=True)
     assert head == "grid: 4 runs, 16 artifacts to compute"
     assert len(listed) == 16 and store().records() == []
-    assert any("circuit of the MDM, embedded, ioi, n 4, seed 1" in line and "GiB" in line for line in listed)
+    assert any("circuit of the MDM" in line and "n = 4, seed 1" in line and "GiB" in line for line in listed)
     assert total.endswith("with one worker, a rough guess: no circuit is here yet")
 
 
@@ -75,7 +75,7 @@ def test_what_fails_is_named_and_the_rest_is_done(file: Path) -> None:
     file.write_text(GRID.replace("[0, 1]", "[0, 13]"))
     shown, error = refused(file, "moody_compute")
     assert "There is no model in this folder. Choose another pair." in "\n".join(shown)
-    assert any(line.startswith("FAILED: circuit of the ARM, embedded, ioi, n 4, seed 13: ") for line in shown)
+    assert any(line.startswith("FAILED: circuit of the ARM") and "seed 13" in line for line in shown)
     done, failed, skipped = (int(word) for word in shown[-1].replace(",", "").split() if word.isdigit())
     assert done == 10 and failed + skipped == 6
     assert error.startswith("Not all of the sweep is there.")

@@ -30,9 +30,9 @@ def test_a_log_gets_a_line_for_each_step(capsys: pytest.CaptureFixture[str]) -> 
         watch.failed("worker 1", steps[1], "No room.")
         watch.stored("worker 2", steps[2], 0.0)
     assert capsys.readouterr().err.splitlines() == [
-        "1 of 5: circuit of the MDM, embedded, ioi, n 4, seed 0 (3.2 s, worker 1)",
-        "FAILED: accuracy of the MDM, embedded, ioi, n 4, seed 0 (worker 1): No room.",
-        "2 of 5: logit lens of the MDM, embedded, ioi, n 4, seed 0 (another process computed it, worker 2)",
+        f"1 of 5: {steps[0].description} (3.2 s, worker 1)",
+        f"FAILED: {steps[1].description} (worker 1): No room.",
+        f"2 of 5: {steps[2].description} (another process computed it, worker 2)",
     ]
 
 
@@ -51,7 +51,7 @@ def test_a_terminal_shows_every_worker_and_what_it_does() -> None:
     watch.reports("GPU [0]", Progress("edge [bold]scores", 3, 8))
     shown = rendered(watch)
     assert "0 of 5 artifacts" in shown and "GPU [0]" in shown and "edge [bold]scores 3 of 8" in shown
-    assert "circuit of the MDM, embedded, ioi" in shown
+    assert "circuit of the MDM" in shown
 
 
 def test_a_table_of_many_workers_stays_short() -> None:
@@ -74,7 +74,7 @@ def test_on_a_terminal_the_table_goes_and_the_lines_stay(monkeypatch: pytest.Mon
         watch.begins("worker 1", steps[0])
         watch.stored("worker 1", steps[0], 3.0)
     shown = " ".join(terminal.getvalue().split())
-    assert "1 of 5: circuit of the MDM, embedded, ioi, n 4, seed 0 (3.0 s, worker 1)" in shown
+    assert f"1 of 5: {steps[0].description} (3.0 s, worker 1)" in shown
 
 
 @pytest.mark.parametrize(

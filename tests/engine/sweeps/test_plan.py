@@ -11,7 +11,6 @@ import pytest
 from engine.runs.lifecycle import run_all
 from engine.runs.spec import RunSpec
 from engine.schema.artifacts import KINDS
-from engine.sweeps.plan import described
 from tests.engine.sweeps.sweeping import all_of, planned
 from tests.fakes import tiny_compute
 
@@ -46,7 +45,7 @@ def test_what_is_stored_is_left_out() -> None:
 
 def test_a_circuit_of_many_examples_comes_in_parts() -> None:
     steps = planned(n=300, models=["mdm"], artifacts=["circuit"]).steps
-    assert [described(step).partition(", embedded")[0] for step in steps] == [
+    assert [step.description.partition(", embedded")[0] for step in steps] == [
         "circuit of the MDM, examples 1 to 256 of 300",
         "circuit of the MDM, examples 257 to 300 of 300",
         "circuit of the MDM",
@@ -78,11 +77,16 @@ def test_what_cannot_be_looked_up_keeps_nothing_else_from_being_computed(workspa
     assert {step.spec.model for step in plan.steps} == {"arm"}
     (refused,) = plan.refused
     assert refused.spec.model == "mdm" and "There is no model at" in refused.reason
-    assert str(refused).startswith("circuit, accuracy, logit lens, activations, weights of the MDM, embedded, ioi, n 4")
+    assert str(refused).startswith(
+        "circuit, accuracy, logit lens, activations, weights of the MDM, embedded, ioi, eap-ig"
+    )
 
 
 def test_a_step_is_described_in_a_line_that_tells_it_from_all_others() -> None:
-    steps = planned(models=["arm", "mdm"], methods=["eap", "eap-ig"], seeds=[0, 1]).steps
-    circuits = [described(step) for step in steps if step.kind == "circuit"]
-    assert len(set(circuits)) == len(circuits) == 8
-    assert circuits[0] == "circuit of the ARM, embedded, ioi, n 4, seed 0, eap"
+    steps = planned(
+        models=["arm", "mdm"], methods=["eap", "eap-ig"], orders=["confidence", "random"], seeds=[0, 1]
+    ).steps
+    circuits = [step.description for step in steps if step.kind == "circuit"]
+    assert len(set(circuits)) == len(circuits) == 16
+    assert circuits[0].startswith("circuit of the ARM, ")
+    assert circuits[0].endswith("eap, logit_diff, n = 4, seed 0, float32")

@@ -20,8 +20,8 @@ def test_it_knows_what_each_worker_does() -> None:
     seen.reports("b", Progress("edge scores", 3, 8))
     seen.reports("nobody", Progress("edge scores", 3, 8))
     assert [(doing.worker, doing.what, doing.progress) for doing in seen.doing] == [
-        ("a", "accuracy of the MDM, embedded, ioi, n 4, seed 0", Progress("starting", 0, 0)),
-        ("b", "circuit of the MDM, embedded, ioi, n 4, seed 0", Progress("edge scores", 3, 8)),
+        ("a", steps[1].description, Progress("starting", 0, 0)),
+        ("b", steps[0].description, Progress("edge scores", 3, 8)),
     ]
     seen.stored("b", steps[0], 1.0)
     assert [doing.worker for doing in seen.doing] == ["a"] and (seen.stored_steps, seen.steps) == (1, 5)
@@ -33,8 +33,8 @@ def test_what_ended_is_told_once() -> None:
     seen.stored("a", steps[0], 2.5)
     seen.failed("b", steps[1], "No room.")
     assert ended == [
-        Ended("a", "circuit of the MDM, embedded, ioi, n 4, seed 0", 2.5),
-        Ended("b", "accuracy of the MDM, embedded, ioi, n 4, seed 0", 0.0, "No room."),
+        Ended("a", steps[0].description, 2.5),
+        Ended("b", steps[1].description, 0.0, "No room."),
     ]
     assert seen.stored_steps == 1
 
