@@ -3,8 +3,8 @@
 1. Blocks of examples are drawn with replacement, the same in all runs of as many blocks.
 2. In every draw a run's own edges that have blocks are ranked by |score|; `TopEdges` holds which are among the top K,
    at every K that is asked for.
-3. Of two runs the edges that both have are counted in every draw. An edge that only one of them has scores 0 in the
-   other and is in none of its circuits there, unless fewer than K edges score anything.
+3. Of two runs the edges that are in both circuits are counted in every draw. An edge of which only one run has blocks
+   is in no circuit of the other.
 
 pair_overlaps of ranked_anew.py ranks both runs for every overlap and every K; numbers are the same. Pure numpy.
 """
@@ -25,11 +25,11 @@ from engine.circuits.ranked_anew import Redrawn, top_k
 
 @dataclass(frozen=True)
 class TopEdges:
-    """The edges of a run that have blocks, and whether each is in the circuit of K edges, by K, in every draw."""
+    """The circuits of a run in every draw, by K; without the K that it has too few edges with blocks for."""
 
-    edge: NDArray[np.int32]  # ascending
     blocks: int
-    chosen: dict[int, NDArray[np.bool_]]  # by K: [resample, edge]; without the K that there are too few edges for
+    circuits: dict[int, tuple[NDArray[np.int32], NDArray[np.bool_]]]
+    """By K: edges [edge], ascending, that are in the circuit in any draw, and in which they are [resample, edge]."""
 
 
 def top_edges(run: EdgeBlocks, sizes: Sequence[int], resamples: int = RESAMPLES) -> TopEdges:
@@ -39,26 +39,27 @@ def top_edges(run: EdgeBlocks, sizes: Sequence[int], resamples: int = RESAMPLES)
     blocks = shares.shape[1]
     known = sorted(k for k in sizes if k <= len(edge))
     if blocks < FEWEST or not known:
-        return TopEdges(edge, blocks, {})
-    scores = shares @ draws(blocks, resamples).T.astype(np.float32)
-    strength = np.abs(scores.T, order="C")  # [resample, edge]
+        return TopEdges(blocks, {})
+    strength = draws(blocks, resamples).astype(np.float32) @ shares.T  # [resample, edge]
+    np.abs(strength, out=strength)
     most, largest = len(edge), known[-1]
     highest = np.sort(np.partition(strength, most - largest, axis=1)[:, most - largest :], axis=1)
-    return TopEdges(edge, blocks, {k: _chosen(strength, highest[:, largest - k, None], k) for k in known})
+    circuits = {}
+    for k in known:
+        chosen = _chosen(strength, highest[:, largest - k, None], k)
+        ever = np.flatnonzero(chosen.any(axis=0))
+        circuits[k] = edge[ever], chosen[:, ever]
+    return TopEdges(blocks, circuits)
 
 
 def overlap(value: float, arm: TopEdges, other: TopEdges, k: int) -> Estimate:
     """An overlap, `value` as it is stored, with its interval; without one where there are too few prompts or edges."""
-    if k not in arm.chosen or k not in other.chosen or arm.blocks != other.blocks:
+    if k not in arm.circuits or k not in other.circuits or arm.blocks != other.blocks:
         return Estimate(value, None, None)
-    _, of_arm, of_other = np.intersect1d(arm.edge, other.edge, assume_unique=True, return_indices=True)
-    both = _columns(arm.chosen[k], of_arm) & _columns(other.chosen[k], of_other)
-    shared = np.count_nonzero(both, axis=1)
+    (edges_a, chosen_a), (edges_b, chosen_b) = arm.circuits[k], other.circuits[k]
+    _, in_a, in_b = np.intersect1d(edges_a, edges_b, assume_unique=True, return_indices=True)
+    shared = np.count_nonzero(chosen_a[:, in_a] & chosen_b[:, in_b], axis=1)
     return Redrawn(value, jaccard_at(shared, np.full(len(shared), k)), arm.blocks).estimate
-
-
-def _columns(chosen: NDArray[np.bool_], which: NDArray[np.intp]) -> NDArray[np.bool_]:
-    return chosen if len(which) == chosen.shape[1] else chosen[:, which]
 
 
 def _chosen(strength: NDArray[np.float32], smallest: NDArray[np.float32], k: int) -> NDArray[np.bool_]:

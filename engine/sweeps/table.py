@@ -147,6 +147,7 @@ def _row(arm: _Side, other: _Side, k: int, faithful: Faithfulness) -> Row:
         **{name: accuracy.accuracy if accuracy else None
            for name, accuracy in zip(("accuracy_arm", "accuracy_other"), accuracies, strict=True)},
         "accuracy_n": measured.pop() if len(measured) == 1 else None,
+        "both_can_do": _both_can_do(arm.run, other.run),
         "f_k": faithful.size,
         **_with_ends("f_arm", faithful.arm), **_with_ends("f_other", faithful.other),
         **_with_ends("f_arm_in_other", faithful.arm_in_other), **_with_ends("f_other_in_arm", faithful.other_in_arm),
@@ -173,6 +174,11 @@ def _with_ends(name: str, estimate: Estimate | None) -> Row:
 
 def _number(value: float) -> float | None:
     return None if isnan(value) else value
+
+
+def _both_can_do(arm: Run, other: Run) -> bool | None:
+    able = [can_do(task_named(run.spec.task), run.accuracy).can for run in (arm, other)]
+    return all(able) if not all(able) or (arm.accuracy and other.accuracy) else None
 
 
 def _remarks(run: Run) -> list[str]:

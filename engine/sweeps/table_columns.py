@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Stored = Literal["string", "int64", "double"]  # as Arrow calls types
+Stored = Literal["string", "int64", "double", "bool"]  # as Arrow calls types
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ COLUMNS = (
     _share("accuracy_other", "the same of the compared model"),
     _count("accuracy_n", "problems", "of which accuracies are, where both models were measured on as many", 1,
            nullable=True),
+    Column("both_can_do", "bool", "", "whether both models can do the task: the circuit of a model that cannot is not "
+           "informative; empty where an accuracy is not measured yet", nullable=True),
     _count("f_k", "edges", "size of the circuits whose faithfulness f follows: K, or the measured size that is nearest "
            "to it by ratio", 1, nullable=True),
     *_f("f_arm", "f of the ARM's circuit in the ARM: 1 is the whole model, 0 the corrupted run"),
@@ -104,7 +106,7 @@ def schema() -> pa.Schema:
     """The columns as Arrow has them, with their meanings."""
     import pyarrow as pa
 
-    types = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64()}
+    types = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64(), "bool": pa.bool_()}
     return pa.schema(
         [
             pa.field(column.name, types[column.type], column.nullable, {"unit": column.unit, "meaning": column.meaning})
