@@ -6,6 +6,7 @@ import html
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,6 +18,7 @@ NOT_THERE = "–"  # noqa: RUF001 (an en dash, as for a number that is missing)
 UNABLE = "*"
 FEW = 6  # columns; with more, cells are narrow
 LINE, PADDING = 16, 14  # pixels of a line of a row's label, and around these
+SQUARES = 30  # that answer clicks, beside each other, reach across the widest page
 WIDEST = 24  # characters of such a line
 
 
@@ -67,13 +69,20 @@ def sweep_figure(drawn: SweepMap, palette: Palette) -> go.Figure:
             textfont={"color": palette.neutral, "size": 12}, hoverinfo="skip", name="not computed", showlegend=False,
         )
     )  # fmt: skip
-    figure.add_trace(
-        click_cells(
-            [row for row, _, _ in there], [column for _, column, _ in there],
-            [f"{row},{column}" for row, column, _ in there], [_hover(cell) for _, _, cell in there], height - 4,
-        )
-    )  # fmt: skip
+    figure.add_trace(_clickable(there, len(columns), height - 4))
     return figure
+
+
+def _clickable(there: Sequence[tuple[int, int, MapCell]], columns: int, size: int) -> go.Scatter:
+    """Invisible squares over cells (row, column), side by side where cells are wide."""
+    squares = max(1, ceil(SQUARES / columns))
+    places = [(cell, (at + 0.5) / squares - 0.5) for cell in there for at in range(squares)]
+    trace = click_cells(
+        [row for (row, _, _), _ in places], [], [f"{row},{column}" for (row, column, _), _ in places],
+        [_hover(cell) for (_, _, cell), _ in places], size,
+    )  # fmt: skip
+    trace.x = [column + aside for (_, column, _), aside in places]
+    return trace
 
 
 def _label(parts: Sequence[str]) -> str:

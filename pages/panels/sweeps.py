@@ -21,7 +21,7 @@ from engine.sweeps.table_file import parquet_of
 from pages.figures.caption import captioned
 from pages.figures.sweep_map import NOT_THERE, UNABLE, sweep_figure
 from pages.panels.sweep_cells import Arranged, Shown, arrange, models_of
-from pages.shared import clicks, downloads, pickers, state, widgets
+from pages.shared import address, clicks, downloads, pickers, state, widgets
 from pages.shared.glossary import meaning
 from pages.shared.state import BY_CHECKPOINT, BY_SEED, Question, step_of
 from pages.shared.synced import synced
@@ -169,7 +169,7 @@ def open_clicked(arranged: Arranged, shown: Shown) -> None:
     name = st.session_state.pop(CLICKED, None)
     places = {f"{row},{column}": spec for (row, column), spec in arranged.leads_to.items()}
     if name in places:
-        st.switch_page("pages/circuits.py", query_params=address_of(places[name], shown.k))
+        address.go("pages/circuits.py", address_of(places[name], shown.k))
 
 
 def address_of(spec: RunSpec, k: int) -> dict[str, str]:
