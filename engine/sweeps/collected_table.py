@@ -13,11 +13,13 @@ from pathlib import Path
 from statistics import fmean
 
 from engine.errors import Incomplete
+from engine.models.pair import model_title
 from engine.runs.execution import OnProgress
 from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
 from engine.sweeps import saved, sweep_file, table_file
 from engine.sweeps.compared_runs import ComparedRuns, compared_runs
+from engine.sweeps.plan import of_run
 from engine.sweeps.sweep_file import Sweep
 from engine.sweeps.table import SETTINGS, Row, incomplete, table_of
 
@@ -51,7 +53,7 @@ def collect(file: str, out: str, sizes: Sequence[int], on_progress: OnProgress) 
     table_file.refuse_file(path)
     sweep = sweep_file.read(file)
     compared = compared_runs(sweep)
-    saved.save(file, sweep)
+    saved.save(sweep)
     groups = len(compared.groups)
     table = table_of(compared, sizes, lambda done: on_progress(Progress("Comparing circuits", done, groups)))
     table_file.write(path, table)
@@ -118,18 +120,7 @@ def _not_there(sweep: Sweep, compared: ComparedRuns) -> Iterator[str]:
 
 
 def _named(specs: Sequence[RunSpec]) -> str:
-    """The first of some runs, as in "embedded / mdm / ioi (seed 0)"."""
-    shown = ", ".join(map(_name, specs[:MOST_NAMED]))
+    """The first of some runs, as in "MDM, embedded, ioi, n 64, seed 0"."""
+    shown = "; ".join(f"{model_title(spec.model)}, {of_run(spec)}" for spec in specs[:MOST_NAMED])
     more = len(specs) - MOST_NAMED
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _name(spec: RunSpec) -> str:
-    """A run with its seed, and with those of its settings that are not usual."""
-    usual = RunSpec()
-    settings = [
-        f"{name.replace('_', ' ')} {getattr(spec, name)}"
-        for name in SETTINGS
-        if name != "seed" and getattr(spec, name) != getattr(usual, name)
-    ]
-    return f"{spec.pair} / {spec.model} / {spec.task} ({', '.join([*settings, f'seed {spec.seed}'])})"
+    return f"{shown}; and {more} more" if more > 0 else shown

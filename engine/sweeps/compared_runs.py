@@ -56,15 +56,10 @@ def compared_runs(sweep: Sweep) -> ComparedRuns:
     return ComparedRuns(specs, _groups(there, others), missing)
 
 
-def arm_of(spec: RunSpec) -> RunSpec:
-    """The ARM's run with which another model's is compared: an ARM reveals nothing, in whatever order."""
-    return replace(spec, model="arm", order=RunSpec.order)
-
-
 def _groups(there: dict[RunSpec, Run], others: Iterable[RunSpec]) -> tuple[Group, ...]:
     compared: dict[RunSpec, list[Run]] = {}
     for spec in others:
-        arm = arm_of(spec)
+        arm = replace(spec, model="arm")  # which has no number of denoising steps
         if spec in there and arm in there:
             compared.setdefault(arm, []).append(there[spec])
     return tuple(Group(there[arm], tuple(runs)) for arm, runs in compared.items())

@@ -98,7 +98,7 @@ def incomplete(sweep: Sweep, compared: ComparedRuns) -> list[RunSpec]:
 
     def lacks(run: Run) -> bool:
         accuracy = "ability" in sweep.artifacts and run.accuracy is None
-        return accuracy or ("faithfulness" in sweep.evidence and not run.spec.is_control and not stored.has(run))
+        return accuracy or ("faithfulness" in sweep.evidence and not stored.has(run))
 
     return [spec for spec, run in runs.items() if lacks(run)]
 
