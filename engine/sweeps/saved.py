@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import fields
+from pathlib import Path
 
 from engine import settings
 from engine.errors import UserError
@@ -33,15 +34,20 @@ def save(sweep: Sweep) -> None:
 
 def saved() -> list[Sweep]:
     """The sweeps that were kept, the latest first; without files that cannot be read, or that say what no sweep can."""
-    files = []
-    with suppress(OSError):
-        there = settings.sweeps_dir().glob("*.toml")
-        files = sorted(((file.stat().st_mtime, file) for file in there), reverse=True)
     sweeps = []
-    for _, file in files[:MOST_SAVED]:
-        with suppress(UserError):
-            sweeps.append(read(file))
+    with suppress(OSError):
+        for file in sorted(settings.sweeps_dir().glob("*.toml"), key=_time, reverse=True)[:MOST_SAVED]:
+            with suppress(UserError):
+                sweeps.append(read(file))
     return sweeps
+
+
+def _time(file: Path) -> float:
+    """When a file was written; of a link that leads nowhere the earliest time."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def text_of(sweep: Sweep) -> str:
