@@ -55,7 +55,7 @@ QUANTITIES = ("activation", "gate", "up")
 TABS = LENS, ATTENTION, NEURONS, EDGES = "Lens", "Attention", "Neurons", "Edges"
 LINES_SHOWN = ("f", "right")
 SWEEP_MEASURES = ("overlap", "faithfulness", "accuracy")
-SWEEP_BY = BY_SEED, BY_CHECKPOINT = "seed", "checkpoint"
+SWEEP_BY = BY_SEED, BY_CHECKPOINT = "seeds", "checkpoints"
 PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
 # What goes along from page to page.

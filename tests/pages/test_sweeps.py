@@ -47,11 +47,11 @@ def test_a_sweep_is_shown_by_seed_and_by_checkpoint() -> None:
     assert by_seed["layout"]["xaxis"]["ticktext"] == ["0", "1"]
     assert all(row[0] and not row[1] for row in numbers(page))
     assert "– not computed." in texts(page)  # noqa: RUF001
-    page.radio(key=state.SWEEP_COLUMNS).set_value("checkpoint").run()
+    page.radio(key=state.SWEEP_COLUMNS).set_value("checkpoints").run()
     assert heat_map(page)["layout"]["xaxis"]["ticktext"] == ["control", "0", "100", "MDM"]
     assert [[bool(text) for text in row] for row in numbers(page)] == [[True] * 4, [True, False, False, True]]
     assert "Each is the mean over seeds." in texts(page)
-    assert page.query_params["sweep_columns"] == "checkpoint"
+    assert page.query_params["sweep_columns"] == "checkpoints"
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
@@ -90,14 +90,14 @@ def test_another_model_and_other_numbers_can_be_chosen() -> None:
 )
 def test_a_click_opens_the_comparison(cell: str, address: dict[str, str]) -> None:
     save(GRID)
-    page = app(sweep_columns="checkpoint", seed="7")
+    page = app(sweep_columns="checkpoints", seed="7")
     page.session_state[panel.CLICKED] = cell
     page.run()
     assert not page.exception
     assert page.title[0].value != "Does a diffusion model keep its old circuits?"
     there = {key: page.query_params[key] for key in ("pair", "task", "step", "k") if key in page.query_params}
     assert there == address and "seed" not in page.query_params
-    assert page.query_params["sweep_columns"] == "checkpoint"  # so that Back shows the same
+    assert page.query_params["sweep_columns"] == "checkpoints"  # so that Back shows the same
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")

@@ -33,7 +33,7 @@ ROWS = [row(spec, k, overlap_of(spec) * k / 200) for spec in SPECS if not spec.i
 
 
 def shown(**how: Any) -> Shown:
-    return Shown(**{"k": 200, "measure": "overlap", "by": "seed", "model": "mdm", **how})
+    return Shown(**{"k": 200, "measure": "overlap", "by": "seeds", "model": "mdm", **how})
 
 
 def test_seeds_are_columns_of_one_model() -> None:
@@ -46,7 +46,7 @@ def test_seeds_are_columns_of_one_model() -> None:
 
 
 def test_checkpoints_are_columns_in_the_order_of_training_with_means_over_seeds() -> None:
-    arranged = arrange(SPECS, ROWS, shown(by="checkpoint", k=50))
+    arranged = arrange(SPECS, ROWS, shown(by="checkpoints", k=50))
     assert list(arranged.drawn.columns) == ["control", "16", "160", "MDM"]
     values = [cell.value for cell in arranged.drawn.cells[0] if cell]
     assert values == pytest.approx([0.54 / 4] * 3 + [0.74 / 4])
@@ -62,14 +62,14 @@ def test_a_cell_without_runs_is_empty_and_says_so() -> None:
     first, second = arranged.drawn.cells[0][:2]
     assert first and second and first.value is not None and second.value is None
     assert "Not computed yet" in second.hover
-    mean = arrange(SPECS, there, shown(by="checkpoint")).drawn.cells[0][0]
+    mean = arrange(SPECS, there, shown(by="checkpoints")).drawn.cells[0][0]
     assert mean and mean.value == pytest.approx(0.55) and "Not computed yet: 1 of these seeds" in mean.hover
 
 
 def test_a_mean_leads_to_the_first_seed_that_is_there() -> None:
     there = [own for own in ROWS if own["seed"] == 10]
-    assert arrange(SPECS, there, shown(by="checkpoint")).leads_to[0, 0].seed == 10
-    assert arrange(SPECS, [], shown(by="checkpoint")).leads_to[0, 0].seed == 2  # the first of the sweep
+    assert arrange(SPECS, there, shown(by="checkpoints")).leads_to[0, 0].seed == 10
+    assert arrange(SPECS, [], shown(by="checkpoints")).leads_to[0, 0].seed == 2  # the first of the sweep
 
 
 def test_other_numbers_and_a_model_that_cannot_do_the_task() -> None:

@@ -113,6 +113,7 @@ def test_every_key_of_the_state_is_in_the_table() -> None:
         *state.VIEWS,
         *state.HEIGHTS_SHOWN,
         *state.TABS,
+        *state.SWEEP_BY,
     } == set(KEYS)
 
 
