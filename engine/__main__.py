@@ -14,7 +14,7 @@ from typing import Any
 
 from engine import commands, doctor, evidence_commands, sweep_commands
 from engine.circuits.filters import Filters
-from engine.errors import UserError
+from engine.errors import Incomplete, UserError
 from engine.exchange import kept_inputs
 from engine.exchange.circuit import Other
 from engine.flags import DEFAULTS, parser
@@ -24,9 +24,11 @@ from engine.runs import folder_pair
 from engine.runs.device_plan import fitting_dtype
 from engine.runs.execution import Compute
 from engine.runs.spec import RunSpec
+from engine.sweeps import collected_table
 from engine.tasks.base import Listed, Task
 from engine.tasks.own_prompts import OwnPrompts
 from engine.tasks.registry import available, task_named
+from engine.terminal import shown_progress
 
 
 def main(argv: Sequence[str] | None = None, compute: Compute | None = None) -> int:
@@ -34,15 +36,19 @@ def main(argv: Sequence[str] | None = None, compute: Compute | None = None) -> i
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
-    given = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    given = parser().parse_args(words)
     try:
-        for line in _lines(given, compute):
+        for line in _lines(given, words, compute):
             print(line)
         sys.stdout.flush()
         return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Incomplete as error:
+        print(error, file=sys.stderr)
+        return 1
     except BrokenPipeError:  # whoever read the lines has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -54,12 +60,10 @@ def main(argv: Sequence[str] | None = None, compute: Compute | None = None) -> i
         return 130
 
 
-def _lines(given: argparse.Namespace, compute: Compute | None) -> Iterator[str]:
+def _lines(given: argparse.Namespace, words: Sequence[str], compute: Compute | None) -> Iterator[str]:
     chosen: dict[str, Callable[[], Iterator[str]]] = {
         "run": lambda: _put_back_unless_used(given, lambda spec: commands.run(spec, given.model, compute)),
-        "compare": lambda: _put_back_unless_used(
-            given, lambda spec: commands.compare(spec, given.k, given.steps, compute, given.control, given.run)
-        ),
+        "compare": lambda: _compare(given, words, compute),
         "evidence": lambda: _put_back_unless_used(
             given, lambda spec: evidence_commands.evidence(spec, given.model, given.only, given.k, compute)
         ),
@@ -79,6 +83,29 @@ def _lines(given: argparse.Namespace, compute: Compute | None) -> Iterator[str]:
         "train": lambda: commands.train(given.out, _training(given)),
     }
     return chosen[given.command]()
+
+
+def _compare(given: argparse.Namespace, words: Sequence[str], compute: Compute | None) -> Iterator[str]:
+    """The two circuits that flags name, or all of a sweep, whose file then says everything but the sizes."""
+    if given.sweep is None and given.out is None:
+        return _put_back_unless_used(
+            given, lambda spec: commands.compare(spec, given.k, given.steps, compute, given.control, given.run)
+        )
+    if given.sweep is None:
+        raise UserError("--out only goes with --sweep.")
+    if given.out is None:
+        raise UserError("--sweep needs --out: the table to write, as in table.parquet or table.csv.")
+    flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+    other = next((flag for flag in flags if flag not in ("--sweep", "--out", "--k")), None)
+    if other is not None:
+        raise UserError(f"{other} cannot go with --sweep: the sweep's file says which runs are compared.")
+    return _collect(given.sweep, given.out, given.k)
+
+
+def _collect(file: str, out: str, sizes: Sequence[int]) -> Iterator[str]:
+    with shown_progress(out) as show:
+        collected = collected_table.collect(file, out, sizes, show)
+    yield from collected_table.lines(collected)
 
 
 def _circuit_spec(given: argparse.Namespace) -> RunSpec:

@@ -22,6 +22,10 @@ class Cancelled(Exception):
     """A job was cancelled by the user; nothing of it is stored."""
 
 
+class Incomplete(Exception):
+    """A command did what could be done; the message says what is not there. Its exit code is 1."""
+
+
 def shortened(value: object, most: int = LONGEST_VALUE) -> str:
     """A value as a message quotes it: its repr, of a long one both ends."""
     if isinstance(value, str):

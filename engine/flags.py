@@ -64,6 +64,8 @@ def _add_runs(add: Add) -> None:
         "--no-control", action="store_false", dest="control",
         help="without the step-0 control: the ARM's own weights read as the MDM is, which is one run more",
     )  # fmt: skip
+    compare.add_argument("--sweep", type=values.text, metavar="FILE.toml", help="instead: all stored runs of a sweep")
+    compare.add_argument("--out", type=values.text, metavar="FILE", help="of --sweep: the .parquet or .csv to write")
 
 
 def _add_evidence(add: Add) -> None:

@@ -1,8 +1,8 @@
 """Every environment variable and default path, in one place.
 
 CIRCUITS_CACHE  the folder of the cache; default cache/ in this project. Artifacts lie in its folder artifacts, own
-                prompts in prompts, pairs of two folders in pairs, digests of weights in digests.json, and temporary
-                files, as long as they are needed, in temporary
+                prompts in prompts, pairs of two folders in pairs, sweeps in sweeps, digests of weights in
+                digests.json, and temporary files, as long as they are needed, in temporary
 CIRCUITS_PAIRS  a TOML file with more pairs, as in assets/pairs.toml; default none
 """
 
@@ -47,6 +47,11 @@ def prompts_dir() -> Path:
 
 def kept_pairs_dir() -> Path:
     return cache_dir() / "pairs"
+
+
+def sweeps_dir() -> Path:
+    """Where sweeps are kept that were computed or collected here, so that the app can show them."""
+    return cache_dir() / "sweeps"
 
 
 def digests_path() -> Path:

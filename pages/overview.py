@@ -11,6 +11,7 @@ from pages.panels.findings import Cell, cells_of
 from pages.panels.missing_runs import offer_missing
 from pages.panels.other_pairs import show_away, show_waiting
 from pages.panels.published import legend, show_published
+from pages.panels.sweeps import show_sweeps
 from pages.shared import artifacts, widgets
 from pages.shared.choose_k import choose_k
 from pages.shared.entry import show
@@ -31,6 +32,7 @@ def page() -> None:
         computed, waiting, away = sorted_out(cells)
         for name in computed:
             show_pair(pairs()[name], cells[name], k)
+        show_sweeps()
         for name in waiting:
             show_waiting(pairs()[name], cells[name])
         show_away({name: str(cells[name][0].problem) for name in away})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import NoReturn
 from urllib.parse import parse_qs
 
 import streamlit as st
@@ -86,6 +87,14 @@ def write(changes: Mapping[str, str | list[str] | None]) -> None:
     if wanted != before:
         st.query_params.from_dict(wanted)
         st.session_state[_BEFORE] = wanted
+
+
+def go(page: str, query: Mapping[str, str]) -> NoReturn:
+    """Open a page with a question of its own; other choices come along, so that Back leads to the view as it was."""
+    before = st.session_state.get(_BEFORE, {})
+    kept = {key: texts for key, texts in before.items() if key not in SETTINGS}
+    st.session_state[_BEFORE] = {**kept, **{key: [text] for key, text in query.items()}}
+    st.switch_page(page)
 
 
 def _carried(asked: Mapping[str, list[str]]) -> dict[str, list[str]]:

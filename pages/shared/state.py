@@ -35,6 +35,8 @@ NEURON, PINS, SEARCH, SORT = "neuron", "pins", "search", "sort"
 QUANTITY = "quantity"  # of a neuron at every token: its activation, gate or up
 LINES = "lines"  # of evidence: what the lines over K are
 REPLACED, ESTIMATOR = "replaced", "estimator"  # of knockouts: by what; of the audit: whose estimates
+SWEEP, SWEEP_K, SWEEP_SHOWN = "sweep", "sweep_k", "sweep_shown"  # a sweep's heat map: of which numbers
+SWEEP_COLUMNS, SWEEP_MODEL = "sweep_columns", "sweep_model"  # what its columns are; which model beside the ARM
 EXAMPLE, SAMPLER, AT, POSITION = "example", "sampler", "at", "position"  # of denoising; AT is a step
 
 FINAL = "final"
@@ -52,6 +54,8 @@ NEURON_ORDERS = ("either", "ARM", "MDM", "difference")
 QUANTITIES = ("activation", "gate", "up")
 TABS = LENS, ATTENTION, NEURONS, EDGES = "Lens", "Attention", "Neurons", "Edges"
 LINES_SHOWN = ("f", "right")
+SWEEP_MEASURES = ("overlap", "faithfulness", "accuracy")
+SWEEP_BY = BY_SEED, BY_CHECKPOINT = "seeds", "checkpoints"
 PER_DECADE = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
 # What goes along from page to page.

@@ -45,7 +45,7 @@ def test_what_is_stored_is_left_out() -> None:
 
 def test_a_circuit_of_many_examples_comes_in_parts() -> None:
     steps = planned(n=300, models=["mdm"], artifacts=["circuit"]).steps
-    assert [step.description.partition(", embedded")[0] for step in steps] == [
+    assert [step.title for step in steps] == [
         "circuit of the MDM, examples 1 to 256 of 300",
         "circuit of the MDM, examples 257 to 300 of 300",
         "circuit of the MDM",

@@ -14,6 +14,8 @@ from streamlit.testing.v1 import AppTest
 from engine.circuits.graph import Graph
 from engine.runs import lifecycle, read
 from engine.runs.spec import RunSpec
+from engine.sweeps.saved import save
+from engine.sweeps.sweep_file import Sweep
 from engine.tasks import own_prompts
 from engine.tasks.prompt_checks import PromptRow
 from pages.shared import state
@@ -46,6 +48,9 @@ HOME: dict[str, tuple[str, dict[str, str]]] = {
     **dict.fromkeys((state.LINES, state.REPLACED, state.ESTIMATOR), ("evidence", {})),
     **dict.fromkeys((state.NEURON, state.SORT), ("neurons", {})),
     state.QUANTITY: ("neurons", {"layer": "0", "neuron": "0"}),
+    **dict.fromkeys(
+        (state.SWEEP, state.SWEEP_K, state.SWEEP_SHOWN, state.SWEEP_COLUMNS, state.SWEEP_MODEL), ("overview", {})
+    ),
     **dict.fromkeys(
         (state.EXAMPLE, state.SAMPLER, state.AT, state.POSITION), ("denoising", {"task": "countdown"})
     ),
@@ -108,6 +113,7 @@ def test_every_key_of_the_state_is_in_the_table() -> None:
         *state.VIEWS,
         *state.HEIGHTS_SHOWN,
         *state.TABS,
+        *state.SWEEP_BY,
     } == set(KEYS)
 
 
@@ -129,6 +135,7 @@ def test_no_text_under_all_keys_at_once_takes_a_page_down(page: str, text: str) 
 @pytest.mark.usefixtures("seeded", "queue_of")
 def test_a_link_that_asks_for_what_is_not_here_says_so_and_shows_the_rest(key: str) -> None:
     page, more = HOME[key]
+    save(Sweep("grid", models=("arm", "mdm", "control"), seeds=(0, 1)))
     opened = open_link(page, {**more, key: "99999999"})
     assert f"asked for {KEYS[key].words} “99999999”" in notes(opened)
     assert "from" in notes(opened) or "Possible: " in notes(opened)
