@@ -13,9 +13,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from engine.runs import lifecycle, stored
+from engine.runs import lifecycle, parts, stored
 from engine.runs.cache_connection import store
 from engine.runs.jobs import JobQueue
+from engine.runs.provenance import resolve
 from engine.runs.records import Run, size_text
 from engine.runs.rows import ReadoutRow
 from engine.runs.spec import RunSpec
@@ -162,11 +163,12 @@ def test_what_another_process_computes_is_said(another_process: int) -> None:
 
 
 @pytest.mark.usefixtures("pair", "queue_of")
-def test_a_circuit_that_another_process_computes_is_waited_for(another_process: int) -> None:
-    from engine.runs.provenance import resolve
-
-    hold(resolve(RunSpec(n=4)).key, another_process)
-    page = app("circuits", n="4")
+@pytest.mark.parametrize("n", [4, 600])
+def test_a_circuit_that_another_process_computes_is_waited_for(another_process: int, n: int) -> None:
+    """A large one is computed in parts."""
+    run = resolve(RunSpec(n=n))
+    hold(parts.key_of(run, run.parts[1]) if run.parts else run.key, another_process)
+    page = app("circuits", n=str(n))
     assert any(f"Process {another_process} on elsewhere is computing" in box for box in boxes(page))
     assert "compute 0" not in [button.key for button in page.button]
 

@@ -130,7 +130,7 @@ def test_lens_rows_cover_every_node_and_sum_to_the_final_logits(small: Path, mod
 def test_blocks_of_examples_sum_to_the_scores_of_the_strongest_edges(
     small: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.runs.compute.BLOCK_EDGES", 50)
+    monkeypatch.setattr("engine.runs.compute_circuit.BLOCK_EDGES", 50)
     tables = run(model, "countdown", n=4)
     total, halves = scores(tables, "total"), [scores(tables, f"half-{half}") for half in "ab"]
     blocks = tables.tables["edge_blocks"].to_pylist()
