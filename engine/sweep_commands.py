@@ -32,7 +32,7 @@ def sweep(
     asked = read(file)
     everything = wanted(asked)
     own = everything if shard is None else share(everything, shard)
-    planned = plan(own)
+    planned = plan(own, everything)
     yield _headed(asked, own, planned, shard)
     if dry_run:
         yield from _listed(planned.steps)
@@ -82,7 +82,13 @@ def _summary(planned: Plan, schedules: Sequence[Schedule]) -> Iterator[str]:
     if len(lines) > MOST_LISTED:
         yield f"and {len(lines) - MOST_LISTED} more like these"
     refused = f", {len(planned.refused)} runs cannot be computed here" if planned.refused else ""
-    yield f"{done} done, {len(failures)} failed, {len(skipped)} skipped{refused}"
+    waiting = f", {len(planned.waiting)} left" if planned.waiting else ""
+    yield f"{done} done, {len(failures)} failed, {len(skipped)} skipped{refused}{waiting}"
+    if planned.waiting and not lines:
+        raise UserError(
+            f"{len(planned.waiting)} artifacts need parts of circuits that other shards compute. Call the same command "
+            "again when these are done."
+        )
     if lines:
         raise UserError(
             "Not all of the sweep is there. What failed is named above; the same command tries it again and computes "

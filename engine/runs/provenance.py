@@ -51,12 +51,17 @@ class Resolved:
     @property
     def parts(self) -> tuple[range, ...]:
         """The examples of each part in which the circuit is computed; none where it is computed at once."""
-        at_once, n = self.provenance.get("examples_at_once"), self.spec.n
-        return tuple(range(first, min(first + at_once, n)) for first in range(0, n, at_once)) if at_once else ()
+        return parts_of(self.spec) if "examples_at_once" in self.provenance else ()
 
 
 class WeightsNotHere(UserError):
     """The models of a spec are known, but their weights are not on this machine."""
+
+
+def parts_of(spec: RunSpec) -> tuple[range, ...]:
+    """The examples of each part in which the circuit of a spec is computed; none where it is computed at once."""
+    at_once, n = EXAMPLES_AT_ONCE, spec.n
+    return tuple(range(first, min(first + at_once, n)) for first in range(0, n, at_once)) if n > at_once else ()
 
 
 def resolve(spec: RunSpec) -> Resolved:

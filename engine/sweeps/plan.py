@@ -16,13 +16,14 @@ from engine.errors import UserError
 from engine.models.pair import model_title
 from engine.runs import evidence, lifecycle
 from engine.runs.artifacts import FIELDS
+from engine.runs.cache_connection import store
 from engine.runs.execution import not_stored
-from engine.runs.provenance import resolve
+from engine.runs.provenance import parts_of, resolve
 from engine.runs.run_lines import settings_of
 from engine.runs.spec import RunSpec
-from engine.runs.steps import Step, circuit_steps
+from engine.runs.steps import PartStep, Step
 from engine.runs.stored import has
-from engine.schema.artifacts import KIND_TITLES, EvidenceKind, Kind
+from engine.schema.artifacts import KIND_TITLES, PART, EvidenceKind, Kind
 from engine.sweeps import cost
 from engine.sweeps.sweep_file import Sweep
 
@@ -32,12 +33,14 @@ class Wanted:
     """Artifacts of a run that are computed together. `compared`: the runs whose circuits its evidence needs, too.
 
     `denoising_steps`: of the MDM that an ARM's evidence is compared with, for each a piece of evidence.
+    `parts`: the examples of the parts of its circuit that are computed with it, where that has any.
     """
 
     spec: RunSpec
-    kinds: tuple[Kind, ...]
+    kinds: tuple[Kind, ...] = ()
     evidence: tuple[EvidenceKind, ...] = ()
     denoising_steps: tuple[int, ...] = (0,)
+    parts: tuple[range, ...] = ()
 
     @property
     def compared(self) -> tuple[RunSpec, ...]:
@@ -48,7 +51,11 @@ class Wanted:
     @property
     def multiplications(self) -> float:
         own = sum(cost.multiplications(self.spec, kind) for kind in self.kinds)
-        return own + len(self.denoising_steps) * sum(cost.multiplications(self.spec, kind) for kind in self.evidence)
+        if "circuit" in self.kinds and parts_of(self.spec):
+            own -= (1 - cost.MADE_OF_PARTS) * cost.multiplications(self.spec, "circuit")
+        of_parts = sum(cost.multiplications(self.spec, "circuit", len(part)) for part in self.parts)
+        of_evidence = sum(cost.multiplications(self.spec, kind) for kind in self.evidence)
+        return own + of_parts + len(self.denoising_steps) * of_evidence
 
 
 @dataclass(frozen=True)
@@ -67,10 +74,11 @@ class Refused:
 
 @dataclass(frozen=True)
 class Plan:
-    """`steps`: what is to be computed, in that order."""
+    """`steps`: what is to be computed, in that order. `waiting`: what needs something that is computed elsewhere."""
 
     steps: tuple[Step, ...]
     refused: tuple[Refused, ...]
+    waiting: tuple[Step, ...] = ()
 
 
 def wanted(sweep: Sweep) -> list[Wanted]:
@@ -89,12 +97,15 @@ def wanted(sweep: Sweep) -> list[Wanted]:
                 seen.add(depends_on)
                 kinds.append(kind)
         steps = sweep.denoising_steps if spec.is_arm else (0,)
-        everything.append(Wanted(spec, tuple(kinds), sweep.evidence_kinds, steps))
+        parts = parts_of(spec) if "circuit" in kinds or sweep.evidence else ()
+        everything.append(Wanted(spec, tuple(kinds), sweep.evidence_kinds, steps, parts))
     return everything
 
 
-def plan(everything: Sequence[Wanted]) -> Plan:
-    """What of it is missing in the cache, circuits before the evidence that needs them.
+def plan(own: Sequence[Wanted], everything: Sequence[Wanted] = ()) -> Plan:
+    """What of a share is missing in the cache, circuits before the evidence that needs them.
+
+    `everything`: of which it is a share, so that parts of circuits which belong to another are left to it.
 
     Raises:
         UserError: the cache cannot be read.
@@ -102,7 +113,7 @@ def plan(everything: Sequence[Wanted]) -> Plan:
     steps: list[Step] = []
     of_evidence: list[Step] = []
     refused: list[Refused] = []
-    for each in everything:
+    for each in own:
         try:
             steps += _of_run(each)
             for denoising_steps in each.denoising_steps if each.evidence else ():
@@ -110,7 +121,10 @@ def plan(everything: Sequence[Wanted]) -> Plan:
         except UserError as error:
             what = ", ".join(KIND_TITLES[kind] for kind in (*each.kinds, *each.evidence))
             refused.append(Refused(each.spec, what, str(error)))
-    return Plan(tuple(not_stored([*steps, *of_evidence])), tuple(refused))
+    elsewhere = _parts_of(everything) - _parts_of(own)
+    missing = [step for step in not_stored([*steps, *of_evidence]) if not _is_part_of(elsewhere, step)]
+    ready = _without_waiting(missing)
+    return Plan(tuple(ready), tuple(refused), tuple(step for step in missing if step not in ready))
 
 
 def _of_run(each: Wanted) -> list[Step]:
@@ -118,7 +132,22 @@ def _of_run(each: Wanted) -> list[Step]:
     stored = lifecycle.find(each.spec)
     if stored is not None and stored.key != resolved.key:  # which a bundle brought, of the same weights
         return [Step(resolved, kind) for kind in each.kinds if kind != "circuit" and not has(stored, kind)]
-    steps: list[Step] = []
-    for kind in each.kinds:
-        steps += circuit_steps(resolved) if kind == "circuit" else [Step(resolved, kind)]
-    return steps
+    parts: list[Step] = [PartStep(resolved, PART, part) for part in each.parts]
+    return parts + [Step(resolved, kind) for kind in each.kinds]
+
+
+def _parts_of(share: Sequence[Wanted]) -> set[tuple[RunSpec, range]]:
+    return {(each.spec, part) for each in share for part in each.parts}
+
+
+def _is_part_of(parts: set[tuple[RunSpec, range]], step: Step) -> bool:
+    return isinstance(step, PartStep) and (step.spec, step.examples) in parts
+
+
+def _without_waiting(steps: Sequence[Step]) -> list[Step]:
+    """The steps of which everything they need is stored or among them."""
+    left, before = list(steps), -1
+    while len(left) != before:
+        before, keys = len(left), {step.key for step in left}
+        left = [step for step in left if all(key in keys or store().record(key) for key in step.needs)]
+    return left

@@ -1,6 +1,8 @@
 """Share a sweep out among the tasks of a job array, each of which computes its share and nothing of the others'.
 
-1. Runs whose circuits the same evidence needs stay together, so that no shard waits for another.
+1. Runs whose circuits the same evidence needs stay together, so that no shard waits for another. Only the parts of a
+   circuit of many examples are shared out each by itself; the shard that has the circuit puts them together when all
+   are there.
 2. In the order of the sweep, which goes pair by pair and model by model, so that a shard loads few models, runs are
    laid end to end, each as long as its estimated cost (engine/sweeps/cost.py).
 3. That length is cut into equal pieces; whatever has its middle in a piece belongs to it.
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.errors import UserError
 from engine.sweeps.plan import Wanted
@@ -45,7 +47,7 @@ def shard_named(text: str) -> Shard:
 
 def share(everything: Sequence[Wanted], shard: Shard) -> list[Wanted]:
     """What belongs to one shard, in the order of the sweep."""
-    groups = list(_together(everything))
+    groups = [group for together in _together(everything) for group in _parts_apart(together)]
     costs = [sum(each.multiplications for each in group) for group in groups]
     total, before = sum(costs), 0.0
     own: list[Wanted] = []
@@ -55,6 +57,14 @@ def share(everything: Sequence[Wanted], shard: Shard) -> list[Wanted]:
             own += group
         before += cost
     return own
+
+
+def _parts_apart(group: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+    """The parts of circuits in a group, each by itself, then the group without them."""
+    for each in group:
+        for part in each.parts:
+            yield [Wanted(each.spec, parts=(part,))]
+    yield [replace(each, parts=()) for each in group]
 
 
 def _together(everything: Sequence[Wanted]) -> Iterator[list[Wanted]]:

@@ -11,6 +11,7 @@ from engine.sweeps.local_workers import LocalWorker, threads_of
 from engine.sweeps.plan import Plan, Wanted, plan, wanted
 from engine.sweeps.sweep_file import Sweep, sweep_of
 from engine.sweeps.watch import Watch
+from tests.fakes import tiny_compute
 
 
 def sweep(**table: object) -> Sweep:
@@ -47,3 +48,9 @@ class Here:
 
     def close(self) -> None:
         self.closed = True
+
+
+def compute_here(step: Step, on_progress: OnProgress) -> ArtifactTables:
+    """`tiny_compute` in this process."""
+    inputs = step.inputs()
+    return tiny_compute(step.spec, step.kind, on_progress, *([inputs] if inputs else []))

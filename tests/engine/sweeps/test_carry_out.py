@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cache.leases import Lease
 from engine import settings
 from engine.errors import UserError
 from engine.runs.cache_connection import store
@@ -22,8 +23,7 @@ from engine.runs.worker import Worker
 from engine.sweeps.carry_out import carry_out
 from engine.sweeps.watch import Watch
 from tests.contents import contents
-from tests.engine.sweeps.sweeping import Here, carried_out, local, planned
-from tests.fakes import tiny_compute
+from tests.engine.sweeps.sweeping import Here, carried_out, compute_here, local, planned
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("workspace")
@@ -32,17 +32,13 @@ ROOT = Path(__file__).resolve().parents[3]
 GRID = {"models": ["arm", "mdm"], "seeds": [0, 1], "evidence": ["audit", "faithfulness"]}
 
 
-def compute(step: Step, on_progress: OnProgress) -> ArtifactTables:
-    inputs = step.inputs()
-    return tiny_compute(step.spec, step.kind, on_progress, *([inputs] if inputs else []))
-
-
 def stored() -> set[str]:
     return {record.key for record in store().records()}
 
 
-def leases() -> list[Path]:
-    return list(store().files.glob("*.lease"))
+def leases() -> list[Lease]:
+    """Those that are held; a killed process can leave one of an artifact that it had just stored."""
+    return store().leases()
 
 
 def test_processes_compute_what_one_thread_does(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +46,7 @@ def test_processes_compute_what_one_thread_does(workspace: Path, monkeypatch: py
     for count in (0, 1, 3):
         monkeypatch.setenv("CIRCUITS_CACHE", str(workspace / f"cache-{count}"))
         steps = planned(**GRID).steps
-        workers = local("tiny_compute", count) if count else [Here("here", compute)]
+        workers = local("tiny_compute", count) if count else [Here("here", compute_here)]
         schedule = carried_out(steps, workers)
         assert not schedule.failures and not schedule.skipped and not leases()
         contained.append(contents(settings.cache_dir()))
@@ -97,7 +93,7 @@ def test_a_lost_worker_starts_anew_and_its_step_is_told_as_lost() -> None:
         if not lost:
             lost.append(step.key)
             raise WorkerLost("The machine is gone.")
-        return compute(step, on_progress)
+        return compute_here(step, on_progress)
 
     steps = planned(models=["mdm"]).steps
     ends: list[tuple[str, str]] = []
@@ -109,7 +105,7 @@ def test_a_lost_worker_starts_anew_and_its_step_is_told_as_lost() -> None:
 
 def test_what_a_worker_stored_itself_is_not_stored_again() -> None:
     def storing(step: Step, on_progress: OnProgress) -> None:
-        keep(step, compute(step, on_progress), 1.5)
+        keep(step, compute_here(step, on_progress), 1.5)
 
     steps = planned(models=["mdm"]).steps
     carried_out(steps, [Here("here", storing)])
