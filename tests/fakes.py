@@ -156,3 +156,20 @@ def environment_compute(spec: RunSpec, kind: AnyKind, on_progress: Callable[[Pro
     with Path(os.environ["FAKE_LOG"]).open("a") as lines:
         lines.writelines(f"{name}={os.environ.get(name)}\n" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"))
     return tiny_compute(spec, kind, on_progress)
+
+
+def meeting_compute(spec: RunSpec, kind: AnyKind, on_progress: Callable[[Progress], None]) -> ArtifactTables:
+    """`tiny_compute` that writes which GPUs it sees into a file MODEL-SEED-KIND of the folder FAKE_GATES.
+
+    A circuit waits until there are FAKE_CIRCUITS of them, so that it ends only where so many are computed at once.
+    """
+    folder = Path(os.environ["FAKE_GATES"])
+    made = folder / f".{spec.model}-{spec.seed}-{kind}"
+    made.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+    made.rename(folder / made.name[1:])
+    waited = 0
+    while kind == "circuit" and len(list(folder.glob("[!.]*-circuit"))) < int(os.environ["FAKE_CIRCUITS"]):
+        waited += 1
+        on_progress(Progress("Waiting for others", waited, 10_000))
+        time.sleep(0.02)
+    return tiny_compute(spec, kind, on_progress)

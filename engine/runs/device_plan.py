@@ -179,7 +179,9 @@ def refuse_evidence_too_large(
 
 
 def gpus_needed(shape: Shape, dtype: str, gpu_memory: int) -> int:
-    """The smallest number of GPUs of so many bytes each that hold a model and its work."""
+    """The smallest number of GPUs of so many bytes each that hold a model and its work; 0 where there are none."""
+    if not gpu_memory:
+        return 0
     needed = weight_bytes(shape, dtype) + work_bytes(shape, dtype, "cuda")
     return max(1, ceil(needed / (USABLE * gpu_memory)))
 
@@ -209,6 +211,11 @@ def devices() -> list[Device]:
     return [*places, Device("cpu", *cpu_memory())]
 
 
+def gpu_memories() -> tuple[int, ...]:
+    """Bytes of every GPU that this process may use."""
+    return tuple(total for total, _ in _gpus())
+
+
 def cpu_memory() -> tuple[int, int]:
     """Bytes of main memory that this process may use: in all, and free."""
     system = psutil.virtual_memory()
@@ -231,6 +238,25 @@ def _number(file: Path) -> int | None:
         return None
 
 
+def visible_indices(uuids: Sequence[str], visible: str | None) -> list[int]:
+    """Which of a machine's GPUs a value of CUDA_VISIBLE_DEVICES names, by number or by a beginning of the UUID.
+
+    As in CUDA, an entry that names none ends the list (CUDA Programming Guide, "CUDA Environment Variables").
+    """
+    if visible is None:
+        return list(range(len(uuids)))
+    indices: list[int] = []
+    for name in map(str.strip, visible.split(",")):
+        if name.isdecimal():
+            named = [int(name)] if int(name) < len(uuids) else []
+        else:
+            named = [index for index, uuid in enumerate(uuids) if name and uuid.startswith(name)]
+        if len(named) != 1 or named[0] in indices:
+            break
+        indices += named
+    return indices
+
+
 @cache
 def _gpus() -> tuple[tuple[int, int], ...]:
     """Bytes in all and free of every GPU that torch would see, as NVIDIA's driver tells them; none without a driver."""
@@ -245,16 +271,12 @@ def _gpus() -> tuple[tuple[int, int], ...]:
     except pynvml.NVMLError:  # no driver here
         return ()
     try:
-        memory = [
-            pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(index))
-            for index in range(pynvml.nvmlDeviceGetCount())
-        ]
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        uuids = [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles] if visible else [""] * len(handles)
+        memory = [pynvml.nvmlDeviceGetMemoryInfo(handles[index]) for index in visible_indices(uuids, visible)]
     except pynvml.NVMLError:
         return ()
     finally:
         pynvml.nvmlShutdown()
-    gpus = tuple((int(gpu.total), int(gpu.free)) for gpu in memory)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return gpus
-    return tuple(gpus[int(n)] for n in visible.split(",") if n.strip().isdecimal() and int(n) < len(gpus))
+    return tuple((int(gpu.total), int(gpu.free)) for gpu in memory)

@@ -113,18 +113,33 @@ def work(
     """
     announced: Step | None = None
     while not schedule.is_over:
-        step = schedule.begin(worker)
-        if step is not None:
-            latest = _Latest(on_progress)
-            with leases.renewed(store().lease_of(step.key), latest.state):
-                _turn(schedule, step, compute, latest, on_step, on_stored, on_failed)
+        if work_once(schedule, compute, on_progress, on_step, on_stored, on_failed, worker):
             continue
         awaited = schedule.wait(WAIT)
         if awaited is not None:
             if awaited != announced:
                 on_step(awaited)
             announced = awaited
-            _report_wait(awaited, on_progress)
+            report_wait(awaited, on_progress)
+
+
+def work_once(
+    schedule: Schedule,
+    compute: ComputeStep,
+    on_progress: OnProgress,
+    on_step: OnStep = lambda step: None,
+    on_stored: OnStored = lambda step, seconds: None,
+    on_failed: OnFailed = lambda step, reason: None,
+    worker: str = "",
+) -> bool:
+    """Compute and store the next step of a schedule; False: none can begin at the moment. The rest as in `work`."""
+    step = schedule.begin(worker)
+    if step is None:
+        return False
+    latest = _Latest(on_progress)
+    with leases.renewed(store().lease_of(step.key), latest.state):
+        _turn(schedule, step, compute, latest, on_step, on_stored, on_failed)
+    return True
 
 
 class _Latest:
@@ -225,7 +240,8 @@ def _refuse_changed(step: Step) -> None:
         )
 
 
-def _report_wait(step: Step, on_progress: OnProgress) -> None:
+def report_wait(step: Step, on_progress: OnProgress) -> None:
+    """Tell which other process computes a step, where one does."""
     holder = leases.holder(store().lease_of(step.key))
     if holder:
         on_progress(Progress(f"waiting for process {holder.pid} on {holder.host}, which computes it", 0, 0))

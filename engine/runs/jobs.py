@@ -1,8 +1,15 @@
-"""Queue jobs for one worker process, with their progress, the time left, and a way to cancel them.
+"""Queue jobs for worker processes, with their progress, the time left, and a way to cancel them.
 
 A job is a list of runs under one title; what is computed are the artifacts that they lack (engine/runs/execution.py).
-Jobs are done in the order they were submitted. Each artifact is stored as soon as it is there, so a cancelled or failed
-job keeps what it finished and can simply be submitted again.
+Each artifact is stored as soon as it is there, so a cancelled or failed job keeps what it finished and can simply be
+submitted again.
+
+1. There is a worker for each GPU, and one on a machine with fewer than two; each has a thread here.
+2. A worker computes the next artifact of the earliest job that has one which can begin.
+3. Where none has, it begins the next job in the order of submission. A single worker first ends the one before.
+4. A job with a model that one GPU does not hold gets as few GPUs as hold it: it waits until the jobs that have begun
+   are over, none begins meanwhile, and one process that sees these GPUs computes its artifacts one after the other.
+   Of two such jobs the second waits for the first; other jobs wait for neither once they have begun.
 """
 
 from __future__ import annotations
@@ -10,92 +17,26 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from itertools import count
-from typing import Literal
 
 from engine.errors import Cancelled, UserError
-from engine.runs import execution, lifecycle
-from engine.runs.execution import OnProgress
+from engine.runs import execution, gpu_slots, lifecycle
+from engine.runs.gpu_slots import Slot
+from engine.runs.job_view import Job, JobView, Plan, State, Turn
 from engine.runs.provenance import Resolved, resolve
-from engine.runs.records import ArtifactTables, Inputs, Progress
-from engine.runs.schedule import Failed, Failures
+from engine.runs.records import ArtifactTables, Progress
+from engine.runs.schedule import Schedule
 from engine.runs.spec import RunSpec
 from engine.runs.steps import Step
-from engine.runs.time_left import WEIGHT, time_left
-from engine.runs.worker import Worker
+from engine.runs.time_left import WEIGHT
 from engine.schema.artifacts import KINDS, AnyKind
 
-Plan = Callable[[], Sequence[Step]]
-State = Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
+__all__ = ["JobQueue", "JobView", "Plan"]
 
 COMPUTE = "engine.runs.compute:Computing"
-WAITING = Progress("Waiting", 0, 0)
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class JobView:
-    """A job at one moment. Times are seconds since 1970."""
-
-    id: str
-    title: str
-    state: State
-    specs: tuple[RunSpec, ...]
-    progress: Progress  # of the current artifact
-    step: Step | None  # the current artifact; None before the first
-    step_index: int  # how many artifacts of this job are stored
-    n_steps: int  # how many artifacts it computes; 0 before it begins
-    failures: tuple[Failed, ...]
-    eta_seconds: float | None  # None: not known yet, or not running
-    error: str | None  # a sentence, when failed
-    submitted: float
-    started: float | None
-    finished: float | None
-    without_circuit: tuple[RunSpec, ...] = ()  # specs whose circuits are still to come
-    kinds: tuple[AnyKind, ...] = KINDS  # of the artifacts that it computes
-    plan: Plan | None = None  # with which it was submitted
-
-    @property
-    def is_open(self) -> bool:
-        """Whether anything is still to happen to it."""
-        return self.state in ("queued", "running", "cancelling")
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether its runs are still to come: it is open, and nobody cancelled it."""
-        return self.state in ("queued", "running")
-
-    @property
-    def made(self) -> tuple[RunSpec, ...]:
-        """The specs whose circuits are stored, by this job or before it."""
-        return tuple(spec for spec in self.specs if spec not in self.without_circuit)
-
-
-@dataclass
-class _Job:
-    id: str
-    title: str
-    specs: tuple[RunSpec, ...]
-    submitted: float
-    plan: Plan | None = None
-    kinds: tuple[AnyKind, ...] = KINDS
-    state: State = "queued"
-    progress: Progress = WAITING
-    steps: tuple[Step, ...] = ()
-    step: Step | None = None
-    stored: list[Step] = field(default_factory=list)
-    failures: tuple[Failed, ...] = ()
-    started: float | None = None
-    finished: float | None = None
-    error: str | None = None
-    cancel: threading.Event = field(default_factory=threading.Event)
-    step_began: float = 0.0
-    stage_began: float = 0.0
-    weight: float = 0.0  # of the artifacts that were computed
-    seconds: float = 0.0  # that they took
 
 
 class JobQueue:
@@ -103,11 +44,15 @@ class JobQueue:
 
     def __init__(self, compute: str = COMPUTE, grace: float = 10.0) -> None:
         """`compute` and `grace` as in Worker."""
-        self._worker = Worker(compute, grace)
-        self._jobs: dict[str, _Job] = {}
+        self._environments = gpu_slots.environments_here()
+        names = [f"GPU {n}" for n in range(len(self._environments))] if len(self._environments) > 1 else [""]
+        self._slots = [Slot(name, compute, grace, each) for name, each in zip(names, self._environments, strict=True)]
+        self._wide: Slot | None = None  # over several GPUs, while a job has it
+        self._compute, self._grace = compute, grace
+        self._jobs: dict[str, Job] = {}
         self._ids = count(1)
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._closed = False
 
     def submit(
@@ -126,22 +71,26 @@ class JobQueue:
         for spec in specs:
             resolve(spec)
         with self._changed:
-            job = _Job(f"job-{next(self._ids)}", title, tuple(specs), time.time(), plan, kinds)
+            job = Job(f"job-{next(self._ids)}", title, tuple(specs), time.time(), plan, kinds)
             self._jobs[job.id] = job
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
-                self._thread.start()
+            if not self._threads:
+                self._threads = [
+                    threading.Thread(target=self._work, args=(slot,), name=f"jobs {slot.name}", daemon=True)
+                    for slot in self._slots
+                ]
+                for thread in self._threads:
+                    thread.start()
             self._changed.notify_all()
         return job.id
 
     def jobs(self) -> list[JobView]:
         """Every job since the queue was made that was not dismissed, in the order of submission."""
         with self._changed:
-            return [_view(job) for job in self._jobs.values()]
+            return [job.view() for job in self._jobs.values()]
 
     def job(self, id: str) -> JobView:
         with self._changed:
-            return _view(self._known(id))
+            return self._known(id).view()
 
     def cancel(self, id: str) -> None:
         """Take a job out of the queue, or stop it at its next report; a finished job stays what it is."""
@@ -152,140 +101,192 @@ class JobQueue:
                 self._end(job, "cancelled")
             elif job.state == "running":
                 job.state = "cancelling"
+            self._changed.notify_all()
 
     def dismiss(self, id: str) -> None:
         """Forget a finished job; what it computed stays. An open job stays; an unknown id is ignored."""
         with self._changed:
-            if id in self._jobs and not _view(self._jobs[id]).is_open:
+            if id in self._jobs and not self._jobs[id].is_open:
                 del self._jobs[id]
 
     def close(self) -> None:
-        """Cancel everything and end the worker's process."""
+        """Cancel everything and end the workers' processes."""
         with self._changed:
             self._closed = True
             for job in self._jobs.values():
                 job.cancel.set()
             self._changed.notify_all()
-        if self._thread:
-            self._thread.join()
-        self._worker.close()
+        for thread in self._threads:
+            thread.join()
+        for job in self._jobs.values():
+            if job.is_begun:
+                self._end(job, "cancelled")
+        for slot in (*self._slots, *([self._wide] if self._wide else [])):
+            slot.close()
 
-    def _known(self, id: str) -> _Job:
+    def _known(self, id: str) -> Job:
         if id not in self._jobs:
             raise UserError(f"There is no job {id!r}.")
         return self._jobs[id]
 
-    def _work(self) -> None:
-        while (job := self._next()) is not None:
-            try:
-                self._do(job)
-            except Cancelled:
-                self._end(job, "cancelled")
-            except Failures as error:
-                with self._changed:
-                    job.failures = error.failures
-                self._end(job, "failed", str(error))
-            except UserError as error:
-                self._end(job, "failed", str(error))
-            except Exception as error:  # whatever goes wrong with one job must not end the queue
-                log.exception("%s failed", job.id)
-                self._end(job, "failed", f"{type(error).__name__}: {error}")
-            else:
-                self._end(job, "done")
+    def _work(self, slot: Slot) -> None:
+        """What the thread of a worker does."""
+        latest: Job | None = None  # for which the worker's process may hold a model
+        while not self._closed:
+            worked = next((job for job in self._served() if self._turn(job, slot)), None)
+            latest = worked or latest
+            if latest and not latest.is_begun:
+                slot.release()
+                latest = None
+            if worked is None and not self._begin_next():
+                self._wait()
 
-    def _next(self) -> _Job | None:
+    def _served(self) -> list[Job]:
+        """Jobs that are planned and may be worked on, in the order of submission."""
         with self._changed:
-            while True:
-                if self._closed:
-                    return None
-                for job in self._jobs.values():
-                    if job.state == "queued":
-                        job.state, job.started = "running", time.time()
-                        return job
-                self._changed.wait()
+            begun = [job for job in self._jobs.values() if job.is_begun]
+            wide = [job for job in begun if job.gpus > 1]
+            ready = wide[:1] if len(wide) == len(begun) else [job for job in begun if job.gpus == 1]
+            return [job for job in (*ready, *(job for job in begun if job.cancel.is_set())) if job.schedule]
 
-    def _do(self, job: _Job) -> None:
+    def _turn(self, job: Job, slot: Slot) -> bool:
+        """Compute an artifact of a job; False: none of it can begin at the moment."""
+        with self._changed:
+            schedule = job.schedule
+            if schedule is None or (job.gpus > 1 and job.busy):
+                return False
+            job.busy += 1
+        worked = False
+        try:
+            worked = self._computed(job, schedule, slot)
+        except Exception as error:  # whatever goes wrong with one job must not end the queue
+            if not isinstance(error, (Cancelled, UserError)):
+                log.exception("%s failed", job.id)
+            schedule.stop(error)
+            job.cancel.set()  # for its other artifacts
+        finally:
+            with self._changed:
+                job.busy -= 1
+                self._end_if_over(job)
+                if worked:
+                    self._changed.notify_all()
+        return worked
+
+    def _computed(self, job: Job, schedule: Schedule, slot: Slot) -> bool:
         if job.cancel.is_set():
             raise Cancelled
-        steps = tuple(job.plan() if job.plan else _missing(job.specs))
-        with self._changed:
-            job.steps = steps
+        place = self._wide_slot(job.gpus) if job.gpus > 1 else slot
+        turn: Turn | None = None
 
-        def compute(
-            spec: RunSpec, kind: AnyKind, on_progress: OnProgress, inputs: Inputs | None = None
-        ) -> ArtifactTables:
-            if job.cancel.is_set():
-                raise Cancelled
-            return self._worker.compute(spec, kind, lambda progress: self._report(job, progress), job.cancel, inputs)
+        def begin(step: Step) -> None:
+            nonlocal turn
+            with self._changed:
+                job.latest = turn = job.turns[step.key] = Turn(place.name, step)
 
-        def waiting(progress: Progress) -> None:
-            if job.cancel.is_set():
-                raise Cancelled
-            self._report(job, progress)
+        def report(progress: Progress) -> None:
+            with self._changed:
+                if turn:
+                    turn.report(progress)
+
+        def compute(step: Step, on_progress: execution.OnProgress) -> ArtifactTables:
+            return place.compute(step, on_progress, job.cancel)
+
+        def stored(step: Step, seconds: float) -> None:
+            with self._changed:
+                job.stored.append(step)
+                if seconds:  # else another process had computed it
+                    job.weight += WEIGHT[step.kind]
+                    job.seconds += seconds
 
         try:
-            execution.carry_out(
-                steps,
-                compute,
-                on_progress=waiting,
-                on_step=lambda step: self._begin(job, step),
-                on_stored=lambda step, seconds: self._stored(job, step, seconds),
-            )
+            if execution.work_once(schedule, compute, report, begin, stored, worker=place.name):
+                return True
         finally:
-            self._worker.release()
+            if turn:
+                with self._changed:
+                    job.turns.pop(turn.step.key, None)
+        self._report_wait(job, schedule)
+        return False
 
-    def _begin(self, job: _Job, step: Step) -> None:
+    def _report_wait(self, job: Job, schedule: Schedule) -> None:
+        """Show which other process a job waits for, where it waits for one."""
+        awaited = schedule.wait(0)
+        if awaited is None:
+            return
         with self._changed:
-            job.step, job.progress = step, Progress("Starting", 0, 0)
-            job.step_began = job.stage_began = time.monotonic()
+            if job.latest is None or job.latest.step != awaited:
+                job.latest = Turn("", awaited)
+            execution.report_wait(awaited, job.latest.report)
 
-    def _stored(self, job: _Job, step: Step, seconds: float) -> None:
+    def _wide_slot(self, gpus: int) -> Slot:
+        """The process over several GPUs; nothing else computes when it is asked for."""
+        if self._wide is None:
+            for slot in self._slots:
+                slot.close()
+            environment = gpu_slots.together(self._environments[:gpus])
+            self._wide = Slot(f"{gpus} GPUs", self._compute, self._grace, environment)
+        return self._wide
+
+    def _begin_next(self) -> bool:
+        """Plan the next job, if one may begin."""
         with self._changed:
-            job.stored.append(step)
-            if seconds:  # else another process had computed it
-                job.weight += WEIGHT[step.kind]
-                job.seconds += seconds
-
-    def _report(self, job: _Job, progress: Progress) -> None:
+            begun = [job for job in self._jobs.values() if job.is_begun]
+            if any(job.gpus > 1 for job in begun) or (begun and len(self._slots) == 1):
+                return False
+            job = next((job for job in self._jobs.values() if job.state == "queued"), None)
+            if job is None:
+                return False
+            job.state, job.started = "running", time.time()
+        try:
+            steps = tuple(job.plan() if job.plan else _missing(job.specs))
+            gpus = gpu_slots.gpus_of(steps)
+            schedule = Schedule(steps, keep_model=len(self._slots) > 1 and gpus == 1)
+            if steps:
+                execution.refuse_unwritable()
+        except Exception as error:  # as above
+            if not isinstance(error, UserError):
+                log.exception("%s failed", job.id)
+            self._end(job, *_outcome(error))
+            return True
         with self._changed:
-            if progress.stage != job.progress.stage:
-                job.stage_began = time.monotonic()
-            job.progress = progress
+            job.steps, job.schedule, job.gpus = steps, schedule, gpus
+            self._end_if_over(job)
+            self._changed.notify_all()
+        return True
 
-    def _end(self, job: _Job, state: State, error: str | None = None) -> None:
+    def _wait(self) -> None:
+        """Until something has changed, or another process may have computed what a job waits for."""
+        with self._changed:
+            if not self._closed:
+                is_open = any(job.is_begun for job in self._jobs.values())
+                self._changed.wait(execution.WAIT if is_open else None)
+
+    def _end_if_over(self, job: Job) -> None:
+        if job.schedule is None or job.busy or not job.is_begun or not job.schedule.is_over:
+            return
+        if job.gpus > 1 and self._wide:
+            self._wide.close()
+            self._wide = None
+        error, failures = job.schedule.error, job.schedule.failures
+        if error is None and failures:
+            job.failures = failures
+            self._end(job, "failed", failures[0].reason)
+        else:
+            self._end(job, *_outcome(error))
+
+    def _end(self, job: Job, state: State, error: str | None = None) -> None:
         with self._changed:
             job.state, job.error, job.finished = state, error, time.time()
+            self._changed.notify_all()
+
+
+def _outcome(error: BaseException | None) -> tuple[State, str | None]:
+    if error is None:
+        return "done", None
+    if isinstance(error, Cancelled):
+        return "cancelled", None
+    return "failed", str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def _missing(specs: Sequence[RunSpec]) -> list[Step]:
     return execution.plan([run for spec in specs if isinstance(run := lifecycle.find_whole(spec), Resolved)])
-
-
-def _view(job: _Job) -> JobView:
-    now, eta = time.monotonic(), None
-    left = [step for step in job.steps if step not in job.stored]
-    if job.state == "running" and job.step:
-        after = sum(WEIGHT[step.kind] for step in left if step != job.step)
-        before = job.weight, job.seconds
-        eta = time_left(job.progress, now - job.stage_began, now - job.step_began, job.step.kind, before, after)
-    return JobView(
-        id=job.id,
-        title=job.title,
-        state=job.state,
-        specs=job.specs,
-        progress=job.progress,
-        step=job.step,
-        step_index=len(job.stored),
-        n_steps=len(job.steps),
-        failures=job.failures,
-        eta_seconds=eta,
-        error=job.error,
-        submitted=job.submitted,
-        started=job.started,
-        finished=job.finished,
-        without_circuit=tuple(step.spec for step in left if step.kind == "circuit")
-        if job.steps or job.state == "done"
-        else job.specs,
-        kinds=job.kinds,
-        plan=job.plan,
-    )

@@ -8,6 +8,8 @@ from dataclasses import replace
 import streamlit as st
 
 from engine.runs.jobs import JobView
+from engine.runs.records import Progress
+from engine.runs.steps import Step
 from engine.schema.artifacts import EVIDENCE_KINDS
 from pages.shared import job_queue, state
 from pages.shared.availability import title_of_pair, title_of_task
@@ -34,7 +36,10 @@ def job_card(job: JobView) -> None:
         with text:
             st.markdown(f"**{plain(job.title)}**  {plain(headline(job))}")
             if job.state == "running":
-                st.progress(overall(job, time.time()), text=plain(doing(job)))
+                several = places(job)
+                st.progress(overall(job, time.time()), text=None if several else plain(doing(job)))
+                for line in several:
+                    st.caption(plain(line))
         if job.is_open:
             button.button(
                 "Cancel" if job.state != "cancelling" else "Cancelling",
@@ -118,7 +123,17 @@ def headline(job: JobView) -> str:
 
 def doing(job: JobView) -> str:
     """Which stage of which artifact, or what it waits for."""
-    step, progress = job.step, job.progress
+    return _stage(job.step, job.progress)
+
+
+def places(job: JobView) -> list[str]:
+    """What each GPU computes, a line each, where several compute at once."""
+    if len(job.steps_now) < 2:
+        return []
+    return [f"{now.place}: {_stage(now.step, now.progress)}" for now in job.steps_now]
+
+
+def _stage(step: Step | None, progress: Progress) -> str:
     done = f" {progress.done:,} of {progress.total:,}" if progress.total else ""
     what = f"{artifact_name(step.kind, step.spec.model)} on {title_of_task(step.spec.task)}: " if step else ""
     return f"{what}{progress.stage}{done}"

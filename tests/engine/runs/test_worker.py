@@ -116,9 +116,9 @@ from engine.runs.jobs import JobQueue
 from engine.runs.spec import RunSpec
 queue = JobQueue("tests.fakes:deaf_compute")
 queue.submit([RunSpec(n=4)], "deaf")
-while not (queue._worker._process and queue.jobs()[0].progress.done):
+while not (queue._slots[0]._worker._process and queue.jobs()[0].progress.done):
     time.sleep(0.02)
-print(queue._worker._process.pid, flush=True)
+print(queue._slots[0]._worker._process.pid, flush=True)
 time.sleep(60)
 """
 
