@@ -32,6 +32,7 @@ WHOLE = (
     "engine/runs/test_many_processes.py",
     "engine/runs/test_natural_runs.py",
     "engine/runs/test_two_folders.py",
+    "engine/sweeps/test_ray_workers.py",
     "engine/tasks/test_natural.py",
     "engine/tasks/test_registry.py",
     "engine/test_embedded_pair.py",
@@ -52,8 +53,10 @@ WHOLE = (
     "test_examples.py",
 )
 
-# Read by the hub's client and by torch when they are imported, so they are set before any test module is.
+# Read by the hub's client, by torch and by Ray (which is to listen on the loopback interface only) when they are
+# imported, so they are set before any test module is.
 os.environ.update({"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "WANDB_MODE": "disabled"})
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine a second thread is mostly waited for
 
 
