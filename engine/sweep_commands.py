@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from engine.errors import UserError
+from engine.errors import Incomplete
 from engine.runs.device_plan import GIB
 from engine.runs.jobs import COMPUTE
 from engine.runs.schedule import Schedule
@@ -27,7 +27,8 @@ def sweep(
     """Compute what a sweep lacks; `compute`: "module:name", as in engine/runs/worker.py.
 
     Raises:
-        UserError: the sweep cannot be read, no worker can be started, or something is not there in the end.
+        UserError: the sweep cannot be read, or no worker can be started.
+        Incomplete: something is not there in the end.
     """
     asked = read(file)
     everything = wanted(asked)
@@ -85,12 +86,12 @@ def _summary(planned: Plan, schedules: Sequence[Schedule]) -> Iterator[str]:
     waiting = f", {len(planned.waiting)} left" if planned.waiting else ""
     yield f"{done} done, {len(failures)} failed, {len(skipped)} skipped{refused}{waiting}"
     if planned.waiting and not lines:
-        raise UserError(
+        raise Incomplete(
             f"{len(planned.waiting)} artifacts need parts of circuits that other shards compute. Call the same command "
             "again when these are done."
         )
     if lines:
-        raise UserError(
+        raise Incomplete(
             "Not all of the sweep is there. What failed is named above; the same command tries it again and computes "
             "nothing twice."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.errors import UserError, shortened
+from engine.models.pair import model_title
 from engine.runs.records import Run, short_key
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
@@ -40,6 +41,11 @@ def unsolved(run: Run) -> str:
     except UserError:
         return ""
     return "" if able else "  CANNOT DO THIS TASK: its circuit is not informative"
+
+
+def named(spec: RunSpec) -> str:
+    """A run, whether it is stored or not, as in "MDM, embedded, ioi, eap-ig with 5 points, ..."."""
+    return f"{model_title(spec.model)}, {spec.pair}, {spec.task}, {settings_of(spec)}"
 
 
 def settings_of(spec: RunSpec) -> str:

@@ -13,13 +13,12 @@ from pathlib import Path
 from statistics import fmean
 
 from engine.errors import Incomplete
-from engine.models.pair import model_title
 from engine.runs.execution import OnProgress
 from engine.runs.records import Progress
+from engine.runs.run_lines import named
 from engine.runs.spec import RunSpec
 from engine.sweeps import saved, sweep_file, table_file
 from engine.sweeps.compared_runs import ComparedRuns, compared_runs
-from engine.sweeps.plan import of_run
 from engine.sweeps.sweep_file import Sweep
 from engine.sweeps.table import SETTINGS, Row, incomplete, table_of
 
@@ -121,6 +120,6 @@ def _not_there(sweep: Sweep, compared: ComparedRuns) -> Iterator[str]:
 
 def _named(specs: Sequence[RunSpec]) -> str:
     """The first of some runs, as in "MDM, embedded, ioi, n 64, seed 0"."""
-    shown = "; ".join(f"{model_title(spec.model)}, {of_run(spec)}" for spec in specs[:MOST_NAMED])
+    shown = "; ".join(named(spec) for spec in specs[:MOST_NAMED])
     more = len(specs) - MOST_NAMED
     return f"{shown}; and {more} more" if more > 0 else shown

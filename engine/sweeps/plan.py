@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.errors import UserError
-from engine.models.pair import model_title
 from engine.runs import evidence, lifecycle
 from engine.runs.artifacts import FIELDS
 from engine.runs.cache_connection import store
 from engine.runs.execution import not_stored
 from engine.runs.provenance import parts_of, resolve
-from engine.runs.run_lines import settings_of
+from engine.runs.run_lines import named
 from engine.runs.spec import RunSpec
 from engine.runs.steps import PartStep, Step
 from engine.runs.stored import has
@@ -67,9 +66,7 @@ class Refused:
     reason: str
 
     def __str__(self) -> str:
-        spec = self.spec
-        run = f"{model_title(spec.model)}, {spec.pair}, {spec.task}, {settings_of(spec)}"
-        return f"{self.what} of the {run}: {self.reason}"
+        return f"{self.what} of the {named(self.spec)}: {self.reason}"
 
 
 @dataclass(frozen=True)
