@@ -56,8 +56,9 @@ def slots(count: int, visible: str | None) -> list[dict[str, str]]:
 
 
 def together(environments: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The environment of a process that sees the GPUs of several."""
-    return {VISIBLE: ",".join(environment[VISIBLE] for environment in environments)}
+    """The environment of a process that sees the GPUs of several; empty where there is only one, as in `slots`."""
+    names = [environment[VISIBLE] for environment in environments if VISIBLE in environment]
+    return {VISIBLE: ",".join(names)} if names else {}
 
 
 def environments_here() -> list[dict[str, str]]:

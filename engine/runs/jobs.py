@@ -9,7 +9,6 @@ submitted again.
 3. Where none has, it begins the next job in the order of submission. A single worker first ends the one before.
 4. A job with a model that one GPU does not hold gets as few GPUs as hold it: it waits until the jobs that have begun
    are over, none begins meanwhile, and one process that sees these GPUs computes its artifacts one after the other.
-   Of two such jobs the second waits for the first; other jobs wait for neither once they have begun.
 """
 
 from __future__ import annotations
@@ -231,7 +230,7 @@ class JobQueue:
         """Plan the next job, if one may begin."""
         with self._changed:
             begun = [job for job in self._jobs.values() if job.is_begun]
-            if any(job.gpus > 1 for job in begun) or (begun and len(self._slots) == 1):
+            if any(job.gpus > 1 or job.schedule is None for job in begun) or (begun and len(self._slots) == 1):
                 return False
             job = next((job for job in self._jobs.values() if job.state == "queued"), None)
             if job is None:

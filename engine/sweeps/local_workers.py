@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from engine.errors import UserError
-from engine.runs import device_plan
+from engine.runs import device_plan, gpu_slots
 from engine.runs.execution import OnProgress, WorkerLost
+from engine.runs.gpu_slots import VISIBLE
 from engine.runs.records import ArtifactTables
 from engine.runs.steps import Step
 from engine.runs.worker import Worker, WorkerDied
@@ -17,7 +18,6 @@ from engine.sweeps.carry_out import StepWorker
 from engine.sweeps.resources import Resources
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class LocalWorker:
@@ -47,8 +47,7 @@ class ThisMachine:
     def __init__(self, count: int | None, threads: int, compute: str) -> None:
         """`count`: how many workers; None: as many as there is room for."""
         self._count, self._threads, self._compute = count, threads, compute
-        best = device_plan.devices()[0]
-        self.gpu_memory = best.total if best.name == "cuda" else 0
+        self.gpu_memory = min(device_plan.gpu_memories(), default=0)
 
     def __enter__(self) -> ThisMachine:
         return self
@@ -73,14 +72,15 @@ class ThisMachine:
         ]
 
     def _on_gpus(self, each: int, most: int) -> list[StepWorker]:
-        visible = visible_gpus()
-        sets = [visible[start : start + each] for start in range(0, len(visible) - each + 1, each)]
+        single = gpu_slots.environments_here()  # a GPU each
+        sets = [single[start : start + each] for start in range(0, len(single) - each + 1, each)]
         if not sets:
-            raise UserError(f"A worker needs {each} GPUs, but this machine has {len(visible)}.")
-        self._refuse_more_than(len(sets), f"{each} GPUs each, and there are {len(visible)}")
+            raise UserError(f"A worker needs {each} GPUs, but this machine has {len(single)}.")
+        self._refuse_more_than(len(sets), f"{each} GPUs each, and there are {len(single)}")
+        chosen = [gpu_slots.together(environments) for environments in sets[: min(self._count or len(sets), most)]]
         return [
-            LocalWorker(f"GPU {','.join(gpus)}", self._compute, threads_of(self._threads) | {VISIBLE: ",".join(gpus)})
-            for gpus in sets[: min(self._count or len(sets), most)]
+            LocalWorker(f"GPU {environment.get(VISIBLE, '0')}", self._compute, threads_of(self._threads) | environment)
+            for environment in chosen
         ]
 
     def _refuse_more_than(self, fitting: int, need: str) -> None:
@@ -91,14 +91,6 @@ class ThisMachine:
 def threads_of(count: int) -> dict[str, str]:
     """The environment of a process that computes with so many threads."""
     return {name: str(count) for name in THREADS}
-
-
-def visible_gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES calls the GPUs that this process may use."""
-    named = os.environ.get(VISIBLE)
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip()]
-    return [str(number) for number in range(device_plan.devices()[-2].count)]
 
 
 def _gib(size: int) -> str:

@@ -15,13 +15,15 @@ from streamlit.testing.v1 import AppTest
 
 from engine import settings
 from engine.runs import cache_connection, device_plan, lifecycle, read, stored
-from engine.runs.execution import OnProgress
+from engine.runs.execution import OnProgress, Step
+from engine.runs.job_view import StepNow
 from engine.runs.jobs import JobQueue, JobView
+from engine.runs.provenance import resolve
 from engine.runs.records import Accuracy, Progress, RunTables
 from engine.runs.spec import RunSpec
 from engine.tasks.registry import TASKS, task_named
 from pages.shared import state
-from pages.shared.jobs_panel import headline, made, overall, time_left
+from pages.shared.jobs_panel import headline, made, overall, places, time_left
 from tests.fakes import REMARK, by_kind, remarked_compute, tiny_run
 from tests.pages.payloads import line
 from tests.waiting import until
@@ -293,6 +295,15 @@ def test_progress_is_a_share_of_the_time() -> None:
     assert overall(running, now=110.0) == pytest.approx(0.25)
     assert overall(replace(running, eta_seconds=0.0), now=110.0) == 1.0
     assert overall(replace(running, eta_seconds=None), now=110.0) == 0.25
+    assert places(running) == []
+    step = Step(resolve(RunSpec(model="arm")), "circuit")
+    now = (
+        StepNow("GPU 0", step, Progress("Scoring edges", 12, 64)),
+        StepNow("GPU 1", step, Progress("Starting", 0, 0)),
+    )
+    lines = places(replace(running, steps_now=now))
+    assert lines[0].startswith("GPU 0: ") and lines[0].endswith(": Scoring edges 12 of 64")
+    assert len(lines) == 2 and lines[1].endswith(": Starting") and places(replace(running, steps_now=now[:1])) == []
     assert time_left(None) == ""
     assert time_left(0.2) == ", about 1 s left"
     assert time_left(150.0) == ", about 2 min left"

@@ -166,6 +166,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(memory))
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: ("GPU-3f00", "GPU-aa11")[handle])
     monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: memory[handle])
     monkeypatch.setattr(device_plan, "version", lambda name: "2.13.0")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -183,7 +184,9 @@ def test_gpus_are_read_from_the_driver() -> None:
 
 
 @pytest.mark.usefixtures("driver")
-@pytest.mark.parametrize(("visible", "totals"), [("1", [24576]), ("1,0", [81559, 106135]), ("", []), ("7", [])])
+@pytest.mark.parametrize(
+    ("visible", "totals"), [("1", [24576]), ("1,0", [81559, 106135]), ("GPU-aa", [24576]), ("", []), ("7", [])]
+)
 def test_gpus_that_are_hidden_from_torch_are_not_counted(
     monkeypatch: pytest.MonkeyPatch, visible: str, totals: list[int]
 ) -> None:

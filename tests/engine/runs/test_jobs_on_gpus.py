@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -101,7 +101,7 @@ def test_a_large_model_waits_for_all_its_gpus_and_nothing_begins_meanwhile(
     by_seed = {seed: {gpus for name, gpus in seen(tmp_path).items() if f"mdm-{seed}-" in name} for seed in (2, 3)}
     assert by_seed == {2: {"4,7"}, 3: {"4,7"}}
     assert seen(tmp_path)["mdm-4-circuit"] in ("4", "7")
-    assert all(first.finished <= second.finished for first, second in itertools.pairwise(views))  # type: ignore[operator]
+    assert all(first.finished <= second.finished for first, second in pairwise(views))  # type: ignore[operator]
 
 
 def test_a_large_model_that_waits_can_be_cancelled(queue_of: MakeQueue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,17 +8,16 @@ import pytest
 
 from engine.errors import UserError
 from engine.runs import device_plan
-from engine.runs.device_plan import GIB, Device
-from engine.sweeps.local_workers import VISIBLE, LocalWorker, ThisMachine, threads_of, visible_gpus
+from engine.runs.device_plan import GIB
+from engine.runs.gpu_slots import VISIBLE
+from engine.sweeps.local_workers import LocalWorker, ThisMachine, threads_of
 from engine.sweeps.resources import Resources
 
 COMPUTE = "tests.fakes:tiny_compute"
 
 
 def with_gpus(monkeypatch: pytest.MonkeyPatch, count: int, memory: int = 80 * GIB) -> None:
-    places = [Device("cuda", memory, memory)] * (count > 0)
-    places += [Device("cuda", count * memory, count * memory, count)] * (count > 1)
-    monkeypatch.setattr(device_plan, "devices", lambda: [*places, Device("cpu", 64 * GIB, 64 * GIB)])
+    monkeypatch.setattr(device_plan, "gpu_memories", lambda: (memory,) * count)
     monkeypatch.delenv(VISIBLE, raising=False)
 
 
@@ -67,7 +66,6 @@ def test_a_worker_a_gpu_and_several_gpus_where_a_model_needs_them(monkeypatch: p
 def test_only_gpus_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     with_gpus(monkeypatch, 2)
     monkeypatch.setenv(VISIBLE, "5, GPU-8a1b")
-    assert visible_gpus() == ["5", "GPU-8a1b"]
     assert environments(ThisMachine(None, 1, COMPUTE), Resources(1, 0)) == [
         ("GPU 5", "5"),
         ("GPU GPU-8a1b", "GPU-8a1b"),
@@ -76,7 +74,7 @@ def test_only_gpus_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     with_gpus(monkeypatch, 1)
-    assert environments(ThisMachine(None, 1, COMPUTE), Resources(1, 0)) == [("GPU 0", "0")]
+    assert environments(ThisMachine(None, 1, COMPUTE), Resources(1, 0)) == [("GPU 0", None)]
 
 
 def test_threads_are_those_of_both_libraries() -> None:
