@@ -53,10 +53,10 @@ def test_every_gpu_of_a_cluster_has_at_least_the_memory_of_the_smallest() -> Non
 
 
 def test_the_memory_of_a_gpu_is_the_average_of_a_machine() -> None:
-    one, both, cpu = Device("cuda", 80 * GIB, 1), Device("cuda", 120 * GIB, 1, 2), Device("cpu", GIB, 1)
+    single, both, cpu = Device("cuda", 80 * GIB, 1), Device("cuda", 120 * GIB, 1, 2), Device("cpu", GIB, 1)
     bare = Node("a", 1, 2, GIB)
-    assert _with_gpu_memory(bare, [one, both, cpu]).gpu_memory == 60 * GIB
-    assert _with_gpu_memory(bare, [one, cpu]).gpu_memory == 80 * GIB
+    assert _with_gpu_memory(bare, [single, both, cpu]).gpu_memory == 60 * GIB
+    assert _with_gpu_memory(bare, [single, cpu]).gpu_memory == 80 * GIB
     assert _with_gpu_memory(bare, [cpu]) == bare
 
 
