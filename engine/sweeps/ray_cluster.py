@@ -136,7 +136,7 @@ def _connect(ray: Any, address: str | None, options: Mapping[str, Any]) -> None:
     named = address or os.environ.get("RAY_ADDRESS") or "auto"
     if named != LOCAL:
         _refuse_unreachable(named)
-    quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         ray.init(named, namespace=NAMESPACE, **quiet, **options)
     except (Exception, SystemExit) as error:  # Ray leaves the process where a head node does not answer
