@@ -142,7 +142,8 @@ def _connect(ray: Any, address: str | None, options: Mapping[str, Any]) -> None:
     except (Exception, SystemExit) as error:  # Ray leaves the process where a head node does not answer
         if named == LOCAL:
             raise UserError(f"Ray cannot be started on this machine: {one_line(error)}") from error
-        raise UserError(_no_cluster(named, one_line(error))) from error
+        reason = "it does not answer" if isinstance(error, SystemExit) else one_line(error)
+        raise UserError(_no_cluster(named, reason)) from error
 
 
 def _refuse_unreachable(address: str) -> None:
