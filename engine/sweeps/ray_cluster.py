@@ -136,13 +136,14 @@ def _connect(ray: Any, address: str | None, options: Mapping[str, Any]) -> None:
     named = address or os.environ.get("RAY_ADDRESS") or "auto"
     if named != LOCAL:
         _refuse_unreachable(named)
-    quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         ray.init(named, namespace=NAMESPACE, **quiet, **options)
     except (Exception, SystemExit) as error:  # Ray leaves the process where a head node does not answer
         if named == LOCAL:
             raise UserError(f"Ray cannot be started on this machine: {one_line(error)}") from error
-        raise UserError(_no_cluster(named, one_line(error))) from error
+        reason = "it does not answer" if isinstance(error, SystemExit) else one_line(error)
+        raise UserError(_no_cluster(named, reason)) from error
 
 
 def _refuse_unreachable(address: str) -> None:

@@ -18,10 +18,11 @@ from engine.errors import Cancelled, UserError
 from engine.runs import evidence, execution, lifecycle
 from engine.runs.cache_connection import store
 from engine.runs.device_plan import GIB, Device
-from engine.runs.execution import Step, WorkerLost
+from engine.runs.execution import WorkerLost
 from engine.runs.provenance import resolve
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.spec import RunSpec
+from engine.runs.steps import Step
 from engine.schema.artifacts import AnyKind
 from engine.sweeps import ray_cluster, ray_workers
 from engine.sweeps.ray_cluster import Cluster
