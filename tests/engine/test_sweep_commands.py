@@ -71,6 +71,18 @@ def test_four_shards_leave_what_one_sweep_leaves(file: Path, workspace: Path, mo
     assert contents(settings.cache_dir()) == whole
 
 
+def test_ray_leaves_what_processes_leave(file: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Circuits in parts and evidence, too; Ray is started by the command and ended with it."""
+    pytest.importorskip("ray")
+    file.write_text('models = ["arm", "mdm"]\nn = [4, 300]\nartifacts = ["circuit", "ability"]\nevidence = ["audit"]\n')
+    assert lines(file)[-1] == "14 done, 0 failed, 0 skipped"
+    whole = contents(settings.cache_dir())
+    monkeypatch.setenv("CIRCUITS_CACHE", str(workspace / "ray"))
+    shown = list(sweep(str(file), "local", 2, None, False, "tests.fakes:tiny_compute"))
+    assert shown[-1] == "14 done, 0 failed, 0 skipped"
+    assert contents(settings.cache_dir()) == whole and len(whole) == 10  # the parts are gone
+
+
 def test_what_fails_is_named_and_the_rest_is_done(file: Path) -> None:
     file.write_text(GRID.replace("[0, 1]", "[0, 13]"))
     shown, error = refused(file, "moody_compute")
