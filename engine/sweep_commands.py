@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from engine.errors import Incomplete
+from engine.errors import Incomplete, UserError
 from engine.runs.device_plan import GIB
 from engine.runs.jobs import COMPUTE
 from engine.runs.schedule import Schedule
-from engine.runs.steps import Step
+from engine.runs.spec import RunSpec
 from engine.sweeps import cost
 from engine.sweeps.carry_out import carry_out
 from engine.sweeps.display import displayed, time_text
-from engine.sweeps.plan import Plan, Wanted, plan, wanted
+from engine.sweeps.plan import Plan, Refused, Wanted, plan, wanted
 from engine.sweeps.resources import Place, groups
 from engine.sweeps.saved import save
 from engine.sweeps.shards import Shard, share
@@ -36,17 +36,21 @@ def sweep(
     planned = plan(own, everything)
     yield _headed(asked, own, planned, shard)
     if dry_run:
-        yield from _listed(planned.steps)
-        yield from (f"CANNOT BE COMPUTED: {refused}" for refused in planned.refused)
+        yield from _listed(planned)
         return
     save(asked)
     schedules = []
     if planned.steps:
         with _place(ray, workers, asked.threads, compute) as place, displayed(planned.steps) as watch:
             for resources, steps in groups(planned.steps, place.gpu_memory):
-                schedule = Schedule(steps, keep_model=True)
-                carry_out(schedule, place.workers(resources, len(steps)), watch)
+                schedule = Schedule(steps, keep_model=True, whole_runs=False)
                 schedules.append(schedule)
+                try:
+                    chosen = place.workers(resources, len(steps))
+                except UserError as error:  # others may fit
+                    schedule.refuse(str(error))
+                else:
+                    carry_out(schedule, chosen, watch)
     yield from _summary(planned, schedules)
 
 
@@ -55,19 +59,31 @@ def _headed(asked: Sweep, own: Sequence[Wanted], planned: Plan, shard: Shard | N
     return f"{asked.name}{part}: {len(own)} runs, {len(planned.steps)} artifacts to compute"
 
 
-def _listed(steps: Sequence[Step]) -> Iterator[str]:
-    """Each artifact that is missing, with what it will take."""
+def _listed(planned: Plan) -> Iterator[str]:
+    """Each artifact that is missing, with what it will take, and what cannot be computed here, by reason."""
     rate, measured = cost.rate()
     total = 0.0
-    for step in steps:
+    for step in planned.steps:
         seconds = cost.of_step(step) / rate
-        needed = cost.memory(step.spec)
-        memory = "memory unknown" if needed is None else f"{needed / GIB:.1f} GiB"
         total += seconds
-        yield f"{time_text(seconds):>12}  {memory:>14}  {step.description}"
-    if steps:
+        yield _estimate(seconds, step.spec, step.description)
+    by_reason: dict[tuple[str, str], list[Refused]] = {}
+    for refused in planned.refused:
+        by_reason.setdefault((refused.spec.pair, refused.reason), []).append(refused)
+    for (pair, reason), group in by_reason.items():
+        seconds = sum(refused.multiplications for refused in group) / rate
+        runs = len({refused.spec for refused in group})
+        total += seconds
+        yield _estimate(seconds, group[0].spec, f"CANNOT BE COMPUTED HERE: {runs} runs of {pair}. {reason}")
+    if total:
         basis = f"judged by {measured} circuits in this cache" if measured else "a rough guess: no circuit is here yet"
         yield f"{time_text(total):>12}  with one worker, {basis}"
+
+
+def _estimate(seconds: float, spec: RunSpec, what: str) -> str:
+    needed = cost.memory(spec)
+    memory = "memory unknown" if needed is None else f"{needed / GIB:.1f} GiB"
+    return f"{time_text(seconds):>12}  {memory:>14}  {what}"
 
 
 def _summary(planned: Plan, schedules: Sequence[Schedule]) -> Iterator[str]:
@@ -76,7 +92,7 @@ def _summary(planned: Plan, schedules: Sequence[Schedule]) -> Iterator[str]:
     done = len(planned.steps) - len(failures) - len(skipped)
     lines = [
         *(f"FAILED: {failure.step.description}: {failure.reason}" for failure in failures),
-        *(f"SKIPPED, as its circuit failed: {step.description}" for step in skipped),
+        *(f"SKIPPED, as what it needs failed: {step.description}" for step in skipped),
         *(f"CANNOT BE COMPUTED: {refused}" for refused in planned.refused),
     ]
     yield from lines[:MOST_LISTED]

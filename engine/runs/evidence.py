@@ -117,11 +117,15 @@ def other_of(spec: RunSpec, denoising_steps: int = 0) -> RunSpec:
 
 
 def plan(
-    specs: Sequence[RunSpec], kinds: Sequence[EvidenceKind], size: int | None = None, denoising_steps: int = 0
+    specs: Sequence[RunSpec],
+    kinds: Sequence[EvidenceKind],
+    size: int | None = None,
+    denoising_steps: int = 0,
+    there: Mapping[RunSpec, Run] | None = None,
 ) -> list[Step]:
     """What is missing of this evidence, the circuits that it needs first; of one model after the other.
 
-    `denoising_steps`: as in `other_of`.
+    `denoising_steps`: as in `other_of`. `there`: the stored runs of all that is needed, where they were looked up.
 
     Raises:
         UserError: a spec asks for what there is not, or its weights are not here.
@@ -132,7 +136,7 @@ def plan(
         runs = [resolve(each) for each in needed]
         provenances = []
         for run in runs:
-            stored = lifecycle.find(run.spec)
+            stored = lifecycle.find(run.spec) if there is None else there.get(run.spec)
             provenances.append(stored.provenance if stored else run.provenance)
             if stored is None:
                 steps += circuit_steps(run)

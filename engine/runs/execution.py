@@ -202,8 +202,8 @@ def _turn(
     try:
         made = _computed(step, compute, on_progress)
     except WorkerLost as lost:
-        schedule.try_again(step, str(lost))
-        on_failed(step, str(lost))
+        again = schedule.try_again(step, str(lost))
+        on_failed(step, f"{lost} It is tried again." if again else str(lost))
         return
     except UserError as error:
         schedule.fail(step, str(error))
@@ -244,4 +244,5 @@ def report_wait(step: Step, on_progress: OnProgress) -> None:
     """Tell which other process computes a step, where one does."""
     holder = leases.holder(store().lease_of(step.key))
     if holder:
-        on_progress(Progress(f"waiting for process {holder.pid} on {holder.host}, which computes it", 0, 0))
+        who = f"process {holder.pid} on {holder.host}" if elsewhere(step.key) else "another job"
+        on_progress(Progress(f"waiting for {who}, which computes it", 0, 0))

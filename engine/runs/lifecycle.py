@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,9 @@ from engine.runs.provenance import Resolved, WeightsNotHere, resolve
 from engine.runs.records import Progress, Run
 from engine.runs.spec import RunSpec
 from engine.runs.steps import Step
-from engine.runs.stored import get, missing, run_of, runs_of
+from engine.runs.stored import get, missing, run_of, runs_by_spec, runs_of
+
+RunsOf = Callable[[RunSpec], Sequence[Run]]  # the stored runs of a spec, newest first
 
 _computing = threading.Lock()
 
@@ -60,11 +63,18 @@ def find(spec: RunSpec) -> Run | None:
     Raises:
         UserError: no such pair or task.
     """
-    try:
-        return _stored(resolve(spec))
-    except WeightsNotHere:
-        runs = runs_of(spec)
-        return runs[0] if runs else None
+    return _run_of_spec(spec, runs_of)
+
+
+def find_all(specs: Iterable[RunSpec]) -> dict[RunSpec, Run]:
+    """The stored runs of many specs, by going through the cache once; nothing of a spec that there is no run of."""
+    by_spec, there = runs_by_spec(), dict[RunSpec, Run]()
+    for spec in dict.fromkeys(specs):
+        with suppress(UserError):  # no such pair or task any more
+            run = _run_of_spec(spec, lambda spec: by_spec.get(spec, []))
+            if run is not None:
+                there[spec] = run
+    return there
 
 
 def find_whole(spec: RunSpec) -> Run | Resolved:
@@ -80,7 +90,7 @@ def find_whole(spec: RunSpec) -> Run | Resolved:
         if run is None:
             raise
         return run
-    run = _stored(resolved)
+    run = _stored(resolved, runs_of)
     return resolved if run is None or missing(run) else run
 
 
@@ -135,7 +145,15 @@ def _carry_out(steps: Sequence[Step], on_progress: OnProgress, compute: Compute 
         execution.carry_out(steps, computing, report, current.append)
 
 
-def _stored(resolved: Resolved) -> Run | None:
+def _run_of_spec(spec: RunSpec, runs_of: RunsOf) -> Run | None:
+    try:
+        return _stored(resolve(spec), runs_of)
+    except WeightsNotHere:
+        runs = runs_of(spec)
+        return runs[0] if runs else None
+
+
+def _stored(resolved: Resolved, runs_of: RunsOf) -> Run | None:
     """The stored run with this key, else one that a bundle brought of the same weights."""
     exact = store().record(resolved.key)
     if exact:

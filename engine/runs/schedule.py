@@ -3,7 +3,8 @@
 1. A step can begin when what it needs is stored, and no other process computes it (cache/leases.py).
 2. Of those that can, a worker gets one of the model that it has loaded (`keep_model`), else the first in the order of
    the plan whose model no other worker has loaded, else the first.
-3. A step that fails takes those with it that need it, and the rest of its run where it is a circuit; nothing else.
+3. A step that fails takes those with it that need it; a circuit also the rest of its run, unless further runs share
+   artifacts with it (`whole_runs`).
 4. A step whose worker was lost is tried again, at most ATTEMPTS times.
 """
 
@@ -55,7 +56,8 @@ class _Entry:
 class Schedule:
     """Steps, each of which is waiting, being computed, stored, failed or skipped. Safe to use from any thread."""
 
-    def __init__(self, steps: Sequence[Step], keep_model: bool = False) -> None:
+    def __init__(self, steps: Sequence[Step], keep_model: bool = False, whole_runs: bool = True) -> None:
+        """`keep_model` and `whole_runs`: rules 2 and 3 of this module."""
         entries = [_Entry(step, step.key, frozenset(step.needs), step.run.keys["weights"]) for step in steps]
         self._waiting = {entry.key: entry for entry in entries}  # in the order of the plan
         self._computing: dict[str, _Entry] = {}
@@ -63,7 +65,7 @@ class Schedule:
         self._skipped: list[Step] = []
         self._lost: Counter[str] = Counter()  # how often the worker of a step was lost, by key
         self._loaded: dict[str, str] = {}  # worker -> the model that it has loaded
-        self._keep_model, self._began = keep_model, time.time()
+        self._keep_model, self._whole_runs, self._began = keep_model, whole_runs, time.time()
         self._error: BaseException | None = None
         self._changed = threading.Condition()
 
@@ -119,22 +121,30 @@ class Schedule:
         with self._changed:
             gone = {self._computing.pop(step.key).key}
             self._failures.append(Failed(step, reason))
-            while without := [each for each in self._waiting.values() if gone & {*each.needs, each.step.run.key}]:
+            while without := [each for each in self._waiting.values() if self._is_without(each, gone)]:
                 for each in without:
                     gone.add(each.key)
                     self._skipped.append(self._waiting.pop(each.key).step)
             self._changed.notify_all()
 
-    def try_again(self, step: Step, reason: str) -> None:
-        """The worker of a step was lost; after ATTEMPTS of them the step has failed."""
+    def refuse(self, reason: str) -> None:
+        """Nothing of it can be computed."""
+        with self._changed:
+            self._failures += [Failed(entry.step, reason) for entry in self._waiting.values()]
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def try_again(self, step: Step, reason: str) -> bool:
+        """The worker of a step was lost. After ATTEMPTS of them the step has failed, else True: it is tried again."""
         with self._changed:
             self._lost[step.key] += 1
             if self._lost[step.key] < ATTEMPTS:
                 entry = self._computing.pop(step.key)
                 self._waiting = {entry.key: entry, **self._waiting}
                 self._changed.notify_all()
-                return
+                return True
         self.fail(step, f"{reason} It was tried {ATTEMPTS} times.")
+        return False
 
     def stop(self, error: BaseException) -> None:
         """Begin nothing more; what is being computed ends at its next report."""
@@ -155,6 +165,9 @@ class Schedule:
     def _ready(self) -> list[_Entry]:
         to_come = self._waiting.keys() | self._computing.keys()
         return [entry for entry in self._waiting.values() if not entry.needs & to_come]
+
+    def _is_without(self, entry: _Entry, gone: set[str]) -> bool:
+        return bool(gone & entry.needs) or (self._whole_runs and entry.step.run.key in gone)
 
     def _rank(self, entry: _Entry, worker: str, elsewhere: set[str]) -> int:
         if self._keep_model and self._loaded.get(worker) == entry.model:

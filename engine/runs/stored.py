@@ -194,6 +194,16 @@ def runs_of(spec: RunSpec) -> list[Run]:
     return [run for record in _circuits() if not _refused(record) and (run := run_of(record)).spec == spec]
 
 
+def runs_by_spec() -> dict[RunSpec, list[Run]]:
+    """All stored runs, newest first, by spec: for who looks for many."""
+    by_spec: dict[RunSpec, list[Run]] = {}
+    for record in _circuits():
+        if not _refused(record):
+            run = run_of(record)
+            by_spec.setdefault(run.spec, []).append(run)
+    return by_spec
+
+
 def run_of(record: Record) -> Run:
     """The run of a circuit."""
     ability = store().record(record.companions.get("ability", ""))

@@ -195,7 +195,10 @@ class _Process:
         while True:
             asked = self._asked.get()
             if asked is not None:
-                self._serve_one(*asked)
+                try:
+                    self._serve_one(*asked)
+                except OSError:  # of the connection: nobody is left to answer
+                    os._exit(0)
             elif hasattr(self._compute, "close"):
                 self._compute.close()
 

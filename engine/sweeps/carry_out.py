@@ -12,11 +12,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from engine.errors import Cancelled, UserError, one_line
 from engine.runs import execution
-from engine.runs.execution import OnProgress
+from engine.runs.execution import OnProgress, WorkerLost
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.schedule import Schedule
 from engine.runs.steps import Step
@@ -31,6 +32,10 @@ class StepWorker(Protocol):
     """Used by one thread at a time. `name` is for a reader, as in "worker 2", "GPU 1" or "node-3, GPU 0"."""
 
     name: str
+
+    def start(self, on_progress: OnProgress) -> None:
+        """Wait until it has a place where it can compute, where it has to. Raises as `compute`."""
+        ...
 
     def compute(self, step: Step, on_progress: OnProgress) -> ArtifactTables | None:
         """Compute the artifact of a step; None: the worker stored it itself, in the same folder.
@@ -89,9 +94,13 @@ def _serve(schedule: Schedule, worker: StepWorker, watch: Watch) -> None:
         watch.stored(worker.name, step, seconds)
 
     def failed(step: Step, reason: str) -> None:
+        if schedule.error is not None:  # the worker was closed
+            return
         watch.failed(worker.name, step, reason)
+        watch.given_up([*schedule.skipped, *(failure.step for failure in schedule.failures)])
 
     try:
+        _wait_for_place(schedule, worker)
         execution.work(schedule, worker.compute, report, begins, stored, failed, worker.name)
     except Cancelled:
         pass  # whoever stopped the schedule says why
@@ -100,3 +109,14 @@ def _serve(schedule: Schedule, worker: StepWorker, watch: Watch) -> None:
     except Exception as error:
         log.exception("%s stopped", worker.name)
         schedule.stop(UserError(f"{worker.name} stopped with {type(error).__name__}: {one_line(error)}"))
+
+
+def _wait_for_place(schedule: Schedule, worker: StepWorker) -> None:
+    """Start a worker, unless others do everything meanwhile."""
+
+    def report(progress: Progress) -> None:
+        if schedule.is_over:
+            raise Cancelled
+
+    with suppress(WorkerLost):  # which is told when it has a step
+        worker.start(report)

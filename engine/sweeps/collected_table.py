@@ -104,7 +104,8 @@ def _numbers(rows: Sequence[Row], sizes: Sequence[int]) -> list[str]:
 
 def _mean(rows: Sequence[Row], name: str) -> str:
     values = [row[name] for row in rows if row[name] is not None]
-    return f"{fmean(values):.3f}" if values else "none"
+    some = f" of {len(values)}" if len(values) < len(rows) else ""  # the mean is of fewer seeds
+    return f"{fmean(values):.3f}{some}" if values else "none"
 
 
 def _not_there(sweep: Sweep, compared: ComparedRuns) -> Iterator[str]:
@@ -119,7 +120,7 @@ def _not_there(sweep: Sweep, compared: ComparedRuns) -> Iterator[str]:
 
 
 def _named(specs: Sequence[RunSpec]) -> str:
-    """The first of some runs, as in "MDM, embedded, ioi, n 64, seed 0"."""
+    """The first of some runs."""
     shown = "; ".join(named(spec) for spec in specs[:MOST_NAMED])
     more = len(specs) - MOST_NAMED
     return f"{shown}; and {more} more" if more > 0 else shown

@@ -51,7 +51,7 @@ def compared_runs(sweep: Sweep) -> ComparedRuns:
             f"The sweep {sweep.name} compares nothing: its models are {', '.join(sweep.models)}. "
             "Name arm and another model."
         )
-    there = {spec: run for spec in specs if (run := lifecycle.find(spec))}
+    there = lifecycle.find_all(specs)
     missing = tuple(spec for spec in specs if spec not in there)
     return ComparedRuns(specs, _groups(there, others), missing)
 

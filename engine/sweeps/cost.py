@@ -11,7 +11,6 @@ The estimate of multiplications is the same on every machine, so that all of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 
 from engine.attribution.footprint import BYTES
@@ -19,6 +18,7 @@ from engine.errors import UserError
 from engine.models.architecture import Shape
 from engine.models.pairs import pair_named
 from engine.runs import device_plan, stored
+from engine.runs.artifacts import FIELDS
 from engine.runs.records import Run
 from engine.runs.spec import RunSpec
 from engine.runs.steps import PartStep, Step
@@ -32,12 +32,11 @@ ALIKE = 64  # examples that artifacts take which depend on no number of examples
 SMALL = Shape(4, 4, 4, 32, 128, 512, 512, tied=True)  # where a pair's shape is not known
 RATES = {"cpu": 2e10, "cuda": 2e13}  # multiplications a second
 MADE_OF_PARTS = 0.1  # of what the parts of a circuit took, to put it together
-NEVER_ON_EXAMPLES: tuple[AnyKind, ...] = ("ability", "weights")
 
 
 def multiplications(spec: RunSpec, kind: AnyKind, examples: int | None = None) -> float:
     """About how many an artifact takes; `examples`: of a part of a circuit, instead of the spec's n."""
-    n = ALIKE if kind in NEVER_ON_EXAMPLES else examples or spec.n
+    n = examples or spec.n if "n" in FIELDS.get(kind, ("n",)) else ALIKE
     passes = 2 + 3 * (spec.points if spec.method.startswith("eap-ig") else 1)
     tokens, steps = _length(spec.pair, spec.task, spec.template)
     rows = 1 if spec.is_arm else spec.denoising_steps or steps
@@ -61,7 +60,7 @@ def rate() -> tuple[float, int]:
     return RATES[device_plan.devices()[0].name], 0
 
 
-def memory(spec: RunSpec, kinds: Iterable[AnyKind] = ()) -> int | None:
+def memory(spec: RunSpec) -> int | None:
     """Bytes that a model takes with its work, on the device that would be chosen here; None: its shape is unknown."""
     shape = device_plan.shape_of(pair_named(spec.pair))
     return None if shape is None else device_plan.plan(shape, (spec.dtype,)).needed
@@ -86,9 +85,9 @@ def _length(pair: str, task: str, template: int) -> tuple[int, int]:
         there = task_named(task)
         drawn = examples(there, SAMPLED, 0)
         texts = [(example.prompt, example.answer) for example in drawn]
-    except UserError:  # fewer rows than that, or none that can be read: what it is will be told when it is computed
+        in_words = pair_named(pair).prompts != "natural"
+    except UserError:  # fewer rows than that, or a pair that is gone: what it is will be told when it is computed
         return ALIKE, 1
-    in_words = pair_named(pair).prompts != "natural"
     prompt, answer = (sum(_tokens(text[i], in_words) for text in texts) / len(texts) for i in (0, 1))
     return max(1, round(prompt + answer)), 1 if there.parallel else max(1, round(answer))
 

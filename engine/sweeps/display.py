@@ -41,7 +41,7 @@ def lines(write: Callable[[str], object], total: int) -> Callable[[Ended], None]
 
     def on_end(ended: Ended) -> None:
         if ended.failed:
-            write(f"FAILED: {ended.what} ({ended.worker}): {ended.failed}\n")
+            write(f"NOT COMPUTED: {ended.what} ({ended.worker}): {ended.failed}\n")
             return
         took = f"{ended.seconds:.1f} s" if ended.seconds else "another process computed it"
         write(f"{next(stored, total)} of {total}: {ended.what} ({took}, {ended.worker})\n")
@@ -58,8 +58,10 @@ def table(watch: Watch) -> Table:
     rest = "" if left is None else f", about {time_text(left)} left"
     title = f"{watch.stored_steps} of {watch.steps} artifacts, {time_text(watch.seconds)}{rest}"
     shown = Table(title=Text(title), title_justify="left", expand=True)
-    for heading in ("Worker", "Computes", "Progress", "Since"):
-        shown.add_column(heading, no_wrap=heading != "Computes")
+    shown.add_column("Worker", no_wrap=True)
+    shown.add_column("Computes", ratio=3)
+    shown.add_column("Progress", ratio=2)
+    shown.add_column("Since", no_wrap=True)
     doing = watch.doing
     for each in doing[:MOST_WORKERS]:
         count = f" {each.progress.done} of {each.progress.total}" if each.progress.total else ""

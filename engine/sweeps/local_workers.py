@@ -17,6 +17,7 @@ from engine.runs.worker import Worker, WorkerDied
 from engine.sweeps.carry_out import StepWorker
 from engine.sweeps.resources import Resources
 
+MOST_WORKERS = 4096  # where nothing tells how much memory one takes
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -28,6 +29,9 @@ class LocalWorker:
         self.name = name
         self._worker = Worker(compute, environment=environment)
         self._closing = threading.Event()
+
+    def start(self, on_progress: OnProgress) -> None:
+        """It starts with its first step."""
 
     def compute(self, step: Step, on_progress: OnProgress) -> ArtifactTables:
         """Raises as StepWorker."""
@@ -61,11 +65,11 @@ class ThisMachine:
         if resources.gpus:
             return self._on_gpus(resources.gpus, most)
         total, _ = device_plan.cpu_memory()
-        fitting = int(device_plan.USABLE * total / resources.memory) if resources.memory else most
+        fitting = int(device_plan.USABLE * total / resources.memory) if resources.memory else MOST_WORKERS
         if not fitting:
             raise UserError(f"A worker needs {_gib(resources.memory)} of memory, but this machine has {_gib(total)}.")
         self._refuse_more_than(fitting, f"{_gib(resources.memory)} of memory each, and there are {_gib(total)}")
-        count = self._count or max(1, (os.cpu_count() or 1) // self._threads)
+        count = self._count or max(1, cores() // self._threads)
         return [
             LocalWorker(f"worker {number}", self._compute, threads_of(self._threads))
             for number in range(1, min(count, fitting, most) + 1)
@@ -86,6 +90,11 @@ class ThisMachine:
     def _refuse_more_than(self, fitting: int, need: str) -> None:
         if self._count is not None and self._count > fitting:
             raise UserError(f"{self._count} workers were asked for, but they need {need}. Ask for {fitting} at most.")
+
+
+def cores() -> int:
+    """How many cores this process may use, which in a job of a cluster are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_of(count: int) -> dict[str, str]:

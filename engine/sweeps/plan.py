@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from engine.errors import UserError
 from engine.runs import evidence, lifecycle
@@ -18,6 +18,7 @@ from engine.runs.artifacts import FIELDS
 from engine.runs.cache_connection import store
 from engine.runs.execution import not_stored
 from engine.runs.provenance import parts_of, resolve
+from engine.runs.records import Run
 from engine.runs.run_lines import named
 from engine.runs.spec import RunSpec
 from engine.runs.steps import PartStep, Step
@@ -53,8 +54,11 @@ class Wanted:
         if "circuit" in self.kinds and parts_of(self.spec):
             own -= (1 - cost.MADE_OF_PARTS) * cost.multiplications(self.spec, "circuit")
         of_parts = sum(cost.multiplications(self.spec, "circuit", len(part)) for part in self.parts)
-        of_evidence = sum(cost.multiplications(self.spec, kind) for kind in self.evidence)
-        return own + of_parts + len(self.denoising_steps) * of_evidence
+        of_evidence = sum(
+            cost.multiplications(self.spec, kind) * (1 if kind in evidence.OF_ONE_MODEL else len(self.denoising_steps))
+            for kind in self.evidence
+        )
+        return own + of_parts + of_evidence
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Refused:
     spec: RunSpec
     what: str
     reason: str
+    multiplications: float = 0.0  # that they would take (engine/sweeps/cost.py)
 
     def __str__(self) -> str:
         return f"{self.what} of the {named(self.spec)}: {self.reason}"
@@ -108,29 +113,41 @@ def plan(own: Sequence[Wanted], everything: Sequence[Wanted] = ()) -> Plan:
         UserError: the cache cannot be read.
     """
     steps: list[Step] = []
-    of_evidence: list[Step] = []
     refused: list[Refused] = []
-    for each in own:
+    there = lifecycle.find_all([*(each.spec for each in own), *(other for each in own for other in each.compared)])
+    # A run first, so that circuits come before evidence, whose circuits may be of other runs.
+    apart = [*(replace(each, evidence=()) for each in own), *(replace(each, kinds=(), parts=()) for each in own)]
+    for each in apart:
         try:
-            steps += _of_run(each)
-            for denoising_steps in each.denoising_steps if each.evidence else ():
-                of_evidence += evidence.plan([each.spec], each.evidence, denoising_steps=denoising_steps)
+            steps += [*_of_run(each, there), *_of_evidence(each, there)]
         except UserError as error:
-            what = ", ".join(KIND_TITLES[kind] for kind in (*each.kinds, *each.evidence))
-            refused.append(Refused(each.spec, what, str(error)))
+            what = ", ".join(KIND_TITLES[kind] for kind in (*each.kinds, *each.evidence)) or "part of the circuit"
+            refused.append(Refused(each.spec, what, str(error), each.multiplications))
     elsewhere = _parts_of(everything) - _parts_of(own)
-    missing = [step for step in not_stored([*steps, *of_evidence]) if not _is_part_of(elsewhere, step)]
+    missing = [step for step in not_stored(steps) if not _is_part_of(elsewhere, step)]
     ready = _without_waiting(missing)
-    return Plan(tuple(ready), tuple(refused), tuple(step for step in missing if step not in ready))
+    at_once = {step.key for step in ready}
+    return Plan(tuple(ready), tuple(refused), tuple(step for step in missing if step.key not in at_once))
 
 
-def _of_run(each: Wanted) -> list[Step]:
+def _of_run(each: Wanted, there: Mapping[RunSpec, Run]) -> list[Step]:
+    if not each.kinds and not each.parts:
+        return []
     resolved = resolve(each.spec)
-    stored = lifecycle.find(each.spec)
+    stored = there.get(each.spec)
     if stored is not None and stored.key != resolved.key:  # which a bundle brought, of the same weights
-        return [Step(resolved, kind) for kind in each.kinds if kind != "circuit" and not has(stored, kind)]
+        # What runs of several seeds share is computed all the same: the others may not have come in the bundle.
+        own = [kind for kind in each.kinds if "n" not in FIELDS.get(kind, ("n",)) or not has(stored, kind)]
+        return [Step(resolved, kind) for kind in own if kind != "circuit"]
     parts: list[Step] = [PartStep(resolved, PART, part) for part in each.parts]
     return parts + [Step(resolved, kind) for kind in each.kinds]
+
+
+def _of_evidence(each: Wanted, there: Mapping[RunSpec, Run]) -> list[Step]:
+    steps: list[Step] = []
+    for denoising_steps in each.denoising_steps if each.evidence else ():
+        steps += evidence.plan([each.spec], each.evidence, denoising_steps=denoising_steps, there=there)
+    return steps
 
 
 def _parts_of(share: Sequence[Wanted]) -> set[tuple[RunSpec, range]]:

@@ -13,9 +13,10 @@ Ray pickles what goes between its processes: steps, scores, Arrow tables. Nothin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.errors import UserError
 from engine.runs.device_plan import GIB
@@ -29,6 +30,7 @@ from engine.sweeps.local_workers import threads_of
 from engine.sweeps.ray_actor import Actor, Answer, Place, mark_of_folder
 from engine.sweeps.resources import Resources
 
+T = TypeVar("T")
 POLL_SECONDS = 1.0
 REPORTS = "reports"  # the group of threads in which an actor answers while it computes
 
@@ -63,13 +65,28 @@ class RayWorker:
         several = "s" if self._resources.gpus > 1 else ""
         return f"{self._place.host}, GPU{several} {self._place.gpus.replace(',', ', ')}"
 
+    def start(self, on_progress: OnProgress) -> None:
+        """As StepWorker.start: wait until Ray has room, so that no step waits with it."""
+        self._with_actor(on_progress, lambda ray: None)
+
     def compute(self, step: Step, on_progress: OnProgress) -> ArtifactTables | None:
         """As StepWorker.compute."""
         inputs = step.inputs()
+
+        def answer_of(ray: Any) -> Answer:
+            return self._answer(ray, self._actor.compute.remote(step, step.key, inputs), on_progress)
+
+        answer = self._with_actor(on_progress, answer_of)
+        if answer.refused:
+            raise UserError(answer.refused)
+        return answer.made
+
+    def _with_actor(self, on_progress: OnProgress, ask: Callable[[Any], T]) -> T:
+        """What the actor answers, which is started where there is none, and ended where something goes wrong."""
         ray = ray_cluster.imported_ray()
         try:
             self._start(ray, on_progress)
-            answer: Answer = self._answer(ray, self._actor.compute.remote(step, step.key, inputs), on_progress)
+            return ask(ray)
         except ray.exceptions.RayError as error:
             where = self.where
             self.close()
@@ -78,9 +95,6 @@ class RayWorker:
         except BaseException:
             self.close()  # it would compute on for nobody
             raise
-        if answer.refused:
-            raise UserError(answer.refused)
-        return answer.made
 
     def close(self) -> None:
         """End the actor, if there is one."""
@@ -147,6 +161,13 @@ class RayCluster:
     def __enter__(self) -> RayCluster:
         self._cluster = ray_cluster.cluster(self._address)
         self.gpu_memory = self._cluster.gpu_memory
+        silent = next((node.name for node in self._cluster.nodes if node.gpus and not node.gpu_memory), None)
+        if silent is not None:
+            ray_cluster.shut(self._cluster)
+            raise UserError(
+                f"The machine {silent} of the cluster has GPUs, but cannot tell how much memory they have: NVIDIA's "
+                "driver or a torch for CUDA is missing there. Install them, or start Ray there with --num-gpus 0."
+            )
         return self
 
     def __exit__(

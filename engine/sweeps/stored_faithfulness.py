@@ -46,9 +46,9 @@ class StoredFaithfulness:
             if record.kind == "faithfulness":
                 self._by_circuit.setdefault(str(circuit), Evidence(record))
 
-    def has(self, run: Run) -> bool:
-        """Whether circuits of a run were run in its model, over the whole grid of sizes."""
-        return run.key in self._by_circuit
+    def has(self, run: Run, compared: Run) -> bool:
+        """Whether circuits of two runs were run in the model of the first, over the whole grid of sizes."""
+        return (run.key, compared.key, None) in self._by_circuits
 
     def keys(self, arm: Run, other: Run, sizes: tuple[int, ...]) -> tuple[str, ...]:
         """Those of the evidence that `at` reads, which tell whether what was read before still holds."""

@@ -89,10 +89,12 @@ class Sweep:
         Raises:
             UserError: a pair, task, checkpoint or setting is not there, or they do not go together.
         """
-        specs = list(dict.fromkeys(spec for pair in self.pairs for spec in self._of_pair(pair)))
-        if len(specs) > MOST_RUNS:
-            raise UserError(f"The sweep {self.name} has {len(specs)} runs. {MOST_RUNS} are the most.")
-        return specs
+        specs: dict[RunSpec, None] = {}
+        for spec in (spec for pair in self.pairs for spec in self._of_pair(pair)):
+            specs[spec] = None
+            if len(specs) > MOST_RUNS:
+                raise UserError(f"The sweep {self.name} has more than {MOST_RUNS} runs, which are the most.")
+        return list(specs)
 
     def _of_pair(self, name: str) -> Iterator[RunSpec]:
         pair = pair_named(name)

@@ -18,7 +18,8 @@ from engine.circuits.edges import EdgeTable
 from engine.circuits.intervals import Estimate
 from engine.errors import UserError
 from engine.models.pair import model_title
-from engine.runs import read
+from engine.runs import lifecycle, read
+from engine.runs.evidence import other_of
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
@@ -95,12 +96,20 @@ def incomplete(sweep: Sweep, compared: ComparedRuns) -> list[RunSpec]:
     """Runs whose circuit is stored, but not all else that the sweep asks for and the table tells."""
     stored = StoredFaithfulness()
     runs = {run.spec: run for group in compared.groups for run in group.runs}
+    others = {spec: _compared_with(spec, sweep) for spec in runs}
+    there = lifecycle.find_all(other for compared_with in others.values() for other in compared_with)
 
     def lacks(run: Run) -> bool:
         accuracy = "ability" in sweep.artifacts and run.accuracy is None
-        return accuracy or ("faithfulness" in sweep.evidence and not stored.has(run))
+        tested = all(other in there and stored.has(run, there[other]) for other in others[run.spec])
+        return accuracy or ("faithfulness" in sweep.evidence and not tested)
 
     return [spec for spec, run in runs.items() if lacks(run)]
+
+
+def _compared_with(spec: RunSpec, sweep: Sweep) -> list[RunSpec]:
+    """The runs whose circuits are run in the model of a spec beside its own."""
+    return [other_of(spec, steps) for steps in (sweep.denoising_steps if spec.is_arm else (0,))]
 
 
 def _refuse_sizes(group: Group, sizes: Sequence[int]) -> None:

@@ -41,7 +41,7 @@ class Watch:
         self._doing: dict[str, Doing] = {}
         self._on_end = on_end
         self._lock = threading.Lock()
-        self.steps = len(self._left)
+        self.steps, self._given_up = len(self._left), 0
 
     def begins(self, worker: str, step: Step) -> None:
         with self._lock:
@@ -62,6 +62,13 @@ class Watch:
         """A step failed, or its worker was lost, so that it may be tried again."""
         self._ends(Ended(worker, step.description, 0.0, reason))
 
+    def given_up(self, steps: Sequence[Step]) -> None:
+        """Steps that will not be computed, as they failed or what they need did."""
+        with self._lock:
+            for step in steps:
+                if self._left.pop(step.key, None) is not None:
+                    self._given_up += 1
+
     def _ends(self, ended: Ended) -> None:
         with self._lock:
             self._doing.pop(ended.worker, None)
@@ -75,7 +82,7 @@ class Watch:
     @property
     def stored_steps(self) -> int:
         with self._lock:
-            return self.steps - len(self._left)
+            return self.steps - len(self._left) - self._given_up
 
     @property
     def seconds(self) -> float:

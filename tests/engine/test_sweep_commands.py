@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from engine import settings
+from engine import settings, sweep_commands
 from engine.__main__ import main
-from engine.errors import UserError
+from engine.errors import Incomplete
 from engine.runs.cache_connection import store
 from engine.runs.lifecycle import find
 from engine.runs.spec import RunSpec
 from engine.sweep_commands import sweep
+from engine.sweeps.resources import Resources
 from engine.sweeps.shards import Shard
 from tests.contents import contents
 from tests.waiting import until
@@ -40,7 +41,7 @@ def lines(file: Path, shard: Shard | None = None, dry_run: bool = False, compute
 def refused(file: Path, compute: str) -> tuple[list[str], str]:
     """The lines of a sweep that does not end well, and its error."""
     shown: list[str] = []
-    with pytest.raises(UserError) as raised:
+    with pytest.raises(Incomplete) as raised:
         shown.extend(sweep(str(file), None, 2, None, False, f"tests.fakes:{compute}"))
     return shown, str(raised.value)
 
@@ -94,6 +95,30 @@ def test_what_fails_is_named_and_the_rest_is_done(file: Path) -> None:
     assert len(store().records()) == 10
 
 
+def test_what_runs_share_is_computed_though_the_first_of_them_fails(file: Path) -> None:
+    file.write_text('models = ["arm"]\nseeds = [13, 0]\nn = 4\nartifacts = ["circuit", "weights"]\n')
+    refused(file, "no_circuit_13")
+    assert sorted(record.kind for record in store().records()) == ["circuit", "weights"]
+
+
+def test_a_pair_without_room_leaves_the_others(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = Resources(0, 2**60)
+    file.write_text('models = ["arm", "mdm"]\nn = 4\nartifacts = ["circuit"]\n')
+    monkeypatch.setattr(
+        sweep_commands, "groups", lambda steps, memory: [(large, steps[:1]), (Resources(0, 0), steps[1:])]
+    )
+    shown, _ = refused(file, "tiny_compute")
+    assert any(line.startswith("FAILED: circuit of the ARM") and "A worker needs" in line for line in shown)
+    assert shown[-1] == "1 done, 1 failed, 0 skipped"
+
+
+def test_an_incomplete_sweep_ends_with_the_exit_code_1(file: Path, workspace: Path) -> None:
+    shutil.rmtree(workspace / "pair" / "mdm")
+    file.write_text('models = ["mdm"]\nn = 4\n')
+    assert main(["sweep", str(file)]) == 1
+    assert main(["sweep", str(file), "--dry-run"]) == 0
+
+
 def test_a_model_that_is_not_here_is_named_and_the_rest_is_done(file: Path, workspace: Path) -> None:
     shutil.rmtree(workspace / "pair" / "mdm")
     shown, error = refused(file, "tiny_compute")
@@ -142,7 +167,9 @@ def test_the_command_itself_computes_a_trained_pair(tmp_path: Path) -> None:
 INTERRUPTED = """
 import signal, sys
 from engine.__main__ import interrupt
+from engine import sweep_commands
 from engine.sweep_commands import sweep
+from engine.sweeps.resources import Resources
 signal.signal(signal.SIGTERM, interrupt)
 try:
     for line in sweep(sys.argv[1], None, 2, None, False, "tests.fakes:slow_logging_compute"):

@@ -102,14 +102,31 @@ def test_what_needs_a_failed_step_is_skipped_and_nothing_else() -> None:
     assert schedule.is_over
 
 
+def test_where_runs_share_artifacts_a_failed_circuit_takes_along_only_what_needs_it() -> None:
+    schedule = Schedule([*planned(ARM), *evidence.plan([ARM], ["audit"])[1:]], whole_runs=False)
+    schedule.fail(begun(schedule, "a"), "It is broken.")
+    assert [name(step) for step in schedule.skipped] == [("arm", "audit")]
+    kinds = []
+    while (step := schedule.begin("a")) is not None:
+        kinds.append(step.kind)
+        end(schedule, step)
+    assert kinds == ["ability", "lens", "activity", "weights"]
+
+
+def test_all_of_it_can_be_refused() -> None:
+    schedule = Schedule(planned(MDM))
+    schedule.refuse("There is no room.")
+    assert schedule.is_over and [failed.reason for failed in schedule.failures] == ["There is no room."] * 5
+
+
 def test_a_lost_step_comes_next_and_fails_in_the_end() -> None:
     schedule = Schedule(planned(MDM)[:2])
     first = begun(schedule, "a")
     for _ in range(ATTEMPTS - 1):
         leases.give_back(store().lease_of(first.key))
-        schedule.try_again(first, "The worker ended.")
+        assert schedule.try_again(first, "The worker ended.")
         assert schedule.failures == () and begun(schedule, "b") == first
-    schedule.try_again(first, "The worker ended.")
+    assert not schedule.try_again(first, "The worker ended.")
     assert [failed.reason for failed in schedule.failures] == [f"The worker ended. It was tried {ATTEMPTS} times."]
 
 

@@ -43,6 +43,9 @@ class Here:
         self.name, self.closed = name, False
         self._compute = compute
 
+    def start(self, on_progress: OnProgress) -> None:
+        """It needs no place."""
+
     def compute(self, step: Step, on_progress: OnProgress) -> ArtifactTables | None:
         return self._compute(step, on_progress)  # type: ignore[operator, no-any-return]
 

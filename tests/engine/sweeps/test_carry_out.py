@@ -99,7 +99,7 @@ def test_a_lost_worker_starts_anew_and_its_step_is_told_as_lost() -> None:
     ends: list[tuple[str, str]] = []
     schedule_ends = Watch(steps, lambda ended: ends.append((ended.what, ended.failed)))
     carry_out(Schedule(steps), [Here("here", losing)], schedule_ends)
-    assert ends[0][1] == "The machine is gone." and [failed for _, failed in ends[1:]] == [""] * 5
+    assert ends[0][1] == "The machine is gone. It is tried again." and [failed for _, failed in ends[1:]] == [""] * 5
     assert schedule_ends.stored_steps == 5 and schedule_ends.doing == ()
 
 

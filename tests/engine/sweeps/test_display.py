@@ -31,7 +31,7 @@ def test_a_log_gets_a_line_for_each_step(capsys: pytest.CaptureFixture[str]) -> 
         watch.stored("worker 2", steps[2], 0.0)
     assert capsys.readouterr().err.splitlines() == [
         f"1 of 5: {steps[0].description} (3.2 s, worker 1)",
-        f"FAILED: {steps[1].description} (worker 1): No room.",
+        f"NOT COMPUTED: {steps[1].description} (worker 1): No room.",
         f"2 of 5: {steps[2].description} (another process computed it, worker 2)",
     ]
 

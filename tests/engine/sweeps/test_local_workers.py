@@ -29,7 +29,7 @@ def environments(machine: ThisMachine, resources: Resources, most: int = 100) ->
 
 def test_a_worker_a_core_without_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     with_gpus(monkeypatch, 0)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     assert len(ThisMachine(None, 1, COMPUTE).workers(Resources(0, 1), 100)) == 8
     assert len(ThisMachine(None, 4, COMPUTE).workers(Resources(0, 1), 100)) == 2
     assert len(ThisMachine(None, 1, COMPUTE).workers(Resources(0, 1), 3)) == 3  # no more than there are steps
@@ -41,7 +41,7 @@ def test_a_worker_a_core_without_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_more_workers_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     with_gpus(monkeypatch, 0)
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
     monkeypatch.setattr(device_plan, "cpu_memory", lambda: (100 * GIB, 1 * GIB))
     assert len(ThisMachine(None, 1, COMPUTE).workers(Resources(0, 30 * GIB), 100)) == 3
     with pytest.raises(UserError, match=r"4 workers .* 30\.0 GiB of memory each, .* 100\.0 GiB.* Ask for 3 at most"):

@@ -50,7 +50,7 @@ def test_numbers_are_those_of_the_stored_evidence() -> None:
     assert told.size and told.other_in_arm is None  # the ARM was examined beside the MDM alone
     assert told.arm == estimate(arm, mdm, "own", told.size)
     assert told.arm_in_other == estimate(step, arm, "other", told.size)
-    assert stored.has(arm) and stored.has(step)
+    assert stored.has(arm, mdm) and stored.has(step, arm) and not stored.has(arm, step)
 
 
 def rows_of(run: Run, other: Run) -> list[dict[str, Any]]:
@@ -83,4 +83,4 @@ def test_what_is_not_computed_is_empty() -> None:
     evidence.compute([SPECS["mdm"]], ["faithfulness"], compute=tiny_compute)
     told = StoredFaithfulness().at(arm, mdm, (5,))[5]
     assert told.other and told.arm_in_other and told.arm is None and told.other_in_arm is None
-    assert not StoredFaithfulness().has(arm)
+    assert not StoredFaithfulness().has(arm, mdm) and StoredFaithfulness().has(mdm, arm)
