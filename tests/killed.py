@@ -44,8 +44,8 @@ def compute(rng: random.Random) -> None:
 def queue(rng: random.Random) -> None:
     """Compute in a worker process, and store."""
     jobs = JobQueue("tests.fakes:tiny_compute")
-    started = jobs._worker._started
-    jobs._worker._started = lambda: (process := started(), tell("worker", process.pid))[0]
+    started = jobs._slots[0]._worker._started
+    jobs._slots[0]._worker._started = lambda: (process := started(), tell("worker", process.pid))[0]
     for number in count():
         job = jobs.submit([replace(SPEC, seed=rng.randrange(10**6))], "to be killed")
         while jobs.job(job).is_open:

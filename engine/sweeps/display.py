@@ -59,8 +59,8 @@ def table(watch: Watch) -> Table:
     title = f"{watch.stored_steps} of {watch.steps} artifacts, {time_text(watch.seconds)}{rest}"
     shown = Table(title=Text(title), title_justify="left", expand=True)
     shown.add_column("Worker", no_wrap=True)
-    shown.add_column("Computes", ratio=3)
-    shown.add_column("Progress", ratio=2)
+    shown.add_column("Computes", ratio=3, no_wrap=True, overflow="ellipsis")
+    shown.add_column("Progress", ratio=2, no_wrap=True, overflow="ellipsis")
     shown.add_column("Since", no_wrap=True)
     doing = watch.doing
     for each in doing[:MOST_WORKERS]:

@@ -290,4 +290,4 @@ def test_models_and_artifacts_have_plain_names() -> None:
 
 
 def test_a_spec_without_weights_has_no_key() -> None:
-    assert artifacts._key_of(replace(RunSpec(), pair="dream")) == ""
+    assert artifacts._keys_of(replace(RunSpec(), pair="dream")) == ()

@@ -12,7 +12,7 @@ from engine.attribution.edge_scores import Attribution, attribute
 from engine.attribution.sites import AttributionInput
 from engine.errors import UserError
 from engine.models.model import Model
-from engine.runs.compute import _part_scores
+from engine.runs.compute_circuit import _part_scores
 from engine.runs.remarks import refuse_unranked, remarks, rounding_level
 from engine.runs.spec import METHODS, METRICS, RunSpec
 from tests import tiny

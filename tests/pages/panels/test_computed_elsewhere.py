@@ -45,12 +45,14 @@ def test_nothing_is_said_where_nothing_is_computed_elsewhere() -> None:
 
 def test_a_real_process_and_what_it_computes() -> None:
     with holding(
-        store().files, {key(1): "circuit of the MDM, seed 1", key(2): ""}, "GPU 1", time.time() - 300
+        store().files, {key(1): "circuit of the MDM, seed 1", key(2): ""}, "GPU 1", time.time() - 7200
     ) as other:
         page = app("runs")
         assert headers(page).count("Computed elsewhere") == 1
         shown = texts(page)
-        assert f"Process {other.pid} on this machine has been computing for 5 min: 2 artifacts at the moment." in shown
+        assert (
+            f"Process {other.pid} on this machine has been computing for 2 h 0 min: 2 artifacts at the moment." in shown
+        )
         assert "Stored in this cache since it began: " in shown and " artifacts" in shown
         (table,) = tables(page)
         assert ">circuit of the MDM, seed 1<" in table and f">GPU 1, process {other.pid}<" in table
