@@ -7,13 +7,18 @@ to be done is kept.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from engine import settings
 from engine.errors import UserError
 
+WRITING = ".writing-"
+ABANDONED = 24 * 3600.0  # seconds without a change, after which what was being written is taken for left behind
 VERSION = 1  # of how they are made; another one gets other folders
 
 
@@ -33,7 +38,8 @@ def make_once(folder: Path, fill: Callable[[Path], None]) -> Path:
     place = folder.parent
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place, prefix=".writing-", ignore_cleanup_errors=True) as temporary:
+        _remove_left_behind(place)
+        with tempfile.TemporaryDirectory(dir=place, prefix=WRITING, ignore_cleanup_errors=True) as temporary:
             part = Path(temporary) / folder.name
             part.mkdir()
             fill(part)
@@ -45,3 +51,12 @@ def make_once(folder: Path, fill: Callable[[Path], None]) -> Path:
     except OSError as error:
         raise UserError(f"No model can be written to {place}: {error.strerror or error}.") from error
     return folder
+
+
+def _remove_left_behind(place: Path) -> None:
+    """Remove what processes that were killed had begun to write."""
+    for folder in place.glob(f"{WRITING}*"):
+        with suppress(OSError):
+            changed = max(entry.lstat().st_mtime for entry in (folder, *folder.rglob("*")))
+            if time.time() - changed > ABANDONED:
+                shutil.rmtree(folder, ignore_errors=True)
