@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine import settings
-from engine.errors import UserError
+from engine.errors import UserError, one_line
 
 WRITING = ".writing-"
 ABANDONED = 24 * 3600.0  # seconds without a change, after which what was being written is taken for left behind
@@ -33,6 +33,8 @@ def make_once(folder: Path, fill: Callable[[Path], None]) -> Path:
     Raises:
         UserError: `fill` raises one, or nothing can be written.
     """
+    from safetensors import SafetensorError
+
     if folder.is_dir():
         return folder
     place = folder.parent
@@ -48,8 +50,9 @@ def make_once(folder: Path, fill: Callable[[Path], None]) -> Path:
             except OSError:
                 if not folder.is_dir():  # else another process made it meanwhile
                     raise
-    except OSError as error:
-        raise UserError(f"No model can be written to {place}: {error.strerror or error}.") from error
+    except (OSError, SafetensorError) as error:  # a full disk is the second's, where tensors are written
+        reason = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
+        raise UserError(f"No model can be made in {place}: {reason}.") from error
     return folder
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from engine.errors import UserError
 from engine.models.derived_folders import ABANDONED, derived_folder, make_once
@@ -82,5 +83,14 @@ def test_two_processes_make_one_folder(place: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_told(place: Path) -> None:
     place.write_text("a file where the folder should be")
-    with pytest.raises(UserError, match=r"No model can be written to .*models"):
+    with pytest.raises(UserError, match=r"No model can be made in .*models"):
         make_once(derived_folder("0123"), write_a)
+
+
+def test_a_full_disk_is_told(place: Path) -> None:
+    def full(folder: Path) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(UserError, match=r"No model can be made in .*: .*No space left on device"):
+        make_once(derived_folder("0123"), full)
+    assert list(place.iterdir()) == []
