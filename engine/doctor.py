@@ -12,11 +12,12 @@ from engine.circuits.graph import Graph
 from engine.errors import UserError
 from engine.models.architecture import Shape
 from engine.models.encoding import encode
-from engine.models.hub import snapshot, weight_files
+from engine.models.hub import weight_files
 from engine.models.light_tokenizer import words_of
 from engine.models.pair import DTYPES
 from engine.models.pairs import Pair, pairs, same_weights, weights_id
 from engine.models.scorable import mask_of, refuse_unscorable
+from engine.models.sources import snapshot
 from engine.runs import cache_connection, device_plan, provenance, stored
 from engine.runs.folder_pair import settled
 from engine.runs.records import size_text

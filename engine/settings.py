@@ -2,7 +2,8 @@
 
 CIRCUITS_CACHE  the folder of the cache; default cache/ in this project. Artifacts lie in its folder artifacts, own
                 prompts in prompts, pairs of two folders in pairs, sweeps in sweeps, digests of weights in
-                digests.json, and temporary files, as long as they are needed, in temporary
+                digests.json, models that were made from others in models, and temporary files, as long as they are
+                needed, in temporary
 CIRCUITS_PAIRS  a TOML file with more pairs, as in assets/pairs.toml; default none
 """
 
@@ -56,6 +57,11 @@ def sweeps_dir() -> Path:
 
 def digests_path() -> Path:
     return cache_dir() / "digests.json"
+
+
+def derived_models_dir() -> Path:
+    """Where models lie that were made from others, such as a GGUF file's: they can be deleted at any time."""
+    return cache_dir() / "models"
 
 
 def scratch_dir() -> Path:

@@ -38,6 +38,7 @@ WHOLE = (
     "engine/test_embedded_pair.py",
     "engine/test_refused.py",
     "engine/test_release.py",
+    "engine/test_smollm2.py",
     "engine/training/test_train.py",
     "pages/shared/test_address.py",
     "pages/test_activations_page.py",

@@ -40,7 +40,8 @@ def test_nobody_uses_what_runs_foreign_code(path: Path) -> None:
 
 
 def test_every_pin_is_exact_and_every_import_is_pinned() -> None:
-    pinned = {name.replace("-", "_") for name in pins("requirements.txt")}
+    files = ("requirements.txt", "requirements-smollm2.txt")  # the second: imported where a GGUF file is read
+    pinned = {name.replace("-", "_") for file in files for name in pins(file)}
     known = {*sys.stdlib_module_names, *OURS, *pinned, *(IMPORTED_AS[name] for name in pinned & IMPORTED_AS.keys())}
     for path in sources("engine", "cache", "pages", "app.py"):
         used = {each.name.split(".")[0] for each in imports(path.read_text()) if not each.types_only}

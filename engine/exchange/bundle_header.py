@@ -18,6 +18,7 @@ from engine.errors import UserError
 from engine.exchange import bundle_checks as checks
 from engine.files.reading import read_toml
 from engine.models import pairs
+from engine.models.gguf_files import is_gguf
 from engine.models.hub import HUB_ID
 from engine.models.pair import Pair, pair_of, toml_of
 from engine.runs.provenance import LIBRARIES, library_version
@@ -92,13 +93,19 @@ def read_header(text: str, earlier: bool = False) -> Header:
     )
 
 
+def _is_hub_id(source: str) -> bool:
+    return HUB_ID.fullmatch(source) is not None and not is_gguf(source)
+
+
 def _without_paths(pair: Pair) -> Pair:
     """A pair whose folders are told by their names alone: where they are is nobody else's matter."""
     arm, mdm = (
         Path(source).name if Path(pair.folder(model)).is_absolute() else source
         for model, source in (("arm", pair.arm), ("mdm", pair.mdm))
     )
-    return replace(pair, arm=arm, mdm=mdm, steps_dir="steps" if pair.steps else None)
+    arm_adapter, mdm_adapter = (name and Path(name).name for name in (pair.arm_adapter, pair.mdm_adapter))
+    steps_dir = "steps" if pair.steps else None
+    return replace(pair, arm=arm, mdm=mdm, arm_adapter=arm_adapter, mdm_adapter=mdm_adapter, steps_dir=steps_dir)
 
 
 def _pair(toml: str) -> Pair:
@@ -112,8 +119,10 @@ def _pair(toml: str) -> Pair:
     nowhere = f"{NOT_HERE}/{name}"
     return replace(
         pair,
-        arm=pair.arm if HUB_ID.fullmatch(pair.arm) else f"{nowhere}/arm",
-        mdm=pair.mdm if HUB_ID.fullmatch(pair.mdm) else f"{nowhere}/mdm",
+        arm=pair.arm if _is_hub_id(pair.arm) else f"{nowhere}/arm",
+        mdm=pair.mdm if _is_hub_id(pair.mdm) else f"{nowhere}/mdm",
+        arm_adapter=pair.arm_adapter and f"{nowhere}/arm_adapter",
+        mdm_adapter=pair.mdm_adapter and f"{nowhere}/mdm_adapter",
         steps_dir=f"{nowhere}/steps" if pair.steps else None,
         licence=None,
     )

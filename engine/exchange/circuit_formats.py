@@ -29,8 +29,8 @@ from engine.errors import UserError
 from engine.exchange.circuit import Circuit
 from engine.files.csv_text import write_csv
 from engine.models.architecture import read_config
-from engine.models.hub import snapshot
 from engine.models.pairs import pair_named
+from engine.models.sources import there
 from engine.runs.records import Run
 
 if TYPE_CHECKING:
@@ -245,7 +245,8 @@ def _config(run: Run) -> dict[str, Any]:
 def _width(run: Run) -> int | None:
     """The model's d_model, or None when it is not here (any more)."""
     try:
-        config = read_config(snapshot(pair_named(run.spec.pair).folder(run.spec.model)))
+        folder = there(pair_named(run.spec.pair).folder(run.spec.model))
+        config = read_config(folder) if folder else {}
     except UserError:
         return None
     width = config.get("hidden_size", config.get("n_embd"))

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from engine.errors import UserError
-from engine.models.hub import snapshot, weight_files
+from engine.models.hub import weight_files
+from engine.models.sources import snapshot
 
 KEY = re.compile(
     r"(?:denoise_model\.)?(?:model\.|transformer\.)?(?:layers|h)\.(?P<layer>\d+)\.mlp\."

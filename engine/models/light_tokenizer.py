@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError, one_line
 from engine.models.encoding import prompt_places, puts_space
-from engine.models.hub import snapshot
 from engine.models.model_files import CONFIG, read_table
+from engine.models.sources import snapshot
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

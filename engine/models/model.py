@@ -21,13 +21,13 @@ from engine.errors import UserError, one_line
 from engine.models.batching import release
 from engine.models.control import add_missing_rows
 from engine.models.fast_model import blocks_of, copy_sharing_weights
-from engine.models.hub import snapshot
 from engine.models.light_tokenizer import MASK
 from engine.models.loading import load_weights
 from engine.models.model_files import read_table, refuse_irregular_in
 from engine.models.pair import CONTROL, TOKENIZER, Pair, model_title
 from engine.models.scorable import architecture_of, keys_of, mask_of, reader_of, refuse_mask_beyond, refuse_unscorable
 from engine.models.sliding_windows import narrow, refuse_beyond, windows_of
+from engine.models.sources import snapshot
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

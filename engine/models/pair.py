@@ -12,9 +12,11 @@ from engine import settings
 from engine.errors import UserError
 from engine.files.checked import Must, checked
 from engine.models.architecture import Shape
-from engine.models.hub import HUB_ID, snapshot
+from engine.models.gguf_files import PREFIX, is_gguf
+from engine.models.hub import HUB_ID
 from engine.models.model_files import is_folder
 from engine.models.shift_evidence import ShiftEvidence
+from engine.models.sources import adapted, snapshot
 
 NAME = re.compile(r"[\w.+-]{1,80}", re.ASCII)
 DTYPES = ("float32", "bfloat16")
@@ -33,7 +35,9 @@ Revision = Annotated[str | None, Must(REVISION.fullmatch, "a commit, branch or t
 class Pair:
     """An ARM and the MDM post-trained from it. The MDM attends in both directions, whatever its config says.
 
-    `arm`, `mdm`: a hub id or a folder; relative folders start at `base`.
+    `arm`, `mdm`: a hub id, a folder or a GGUF file (engine/models/sources.py); relative paths start at `base`.
+    `arm_adapter`, `mdm_adapter`: folders of low-rank adapters, merged into the models; where `mdm` is the same as
+    `arm`, `mdm_adapter` is merged into the ARM with its adapter.
     `arm_revision`, `mdm_revision`: the commit of a hub model.
     `architecture`: the transformers class that loads both; None: what the ARM's config says.
     `mask_token` or `mask_id`: the token that masks what is not known yet; neither: the one that the MDM's files name.
@@ -45,13 +49,15 @@ class Pair:
     `dtype`: preferred where it fits.
     `shape`: the numbers of the architecture, for when no config.json is here.
     `licence`: where it is accepted, when a model is gated.
-    `steps`: post-training checkpoints, in `steps_dir`/NNNNNN.
+    `steps`: post-training checkpoints, in `steps_dir`/NNNNNN: models, or adapters as `mdm_adapter` is one.
     """
 
     name: str
     title: str
     arm: Source
     mdm: Source
+    arm_adapter: str | None = None
+    mdm_adapter: str | None = None
     arm_revision: Revision = None
     mdm_revision: Revision = None
     architecture: Annotated[str | None, Must(CLASS.fullmatch, "a class of transformers, as in Qwen2ForCausalLM")] = None
@@ -85,7 +91,8 @@ class Pair:
         return self.shift_evidence is not None and self.shift_evidence.contradicts(self.shifted)
 
     def folder(self, model: str) -> str:
-        """Where "arm", "mdm" or "step:N" is: a folder's path, or a hub id with its revision ("id@revision").
+        """The source of "arm", "mdm" or "step:N": a folder's path, a hub id with its revision ("id@revision"), a GGUF
+        file, or one of these with adapters.
 
         The control's weights are the ARM's.
 
@@ -93,14 +100,18 @@ class Pair:
             UserError: the pair has no such checkpoint.
         """
         if model in ("arm", CONTROL):
-            return self._resolve(self.arm, self.arm_revision)
+            return adapted(self._resolve(self.arm, self.arm_revision), self._adapter(self.arm_adapter))
+        base = self._resolve(self.mdm, self.mdm_revision)
+        if base == self._resolve(self.arm, self.arm_revision) and self.mdm_adapter:
+            base = self.folder("arm")
         if model == "mdm":
-            return self._resolve(self.mdm, self.mdm_revision)
+            return adapted(base, self._adapter(self.mdm_adapter))
         step = model.removeprefix("step:")
         if not step.isdecimal() or int(step) not in self.steps:
             there = ", ".join(f"step:{n}" for n in self.steps) or "no checkpoints"
             raise UserError(f"The pair {self.name} has no model {model!r}. It has arm, mdm, control and {there}.")
-        return str(self._folder(self.steps_dir or "") / f"{int(step):06d}")
+        checkpoint = self._folder(self.steps_dir or "") / f"{int(step):06d}"
+        return adapted(base, checkpoint) if self.mdm_adapter else str(checkpoint)
 
     def tokenizer(self, model: str) -> str:
         """The folder of the tokenizer that a model is read with: its own, else that of the MDM, else that of the ARM.
@@ -131,10 +142,15 @@ class Pair:
 
     def _resolve(self, source: str, revision: str | None) -> str:
         folder = self._folder(source)
-        is_hub_id = HUB_ID.fullmatch(source) and not is_folder(folder)
+        if source.startswith(PREFIX):
+            return source
+        is_hub_id = not is_gguf(source) and HUB_ID.fullmatch(source) and not is_folder(folder)
         if not is_hub_id:
             return str(folder)
         return f"{source}@{revision}" if revision else source
+
+    def _adapter(self, folder: str | None) -> Path | None:
+        return None if folder is None else self._folder(folder)
 
     def _folder(self, source: str) -> Path:
         return self.base / Path(source).expanduser()

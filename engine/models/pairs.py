@@ -7,7 +7,6 @@ A user's own pairs come from the file that CIRCUITS_PAIRS names; a pair there re
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -17,9 +16,9 @@ from engine.errors import UserError
 from engine.files.reading import MOST_TOML, read_text, read_toml
 from engine.files.writing import write_whole
 from engine.models import hub
-from engine.models.model_files import is_there, refuse_irregular
 from engine.models.pair import NAME, Pair, pair_of, toml_of
-from engine.models.weights_identity import digest_of, same_content
+from engine.models.sources import is_derived, snapshot, weights_id
+from engine.models.weights_identity import same_content
 
 __all__ = ["Pair", "file_of", "forget", "keep", "kept_pairs", "pair_named", "pairs", "same_weights", "weights_id"]
 
@@ -81,30 +80,13 @@ def forget(name: str) -> None:
     file_of(name).unlink(missing_ok=True)
 
 
-def weights_id(source: str) -> str:
-    """What the numbers of a model come from: sha256 of a folder's config and safetensors, or a hub model's commit.
-
-    Raises:
-        UserError: there is no model in the folder, or the hub model was not downloaded yet.
-    """
-    commit = hub.weights_id(source)
-    if commit:
-        return commit
-    folder = Path(source)
-    files = sorted([*folder.glob("*.safetensors"), *folder.glob("config.json"), *folder.glob("tokenizer*.json")])
-    if not any(file.suffix == ".safetensors" for file in files) or not is_there(folder / "config.json"):
-        raise UserError(f"There is no model in {source}: it needs config.json and weights in *.safetensors.")
-    digest = hashlib.sha256()
-    for file in files:
-        refuse_irregular(file)
-        digest.update(f"{file.name} {digest_of(file)}\n".encode())
-    return digest.hexdigest()
-
-
 def same_weights(pair: Pair) -> str | None:
     """A sentence where both models of a pair are here and hold the same weights, byte by byte; None otherwise."""
+    sources = [pair.folder(model) for model in ("arm", "mdm")]
+    if sources[0] != sources[1] and any(map(is_derived, sources)):
+        return None
     try:
-        arm, mdm = (hub.weight_files(hub.snapshot(pair.folder(model))) for model in ("arm", "mdm"))
+        arm, mdm = (hub.weight_files(snapshot(source)) for source in sources)
         if not (arm == mdm or (len(arm) == len(mdm) and all(map(same_content, arm, mdm)))):
             return None
     except UserError:

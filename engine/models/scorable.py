@@ -10,10 +10,11 @@ from pathlib import Path
 
 from engine.errors import UserError
 from engine.models.architecture import read_config, shape_in
-from engine.models.hub import snapshot, weight_files
+from engine.models.hub import weight_files
 from engine.models.light_tokenizer import words_of
 from engine.models.model_files import EMBEDDINGS, header_of, read_table
 from engine.models.pair import CONTROL, TOKENIZER, Pair, model_title
+from engine.models.sources import snapshot, there
 from engine.models.supported import check, class_of
 
 
@@ -23,7 +24,9 @@ def refuse_unscorable(pair: Pair, model: str) -> None:
     Raises:
         UserError: it is not here, not of a known kind, its config and its weights can't be, or its mask is unknown.
     """
-    folder = snapshot(pair.folder(model))
+    folder = there(pair.folder(model))
+    if folder is None:
+        return  # it is checked when it is made: pages ask too, and do not wait for that
     try:
         read_config(folder)
         check(folder, weight_files(folder), architecture_of(pair), keys_of(pair, model))

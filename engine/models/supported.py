@@ -92,7 +92,10 @@ def check(
     """
     refuse_irregular_in(folder)
     if is_there(folder / "adapter_config.json"):
-        raise UserError(f"The folder {folder} holds an adapter (adapter_config.json). Merge it into its model first.")
+        raise UserError(
+            f"The folder {folder} holds an adapter (adapter_config.json). Name it as arm_adapter or mdm_adapter in a "
+            "pairs file, beside its model."
+        )
     stats = tuple((file.stat().st_size, file.stat().st_mtime_ns) for file in (folder / CONFIG, *files))
     return _checked(folder, tuple(files), architecture, tuple((keys or {}).items()), stats)
 

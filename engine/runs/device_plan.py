@@ -22,8 +22,8 @@ from engine.errors import UserError
 from engine.evidence.footprint import footprint as evidence_footprint
 from engine.evidence.footprint import rows_at_once
 from engine.models.architecture import Shape, shape_in
-from engine.models.hub import snapshot
 from engine.models.pair import DTYPES, Pair
+from engine.models.sources import there
 
 if TYPE_CHECKING:
     from engine.attribution.sites import AttributionInput
@@ -82,7 +82,9 @@ def shape_of(pair: Pair) -> Shape | None:
     """The numbers of a pair's architecture: its models' own where one is here, else the registry's; None: unknown."""
     for model in ("arm", "mdm"):
         try:
-            return shape_in(snapshot(pair.folder(model)))
+            folder = there(pair.folder(model))
+            if folder is not None:
+                return shape_in(folder)
         except UserError:
             continue
     return pair.shape

@@ -19,11 +19,13 @@ from engine import settings
 from engine.errors import UserError
 from engine.models import hub
 from engine.models.architecture import read_config
+from engine.models.gguf_files import PREFIX, is_gguf
 from engine.models.light_tokenizer import words_of
 from engine.models.pair import Pair
 from engine.models.pairs import kept_pairs, weights_id
 from engine.models.scorable import mask_of
 from engine.models.shift_evidence import Readings, ShiftEvidence
+from engine.models.sources import snapshot
 from engine.runs.device_plan import fitting_dtype
 
 LONGEST_NAME = 30  # characters of a folder's name in a pair's
@@ -38,7 +40,7 @@ def pair_of_two(arm: str, mdm: str, mask: str | int | None = None) -> Pair:
     """
     arm, mdm = (_whole_path(source) for source in (arm, mdm))
     for source in (arm, mdm):
-        hub.snapshot(source)
+        snapshot(source)
     tail = hashlib.sha256(f"{arm}\n{mdm}\n{mask!r}".encode()).hexdigest()[:6]
     new = Pair(
         name=f"{_short(arm)}+{_short(mdm)}-{tail}",
@@ -119,22 +121,25 @@ def _same_mask(first: Pair, second: Pair) -> bool:
 def _mask_number(pair: Pair) -> int | None:
     """None where the mask or the MDM's tokenizer is not known here."""
     try:
-        mask = mask_of(pair, hub.snapshot(pair.folder("mdm")))
+        mask = mask_of(pair, snapshot(pair.folder("mdm")))
         return mask if isinstance(mask, int) else words_of(pair.tokenizer("mdm")).id_of(mask)
     except UserError:
         return None
 
 
 def _config_tells(pair: Pair) -> bool:
-    config = read_config(hub.snapshot(pair.folder("mdm")))
+    config = read_config(snapshot(pair.folder("mdm")))
     return any(name in SHIFTED for name in (config.get("model_type"), *(config.get("architectures") or [])))
 
 
 def _whole_path(source: str) -> str:
-    """A folder's absolute path; a hub id as it is."""
+    """A folder's or a file's absolute path; a hub id or a file of a package as it is."""
     try:
+        if source.startswith(PREFIX):
+            return source
         folder = Path(source).expanduser()
-        return str(folder.resolve()) if folder.is_dir() or not hub.HUB_ID.fullmatch(source) else source
+        is_path = folder.is_dir() or is_gguf(source) or not hub.HUB_ID.fullmatch(source)
+        return str(folder.resolve()) if is_path else source
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, no such user, a loop of links
         raise UserError(f"There is no model at {source}: {error}.") from error
 

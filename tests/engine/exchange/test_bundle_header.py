@@ -69,3 +69,17 @@ def test_what_is_wrong_is_named(header: str, change: Callable[[dict[str, Any]], 
     change(fields)
     with pytest.raises(UserError, match=message):
         read_header(json.dumps(fields))
+
+
+def test_adapters_are_told_by_their_names_and_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        f'[mine]\ntitle = "Mine"\narm = "gguf:a/b.gguf"\nmdm = "{tmp_path}/c.gguf"\narm_adapter = "{tmp_path}/x"\n'
+        'mdm_adapter = "y"\nsteps = [1]\nsteps_dir = "z"\n'
+    )
+    monkeypatch.setenv("CIRCUITS_PAIRS", str(own))
+    header = written_header("mine", [])
+    assert str(tmp_path) not in header
+    pair, nowhere = read_header(header).pair, f"{NOT_HERE}/mine"
+    assert (pair.arm, pair.mdm, pair.steps_dir) == (f"{nowhere}/arm", f"{nowhere}/mdm", f"{nowhere}/steps")
+    assert (pair.arm_adapter, pair.mdm_adapter) == (f"{nowhere}/arm_adapter", f"{nowhere}/mdm_adapter")

@@ -13,6 +13,7 @@ from engine.circuits.graph import Graph
 from engine.errors import UserError
 from engine.models.pairs import keep, pair_named, pairs, weights_id
 
+OURS = ("embedded", "smollm2")  # trained for this project
 PAIR = '[mine]\ntitle = "Mine"\narm = "arm"\nmdm = "mdm"\n'
 
 
@@ -38,14 +39,14 @@ def test_a_user_file_adds_and_replaces(own_file: Path) -> None:
 
 def test_unknown_pair_is_refused_with_the_names(own_file: Path) -> None:
     own_file.write_text(PAIR)
-    with pytest.raises(UserError, match=r"'nobody'.*embedded, dream, .*mine"):
+    with pytest.raises(UserError, match=r"'nobody'.*embedded, smollm2, dream, .*mine"):
         pair_named("nobody")
 
 
 def test_the_published_pairs_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Facts that their authors published: masks, shifts, and how many edges their graphs have."""
     monkeypatch.delenv("CIRCUITS_PAIRS", raising=False)
-    published = {pair.name: pair for pair in pairs().values() if pair.name != "embedded"}
+    published = {pair.name: pair for pair in pairs().values() if pair.name not in OURS}
     assert {name: (pair.mask, pair.shifted) for name, pair in published.items()} == {
         "dream": (151666, True),
         "diffullama": (811, True),
