@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 TEXT = "text"  # the name of the base model's own text among the tasks
 ROWS = {"countdown": 8, "sudoku": 6, "ioi": 16, "greater_than": 16, TEXT: 4}  # of a batch: 200 to 300 tokens each
-WEIGHTS = {  # how often a task is drawn; the base model can do the last two of them when it reads from left to right
-    "arm": {"countdown": 1.0, "sudoku": 1.0, "ioi": 0.125, "greater_than": 0.125},
+WEIGHTS = {  # how often a task is drawn; the base model can do much of the last two from left to right
+    "arm": {"countdown": 1.0, "sudoku": 1.0, "ioi": 0.5, "greater_than": 0.125},
     "mdm": {"countdown": 1.0, "sudoku": 1.0, "ioi": 0.5, "greater_than": 0.5},
 }
 TEXT_EVERY = 4  # steps
