@@ -61,6 +61,7 @@ class AdaptSpec:
     clip: float = 1.0
     text_rows: int = 640
     text_length: int = 48
+    text_start: int = 0  # the token between two documents
     text_heldout: int = 64
     measured: int = 48  # held-out problems a task
     precision: str = "bfloat16"
@@ -110,8 +111,7 @@ def _text(base: LlamaForCausalLM, spec: AdaptSpec, out: Path) -> Tensor:
     """The base model's own text, written once."""
     file = out / TEXT_FILE
     if not file.is_file():
-        first = base.config.bos_token_id if base.config.unk_token_id is None else base.config.unk_token_id
-        save_file({TEXT: sampled_text(base, first, spec.text_rows, spec.text_length, spec.seed)}, file)
+        save_file({TEXT: sampled_text(base, spec.text_start, spec.text_rows, spec.text_length, spec.seed)}, file)
     return load_file(file)[TEXT]
 
 

@@ -67,7 +67,7 @@ class AdaptedLinear(nn.Module):
 
     def __init__(self, weight: Tensor, a: nn.Parameter, b: nn.Parameter, scale: float, dtype: torch.dtype) -> None:
         super().__init__()
-        self.weight, self.merged = weight, weight.to(dtype)
+        self.weight, self.merged = weight, weight.to(dtype, copy=True)
         self.a, self.b, self.scale = a, b, scale
 
     def forward(self, x: Tensor) -> Tensor:

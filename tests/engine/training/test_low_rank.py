@@ -91,8 +91,8 @@ def test_saved_adapters_have_the_keys_and_shapes_of_pefts_format(tmp_path: Path,
     config, tensors = json.loads((tmp_path / CONFIG).read_text()), load_file(tmp_path / WEIGHTS)
     assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", SPEC.rank, SPEC.alpha)
     assert set(config["target_modules"]) == set(MAPS)
-    assert tensors["base_model.model.model.layers.1.mlp.down_proj.lora_A.weight"].shape == (4, 48)
-    assert tensors["base_model.model.model.layers.1.mlp.down_proj.lora_B.weight"].shape == (32, 4)
+    assert tensors["base_model.model.model.layers.1.mlp.down_proj.lora_A.weight"].shape == (8, 48)
+    assert tensors["base_model.model.model.layers.1.mlp.down_proj.lora_B.weight"].shape == (32, 8)
     assert (MASK_EMBEDDING in tensors) == with_mask and len(tensors) == 2 * 14 + with_mask
     assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
 

@@ -36,7 +36,7 @@ def test_ioi_and_countdown_are_split_by_what_is_asked_and_not_by_how() -> None:
 
 
 def _rows(name: str) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    return problems(name, tokenizer(), "0/arm/0")[:300]
+    return problems(name, tokenizer(), "0/arm/0")
 
 
 def test_answers_are_right(name: str) -> None:
@@ -47,13 +47,14 @@ def test_answers_are_right(name: str) -> None:
 
 def test_a_batch_is_a_function_of_its_step_without_padding(name: str) -> None:
     seen: Counter[tuple[int, ...]] = Counter()
-    for step in range(12):
+    task = plain_task(name, tokenizer())
+    for step in range(6):
         batch = MIXTURE.batch(name, "arm", step)
         assert torch.equal(batch.ids, MIXTURE.batch(name, "arm", step).ids)
         assert 1 <= len(batch.ids) <= ROWS[name] and 0 < batch.start < batch.ids.shape[1]
         for row in batch.ids.tolist():
             prompt, answer = tokenizer().decode(row[: batch.start]), tokenizer().decode(row[batch.start :])
-            assert plain_task(name, tokenizer()).check(prompt, answer.strip())
+            assert task.check(prompt, answer.strip())
         seen[tuple(batch.ids.flatten().tolist())] += 1
     assert max(seen.values()) == 1
     assert not torch.equal(MIXTURE.batch(name, "arm", 0).ids, MIXTURE.batch(name, "mdm", 0).ids)

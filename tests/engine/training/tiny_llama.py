@@ -11,9 +11,9 @@ from tests.tiny_tokenizers import tokenizer_like
 
 SPEC = AdaptSpec(
     arm_tokens=3000,
-    mdm_tokens=3000,
-    rank=4,
-    alpha=8.0,
+    mdm_tokens=5000,
+    rank=8,
+    alpha=32.0,
     lr=1e-2,
     warmup=2,
     anneal=4,
@@ -41,6 +41,7 @@ def tiny_llama(seed: int = 0) -> LlamaForCausalLM:
                 num_attention_heads=4,
                 num_key_value_heads=2,
                 max_position_embeddings=64,
+                initializer_range=0.2,  # small numbers in a frozen unembedding would keep logits near 0
                 tie_word_embeddings=True,
                 bos_token_id=0,
                 eos_token_id=0,
