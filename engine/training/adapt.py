@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,8 +41,7 @@ PHASES = ("arm", "mdm")
 TEXT_FILE = "text.safetensors"
 RECENT = 0.9  # how much of `Progress.solved` a new batch leaves
 FIRST_KEPT = 8  # the MDM is kept after 8, 16, 32, ... steps
-
-Report = Callable[[str], None]
+MOST_BATCHES = 40  # that a line tells about
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,8 @@ def adapt(
     spec: AdaptSpec,
     out: Path,
     pace: Pace,
-    report: Report = print,
-) -> None:
-    """Train both adapters of `base` into `out`, going on from what is there.
+) -> Iterator[str]:
+    """Train both adapters of `base` into `out`, going on from what is there; lines tell how it goes.
 
     out/arm and out/mdm: the state of the phases; out/arm_adapter, out/mdm_adapter, out/steps/NNNNNN: adapters in PEFT's
     format; out/training.json: what was measured. `base` is adapted in place.
@@ -100,11 +98,10 @@ def adapt(
     mixture = Mixture(tokenizer, text[spec.text_heldout :], spec.seed)
     start, arm_tokens = adapted.vector.detach().clone(), 0
     for name in PHASES:
-        phase = Phase(name, adapted, mixture, text[: spec.text_heldout], spec, out, report)
+        phase = Phase(name, adapted, mixture, text[: spec.text_heldout], spec, out)
         phase.resume(start, arm_tokens)
-        phase.run(pace)
+        yield from phase.run(pace)
         start, arm_tokens = phase.average, phase.progress.tokens
-        del phase
 
 
 def _text(base: LlamaForCausalLM, spec: AdaptSpec, out: Path) -> Tensor:
@@ -126,10 +123,9 @@ class Phase:
         heldout_text: Tensor,
         spec: AdaptSpec,
         out: Path,
-        report: Report,
     ) -> None:
         self.name, self.adapted, self.mixture, self.heldout_text = name, adapted, mixture, heldout_text
-        self.spec, self.out, self.report = spec, out, report
+        self.spec, self.out = spec, out
         self.budget = {"arm": spec.arm_tokens, "mdm": spec.mdm_tokens}[name]
         self.optimiser = torch.optim.AdamW([adapted.vector], lr=spec.lr, betas=(0.9, 0.98), weight_decay=0.0)
         self.average = adapted.vector.detach().clone()
@@ -157,32 +153,32 @@ class Phase:
         moments = {"step": step, "exp_avg": tensors["mean"], "exp_avg_sq": tensors["square"]}
         self.optimiser.state[self.adapted.vector].update(moments)
 
-    def run(self, pace: Pace) -> None:
+    def run(self, pace: Pace) -> Iterator[str]:
         """Steps until the tokens or the minutes are used up, with what is stored and measured along the way."""
         if not self.progress.measured:
-            self.measure()
+            yield self.measure()
         last_stored = last_measured = time.monotonic()
         end = last_stored + 60 * pace.minutes[self.name]
         while self.progress.tokens < self.budget and time.monotonic() < end:
             self.step()
             now = time.monotonic()
             if self.progress.step % pace.report_every == 0:
-                self._report()
+                yield self._recent()
             if self.name == "mdm" and _is_kept(self.progress.step):
                 self.save_adapter(self.out / "steps" / f"{self.progress.step:06d}")
             if now - last_measured > 60 * pace.measure_every:
-                self.measure()
+                yield self.measure()
                 last_measured = time.monotonic()
             if now - last_stored > 60 * pace.store_every:
                 self.store()
                 last_stored = time.monotonic()
         if self.progress.measured[-1]["step"] != self.progress.step:
-            self.measure()
+            yield self.measure()
         self.store()
 
     def step(self) -> None:
         """One optimiser step on a batch of each chosen task."""
-        began, progress, spec = time.monotonic(), self.progress, self.spec
+        began, progress, spec = time.process_time(), self.progress, self.spec
         self.adapted.merge()
         self.adapted.vector.grad.zero_()
         for task in chosen_tasks(spec.seed, self.name, progress.step):
@@ -193,16 +189,15 @@ class Phase:
             solved = inputs.solved(logits.detach())
             progress.solved[task] = RECENT * progress.solved.get(task, solved) + (1 - RECENT) * solved
             progress.tokens += inputs.ids.numel()
-            progress.curve.append(
-                {"step": progress.step + 1, "tokens": progress.tokens, "task": task, "loss": loss.item(), "solved": solved}
-            )
+            point = {"step": progress.step + 1, "tokens": progress.tokens, "task": task}
+            progress.curve.append(point | {"loss": loss.item(), "solved": solved})
         torch.nn.utils.clip_grad_norm_([self.adapted.vector], spec.clip)
         self.optimiser.param_groups[0]["lr"] = spec.lr * min(1.0, (progress.step + 1) / spec.warmup)
         self.optimiser.step()
         progress.step += 1
         share = min(spec.longest_average, (1 + progress.step) / (10 + progress.step))
         self.average.lerp_(self.adapted.vector.detach(), 1 - share)
-        progress.seconds += time.monotonic() - began
+        progress.seconds += time.process_time() - began
 
     def _inputs(self, task: str) -> Inputs:
         step = self.progress.step
@@ -213,8 +208,8 @@ class Phase:
         generator = torch.Generator().manual_seed(own_seed)
         return mdm_inputs(batch, self.adapted.mask_id, step / self.spec.anneal, generator)
 
-    def measure(self) -> None:
-        """Held-out problems and text, with the average of the trained numbers."""
+    def measure(self) -> str:
+        """Held-out problems and text, with the average of the trained numbers; in a line."""
         vector = self.adapted.vector.detach()
         now = vector.clone()
         vector.copy_(self.average)
@@ -227,7 +222,7 @@ class Phase:
         entry = {"step": progress.step, "tokens": progress.tokens, "seconds": progress.seconds, "text_loss": text}
         progress.measured.append(entry | {"tasks": tasks})
         shares = ", ".join(f"{name} {task['solved']:.1%} of {task['n']}" for name, task in tasks.items())
-        self.report(f"{self.name} held out after {progress.tokens:,} tokens: {shares}; text loss {text:.3f}")
+        return f"{self.name} held out after {progress.tokens:,} tokens: {shares}; text loss {text:.3f}"
 
     def store(self) -> None:
         """The state, the adapter, and the record of both phases."""
@@ -250,14 +245,12 @@ class Phase:
         tensors = self.adapted.parts_of(self.average)
         save_adapter(folder, tensors, self.adapted.shape, with_mask=self.name == "mdm")
 
-    def _report(self) -> None:
+    def _recent(self) -> str:
         progress = self.progress
-        last: dict[str, float] = {}
-        for point in progress.curve[-40:]:
-            last[point["task"]] = point["loss"]
+        last = {point["task"]: point["loss"] for point in progress.curve[-MOST_BATCHES:]}
         tasks = ", ".join(f"{name} {loss:.3f} ({progress.solved[name]:.0%})" for name, loss in last.items())
-        rate = progress.tokens / progress.seconds
-        self.report(f"{self.name} step {progress.step}, {progress.tokens:,} tokens, {rate:.0f} a second: {tasks}")
+        rate = f"{progress.tokens / progress.seconds:.0f} a second of the processor"
+        return f"{self.name} step {progress.step}, {progress.tokens:,} tokens, {rate}: {tasks}"
 
 
 def _is_kept(step: int) -> bool:

@@ -10,8 +10,9 @@ set (Ou et al. 2025, arXiv 2406.03736). So
 1. k is drawn from 1 to L, evenly spread over a batch, and k tokens chosen at random are masked;
 2. the loss of a row is the mean cross-entropy of its masked tokens.
 
-This has the expectation of the published loss, less variance, and no row without a masked token. The attention mask is annealed from
-causal to full: one matrix of Bernoulli draws for a batch, its ratio rising from 0 to 1, is added to the causal mask.
+This has the expectation of the published loss, less variance, and no row without a masked token. The attention mask is
+annealed from causal to full: one matrix of Bernoulli draws for a batch, its ratio rising from 0 to 1, is added to the
+causal mask.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Inputs:
 
     def bias(self, dtype: torch.dtype) -> Tensor:
         """The additive mask of attention [1, 1, pos, pos]."""
-        return torch.zeros(self.allowed.shape, dtype=dtype).masked_fill(~self.allowed, torch.finfo(dtype).min)[None, None]
+        hidden = ~self.allowed[None, None]
+        return torch.zeros(hidden.shape, dtype=dtype).masked_fill(hidden, torch.finfo(dtype).min)
 
     def loss(self, logits: Tensor) -> Tensor:
         return (cross_entropy(logits, self.wanted, reduction="none") * self.weight).sum()
@@ -56,8 +58,9 @@ class Inputs:
 def arm_inputs(batch: Batch) -> Inputs:
     asked = torch.zeros(batch.ids.shape, dtype=torch.bool)
     asked[:, batch.start :] = True
-    count = int(asked.sum())
-    return Inputs(batch.ids, causal(batch.ids.shape[1]), left_of(asked), batch.ids[asked], torch.full((count,), 1 / count))
+    wanted = batch.ids[asked]
+    weight = torch.full(wanted.shape, 1 / len(wanted))
+    return Inputs(batch.ids, causal(batch.ids.shape[1]), left_of(asked), wanted, weight)
 
 
 def mdm_inputs(batch: Batch, mask_id: int, ratio: float, generator: torch.Generator) -> Inputs:

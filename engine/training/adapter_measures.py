@@ -56,7 +56,7 @@ def merged_model(adapted: AdaptedModel, vector: Tensor, dtype: torch.dtype) -> L
 
 @torch.no_grad()
 def text_loss(adapted: AdaptedModel, text: Tensor, phase: str) -> float:
-    """Mean cross-entropy a token: of every next one (ARM), or of a random half that is masked (MDM), always the same."""
+    """Mean cross-entropy a token: of every next one (ARM), or of a masked half, always the same one (MDM)."""
     total = 0.0
     for rows in text.split(TOGETHER):
         inputs = arm_inputs(Batch(rows, 1)) if phase == "arm" else _half_masked(rows, adapted.mask_id)

@@ -7,7 +7,6 @@ is JSON in the file's metadata. Nothing is pickled.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ FILE = "state.safetensors"
 
 @dataclass
 class Progress:
-    """`seconds`: of this phase's own steps, without measurements; `solved`: by task, lately, among training problems.
+    """`seconds`: of the processor, for the steps without measurements.
 
+    `solved`: the share of the training problems of late, by task.
     `arm_tokens`: after how many tokens of its training the ARM began this phase; of the ARM's own phase 0.
     """
 
@@ -39,7 +39,7 @@ def store(folder: Path, tensors: dict[str, Tensor], progress: Progress) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{FILE}.part"
     save_file(tensors, part, metadata={"progress": json.dumps(asdict(progress))})
-    os.replace(part, folder / FILE)
+    part.replace(folder / FILE)
 
 
 def stored(folder: Path) -> tuple[dict[str, Tensor], Progress] | None:

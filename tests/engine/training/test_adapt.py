@@ -21,9 +21,7 @@ PACE = Pace({"arm": 10, "mdm": 10})
 
 
 def train(out: Path, spec: AdaptSpec = SPEC, pace: Pace = PACE) -> list[str]:
-    lines: list[str] = []
-    adapt(tiny_llama(), tokenizer(), spec, out, pace, lines.append)
-    return lines
+    return list(adapt(tiny_llama(), tokenizer(), spec, out, pace))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +37,7 @@ def test_the_loss_falls(name: str, tmp_path: Path) -> None:
     base.set_attn_implementation("eager")
     adapted = AdaptedModel(base, Shape(SPEC.rank, SPEC.alpha), 0, torch.float32)
     text = torch.randint(100, (8, 10), generator=torch.Generator().manual_seed(0))
-    phase = Phase(name, adapted, Mixture(tokenizer(), text, 0), text, SPEC, tmp_path, lambda line: None)
+    phase = Phase(name, adapted, Mixture(tokenizer(), text, 0), text, SPEC, tmp_path)
     for _ in range(60):
         phase.step()
     losses = [point["loss"] for point in phase.progress.curve if point["task"] in ("sudoku", "countdown")]

@@ -71,7 +71,8 @@ def test_frozen_weights_get_no_gradient_and_a_new_adapter_changes_nothing() -> N
     ours = made.logits(IDS, BIAS, READ)
     torch.testing.assert_close(ours, before)
     ours.sum().backward()
-    assert [name for name, p in model.named_parameters() if p.grad is not None and ".a" not in name and ".b" not in name] == []
+    trained = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert {name.rpartition(".")[2] for name in trained} == {"a", "b"}
     assert len(made.linears) == 2 * len(MAPS)
 
 

@@ -80,5 +80,5 @@ def test_countdown_is_asked_as_published_without_examples() -> None:
     prompt, answer = _rows("countdown")[0]
     asked, output = tokenizer().decode(prompt), tokenizer().decode(answer)
     *operands, target = map(int, asked.removeprefix("Input: ").partition("\n")[0].split(","))
-    assert asked.endswith("\nOutput: ") or asked.endswith("\nOutput:")
+    assert asked.endswith(("\nOutput: ", "\nOutput:"))
     assert is_solved(operands, target, output.strip()) and operands == sorted(operands, reverse=True)
