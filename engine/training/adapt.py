@@ -180,7 +180,7 @@ class Phase:
         """One optimiser step on a batch of each chosen task."""
         began, progress, spec = time.process_time(), self.progress, self.spec
         self.adapted.merge()
-        self.adapted.vector.grad.zero_()
+        self.adapted.gradient.zero_()
         for task in chosen_tasks(spec.seed, self.name, progress.step):
             inputs = self._inputs(task)
             logits = self.adapted.logits(inputs.ids, inputs.bias(self.adapted.embeddings.dtype), inputs.read)

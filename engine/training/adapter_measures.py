@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.models.model import Model, wrap
 from engine.tasks.accuracy import measure_accuracy
@@ -36,8 +36,8 @@ def solved_share(
 
 
 def _wrapped(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, phase: str) -> Model:
-    last = model.get_input_embeddings().weight.shape[0] - 1  # the mask's row
-    return wrap(model.eval(), tokenizer, causal=phase == "arm", shifted=True, mask_token=last)
+    mask = model.config.vocab_size - 1  # the last row
+    return wrap(model.eval(), tokenizer, causal=phase == "arm", shifted=True, mask_token=mask)
 
 
 @torch.no_grad()
@@ -49,8 +49,8 @@ def merged_model(adapted: AdaptedModel, vector: Tensor, dtype: torch.dtype) -> L
     config = copy.deepcopy(adapted.model.config)
     config.vocab_size = adapted.mask_id + 1
     with torch.random.fork_rng():  # a new model draws weights, and training must not notice that it was measured
-        model = LlamaForCausalLM(config).to(dtype)
-    model.load_state_dict(weights)
+        model = LlamaForCausalLM(config)
+    nn.Module.to(model, dtype).load_state_dict(weights)
     return model
 
 

@@ -85,14 +85,15 @@ class AdaptedLinear(nn.Module):
 class AdaptedModel:
     """A Llama whose layers' linear maps are adapted in place; nothing else of it is trained but the mask's embedding.
 
-    `vector`: all trained numbers; `vector.grad` gathers their gradients.
+    `vector`: all trained numbers; `gradient` gathers their gradients and is its `grad`.
     """
 
     def __init__(self, model: LlamaForCausalLM, shape: Shape, seed: int, dtype: torch.dtype) -> None:
         chosen = {name: module for name, module in model.named_modules() if name.endswith(MAPS)}
         weights = {name: linear.weight.detach().float().clone() for name, linear in chosen.items()}
-        self.shape, self.model = shape, model.requires_grad_(False).to(dtype)
-        self.embeddings = model.get_input_embeddings().weight.detach()  # [vocab, d_model], which also unembeds
+        self.shape, self.model = shape, model.requires_grad_(False)
+        nn.Module.to(model, dtype)
+        self.embeddings: Tensor = model.model.embed_tokens.weight.detach()  # [vocab, d_model], which also unembeds
         self.mask_id = len(self.embeddings)  # the token after the last one
         sizes: dict[str, tuple[int, int]] = {}
         for name, linear in chosen.items():
@@ -101,9 +102,9 @@ class AdaptedModel:
         sizes[MASK_EMBEDDING] = (1, self.embeddings.shape[1])
         self.sizes = sizes
         self.vector = nn.Parameter(torch.zeros(sum(math.prod(size) for size in sizes.values())))
-        self.vector.grad = torch.zeros_like(self.vector)
+        self.gradient = self.vector.grad = torch.zeros_like(self.vector)
         self._parts = {name: nn.Parameter(part) for name, part in self.parts_of(self.vector.detach()).items()}
-        for name, part in self.parts_of(self.vector.grad).items():
+        for name, part in self.parts_of(self.gradient).items():
             self._parts[name].grad = part  # backward passes add to the whole vector's gradient
         self._start(seed)
         self.linears: dict[str, AdaptedLinear] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -16,6 +17,10 @@ from tests.engine.training.tiny_llama import tokenizer
 MIXTURE = Mixture(tokenizer(), torch.arange(60).view(6, 10), seed=0)
 
 
+def decoded(ids: Sequence[int]) -> str:
+    return str(tokenizer().decode(list(ids)))
+
+
 @pytest.fixture(params=list(TASKS))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -23,14 +28,14 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def test_problems_of_training_are_never_held_out_ones(name: str) -> None:
     """What a problem is, is in its prompt, but in IOI, where the two names and the template are all that counts."""
-    trained = {tokenizer().decode(prompt) for prompt, _ in problems(name, tokenizer(), "0/arm/0")}
+    trained = {decoded(prompt) for prompt, _ in problems(name, tokenizer(), "0/arm/0")}
     held_out = examples(plain_task(name, tokenizer()), 100, seed=0)
     assert not trained & {e.prompt for e in held_out} and not trained & {f"{e.prompt}{e.join}" for e in held_out}
     assert all(split_of(e.content) == "heldout" for e in held_out)
 
 
 def test_ioi_and_countdown_are_split_by_what_is_asked_and_not_by_how() -> None:
-    asked = {tuple(tokenizer().decode(p).split("Input: ")[1].split("\n")[0].split(",")) for p, _ in _rows("countdown")}
+    asked = {tuple(decoded(p).split("Input: ")[1].split("\n")[0].split(",")) for p, _ in _rows("countdown")}
     for *operands, target in asked:
         assert split_of(f"countdown/{tuple(sorted(map(int, operands)))}/{target}") == "train"
 
@@ -42,7 +47,7 @@ def _rows(name: str) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
 def test_answers_are_right(name: str) -> None:
     task = plain_task(name, tokenizer())
     for prompt, answer in _rows(name):
-        assert task.check(tokenizer().decode(prompt), tokenizer().decode(answer).strip())
+        assert task.check(decoded(prompt), decoded(answer).strip())
 
 
 def test_a_batch_is_a_function_of_its_step_without_padding(name: str) -> None:
@@ -53,7 +58,7 @@ def test_a_batch_is_a_function_of_its_step_without_padding(name: str) -> None:
         assert torch.equal(batch.ids, MIXTURE.batch(name, "arm", step).ids)
         assert 1 <= len(batch.ids) <= ROWS[name] and 0 < batch.start < batch.ids.shape[1]
         for row in batch.ids.tolist():
-            prompt, answer = tokenizer().decode(row[: batch.start]), tokenizer().decode(row[batch.start :])
+            prompt, answer = decoded(row[: batch.start]), decoded(row[batch.start :])
             assert task.check(prompt, answer.strip())
         seen[tuple(batch.ids.flatten().tolist())] += 1
     assert max(seen.values()) == 1
@@ -78,7 +83,7 @@ def test_tasks_are_drawn_by_their_weights_two_different_ones_a_step(phase: str) 
 
 def test_countdown_is_asked_as_published_without_examples() -> None:
     prompt, answer = _rows("countdown")[0]
-    asked, output = tokenizer().decode(prompt), tokenizer().decode(answer)
+    asked, output = decoded(prompt), decoded(answer)
     *operands, target = map(int, asked.removeprefix("Input: ").partition("\n")[0].split(","))
     assert asked.endswith(("\nOutput: ", "\nOutput:"))
     assert is_solved(operands, target, output.strip()) and operands == sorted(operands, reverse=True)
