@@ -107,7 +107,7 @@ def test_a_saved_adapter_merges_into_its_model_as_any_other(tmp_path: Path) -> N
     merge(tmp_path / "base", [tmp_path / "adapter"], tmp_path / "merged")
     merged, ours = load_file(tmp_path / "merged" / "model.safetensors"), made.weights(made.vector.detach())
     for name, tensor in merged.items():
-        torch.testing.assert_close(tensor, ours[name], rtol=2e-2, atol=2e-3)  # factors are stored in bfloat16
+        torch.testing.assert_close(tensor, ours[name])
 
 
 def test_peft_loads_a_saved_adapter(tmp_path: Path) -> None:
@@ -115,4 +115,4 @@ def test_peft_loads_a_saved_adapter(tmp_path: Path) -> None:
     made = adapted()
     save_adapter(tmp_path, made.parts_of(made.vector.detach()), made.shape, with_mask=False)
     theirs = peft.PeftModel.from_pretrained(tiny_llama(), str(tmp_path)).eval()
-    torch.testing.assert_close(theirs(input_ids=IDS).logits[READ], made.logits(IDS, BIAS, READ), rtol=5e-2, atol=5e-3)
+    torch.testing.assert_close(theirs(input_ids=IDS).logits[READ], made.logits(IDS, BIAS, READ), rtol=1e-4, atol=1e-5)

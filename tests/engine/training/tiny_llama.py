@@ -50,11 +50,12 @@ def tiny_llama(seed: int = 0) -> LlamaForCausalLM:
 
 
 def adapted(seed: int = 0) -> AdaptedModel:
-    """With factors that change something."""
+    """With factors that change something, of numbers that bfloat16 holds, as adapters are stored."""
     model = tiny_llama(seed)
     model.set_attn_implementation("eager")
     made = AdaptedModel(model, Shape(SPEC.rank, SPEC.alpha), seed, torch.float32)
     with torch.no_grad():
         made.vector.add_(0.1 * torch.randn(made.vector.shape, generator=torch.Generator().manual_seed(seed + 1)))
+        made.vector.copy_(made.vector.bfloat16())
     made.merge()
     return made
