@@ -133,14 +133,14 @@ class Phase:
 
     def resume(self, start: Tensor, arm_tokens: int) -> None:
         """Take what was stored, else begin from `start`, the ARM's average after `arm_tokens` for an MDM."""
-        found = phase_state.stored(self.out / self.name)
+        state = phase_state.stored(self.out / self.name)
         vector = self.adapted.vector.detach()
-        if found is None:
+        if state is None:
             self.progress = Progress(arm_tokens=arm_tokens)
             vector.copy_(start)
             self.average.copy_(start)
             return
-        tensors, self.progress = found
+        tensors, self.progress = state
         if self.progress.arm_tokens != arm_tokens:
             raise UserError(
                 f"The MDM in {self.out} began from the ARM after {self.progress.arm_tokens:,} tokens, and the ARM has "
@@ -236,8 +236,8 @@ class Phase:
         }
         phase_state.store(self.out / self.name, tensors, self.progress)
         self.save_adapter(self.out / f"{self.name}_adapter")
-        found = {name: phase_state.stored(self.out / name) for name in PHASES}
-        phases = {name: asdict(state[1]) for name, state in found.items() if state is not None}
+        states = {name: phase_state.stored(self.out / name) for name in PHASES}
+        phases = {name: asdict(stored[1]) for name, stored in states.items() if stored is not None}
         record = {"spec": asdict(self.spec), "torch": torch.__version__, **phases}
         write_whole(self.out / "training.json", json.dumps(record, indent=1))
 

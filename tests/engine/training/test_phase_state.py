@@ -16,9 +16,9 @@ def test_what_was_stored_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     progress = Progress(7, 1234, 0.1 + 0.2, 99, {"ioi": 1 / 3}, [{"loss": 1e-17}], [{"step": 0}])
     tensors = {"vector": torch.randn(5), "mean": torch.zeros(5)}
     store(tmp_path, tensors, progress)
-    found = stored(tmp_path)
-    assert found is not None and found[1] == progress
-    assert all(torch.equal(found[0][name], tensor) for name, tensor in tensors.items())
+    read = stored(tmp_path)
+    assert read is not None and read[1] == progress
+    assert all(torch.equal(read[0][name], tensor) for name, tensor in tensors.items())
     assert [file.name for file in tmp_path.iterdir()] == [FILE]
 
 
@@ -32,5 +32,5 @@ def test_a_stop_while_storing_leaves_the_older_state(tmp_path: Path, monkeypatch
     monkeypatch.setattr(phase_state, "save_file", killed)
     with pytest.raises(KeyboardInterrupt):
         store(tmp_path, {"vector": torch.zeros(3)}, Progress(2))
-    found = stored(tmp_path)
-    assert found is not None and found[1].step == 1 and found[0]["vector"].sum() == 3
+    read = stored(tmp_path)
+    assert read is not None and read[1].step == 1 and read[0]["vector"].sum() == 3
