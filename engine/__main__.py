@@ -17,7 +17,7 @@ from engine.circuits.filters import Filters
 from engine.errors import Incomplete, UserError
 from engine.exchange import kept_inputs
 from engine.exchange.circuit import Other
-from engine.flags import DEFAULTS, parser
+from engine.flags import DEFAULTS, RECIPES, parser
 from engine.models.pair import Pair
 from engine.models.pairs import pair_named
 from engine.runs import folder_pair
@@ -80,7 +80,7 @@ def _lines(given: argparse.Namespace, words: Sequence[str], compute: Compute | N
         "import": lambda: commands.take(given.file),
         "import-circuit": lambda: commands.take_circuit(given.file, _circuit_spec(given)),
         "doctor": lambda: _doctor(given),
-        "train": lambda: commands.train(given.out, _training(given)),
+        "train": lambda: commands.train(given.out, given.recipe, _training(given)),
     }
     return chosen[given.command]()
 
@@ -149,8 +149,11 @@ def _other(given: argparse.Namespace) -> Other | None:
 
 
 def _training(given: argparse.Namespace) -> dict[str, Any]:
-    fields = ("seed", "arm_steps", "mdm_steps", "precision", "compile")
-    return {field: getattr(given, field) for field in fields if getattr(given, field) is not None}
+    every = dict.fromkeys(field for fields in RECIPES.values() for field in fields)
+    chosen = {field: getattr(given, field) for field in every if getattr(given, field) is not None}
+    for field in chosen.keys() - set(RECIPES[given.recipe]):
+        raise UserError(f"--{field.replace('_', '-')} is no flag of the recipe {given.recipe}. Leave it out.")
+    return chosen
 
 
 def _settings(given: argparse.Namespace) -> dict[str, Any]:

@@ -221,8 +221,14 @@ def remove_pair(name: str, with_runs: bool) -> Iterator[str]:
         yield f"{name} is removed. {runs} of it stay in the cache and are found when the same models are named again."
 
 
-def train(out: str, chosen: Mapping[str, Any]) -> Iterator[str]:
-    """Make the embedded pair again, into a folder."""
+def train(out: str, recipe: str, chosen: Mapping[str, Any]) -> Iterator[str]:
+    """Make the embedded pair again into a folder, or go on with the adapters there."""
+    if recipe == "smollm2":
+        from engine.training.smollm2 import train_adapters
+
+        yield from train_adapters(Path(out), chosen)
+        yield f"Written to {out}."
+        return
     _refuse_full(Path(out))
     from engine.training.train import TrainSpec
     from engine.training.train import train as make

@@ -23,6 +23,10 @@ Flags are checked before anything heavy is imported; an answer from the cache ne
 """
 DEFAULTS = RunSpec()
 MODELS = ["arm", "mdm"]
+RECIPES = {  # of training, with the flags that each takes
+    "embedded": ("seed", "arm_steps", "mdm_steps", "precision", "compile"),
+    "smollm2": ("seed", "arm_tokens", "mdm_tokens", "arm_minutes", "mdm_minutes"),
+}
 
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -195,9 +199,15 @@ def _add_import_circuit(add: Add) -> None:
 
 
 def _add_train(add: Add) -> None:
-    train = add("train", help="make the embedded pair again", allow_abbrev=False)
-    train.add_argument("--out", type=values.text, required=True, help="the folder to write")
+    train = add("train", help="make the embedded pair again, or the adapters of smollm2", allow_abbrev=False)
+    train.add_argument(
+        "--out", type=values.text, required=True, help="the folder to write; adapters are gone on with from there"
+    )
+    train.add_argument("--recipe", choices=tuple(RECIPES), default="embedded")
     train.add_argument("--seed", type=values.seed)
+    for model in MODELS:
+        train.add_argument(f"--{model}-tokens", type=values.number, help="of smollm2: tokens of training, in all")
+        train.add_argument(f"--{model}-minutes", type=values.number, help="of smollm2: how long now at most")
     train.add_argument("--arm-steps", type=values.number, help="optimiser steps of the ARM")
     train.add_argument("--mdm-steps", type=values.number, help="optimiser steps of post-training")
     train.add_argument("--precision", choices=("fp32", "bf16"))

@@ -24,7 +24,7 @@ CONTROL = "control"  # the ARM's own weights, read as the MDM is
 REVISION = re.compile(r"[\w.-]+")
 CLASS = re.compile(r"[A-Z]\w*")
 TOKENIZER = "tokenizer.json"
-PROMPTS = ("words", "natural")
+PROMPTS = ("words", "natural", "plain")
 TABLES: dict[str, type] = {"shape": Shape, "shift_evidence": ShiftEvidence}  # fields that are tables themselves
 
 Source = Annotated[str, Must(str.strip, "a folder or a hub id")]

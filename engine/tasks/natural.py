@@ -64,15 +64,23 @@ class Natural:
     def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
         return cast(Task, self)
 
+    def plain(self) -> Task:
+        """The same without an instruction and worked examples, for models that were trained on the task."""
+        return cast(Task, self)
+
 
 def variant_for(task: Task, prompts: str | None, tokenizer: PreTrainedTokenizerBase) -> Task:
-    """The variant of a task that a pair reads (`Pair.prompts`): in words, or as natural text for this tokenizer.
+    """The variant of a task that a pair reads (`Pair.prompts`): in words, or as natural text for this tokenizer, with
+    worked examples or ("plain") without.
 
     Raises:
         UserError: the tokenizer cuts what the task needs to keep whole.
     """
     in_words = knows_words_only(tokenizer) if prompts is None else prompts == "words"
-    return task if in_words else task.natural(tokenizer)
+    if in_words:
+        return task
+    natural = task.natural(tokenizer)
+    return natural.plain() if prompts == "plain" and isinstance(natural, Natural) else natural
 
 
 def knows_words_only(tokenizer: PreTrainedTokenizerBase) -> bool:

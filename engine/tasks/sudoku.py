@@ -120,8 +120,12 @@ class FewShotSudoku(Natural, Sudoku):
         clues = ["blank" if cell == BLANK else "clue" for cell in cells]
         filled = ["filled cell" if cell == BLANK else "given cell" for cell in cells]
         own = [OTHER, OTHER, *clues, OTHER, END]  # "Input", ":", the cells, "Output" and ":"
-        shots = len(pieces(example.prompt)) - len(pieces(INSTRUCTION)) - len(own)
-        return [OTHER] * len(pieces(INSTRUCTION)) + [SHOT] * shots + own, filled
+        before = len(pieces(example.prompt)) - len(own)
+        instruction = min(before, len(pieces(INSTRUCTION)))
+        return [OTHER] * instruction + [SHOT] * (before - instruction) + own, filled
+
+    def plain(self) -> Task:
+        return PlainSudoku(self.tokenizer)
 
     def prompt_of(self, puzzle: Puzzle) -> str:
         shots = "".join(f"{self._asking(shot)}\n{self.lines(shot.solution)}\n\n" for shot in _shots())
@@ -133,6 +137,16 @@ class FewShotSudoku(Natural, Sudoku):
 
     def _asking(self, puzzle: Puzzle) -> str:
         return f"Input:\n{self.lines(puzzle.cells)}\nOutput:"
+
+
+class PlainSudoku(FewShotSudoku):
+    """In the same format, without instruction and worked examples."""
+
+    def prompt_of(self, puzzle: Puzzle) -> str:
+        return self._asking(puzzle)
+
+    def plain(self) -> Task:
+        return self
 
 
 def draw_puzzle(rng: random.Random, split: Split) -> Puzzle:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,27 @@ def test_train_passes_the_flags_on(
     expected = train.TrainSpec(seed=3, arm_steps=7000, precision="bf16", compile=True)
     assert asked == [(expected, tmp_path)]
     assert str(tmp_path) in capsys.readouterr().out
+
+
+def test_train_goes_on_with_adapters_by_their_own_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from engine.training import smollm2
+
+    asked: list[tuple[Path, dict[str, Any]]] = []
+
+    def remember(out: Path, chosen: dict[str, Any]) -> Iterator[str]:
+        asked.append((out, chosen))
+        yield "arm step 10"
+
+    monkeypatch.setattr(smollm2, "train_adapters", remember)
+    (tmp_path / "arm").mkdir()  # what is there already is gone on with
+    argv = ["train", "--out", str(tmp_path), "--recipe", "smollm2"]
+    assert main([*argv, "--arm-tokens", "500", "--mdm-minutes", "3"]) == 0
+    assert asked == [(tmp_path, {"arm_tokens": 500, "mdm_minutes": 3})]
+    assert capsys.readouterr().out.splitlines() == ["arm step 10", f"Written to {tmp_path}."]
+    assert main([*argv, "--arm-steps", "5"]) == 2
+    assert "--arm-steps is no flag of the recipe smollm2" in capsys.readouterr().err
 
 
 ROWS = "clean,corrupted,answer,foil\nto Mary and,to John and,John,Mary\nfrom 17 32 to 17,from 17 01 to 17,33,02\n"

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from engine.models.example import Example
 from engine.tasks.base import END, OTHER, WORD, Split, Task, split_of
-from engine.tasks.countdown.problems import OPERATORS, TARGETS, CountdownInfo, answer_roles, apply, solves
-from engine.tasks.countdown.published import FewShotCountdown
+from engine.tasks.countdown.problems import OPERATORS, TARGETS, CountdownInfo, answer_roles, apply, shape_of, solves
+from engine.tasks.countdown.published import FewShotCountdown, last_lines
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -69,7 +69,49 @@ class Countdown(CountdownInfo):
         return ["make", "from", ":", ";", "=", *OPERATORS, *(str(n) for n in range(1, LARGEST + 1))]
 
     def natural(self, tokenizer: PreTrainedTokenizerBase) -> Task:
-        return FewShotCountdown(tokenizer)
+        return NaturalCountdown(tokenizer)
+
+
+class NaturalCountdown(FewShotCountdown):
+    def plain(self) -> Task:
+        return PlainCountdown(self.tokenizer)
+
+
+class PlainCountdown(NaturalCountdown):
+    """The problems in words, written as published ones are, without instruction and worked examples.
+
+    Numbers stay below 100 and a problem has one taught answer, which models learn from fewer problems than from
+    published ones.
+    """
+
+    def draw(self, rng: random.Random, split: Split) -> Example:
+        while True:
+            problem = rng.choice(_problems(split))
+            answer = _as_published(problem.answer)
+            others = [p for p in _by_operands()[problem.operands] if p.target != problem.target]
+            alike = [p for p in others if shape_of(_as_published(p.answer)) == shape_of(answer)]
+            if alike:
+                break
+        corrupted = rng.choice(alike)
+        return Example(
+            prompt=last_lines(_input(problem)),
+            answer=answer,
+            corrupt_prompt=last_lines(_input(corrupted)),
+            corrupt_answer=_as_published(corrupted.answer),
+            content=problem.content,
+            join=" ",
+        )
+
+    def plain(self) -> Task:
+        return self
+
+
+def _input(problem: Problem) -> str:
+    return ",".join(map(str, (*sorted(problem.operands, reverse=True), problem.target)))
+
+
+def _as_published(answer: str) -> str:
+    return answer.replace(" ; ", ",").replace(" ", "")
 
 
 def words_prompt(operands: Sequence[int], target: int) -> str:

@@ -51,8 +51,12 @@ class PublishedProblem:
 
     @property
     def shape(self) -> str:
-        """The answer with one digit for all and one operator for all."""
-        return re.sub(r"[-+*/]", "+", re.sub(r"\d", "0", self.output))
+        return shape_of(self.output)
+
+
+def shape_of(output: str) -> str:
+    """An answer as published with one digit for all and one operator for all."""
+    return re.sub(r"[-+*/]", "+", re.sub(r"\d", "0", output))
 
 
 def apply(operator: str, a: int, b: int) -> int | None:
