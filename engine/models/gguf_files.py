@@ -22,8 +22,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from engine.errors import UserError, one_line
 from engine.models.derived_folders import derived_folder, make_once
 from engine.models.gguf_tokenizer import write_tokenizer
@@ -31,6 +29,7 @@ from engine.models.model_files import CONFIG, is_there, refuse_irregular
 from engine.models.weights_identity import digest_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from gguf import GGUFReader
 
 PREFIX, SUFFIX = "gguf:", ".gguf"
@@ -201,11 +200,14 @@ def _config(file: Path, reader: GGUFReader) -> dict[str, Any]:
 
 def _shortest(value: float) -> float:
     """A number that was stored with 32 bits, as it was before: the shortest decimal that gives it again."""
+    import numpy as np  # not before: listing runs does without
+
     return float(str(np.float32(value)))
 
 
 def _tensors(file: Path, reader: GGUFReader, config: dict[str, Any]) -> dict[str, np.ndarray]:
     """Every tensor, [out, in] in float32, under its name in transformers."""
+    import numpy as np
     from gguf import quants
 
     count = sum(int(tensor.n_elements) for tensor in reader.tensors)

@@ -29,4 +29,4 @@ def byte_pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     base = tmp_path_factory.mktemp("bytes")
     for model in ("arm", "mdm"):
         saved(with_bos(byte_level()), base / model, **NAMES)
-    return Pair("bytes", "Bytes", "arm", "mdm", "<|end|>", base=base)
+    return Pair("bytes", "Bytes", "arm", "mdm", base=base)

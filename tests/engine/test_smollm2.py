@@ -101,4 +101,4 @@ def test_a_small_circuit(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert arm is not None and mdm is not None
     for run in (arm, mdm):
         assert (run.meta.n_layers, run.meta.n_heads, run.meta.architecture) == (30, 9, "LlamaForCausalLM")
-    assert arm.meta.metric_clean > 1 > -arm.meta.metric_corrupt > 0  # it tells the names apart before any training
+    assert arm.meta.metric_clean > 1 and arm.meta.metric_corrupt < -1  # it tells the names apart before any training
