@@ -57,6 +57,10 @@ class Holder:
     def is_here(self) -> bool:
         return self.machine == machine()
 
+    @property
+    def is_this_process(self) -> bool:
+        return self.is_here and self.pid == os.getpid()
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -145,7 +149,7 @@ def renewed(path: Path, state: Callable[[], str] | None = None) -> Iterator[None
         while not ended.wait(RENEWED):
             with suppress(OSError):
                 holds = _read(path)
-                if holds is None or not _is_this_process(holds):
+                if holds is None or not holds.is_this_process:
                     continue  # it went stale while this process was asleep, and another took it over
                 os.utime(path)
                 now = _printable(state()) if state else holds.state
@@ -204,11 +208,7 @@ def _moment(value: object) -> float:
 
 def _is_own(path: Path) -> bool:
     holds = _read(path)
-    return holds is not None and _is_this_process(holds)
-
-
-def _is_this_process(holds: Holder) -> bool:
-    return holds.is_here and holds.pid == os.getpid()
+    return holds is not None and holds.is_this_process
 
 
 def _make(path: Path, holds: Holder) -> bool:

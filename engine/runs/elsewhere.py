@@ -9,7 +9,6 @@ The texts of a lease are what a file says: on a shared disk, anybody may have wr
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,7 +37,7 @@ def computed_elsewhere() -> list[Lease]:
     with errors_of_cache():
         held = store().leases()
     known = [lease for lease in held if lease.holder.pid]  # else made a moment ago: by whom is still to be written
-    others = [lease for lease in known if not (lease.holder.is_here and lease.holder.pid == os.getpid())]
+    others = [lease for lease in known if not lease.holder.is_this_process]
     return sorted(others, key=lambda lease: (lease.holder.since, lease.key))
 
 

@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -23,10 +22,11 @@ from engine.errors import UserError
 from engine.runs import parts
 from engine.runs.cache_connection import errors_of_cache, store
 from engine.runs.provenance import Resolved
-from engine.runs.records import ArtifactTables, Progress
+from engine.runs.records import ArtifactTables, Inputs, Progress
 from engine.runs.schedule import Failures, Schedule
+from engine.runs.spec import RunSpec
 from engine.runs.steps import Step, circuit_steps
-from engine.schema.artifacts import KINDS
+from engine.schema.artifacts import KINDS, AnyKind
 
 WAIT = 0.5  # seconds between looks at what another process computes
 NOT_COMPUTED = (
@@ -86,12 +86,23 @@ def carry_out(
         refuse_unwritable()
 
     def compute_step(step: Step, on_progress: OnProgress) -> ArtifactTables:
-        inputs = step.inputs()
-        return compute(step.spec, step.kind, on_progress, *([inputs] if inputs else []))
+        return called(compute, step.spec, step.kind, on_progress, step.inputs())
 
     work(schedule, compute_step, on_progress, on_step, on_stored)
     if schedule.failures:
         raise Failures(schedule.failures)
+
+
+def called(
+    compute: Compute, spec: RunSpec, kind: AnyKind, on_progress: OnProgress, inputs: Inputs | None
+) -> ArtifactTables:
+    """What a Compute computes, which takes inputs only where there are any."""
+    return compute(spec, kind, on_progress, *([inputs] if inputs else []))
+
+
+def unexpected(spec: RunSpec, error: Exception) -> str:
+    """What is told of an error that no Compute foresaw."""
+    return f"{type(error).__name__} while computing {spec.pair} / {spec.model} / {spec.task}: {error}"
 
 
 def work(
@@ -174,7 +185,7 @@ def keep(step: Step, made: ArtifactTables, seconds: float) -> None:
 def elsewhere(key: str) -> leases.Holder | None:
     """Which other process is computing an artifact; None where none is."""
     holder = leases.holder(store().lease_of(key)) if key else None
-    return None if holder and holder.is_here and holder.pid == os.getpid() else holder
+    return None if holder and holder.is_this_process else holder
 
 
 def refuse_unwritable() -> None:

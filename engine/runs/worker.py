@@ -32,7 +32,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from engine.errors import Cancelled, UserError
-from engine.runs.execution import Compute
+from engine.runs.execution import Compute, called, unexpected
 from engine.runs.input_frames import frames_of, inputs_in, stream_of, table_in
 from engine.runs.records import ArtifactTables, Inputs, Progress
 from engine.runs.spec import RunSpec
@@ -221,15 +221,14 @@ class _Process:
         try:
             if self._compute is None:
                 self._compute = compute_named(self._name)
-            made = self._compute(spec, kind, self._report, *([inputs] if inputs else []))
+            made = called(self._compute, spec, kind, self._report, inputs)
         except Cancelled:
             _send(self._outbox, {"cancelled": True})
         except UserError as error:
             _send(self._outbox, {"refused": str(error)})
         except Exception as error:
             log.exception("computing %s failed", spec)
-            sentence = f"{type(error).__name__} while computing {spec.pair} / {spec.model} / {spec.task}: {error}"
-            _send(self._outbox, {"failed": sentence})
+            _send(self._outbox, {"failed": unexpected(spec, error)})
         else:
             _send(self._outbox, {"meta": made.meta})
             for name in tables_in(kind):

@@ -23,7 +23,7 @@ from cache.owners import owned_name
 from engine import settings
 from engine.errors import UserError
 from engine.runs.cache_connection import store
-from engine.runs.execution import Compute, keep
+from engine.runs.execution import Compute, called, keep, unexpected
 from engine.runs.provenance import resolve
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.steps import Step
@@ -76,7 +76,7 @@ class Actor:
             refuse_other(step, key)
             if self._compute is None:
                 self._compute = compute_named(self._name)
-            made = self._compute(step.spec, step.kind, self._report, *([inputs] if inputs else []))
+            made = called(self._compute, step.spec, step.kind, self._report, inputs)
             refuse_other(step, key)
             if not self._shares:
                 return Answer(made)
@@ -86,9 +86,7 @@ class Actor:
             return Answer(refused=str(error))
         except Exception as error:
             log.exception("computing %s failed", step.spec)
-            spec = step.spec
-            what = f"{type(error).__name__} while computing {spec.pair} / {spec.model} / {spec.task}: {error}"
-            return Answer(refused=what)
+            return Answer(refused=unexpected(step.spec, error))
 
     def _report(self, progress: Progress) -> None:
         self._progress = progress
