@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from engine.errors import Incomplete, UserError
-from engine.runs.device_plan import GIB
+from engine.runs.device_plan import gib
 from engine.runs.jobs import COMPUTE
 from engine.runs.schedule import Schedule
 from engine.runs.spec import RunSpec
@@ -82,7 +82,7 @@ def _listed(planned: Plan) -> Iterator[str]:
 
 def _estimate(seconds: float, spec: RunSpec, what: str) -> str:
     needed = cost.memory(spec)
-    memory = "memory unknown" if needed is None else f"{needed / GIB:.1f} GiB"
+    memory = "memory unknown" if needed is None else gib(needed)
     return f"{time_text(seconds):>12}  {memory:>14}  {what}"
 
 

@@ -78,6 +78,11 @@ class Plan:
         return f"{self.dtype} on {self.where}, needs about {self.needed / GIB:.1f} GiB ({there})"
 
 
+def gib(size: int) -> str:
+    """Bytes as text, as in "14.2 GiB"."""
+    return f"{size / GIB:.1f} GiB"
+
+
 def shape_of(pair: Pair) -> Shape | None:
     """The numbers of a pair's architecture: its models' own where one is here, else the registry's; None: unknown."""
     for model in ("arm", "mdm"):

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from engine.errors import UserError
 from engine.runs import device_plan, gpu_slots
+from engine.runs.device_plan import gib
 from engine.runs.execution import OnProgress, WorkerLost
 from engine.runs.gpu_slots import VISIBLE
 from engine.runs.records import ArtifactTables
@@ -67,8 +68,8 @@ class ThisMachine:
         total, _ = device_plan.cpu_memory()
         fitting = int(device_plan.USABLE * total / resources.memory) if resources.memory else MOST_WORKERS
         if not fitting:
-            raise UserError(f"A worker needs {_gib(resources.memory)} of memory, but this machine has {_gib(total)}.")
-        self._refuse_more_than(fitting, f"{_gib(resources.memory)} of memory each, and there are {_gib(total)}")
+            raise UserError(f"A worker needs {gib(resources.memory)} of memory, but this machine has {gib(total)}.")
+        self._refuse_more_than(fitting, f"{gib(resources.memory)} of memory each, and there are {gib(total)}")
         count = self._count or max(1, cores() // self._threads)
         return [
             LocalWorker(f"worker {number}", self._compute, threads_of(self._threads))
@@ -100,7 +101,3 @@ def cores() -> int:
 def threads_of(count: int) -> dict[str, str]:
     """The environment of a process that computes with so many threads."""
     return {name: str(count) for name in THREADS}
-
-
-def _gib(size: int) -> str:
-    return f"{size / device_plan.GIB:.1f} GiB"

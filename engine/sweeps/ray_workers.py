@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from engine.errors import UserError
-from engine.runs.device_plan import GIB
+from engine.runs.device_plan import gib
 from engine.runs.execution import OnProgress, WorkerLost
 from engine.runs.jobs import COMPUTE
 from engine.runs.records import ArtifactTables, Progress
@@ -191,4 +191,4 @@ class RayCluster:
 
 def _needs(resources: Resources, threads: int) -> str:
     gpus = f"{resources.gpus} {'GPU' if resources.gpus == 1 else 'GPUs'}, " if resources.gpus else ""
-    return f"{gpus}{threads} {'CPU' if threads == 1 else 'CPUs'} and {resources.memory / GIB:.1f} GiB of memory"
+    return f"{gpus}{threads} {'CPU' if threads == 1 else 'CPUs'} and {gib(resources.memory)} of memory"
