@@ -39,14 +39,24 @@ MACHINE = [Device("cuda", 80 * GIB, 79 * GIB), Device("cuda", 320 * GIB, 300 * G
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[Cluster]:
     """Started once; what it says of the GPUs' memory is made up."""
-    before = set(psutil.Process().children(recursive=True))  # browsers of other files, say
     local = {"num_cpus": 2, "num_gpus": 4, "object_store_memory": 100 * 2**20}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "7")  # which no worker is to inherit
         there = ray_cluster.cluster(ray_cluster.LOCAL, lambda: MACHINE, local)
     yield there
     ray_cluster.shut(there)
-    assert not set(psutil.Process().children(recursive=True)) - before
+    assert not processes_of_ray()
+
+
+def processes_of_ray() -> dict[psutil.Process, str]:
+    """Those below this process, with their names; a browser of other files may be a child too."""
+    processes = {}
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            command = " ".join(process.cmdline())  # none of a process that ended and was not waited for
+            if command.startswith("ray::") or "/ray/" in command:
+                processes[process] = process.name()
+    return processes
 
 
 @pytest.fixture(autouse=True)
@@ -97,12 +107,11 @@ def test_the_cluster_says_what_its_machines_have(cluster: Cluster) -> None:
 
 
 def test_a_ray_of_this_machine_listens_to_this_machine_only() -> None:
-    names, hosts = set(), set()
-    for process in psutil.Process().children(recursive=True):
+    processes, hosts = processes_of_ray(), set()
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
-            names.add(process.name())
             hosts |= {each.laddr.ip for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
-    assert {"raylet", "gcs_server"} <= names
+    assert {"raylet", "gcs_server"} <= set(processes.values())
     assert {host.removeprefix("::ffff:") for host in hosts} == {"127.0.0.1"}
 
 
