@@ -2,9 +2,10 @@
 
 1. The base model writes text of its own, a part of which is held out (engine/training/self_text.py).
 2. ARM: the adapter learns the four tasks as plain text, mixed with that text, by next-token cross-entropy.
-3. MDM: the adapter goes on from the ARM's on the same mixture with the recipe of Gong et al. 2025 (arXiv 2410.17891):
-   masked cross-entropy, shifted logits, an attention mask annealed from causal to full
-   (engine/training/adapter_loss.py). The mask token is one more embedding, trained with the adapter.
+3. MDM: an adapter of the ARM, that is of the base model with the first adapter merged into it, learns the same mixture
+   by the recipe of Gong et al. 2025 (arXiv 2410.17891): masked cross-entropy, shifted logits, an attention mask
+   annealed from causal to full (engine/training/adapter_loss.py). The mask token is one more embedding, trained with
+   the adapter.
 4. What is measured and kept is a running average of the trained numbers, in place of a learning rate that falls to 0:
    so training can stop at any time and go on later. The state is stored every few minutes, and training from it is
    the same to the last bit as training without a stop.
@@ -96,12 +97,13 @@ def adapt(
     base.set_attn_implementation("eager")  # faster on a CPU for short sequences
     adapted = AdaptedModel(base, Shape(spec.rank, spec.alpha), spec.seed, getattr(torch, spec.precision))
     mixture = Mixture(tokenizer, text[spec.text_heldout :], spec.seed)
-    start, arm_tokens = adapted.vector.detach().clone(), 0
+    arm_tokens = 0
     for name in PHASES:
         phase = Phase(name, adapted, mixture, text[: spec.text_heldout], spec, out)
-        phase.resume(start, arm_tokens)
+        phase.resume(arm_tokens)
         yield from phase.run(pace)
-        start, arm_tokens = phase.average, phase.progress.tokens
+        adapted.build_on(phase.average, spec.seed + 1)
+        arm_tokens = phase.progress.tokens
 
 
 def _text(base: LlamaForCausalLM, spec: AdaptSpec, out: Path) -> Tensor:
@@ -131,14 +133,12 @@ class Phase:
         self.average = adapted.vector.detach().clone()
         self.progress = Progress()
 
-    def resume(self, start: Tensor, arm_tokens: int) -> None:
-        """Take what was stored, else begin from `start`, the ARM's average after `arm_tokens` for an MDM."""
+    def resume(self, arm_tokens: int) -> None:
+        """Take what was stored, else begin: an MDM from the ARM after `arm_tokens`."""
         state = phase_state.stored(self.out / self.name)
         vector = self.adapted.vector.detach()
         if state is None:
             self.progress = Progress(arm_tokens=arm_tokens)
-            vector.copy_(start)
-            self.average.copy_(start)
             return
         tensors, self.progress = state
         if self.progress.arm_tokens != arm_tokens:

@@ -31,6 +31,7 @@ MAPS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_pr
 PREFIX = "base_model.model."  # with which PEFT's names begin
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MASK_EMBEDDING = "mask_embedding"  # [1, d_model], beside PEFT's own tensors
+SAVED = torch.bfloat16
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,16 @@ class AdaptedModel:
                 part.uniform_(-1, 1, generator=generator).div_(math.sqrt(part.shape[1]))
         self._parts[MASK_EMBEDDING].copy_(self.embeddings.float().mean(0, keepdim=True))
 
+    @torch.no_grad()
+    def build_on(self, vector: Tensor, seed: int) -> None:
+        """Train another adapter from now on: one of the model that this one makes, as it is saved."""
+        parts = {name: part.to(SAVED).float() for name, part in self.parts_of(vector).items()}
+        for name, linear in self.linears.items():
+            a, b = (parts[f"{name}.lora_{factor}.weight"] for factor in "AB")
+            linear.weight.copy_(linear.merged_with(a, b))
+        self.vector.zero_()
+        self._start(seed)
+
     def parts_of(self, vector: Tensor) -> dict[str, Tensor]:
         """What lies in a vector like `vector`, by name."""
         sizes = self.sizes.values()
@@ -159,7 +170,7 @@ class AdaptedModel:
 
 
 def save_adapter(folder: Path, tensors: Mapping[str, Tensor], shape: Shape, with_mask: bool) -> None:
-    """Write a folder in PEFT's format, in bfloat16."""
+    """Write a folder in PEFT's format, in `SAVED`."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "peft_type": "LORA",
@@ -175,7 +186,7 @@ def save_adapter(folder: Path, tensors: Mapping[str, Tensor], shape: Shape, with
     }
     kept = {name: tensor for name, tensor in tensors.items() if with_mask or name != MASK_EMBEDDING}
     stored = {
-        name if name == MASK_EMBEDDING else PREFIX + name: tensor.bfloat16().contiguous()
+        name if name == MASK_EMBEDDING else PREFIX + name: tensor.to(SAVED).contiguous()
         for name, tensor in kept.items()
     }
     save_file(stored, folder / WEIGHTS)

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from engine.errors import UserError
+from engine.models.adapters import merge
 from engine.training import phase_state
 from engine.training.adapt import PHASES, AdaptSpec, Pace, Phase, adapt
 from engine.training.low_rank import MASK_EMBEDDING, WEIGHTS, AdaptedModel, Shape
@@ -82,6 +83,23 @@ def test_what_is_kept(whole: Path) -> None:
         first, last = record[phase]["measured"][0], record[phase]["measured"][-1]
         assert first["step"] == 0 and last["step"] == record[phase]["step"]
         assert set(last["tasks"]) == {"ioi", "greater_than", "countdown", "sudoku"} and last["text_loss"] > 0
+
+
+def test_both_adapters_on_the_base_are_the_mdm(whole: Path, tmp_path: Path) -> None:
+    """As a pair's table names them: merged one after the other."""
+    base = tiny_llama()
+    base.save_pretrained(tmp_path / "base")
+    tokenizer().save_pretrained(tmp_path / "base")
+    (tmp_path / "merged").mkdir()
+    merge(tmp_path / "base", [whole / f"{phase}_adapter" for phase in PHASES], tmp_path / "merged")
+    arm, mdm = (load_file(whole / phase / phase_state.FILE)["average"] for phase in PHASES)
+    made = AdaptedModel(tiny_llama(), Shape(SPEC.rank, SPEC.alpha), 0, torch.float32)
+    made.build_on(arm, SPEC.seed + 1)
+    alone, trained = made.weights(made.vector.detach()), made.weights(mdm)
+    for name, tensor in load_file(tmp_path / "merged" / "model.safetensors").items():
+        change = (trained[name] - alone[name]).norm()
+        assert (tensor - trained[name]).norm() <= 0.01 * change, name  # adapters are saved in bfloat16
+    assert any((trained[name] - alone[name]).norm() > 0.1 * alone[name].norm() for name in trained)
 
 
 def test_minutes_end_a_phase(tmp_path: Path) -> None:

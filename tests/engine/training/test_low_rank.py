@@ -110,6 +110,27 @@ def test_a_saved_adapter_merges_into_its_model_as_any_other(tmp_path: Path) -> N
         torch.testing.assert_close(tensor, ours[name])
 
 
+def test_an_adapter_built_on_another_begins_as_the_model_that_was_saved(tmp_path: Path) -> None:
+    """Both adapters merged one after the other are the model that was trained; a new one changes nothing."""
+    made, base = adapted(), tiny_llama()
+    base.save_pretrained(tmp_path / "base")
+    tokenizer().save_pretrained(tmp_path / "base")
+    save_adapter(tmp_path / "arm", made.parts_of(made.vector.detach()), made.shape, with_mask=False)
+    made.build_on(made.vector.detach().clone(), seed=5)
+    begun = made.weights(made.vector.detach())
+    with torch.no_grad():
+        made.vector.add_(torch.linspace(-0.1, 0.1, len(made.vector)).bfloat16())
+        made.vector.copy_(made.vector.bfloat16())
+    save_adapter(tmp_path / "mdm", made.parts_of(made.vector.detach()), made.shape, with_mask=True)
+    trained = made.weights(made.vector.detach())
+    for name, adapters, ours in (("start", ["arm"], begun), ("end", ["arm", "mdm"], trained)):
+        (tmp_path / name).mkdir()
+        merge(tmp_path / "base", [tmp_path / adapter for adapter in adapters], tmp_path / name)
+        for weight, tensor in load_file(tmp_path / name / "model.safetensors").items():
+            torch.testing.assert_close(tensor, ours[weight][: len(tensor)], msg=f"{name}: {weight}")
+    assert any(not torch.allclose(begun[name], trained[name], atol=1e-3) for name in begun)
+
+
 def test_peft_loads_a_saved_adapter(tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     made = adapted()
