@@ -224,10 +224,14 @@ def remove_pair(name: str, with_runs: bool) -> Iterator[str]:
 def train(out: str, recipe: str, chosen: Mapping[str, Any]) -> Iterator[str]:
     """Make the embedded pair again into a folder, or go on with the adapters there."""
     if recipe == "smollm2":
-        from engine.training.smollm2 import train_adapters
+        from engine.training.smollm2 import release_adapters, train_adapters
 
-        yield from train_adapters(Path(out), chosen)
-        yield f"Written to {out}."
+        if "release" in chosen:
+            _refuse_full(Path(chosen["release"]))
+            yield from release_adapters(Path(out), chosen)
+        else:
+            yield from train_adapters(Path(out), chosen)
+        yield f"Written to {chosen.get('release', out)}."
         return
     _refuse_full(Path(out))
     from engine.training.train import TrainSpec

@@ -25,7 +25,7 @@ DEFAULTS = RunSpec()
 MODELS = ["arm", "mdm"]
 RECIPES = {  # of training, with the flags that each takes
     "embedded": ("seed", "arm_steps", "mdm_steps", "precision", "compile"),
-    "smollm2": ("seed", "arm_tokens", "mdm_tokens", "arm_minutes", "mdm_minutes"),
+    "smollm2": ("seed", "arm_tokens", "mdm_tokens", "arm_minutes", "mdm_minutes", "release"),
 }
 
 Add = Callable[..., argparse.ArgumentParser]
@@ -208,6 +208,8 @@ def _add_train(add: Add) -> None:
     for model in MODELS:
         train.add_argument(f"--{model}-tokens", type=values.number, help="of smollm2: tokens of training, in all")
         train.add_argument(f"--{model}-minutes", type=values.number, help="of smollm2: how long now at most")
+    about = "of smollm2: no training, but the adapters of --out with checkpoints and model cards, to ship"
+    train.add_argument("--release", metavar="FOLDER", help=about)
     train.add_argument("--arm-steps", type=values.number, help="optimiser steps of the ARM")
     train.add_argument("--mdm-steps", type=values.number, help="optimiser steps of post-training")
     train.add_argument("--precision", choices=("fp32", "bf16"))

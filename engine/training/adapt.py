@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 PHASES = ("arm", "mdm")
-TEXT_FILE = "text.safetensors"
+TEXT_FILE, RECORD, STEPS = "text.safetensors", "training.json", "steps"
 RECENT = 0.9  # how much of `Progress.solved` a new batch leaves
 FIRST_KEPT = 8  # the MDM is kept after 8, 16, 32, ... steps
 MOST_BATCHES = 40  # that a line tells about
@@ -165,7 +165,7 @@ class Phase:
             if self.progress.step % pace.report_every == 0:
                 yield self._recent()
             if self.name == "mdm" and _is_kept(self.progress.step):
-                self.save_adapter(self.out / "steps" / f"{self.progress.step:06d}")
+                self.save_adapter(self.out / STEPS / f"{self.progress.step:06d}")
             if now - last_measured > 60 * pace.measure_every:
                 yield self.measure()
                 last_measured = time.monotonic()
@@ -239,7 +239,7 @@ class Phase:
         states = {name: phase_state.stored(self.out / name) for name in PHASES}
         phases = {name: asdict(stored[1]) for name, stored in states.items() if stored is not None}
         record = {"spec": asdict(self.spec), "torch": torch.__version__, **phases}
-        write_whole(self.out / "training.json", json.dumps(record, indent=1))
+        write_whole(self.out / RECORD, json.dumps(record, indent=1))
 
     def save_adapter(self, folder: Path) -> None:
         tensors = self.adapted.parts_of(self.average)

@@ -18,19 +18,23 @@ from engine.training.mixture import Batch, plain_task
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
+Shares = dict[str, dict[str, float]]  # by task: how many problems were asked, and the share of them that was solved
+
 SLOW_SHARE = 4  # an MDM takes a step a token: of tasks with longer answers it solves so many times fewer problems
 HALF = 0.5  # of the tokens of a text are masked
 TOGETHER = 16  # rows
 
 
-def solved_share(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, phase: str, n: int, seed: int
-) -> dict[str, dict[str, float]]:
-    """Held-out problems by task: how many were asked, and the share of them that was solved. Uses up the model."""
-    read = _wrapped(model, tokenizer, phase)
-    asked = {name: n if phase == "arm" or task.parallel else max(1, n // SLOW_SHARE) for name, task in TASKS.items()}
+def solved_share(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, phase: str, n: int, seed: int) -> Shares:
+    """What a model of `merged_model` solves of held-out problems. Uses up the model."""
+    return shares_of(_wrapped(model, tokenizer, phase), n, seed)
+
+
+def shares_of(read: Model, n: int, seed: int) -> Shares:
+    """What a model solves of `n` held-out problems a task; an MDM is asked fewer of some (`SLOW_SHARE`)."""
+    asked = {name: n if read.causal or task.parallel else max(1, n // SLOW_SHARE) for name, task in TASKS.items()}
     return {
-        name: {"n": count, "solved": measure_accuracy(read, plain_task(name, tokenizer), count, seed)}
+        name: {"n": count, "solved": measure_accuracy(read, plain_task(name, read.tokenizer), count, seed)}
         for name, count in asked.items()
     }
 

@@ -1,4 +1,4 @@
-"""The adapters of the pair smollm2: training on from what a folder holds, with the pair's own base model."""
+"""The adapters of the pair smollm2: training on from what a folder holds, and making them ready to ship."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from engine.errors import UserError
 from engine.models.loading import load_weights
 from engine.models.model import load_tokenizer
 from engine.models.pairs import pair_named
 from engine.models.sources import snapshot
 from engine.training.adapt import PHASES, AdaptSpec, Pace, adapt
+from engine.training.adapter_release import Release, release
 
 PAIR = "smollm2"
 UNLIMITED = 10**9  # minutes
@@ -30,3 +32,15 @@ def train_adapters(out: Path, chosen: Mapping[str, Any]) -> Iterator[str]:
     minutes = {phase: chosen.get(f"{phase}_minutes", UNLIMITED) for phase in PHASES}
     spec = AdaptSpec(**{name: value for name, value in chosen.items() if not name.endswith("_minutes")})
     yield from adapt(cast(Any, base), tokenizer, spec, out, Pace(minutes))
+
+
+def release_adapters(out: Path, chosen: Mapping[str, Any]) -> Iterator[str]:
+    """Write what `out` holds to the folder `release` of `chosen`, as a pair ships it; lines tell what it solves.
+
+    Raises:
+        UserError: another flag was given, or the base model or the adapters are not here.
+    """
+    other = next((name for name in chosen if name != "release"), None)
+    if other is not None:
+        raise UserError(f"--{other.replace('_', '-')} cannot go with --release: nothing is trained then.")
+    yield from release(snapshot(pair_named(PAIR).arm), out, Path(chosen["release"]), Release())
