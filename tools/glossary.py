@@ -1,4 +1,4 @@
-"""Write the glossary table of README.md from assets/glossary.toml, which the app shows where the terms stand.
+"""Write docs/glossary.md from assets/glossary.toml, which the app shows where the terms stand.
 
 python -m tools.glossary
 """
@@ -9,24 +9,20 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
-BEGIN = "<!-- glossary: written by `python -m tools.glossary` from assets/glossary.toml -->"
-END = "<!-- end of glossary -->"
+PAGE = ROOT / "docs" / "glossary.md"
 CAPITALS = {"arm": "ARM", "mdm": "MDM", "k": "K", "gini": "Gini coefficient", "split_half": "Split-half overlap"}
 
 
-def table() -> str:
+def page() -> str:
     terms = tomllib.loads((ROOT / "assets" / "glossary.toml").read_text(encoding="utf-8"))
     names = {key: CAPITALS.get(key, key.replace("_", " ").capitalize()) for key in terms}
     rows = [f"| {names[key]} | {sentence.replace('|', chr(92) + '|')} |" for key, sentence in terms.items()]
-    return "\n".join(["| Term | |", "|---|---|", *rows])
+    intro = "The terms of the app and of these documents. `python -m tools.glossary` writes this from assets/glossary.toml."
+    return "\n".join(["# Glossary", "", intro, "", "| Term | |", "|---|---|", *rows, ""])
 
 
 def main() -> None:
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":
