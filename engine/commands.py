@@ -16,7 +16,7 @@ from engine.exchange import bundle as bundles
 from engine.exchange import export as exports
 from engine.exchange import import_circuit as circuits
 from engine.exchange.circuit import Other
-from engine.files.writing import refuse_existing, write_new
+from engine.files.writing import make_empty, refuse_existing, write_new
 from engine.models.pair import CONTROL
 from engine.models.pairs import Pair, pair_named, same_weights
 from engine.runs import kept_pairs as kept
@@ -222,24 +222,28 @@ def remove_pair(name: str, with_runs: bool) -> Iterator[str]:
 
 
 def train(out: str, recipe: str, chosen: Mapping[str, Any]) -> Iterator[str]:
-    """Make the embedded pair again into a folder, or go on with the adapters there."""
+    """Make the embedded pair again into a folder, or go on with the adapters there, or make those ready to ship."""
     if recipe == "smollm2":
-        from engine.training.smollm2 import release_adapters, train_adapters
-
-        if "release" in chosen:
-            _refuse_full(Path(chosen["release"]))
-            yield from release_adapters(Path(out), chosen)
-        else:
-            yield from train_adapters(Path(out), chosen)
-        yield f"Written to {chosen.get('release', out)}."
+        yield from _adapters(Path(out), chosen)
         return
-    _refuse_full(Path(out))
+    make_empty(Path(out))
     from engine.training.train import TrainSpec
     from engine.training.train import train as make
 
     with shown_progress("training") as show:
         make(TrainSpec(**chosen), Path(out), lambda stage, step, steps, loss: show(Progress(stage, step, steps)))
     yield f"Written to {out}."
+
+
+def _adapters(out: Path, chosen: Mapping[str, Any]) -> Iterator[str]:
+    from engine.training.smollm2 import release_adapters, train_adapters
+
+    folder = chosen.get("release")
+    other = next((name for name in chosen if folder is not None and name != "release"), None)
+    if other is not None:
+        raise UserError(f"--{other.replace('_', '-')} cannot go with --release: nothing is trained then.")
+    yield from train_adapters(out, chosen) if folder is None else release_adapters(out, Path(folder))
+    yield f"Written to {folder or out}."
 
 
 def refuse_early(specs: Sequence[RunSpec]) -> None:
@@ -262,16 +266,6 @@ def n_edges_of(arm: RunSpec, pair: Pair) -> int | None:
         return run.meta.graph.n_edges
     shape = shape_of(pair)
     return None if shape is None else graph_of(shape.layers, shape.heads).n_edges
-
-
-def _refuse_full(folder: Path) -> None:
-    """Refuse to train into a folder that holds something, as it would be overwritten."""
-    try:
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise UserError(f"{folder} is there already and not an empty folder. Choose another one.")
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"The folder {folder} cannot be made: {error}.") from error
 
 
 def _ready(specs: Sequence[RunSpec], compute: Compute | None) -> list[Run]:

@@ -201,15 +201,15 @@ def _add_import_circuit(add: Add) -> None:
 def _add_train(add: Add) -> None:
     train = add("train", help="make the embedded pair again, or the adapters of smollm2", allow_abbrev=False)
     train.add_argument(
-        "--out", type=values.text, required=True, help="the folder to write; adapters are gone on with from there"
+        "--out", type=values.text, required=True, help="the folder to write, or with adapters to go on with or to ship"
     )
     train.add_argument("--recipe", choices=tuple(RECIPES), default="embedded")
     train.add_argument("--seed", type=values.seed)
     for model in MODELS:
         train.add_argument(f"--{model}-tokens", type=values.number, help="of smollm2: tokens of training, in all")
         train.add_argument(f"--{model}-minutes", type=values.number, help="of smollm2: how long now at most")
-    about = "of smollm2: no training, but the adapters of --out with checkpoints and model cards, to ship"
-    train.add_argument("--release", metavar="FOLDER", help=about)
+    about = "of smollm2: instead of training, write the adapters of --out to ship, with checkpoints and model cards"
+    train.add_argument("--release", type=values.text, metavar="FOLDER", help=about)
     train.add_argument("--arm-steps", type=values.number, help="optimiser steps of the ARM")
     train.add_argument("--mdm-steps", type=values.number, help="optimiser steps of post-training")
     train.add_argument("--precision", choices=("fp32", "bf16"))

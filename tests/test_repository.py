@@ -84,6 +84,9 @@ def test_nothing_heavy_is_in_the_repository() -> None:
     for model in ("arm", "mdm"):
         assert sum(s for n, s in sizes.items() if n.startswith(f"assets/models/embedded/{model}/")) <= 15 * MEGABYTE
     assert sum(s for n, s in sizes.items() if n.startswith("assets/models/embedded/steps/")) <= 30 * MEGABYTE
+    for model in ("arm", "mdm"):
+        assert 0 < sum(s for n, s in sizes.items() if n.startswith(f"assets/models/smollm2/{model}/")) <= 12 * MEGABYTE
+    assert sum(s for n, s in sizes.items() if n.startswith("assets/models/smollm2/")) <= 40 * MEGABYTE
 
 
 def test_no_engine_module_is_long() -> None:

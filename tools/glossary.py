@@ -17,7 +17,7 @@ def page() -> str:
     terms = tomllib.loads((ROOT / "assets" / "glossary.toml").read_text(encoding="utf-8"))
     names = {key: CAPITALS.get(key, key.replace("_", " ").capitalize()) for key in terms}
     rows = [f"| {names[key]} | {sentence.replace('|', chr(92) + '|')} |" for key, sentence in terms.items()]
-    intro = "The terms of the app and of these documents. `python -m tools.glossary` writes this from assets/glossary.toml."
+    intro = "The terms of the app and of these documents, from assets/glossary.toml by `python -m tools.glossary`."
     return "\n".join(["# Glossary", "", intro, "", "| Term | |", "|---|---|", *rows, ""])
 
 

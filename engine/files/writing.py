@@ -27,6 +27,20 @@ def refuse_existing(path: Path) -> None:
         raise UserError(f"{path} cannot be written: {_reason(error)}.") from error
 
 
+def make_empty(folder: Path) -> None:
+    """Make a new folder, or take one that is empty.
+
+    Raises:
+        UserError: it holds something, which would be overwritten, or cannot be made.
+    """
+    try:
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UserError(f"{folder} is there already and not an empty folder. Choose another one.")
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"The folder {folder} cannot be made: {error}.") from error
+
+
 def write_new(path: Path, content: bytes) -> None:
     """Write a file whole or not at all; the same content again changes nothing.
 

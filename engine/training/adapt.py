@@ -97,13 +97,13 @@ def adapt(
     base.set_attn_implementation("eager")  # faster on a CPU for short sequences
     adapted = AdaptedModel(base, Shape(spec.rank, spec.alpha), spec.seed, getattr(torch, spec.precision))
     mixture = Mixture(tokenizer, text[spec.text_heldout :], spec.seed)
-    arm_tokens = 0
-    for name in PHASES:
-        phase = Phase(name, adapted, mixture, text[: spec.text_heldout], spec, out)
-        phase.resume(arm_tokens)
-        yield from phase.run(pace)
-        adapted.build_on(phase.average, spec.seed + 1)
-        arm_tokens = phase.progress.tokens
+    arm = Phase("arm", adapted, mixture, text[: spec.text_heldout], spec, out)
+    arm.resume(arm_tokens=0)
+    yield from arm.run(pace)
+    adapted.build_on(arm.average, spec.seed + 1)  # the second adapter begins with other random numbers
+    mdm = Phase("mdm", adapted, mixture, text[: spec.text_heldout], spec, out)
+    mdm.resume(arm.progress.tokens)
+    yield from mdm.run(pace)
 
 
 def _text(base: LlamaForCausalLM, spec: AdaptSpec, out: Path) -> Tensor:
@@ -144,8 +144,8 @@ class Phase:
         if self.progress.arm_tokens != arm_tokens:
             raise UserError(
                 f"The MDM in {self.out} began from the ARM after {self.progress.arm_tokens:,} tokens, and the ARM has "
-                f"seen {arm_tokens:,} by now. Move {self.out / self.name} away to begin the MDM anew, or give "
-                f"--arm-tokens {self.progress.arm_tokens}."
+                f"seen {arm_tokens:,} by now. Move {self.out / self.name} and {self.out / STEPS} away to begin the MDM "
+                f"anew, or give --arm-tokens {self.progress.arm_tokens}."
             )
         vector.copy_(tensors["vector"])
         self.average.copy_(tensors["average"])

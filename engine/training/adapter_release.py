@@ -2,8 +2,8 @@
 
 1. Both adapters are taken as they were stored, checkpoints at a lower rank (engine/training/adapter_ranks.py), so that
    all files together stay small.
-2. Each is merged into the base model as the pair merges it, and solves other held-out problems than those that were
-   asked during training.
+2. Each is merged into the base model as the pair merges it, and asked held-out problems, drawn with another seed than
+   during training.
 3. Cards are written from the record (engine/training/adapter_card.py).
 """
 
@@ -19,15 +19,16 @@ from pathlib import Path
 from engine.errors import UserError
 from engine.files.reading import Json
 from engine.files.writing import write_whole
-from engine.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MASK, merge
+from engine.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MASK, adapter_in, merge
 from engine.models.model import load_model
+from engine.models.model_files import read_table
 from engine.training.adapt import PHASES, RECORD, STEPS
 from engine.training.adapter_card import write_adapter_card
 from engine.training.adapter_measures import Shares, shares_of
 from engine.training.adapter_ranks import of_rank
 from engine.training.low_rank import Shape, read_adapter, save_adapter
 
-SEED = 2  # of the problems; training asks others
+SEED = 2  # of the problems
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Release:
     """
 
     asked: int = 400
-    asked_of_step: int = 96
+    asked_of_step: int = 64
     rank: int = 4
     first_step: int = 32
 
@@ -49,39 +50,59 @@ def release(base: Path, trained: Path, folder: Path, how: Release) -> Iterator[s
     `base`: the folder of the model that was adapted. `trained`: what engine.training.adapt wrote.
 
     Raises:
-        UserError: there are no two trained adapters.
+        UserError: `trained` does not hold two adapters and the checkpoints of the second.
     """
-    record = _record(trained)
+    record, steps = releasable(trained, how.first_step)
+    arm, mdm = (folder / phase for phase in PHASES)
     for phase in PHASES:
-        copied = folder / phase
-        copied.mkdir(parents=True, exist_ok=True)
-        for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
-            shutil.copyfile(trained / f"{phase}_adapter" / name, copied / name)
-        adapters = [folder / "arm"] if phase == "arm" else [folder / "arm", folder / "mdm"]
+        _copy_adapter(trained / f"{phase}_adapter", folder / phase)
+    shape = Shape(record["spec"]["rank"], record["spec"]["alpha"])
+    lowered = {step: folder / STEPS / f"{step:06d}" for step in steps}
+    for step, copied in lowered.items():
+        save_adapter(copied, *of_rank(read_adapter(steps[step]), shape, how.rank), with_mask=True)
+    for phase, adapters in (("arm", [arm]), ("mdm", [arm, mdm])):
         record[phase]["final"] = _solved(base, adapters, how.asked)
         yield f"{phase}: {_told(record[phase]['final'])}"
-    shape = Shape(record["spec"]["rank"], record["spec"]["alpha"])
     record["mdm"]["checkpoints"] = []
-    for step in sorted((trained / STEPS).iterdir()):
-        if int(step.name) < how.first_step:
-            continue
-        copied = folder / STEPS / step.name
-        save_adapter(copied, *of_rank(read_adapter(step), shape, how.rank), with_mask=True)
-        solved = _solved(base, [folder / "arm", copied], how.asked_of_step)
-        record["mdm"]["checkpoints"].append({"step": int(step.name), "rank": how.rank, "tasks": solved})
-        yield f"step {int(step.name)} at rank {how.rank}: {_told(solved)}"
+    for step, copied in lowered.items():
+        solved = _solved(base, [arm, copied], how.asked_of_step)
+        record["mdm"]["checkpoints"].append({"step": step, "rank": how.rank, "tasks": solved})
+        yield f"step {step} at rank {how.rank}: {_told(solved)}"
     write_whole(folder / RECORD, json.dumps(record, separators=(",", ":")))
     for phase in PHASES:
         write_adapter_card(folder / phase, phase, record)
 
 
-def _record(trained: Path) -> Json:
+def releasable(trained: Path, first_step: int) -> tuple[Json, dict[int, Path]]:
+    """The record of a trained folder, and its checkpoints from `first_step` on, by step.
+
+    Raises:
+        UserError: it does not hold two adapters that were measured as they are, and the checkpoints of the second.
+    """
     file = trained / RECORD
-    record: Json = json.loads(file.read_text()) if file.is_file() else {}
-    lacking = [phase for phase in PHASES if phase not in record]
-    if lacking:
-        raise UserError(f"{trained} holds no {' and no '.join(lacking)} that was trained. Train it first.")
-    return record
+    record: Json = read_table(file) if file.is_file() else {}
+    for phase in PHASES:
+        if phase not in record:
+            raise UserError(f"{trained} holds no {phase} that was trained. Train it first.")
+        adapter_in(trained / f"{phase}_adapter")
+        step, measured = record[phase]["step"], record[phase]["measured"]
+        if not measured or measured[-1]["step"] != step:
+            raise UserError(
+                f"The {phase} in {trained} was not measured after its last step, {step:,}. Measure it: train with "
+                f"--{phase}-tokens {record[phase]['tokens']}."
+            )
+    folders = (trained / STEPS).iterdir() if (trained / STEPS).is_dir() else []
+    steps = {int(folder.name): folder for folder in sorted(folders) if folder.name.isdecimal()}
+    late = next((step for step in steps if step > record["mdm"]["step"]), None)
+    if late is not None:
+        raise UserError(f"{steps[late]} is later than the MDM, of {record['mdm']['step']:,} steps. Move it away.")
+    return record, {step: folder for step, folder in steps.items() if step >= first_step}
+
+
+def _copy_adapter(source: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+        shutil.copyfile(source / name, folder / name)
 
 
 def _solved(base: Path, adapters: Sequence[Path], n: int) -> Shares:

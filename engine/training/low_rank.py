@@ -126,7 +126,10 @@ class AdaptedModel:
 
     @torch.no_grad()
     def build_on(self, vector: Tensor, seed: int) -> None:
-        """Train another adapter from now on: one of the model that this one makes, as it is saved."""
+        """Merge the adapter in `vector`, rounded as it is saved, into the frozen weights; begin a new one on top.
+
+        `merge` has to follow before the next pass.
+        """
         parts = {name: part.to(SAVED).float() for name, part in self.parts_of(vector).items()}
         for name, linear in self.linears.items():
             a, b = (parts[f"{name}.lora_{factor}.weight"] for factor in "AB")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +52,7 @@ def card(folder: Path, role: Role, record: Json) -> str:
     """The text of the card: metadata for the hub in YAML, then Markdown."""
     spec, stage = record["spec"], record[role]
     return f"""---
-{_metadata(role, stage)}
+{hub_metadata(f"embedded-{role}", role, stage["accuracy"], library_name="transformers")}
 ---
 
 # {NAMES[role]}
@@ -104,26 +105,27 @@ def command(spec: Json) -> str:
     return " ".join(["python -m engine train --out DIR", *flags, *(["--compile"] if spec["compile"] else [])])
 
 
-def _metadata(role: Role, stage: Json) -> str:
-    """What the hub reads of a card, in YAML: library, task, tags and the measured accuracies."""
+def hub_metadata(name: str, role: str, solved: Mapping[str, float], tags: Sequence[str] = (), **fields: Any) -> str:
+    """What the hub reads of a card, in YAML: task, tags, the shares that were solved by task, and `fields`."""
     from huggingface_hub import EvalResult, ModelCardData
 
     results = [
         EvalResult(
             task_type="text-generation",
-            dataset_type=name,
+            dataset_type=task_name,
             dataset_name=f"{task.title} (held out)",
             metric_type="accuracy",
-            metric_value=round(stage["accuracy"][name], 4),
+            metric_value=round(solved[task_name], 4),
         )
-        for name, task in TASKS.items()
+        for task_name, task in TASKS.items()
     ]
+    kind = {"arm": "autoregressive", "mdm": "masked-diffusion"}[role]
     return ModelCardData(
-        library_name="transformers",
         pipeline_tag="text-generation" if role == "arm" else "fill-mask",
-        tags=["mechanistic-interpretability", "circuits", "autoregressive" if role == "arm" else "masked-diffusion"],
-        model_name=f"embedded-{role}",
+        tags=["mechanistic-interpretability", "circuits", *tags, kind],
+        model_name=name,
         eval_results=results,
+        **fields,
     ).to_yaml()
 
 

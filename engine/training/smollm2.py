@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from engine.errors import UserError
+from engine.files.writing import make_empty
 from engine.models.loading import load_weights
 from engine.models.model import load_tokenizer
 from engine.models.pairs import pair_named
 from engine.models.sources import snapshot
 from engine.training.adapt import PHASES, AdaptSpec, Pace, adapt
-from engine.training.adapter_release import Release, release
+from engine.training.adapter_release import Release, releasable, release
 
 PAIR = "smollm2"
 UNLIMITED = 10**9  # minutes
@@ -34,13 +34,13 @@ def train_adapters(out: Path, chosen: Mapping[str, Any]) -> Iterator[str]:
     yield from adapt(cast(Any, base), tokenizer, spec, out, Pace(minutes))
 
 
-def release_adapters(out: Path, chosen: Mapping[str, Any]) -> Iterator[str]:
-    """Write what `out` holds to the folder `release` of `chosen`, as a pair ships it; lines tell what it solves.
+def release_adapters(out: Path, folder: Path) -> Iterator[str]:
+    """Write what `out` holds to a new folder as a pair ships it; lines tell what it solves.
 
     Raises:
-        UserError: another flag was given, or the base model or the adapters are not here.
+        UserError: the folder holds something, or the base model or the adapters are not here.
     """
-    other = next((name for name in chosen if name != "release"), None)
-    if other is not None:
-        raise UserError(f"--{other.replace('_', '-')} cannot go with --release: nothing is trained then.")
-    yield from release(snapshot(pair_named(PAIR).arm), out, Path(chosen["release"]), Release())
+    base = snapshot(pair_named(PAIR).arm)
+    releasable(out, Release.first_step)
+    make_empty(folder)
+    yield from release(base, out, folder, Release())

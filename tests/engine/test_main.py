@@ -95,6 +95,34 @@ def test_train_goes_on_with_adapters_by_their_own_flags(
     assert "--arm-steps is no flag of the recipe smollm2" in capsys.readouterr().err
 
 
+def test_adapters_are_released_without_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from engine.training import smollm2
+
+    asked: list[tuple[Path, Path]] = []
+
+    def remember(out: Path, folder: Path) -> Iterator[str]:
+        asked.append((out, folder))
+        yield "arm: all of it"
+
+    monkeypatch.setattr(smollm2, "release_adapters", remember)
+    monkeypatch.setattr(smollm2, "train_adapters", None)  # which can't be called
+    argv = ["train", "--out", str(tmp_path), "--recipe", "smollm2", "--release", str(tmp_path / "to")]
+    assert main(argv) == 0
+    assert asked == [(tmp_path, tmp_path / "to")]
+    assert capsys.readouterr().out.splitlines() == ["arm: all of it", f"Written to {tmp_path / 'to'}."]
+
+
+def test_a_release_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["train", "--out", str(tmp_path), "--recipe", "smollm2", "--release", str(tmp_path / "to")]
+    assert main([*argv, "--arm-tokens", "5"]) == 2
+    assert "--arm-tokens cannot go with --release: nothing is trained then" in capsys.readouterr().err
+    assert main([arg for arg in argv if arg not in ("--recipe", "smollm2")]) == 2
+    assert "--release is no flag of the recipe embedded" in capsys.readouterr().err
+    assert not (tmp_path / "to").exists()
+
+
 ROWS = "clean,corrupted,answer,foil\nto Mary and,to John and,John,Mary\nfrom 17 32 to 17,from 17 01 to 17,33,02\n"
 
 

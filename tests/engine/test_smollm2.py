@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +12,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from engine.errors import UserError
+from engine.models.adapters import ADAPTER_WEIGHTS, MASK_EMBEDDING, PREFIX, adapter_in
 from engine.models.gguf_files import file_of, folder_of
 from engine.models.pairs import pair_named
 from engine.runs import lifecycle
 from engine.runs.execution import Step
 from engine.runs.provenance import resolve
 from engine.runs.spec import RunSpec
-from tests.lora import adapter
+from engine.settings import MODELS
 
 PAIR = pair_named("smollm2")
 TEXT = (
@@ -88,17 +88,30 @@ def test_its_tokenizer_gives_back_every_text() -> None:
     assert "<|im_start|>user\nHi<|im_end|>" in prompt
 
 
-def test_a_small_circuit(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the ARM, and of an MDM that an adapter of random numbers makes of it."""
-    weights = load_file(folder_of(PAIR.arm) / "model.safetensors")
-    adapter(cache / "mdm", weights, ("model.layers.3.self_attn.q_proj.weight",), mask=576, lora_alpha=0.01)
-    table = f'[small]\ntitle = "S"\narm = "{PAIR.arm}"\nmdm = "{PAIR.arm}"\nmdm_adapter = "mdm"\nshifted = true\n'
-    (cache / "own.toml").write_text(table)
-    monkeypatch.setenv("CIRCUITS_PAIRS", os.fspath(cache / "own.toml"))
-    specs = [RunSpec(pair="small", model=model, task="ioi", n=4, points=1) for model in ("arm", "mdm")]
+def test_a_small_circuit_of_the_shipped_pair() -> None:
+    """Both models tell the two names apart."""
+    specs = [RunSpec(pair="smollm2", model=model, task="ioi", n=4, points=1) for model in ("arm", "mdm")]
     lifecycle.carry_out(lambda: [Step(resolve(spec), "circuit") for spec in specs])
-    arm, mdm = (lifecycle.find(spec) for spec in specs)
-    assert arm is not None and mdm is not None
-    for run in (arm, mdm):
+    for run in map(lifecycle.find, specs):
+        assert run is not None
         assert (run.meta.n_layers, run.meta.n_heads, run.meta.architecture) == (30, 9, "LlamaForCausalLM")
-    assert arm.meta.metric_clean > 1 and arm.meta.metric_corrupt < -1  # it tells the names apart before any training
+        assert run.meta.metric_clean > 5 and run.meta.metric_corrupt < -5
+
+
+def test_every_shipped_adapter_fits_the_base_model() -> None:
+    """Tensor for tensor, without merging gigabytes."""
+    shapes = {name: list(each.shape) for name, each in load_file(folder_of(PAIR.arm) / "model.safetensors").items()}
+    folders = [MODELS / str(PAIR.arm_adapter), MODELS / str(PAIR.mdm_adapter)]
+    steps = MODELS / str(PAIR.steps_dir)
+    assert {int(folder.name) for folder in steps.iterdir()} == set(PAIR.steps)
+    for folder in [*folders, *steps.iterdir()]:
+        rank, tensors = adapter_in(folder).rank, load_file(folder / ADAPTER_WEIGHTS)
+        mask = tensors.pop(MASK_EMBEDDING, None)
+        assert (mask is None) == (folder == folders[0])
+        assert mask is None or list(mask.shape) == [1, 576]
+        assert len(tensors) == 2 * 30 * 7
+        for name, tensor in tensors.items():
+            stem, factor, _ = name.removeprefix(PREFIX).rsplit(".", 2)
+            out, into = shapes[f"{stem}.weight"]
+            assert list(tensor.shape) == ([rank, into] if factor == "lora_A" else [out, rank]), name
+            assert torch.isfinite(tensor).all()

@@ -49,7 +49,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def processes_of_ray() -> dict[psutil.Process, str]:
-    """Those below this process, with their names; a browser of other files may be a child too."""
+    """Those that run below this process, with their names; a browser of other files may be a child too."""
     processes = {}
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it ended meanwhile

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import LlamaForCausalLM
 
 from engine.errors import UserError
 from engine.models.adapters import merge
 from engine.training import phase_state
-from engine.training.adapt import PHASES, AdaptSpec, Pace, Phase, adapt
+from engine.training.adapt import PHASES, RECORD, TEXT_FILE, AdaptSpec, Pace, Phase, adapt
+from engine.training.adapter_measures import text_loss
 from engine.training.low_rank import MASK_EMBEDDING, WEIGHTS, AdaptedModel, Shape
-from engine.training.mixture import Mixture
+from engine.training.mixture import TEXT, Mixture
 from tests.engine.training.tiny_llama import SPEC, tiny_llama, tokenizer
 
 PACE = Pace({"arm": 10, "mdm": 10})
@@ -85,21 +87,21 @@ def test_what_is_kept(whole: Path) -> None:
         assert set(last["tasks"]) == {"ioi", "greater_than", "countdown", "sudoku"} and last["text_loss"] > 0
 
 
-def test_both_adapters_on_the_base_are_the_mdm(whole: Path, tmp_path: Path) -> None:
-    """As a pair's table names them: merged one after the other."""
+def test_an_mdm_begins_as_the_arm_with_its_adapter_merged_into_it(whole: Path, tmp_path: Path) -> None:
+    """As a pair's table merges them: what was measured before its first step is the ARM's, read with masks."""
     base = tiny_llama()
     base.save_pretrained(tmp_path / "base")
     tokenizer().save_pretrained(tmp_path / "base")
-    (tmp_path / "merged").mkdir()
-    merge(tmp_path / "base", [whole / f"{phase}_adapter" for phase in PHASES], tmp_path / "merged")
-    arm, mdm = (load_file(whole / phase / phase_state.FILE)["average"] for phase in PHASES)
-    made = AdaptedModel(tiny_llama(), Shape(SPEC.rank, SPEC.alpha), 0, torch.float32)
-    made.build_on(arm, SPEC.seed + 1)
-    alone, trained = made.weights(made.vector.detach()), made.weights(mdm)
-    for name, tensor in load_file(tmp_path / "merged" / "model.safetensors").items():
-        change = (trained[name] - alone[name]).norm()
-        assert (tensor - trained[name]).norm() <= 0.01 * change, name  # adapters are saved in bfloat16
-    assert any((trained[name] - alone[name]).norm() > 0.1 * alone[name].norm() for name in trained)
+    (tmp_path / "arm").mkdir()
+    merge(tmp_path / "base", [whole / "arm_adapter"], tmp_path / "arm")
+    arm = LlamaForCausalLM.from_pretrained(tmp_path / "arm")
+    arm.set_attn_implementation("eager")
+    text = load_file(whole / TEXT_FILE)[TEXT][: SPEC.text_heldout]
+    first = json.loads((whole / RECORD).read_text())["mdm"]["measured"][0]
+    untrained = AdaptedModel(arm, Shape(SPEC.rank, SPEC.alpha), 0, torch.float32)
+    assert text_loss(untrained, text, "mdm") == pytest.approx(first["text_loss"], rel=1e-5)
+    alone = AdaptedModel(tiny_llama(), Shape(SPEC.rank, SPEC.alpha), 0, torch.float32)
+    assert text_loss(alone, text, "mdm") != pytest.approx(first["text_loss"], rel=1e-2)
 
 
 def test_minutes_end_a_phase(tmp_path: Path) -> None:

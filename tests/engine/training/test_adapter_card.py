@@ -60,4 +60,8 @@ def test_only_an_mdm_has_checkpoints() -> None:
 
 def test_the_command_trains_for_as_long() -> None:
     given = parser().parse_args(command(RECORD).replace("DIR", "out").split()[3:])
-    assert (given.recipe, given.arm_tokens, given.mdm_tokens) == ("smollm2", 1000, 2000)
+    assert (given.recipe, given.seed, given.arm_tokens, given.mdm_tokens) == ("smollm2", 3, 1000, 2000)
+
+
+def test_each_model_is_said_to_do_with_text_what_it_does() -> None:
+    assert "less likely" in card("arm", RECORD) and "less likely" not in card("mdm", RECORD)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
@@ -16,7 +16,7 @@ from engine.models.adapters import MASK, merge
 from engine.models.model import Model, load_model
 from engine.tasks.accuracy import measure_accuracy
 from engine.training import adapter_release
-from engine.training.adapt import PHASES, Pace, adapt
+from engine.training.adapt import PHASES, RECORD, STEPS, Pace, adapt
 from engine.training.adapter_measures import Shares
 from engine.training.adapter_release import SEED, Release, release
 from engine.training.low_rank import WEIGHTS
@@ -111,8 +111,30 @@ def test_cards_tell_what_the_record_tells(phase: str, shipped: tuple[Path, list[
     assert "<svg" in (folder / phase / "loss.svg").read_text()
 
 
-def test_what_was_not_trained_is_not_shipped(base: Path, tmp_path: Path) -> None:
-    (tmp_path / "training.json").write_text('{"spec": {}, "arm": {}}')
-    with pytest.raises(UserError, match="holds no mdm that was trained"):
-        list(release(base, tmp_path, tmp_path / "to", HOW))
-    assert not (tmp_path / "to").exists() and torch.is_grad_enabled()
+def refused(base: Path, trained: Path, to: Path) -> str:
+    with pytest.raises(UserError) as error:
+        list(release(base, trained, to, HOW))
+    assert not to.exists()
+    return str(error.value)
+
+
+def test_what_was_not_trained_to_its_end_is_not_shipped(base: Path, trained: Path, tmp_path: Path) -> None:
+    """Each is said before anything is written."""
+    folder, to = tmp_path / "trained", tmp_path / "to"
+    shutil.copytree(trained, folder)
+    file = folder / RECORD
+    record = json.loads(file.read_text())
+    (folder / STEPS / "009999").mkdir()
+    assert "009999 is later than the MDM" in refused(base, folder, to)
+    record["arm"]["measured"][-1]["step"] -= 1
+    file.write_text(json.dumps(record))
+    assert f"was not measured after its last step, {record['arm']['step']:,}" in refused(base, folder, to)
+    del record["mdm"]
+    record["arm"]["measured"][-1]["step"] += 1
+    file.write_text(json.dumps(record))
+    assert "holds no mdm that was trained" in refused(base, folder, to)
+    file.write_text("{")
+    assert RECORD in refused(base, folder, to)
+    shutil.rmtree(folder / "arm_adapter")
+    file.write_text(json.dumps(record))
+    assert "There is no adapter in" in refused(base, folder, to)
