@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import streamlit as st
 
+from engine.runs.spec import RunSpec
+from engine.sweeps import cost
 from pages.panels.findings import Cell
 from pages.shared import job_queue, widgets
 from pages.shared.words import counted
 
-SECONDS_A_RUN = 20  # until a run of this cache says better
-WHOLE = 2.0  # a whole run takes about so many times as long as its circuit
+STARTING = 20  # seconds of a run that depend on no size: loading, storing, many small passes
 PART_SHARE = 0.5  # of a run, what one that lacks something takes about
 
 
@@ -24,13 +26,11 @@ def offer_missing(cells: list[Cell]) -> None:
     busy = any(job.is_open for job in job_queue.queue().jobs())
     if not (missing or in_part) or busy:
         return
-    known = [run.seconds for cell in cells for run in cell.runs if not run.imported]
-    seconds = WHOLE * sum(known) / len(known) if known else SECONDS_A_RUN
-    minutes = max(1, math.ceil((len(missing) + PART_SHARE * len(in_part)) * seconds / 60))
+    minutes = minutes_of(missing, in_part)
     runs = counted(len(missing) + len(in_part), "run")
     lacking = "not computed yet" if not in_part else "not computed in full yet"
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{runs} of {possible} {lacking}.** That takes about {minutes} min on a small machine.")
+        st.markdown(f"**{runs} of {possible} {lacking}.** That takes about {spelled(minutes)} on a small machine.")
         st.button(
             f"Compute what is missing ({runs})",
             type="primary",
@@ -39,3 +39,17 @@ def offer_missing(cells: list[Cell]) -> None:
             on_click=widgets.submit,
             args=([*missing, *in_part], f"Missing runs of the overview ({runs})"),
         )
+
+
+def minutes_of(missing: Sequence[RunSpec], in_part: Sequence[RunSpec]) -> int:
+    """About how long runs take on a few cores: of a real pair by far the longest, so that sizes decide."""
+    whole = sum(map(_seconds, missing)) + PART_SHARE * sum(map(_seconds, in_part))
+    return max(1, math.ceil(whole / 60))
+
+
+def spelled(minutes: int) -> str:
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} hours"
+
+
+def _seconds(spec: RunSpec) -> float:
+    return STARTING + cost.multiplications(spec, "circuit") / cost.RATES["cpu"]
