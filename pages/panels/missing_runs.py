@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import streamlit as st
 
 from engine.runs.spec import RunSpec
 from engine.sweeps import cost
+from engine.sweeps.display import time_text
 from pages.panels.findings import Cell
 from pages.shared import job_queue, widgets
 from pages.shared.words import counted
@@ -26,11 +26,11 @@ def offer_missing(cells: list[Cell]) -> None:
     busy = any(job.is_open for job in job_queue.queue().jobs())
     if not (missing or in_part) or busy:
         return
-    minutes = minutes_of(missing, in_part)
+    time = time_text(max(60, seconds_of(missing, in_part)))
     runs = counted(len(missing) + len(in_part), "run")
     lacking = "not computed yet" if not in_part else "not computed in full yet"
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{runs} of {possible} {lacking}.** That takes about {spelled(minutes)} on a small machine.")
+        st.markdown(f"**{runs} of {possible} {lacking}.** That takes about {time} on a small machine.")
         st.button(
             f"Compute what is missing ({runs})",
             type="primary",
@@ -41,14 +41,9 @@ def offer_missing(cells: list[Cell]) -> None:
         )
 
 
-def minutes_of(missing: Sequence[RunSpec], in_part: Sequence[RunSpec]) -> int:
+def seconds_of(missing: Sequence[RunSpec], in_part: Sequence[RunSpec]) -> float:
     """About how long runs take on a few cores: of a real pair by far the longest, so that sizes decide."""
-    whole = sum(map(_seconds, missing)) + PART_SHARE * sum(map(_seconds, in_part))
-    return max(1, math.ceil(whole / 60))
-
-
-def spelled(minutes: int) -> str:
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} hours"
+    return sum(map(_seconds, missing)) + PART_SHARE * sum(map(_seconds, in_part))
 
 
 def _seconds(spec: RunSpec) -> float:
