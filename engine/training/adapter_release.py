@@ -80,7 +80,9 @@ def releasable(trained: Path, first_step: int) -> tuple[Json, dict[int, Path]]:
         UserError: it does not hold two adapters that were measured as they are, and the checkpoints of the second.
     """
     file = trained / RECORD
-    record: Json = read_table(file) if file.is_file() else {}
+    if not file.is_file():
+        raise UserError(f"There is no {RECORD} in {trained}. Name the folder that `train --recipe smollm2` wrote.")
+    record: Json = read_table(file)
     for phase in PHASES:
         if phase not in record:
             raise UserError(f"{trained} holds no {phase} that was trained. Train it first.")

@@ -135,6 +135,8 @@ def test_what_was_not_trained_to_its_end_is_not_shipped(base: Path, trained: Pat
     assert "holds no mdm that was trained" in refused(base, folder, to)
     file.write_text("{")
     assert RECORD in refused(base, folder, to)
+    file.unlink()
+    assert f"There is no {RECORD} in" in refused(base, folder, to)
     shutil.rmtree(folder / "arm_adapter")
     file.write_text(json.dumps(record))
     assert "There is no adapter in" in refused(base, folder, to)
