@@ -29,7 +29,7 @@ from engine.errors import UserError
 from engine.files.writing import write_whole
 from engine.training import phase_state
 from engine.training.adapter_loss import Inputs, arm_inputs, mdm_inputs
-from engine.training.adapter_measures import merged_model, solved_share, text_loss
+from engine.training.adapter_measures import merged_model, solved_share, text_loss, told
 from engine.training.low_rank import AdaptedModel, Shape, save_adapter
 from engine.training.mixture import TEXT, Mixture, chosen_tasks
 from engine.training.phase_state import Progress
@@ -221,8 +221,7 @@ class Phase:
         progress = self.progress
         entry = {"step": progress.step, "tokens": progress.tokens, "seconds": progress.seconds, "text_loss": text}
         progress.measured.append(entry | {"tasks": tasks})
-        shares = ", ".join(f"{name} {task['solved']:.1%} of {task['n']}" for name, task in tasks.items())
-        return f"{self.name} held out after {progress.tokens:,} tokens: {shares}; text loss {text:.3f}"
+        return f"{self.name} held out after {progress.tokens:,} tokens: {told(tasks)}; text loss {text:.3f}"
 
     def store(self) -> None:
         """The state, the adapter, and the record of both phases."""

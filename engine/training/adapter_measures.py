@@ -39,6 +39,10 @@ def shares_of(read: Model, n: int, seed: int) -> Shares:
     }
 
 
+def told(shares: Shares) -> str:
+    return ", ".join(f"{name} {share['solved']:.1%} of {share['n']}" for name, share in shares.items())
+
+
 def _wrapped(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, phase: str) -> Model:
     mask = model.config.vocab_size - 1  # the last row
     return wrap(model.eval(), tokenizer, causal=phase == "arm", shifted=True, mask_token=mask)

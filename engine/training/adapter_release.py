@@ -18,13 +18,13 @@ from pathlib import Path
 
 from engine.errors import UserError
 from engine.files.reading import Json
-from engine.files.writing import write_whole
+from engine.files.writing import make_empty, write_whole
 from engine.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MASK, adapter_in, merge
 from engine.models.model import load_model
 from engine.models.model_files import read_table
 from engine.training.adapt import PHASES, RECORD, STEPS
 from engine.training.adapter_card import write_adapter_card
-from engine.training.adapter_measures import Shares, shares_of
+from engine.training.adapter_measures import Shares, shares_of, told
 from engine.training.adapter_ranks import of_rank
 from engine.training.low_rank import Shape, read_adapter, save_adapter
 
@@ -50,9 +50,10 @@ def release(base: Path, trained: Path, folder: Path, how: Release) -> Iterator[s
     `base`: the folder of the model that was adapted. `trained`: what engine.training.adapt wrote.
 
     Raises:
-        UserError: `trained` does not hold two adapters and the checkpoints of the second.
+        UserError: `trained` does not hold two adapters and the checkpoints of the second, or `folder` holds something.
     """
-    record, steps = releasable(trained, how.first_step)
+    record, steps = _releasable(trained, how.first_step)
+    make_empty(folder)
     arm, mdm = (folder / phase for phase in PHASES)
     for phase in PHASES:
         _copy_adapter(trained / f"{phase}_adapter", folder / phase)
@@ -62,18 +63,18 @@ def release(base: Path, trained: Path, folder: Path, how: Release) -> Iterator[s
         save_adapter(copied, *of_rank(read_adapter(steps[step]), shape, how.rank), with_mask=True)
     for phase, adapters in (("arm", [arm]), ("mdm", [arm, mdm])):
         record[phase]["final"] = _solved(base, adapters, how.asked)
-        yield f"{phase}: {_told(record[phase]['final'])}"
+        yield f"{phase}: {told(record[phase]['final'])}"
     record["mdm"]["checkpoints"] = []
     for step, copied in lowered.items():
         solved = _solved(base, [arm, copied], how.asked_of_step)
         record["mdm"]["checkpoints"].append({"step": step, "rank": how.rank, "tasks": solved})
-        yield f"step {step} at rank {how.rank}: {_told(solved)}"
+        yield f"step {step} at rank {how.rank}: {told(solved)}"
     write_whole(folder / RECORD, json.dumps(record, separators=(",", ":")))
     for phase in PHASES:
         write_adapter_card(folder / phase, phase, record)
 
 
-def releasable(trained: Path, first_step: int) -> tuple[Json, dict[int, Path]]:
+def _releasable(trained: Path, first_step: int) -> tuple[Json, dict[int, Path]]:
     """The record of a trained folder, and its checkpoints from `first_step` on, by step.
 
     Raises:
@@ -114,7 +115,3 @@ def _solved(base: Path, adapters: Sequence[Path], n: int) -> Shares:
         merge(base, list(adapters), Path(place))
         model = load_model(place, causal=is_arm, shifted=True, mask_token=None if is_arm else MASK)
         return shares_of(model, n, SEED)
-
-
-def _told(shares: Shares) -> str:
-    return ", ".join(f"{name} {share['solved']:.1%} of {share['n']}" for name, share in shares.items())

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from engine.files.writing import make_empty
 from engine.models.loading import load_weights
 from engine.models.model import load_tokenizer
 from engine.models.pairs import pair_named
 from engine.models.sources import snapshot
 from engine.training.adapt import PHASES, AdaptSpec, Pace, adapt
-from engine.training.adapter_release import Release, releasable, release
+from engine.training.adapter_release import Release, release
 
 PAIR = "smollm2"
 UNLIMITED = 10**9  # minutes
@@ -40,7 +39,4 @@ def release_adapters(out: Path, folder: Path) -> Iterator[str]:
     Raises:
         UserError: the folder holds something, or the base model or the adapters are not here.
     """
-    base = snapshot(pair_named(PAIR).arm)
-    releasable(out, Release.first_step)
-    make_empty(folder)
-    yield from release(base, out, folder, Release())
+    yield from release(snapshot(pair_named(PAIR).arm), out, folder, Release())
