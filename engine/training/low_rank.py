@@ -23,14 +23,12 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from engine.files.writing import write_whole
+from engine.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MASK_EMBEDDING, PREFIX
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
 MAPS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-PREFIX = "base_model.model."  # with which PEFT's names begin
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-MASK_EMBEDDING = "mask_embedding"  # [1, d_model], beside PEFT's own tensors
 SAVED = torch.bfloat16
 
 
@@ -192,10 +190,10 @@ def save_adapter(folder: Path, tensors: Mapping[str, Tensor], shape: Shape, with
         name if name == MASK_EMBEDDING else PREFIX + name: tensor.to(SAVED).contiguous()
         for name, tensor in kept.items()
     }
-    save_file(stored, folder / WEIGHTS)
-    write_whole(folder / CONFIG, json.dumps(config, indent=1))
+    save_file(stored, folder / ADAPTER_WEIGHTS)
+    write_whole(folder / ADAPTER_CONFIG, json.dumps(config, indent=1))
 
 
 def read_adapter(folder: Path) -> dict[str, Tensor]:
     """The tensors of a saved adapter under their names in the model."""
-    return {name.removeprefix(PREFIX): tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
+    return {name.removeprefix(PREFIX): tensor.float() for name, tensor in load_file(folder / ADAPTER_WEIGHTS).items()}

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
 
 from engine.errors import UserError
-from engine.models.adapters import merge
+from engine.models.adapters import ADAPTER_WEIGHTS, MASK_EMBEDDING, merge
 from engine.training import phase_state
 from engine.training.adapt import PHASES, RECORD, TEXT_FILE, AdaptSpec, Pace, Phase, adapt
 from engine.training.adapter_measures import text_loss
-from engine.training.low_rank import MASK_EMBEDDING, WEIGHTS, AdaptedModel, Shape
+from engine.training.low_rank import AdaptedModel, Shape
 from engine.training.mixture import TEXT, Mixture
 from tests.engine.training.tiny_llama import SPEC, tiny_llama, tokenizer
 
@@ -74,7 +74,7 @@ def test_storing_and_measuring_often_changes_no_bit(whole: Path, tmp_path: Path)
 
 
 def test_what_is_kept(whole: Path) -> None:
-    arm, mdm = (load_file(whole / f"{phase}_adapter" / WEIGHTS) for phase in PHASES)
+    arm, mdm = (load_file(whole / f"{phase}_adapter" / ADAPTER_WEIGHTS) for phase in PHASES)
     assert mdm.keys() - arm.keys() == {MASK_EMBEDDING}
     assert any(not torch.equal(arm[name], mdm[name]) for name in arm)
     record = json.loads((whole / "training.json").read_text())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from engine.models.adapters import MASK_EMBEDDING
 from engine.training.adapter_ranks import of_rank
-from engine.training.low_rank import MASK_EMBEDDING, Shape
+from engine.training.low_rank import Shape
 
 GENERATOR = torch.Generator().manual_seed(0)
 TENSORS = {

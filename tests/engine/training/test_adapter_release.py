@@ -12,14 +12,13 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from engine.errors import UserError
-from engine.models.adapters import MASK, merge
+from engine.models.adapters import ADAPTER_WEIGHTS, MASK, merge
 from engine.models.model import Model, load_model
 from engine.tasks.accuracy import measure_accuracy
 from engine.training import adapter_release
 from engine.training.adapt import PHASES, RECORD, STEPS, Pace, adapt
 from engine.training.adapter_measures import Shares
 from engine.training.adapter_release import SEED, Release, release
-from engine.training.low_rank import WEIGHTS
 from engine.training.mixture import plain_task
 from tests.engine.training.tiny_llama import SPEC, tiny_llama, tokenizer
 
@@ -52,13 +51,15 @@ def test_adapters_are_those_that_were_trained_and_checkpoints_are_of_the_lower_r
 ) -> None:
     folder, lines = shipped
     for phase in PHASES:
-        assert (folder / phase / WEIGHTS).read_bytes() == (trained / f"{phase}_adapter" / WEIGHTS).read_bytes()
+        assert (folder / phase / ADAPTER_WEIGHTS).read_bytes() == (
+            trained / f"{phase}_adapter" / ADAPTER_WEIGHTS
+        ).read_bytes()
     steps = sorted(int(step.name) for step in (folder / "steps").iterdir())
     assert steps and min(steps) >= HOW.first_step and {int(s.name) for s in (trained / "steps").iterdir()} > set(steps)
     for step in (folder / "steps").iterdir():
         config = json.loads((step / "adapter_config.json").read_text())
         assert config["r"] == HOW.rank and config["lora_alpha"] / config["r"] == SPEC.alpha / SPEC.rank
-        ranks = {t.shape[0] for name, t in load_file(step / WEIGHTS).items() if name.endswith("lora_A.weight")}
+        ranks = {t.shape[0] for name, t in load_file(step / ADAPTER_WEIGHTS).items() if name.endswith("lora_A.weight")}
         assert ranks == {HOW.rank}
     assert [line.split(":")[0] for line in lines] == ["arm", "mdm", *(f"step {step} at rank 2" for step in steps)]
 

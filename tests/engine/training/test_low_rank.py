@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from engine.models.adapters import merge
+from engine.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MASK_EMBEDDING, merge
 from engine.training.adapter_loss import causal
-from engine.training.low_rank import CONFIG, MAPS, MASK_EMBEDDING, WEIGHTS, AdaptedModel, save_adapter
+from engine.training.low_rank import MAPS, AdaptedModel, save_adapter
 from tests.engine.training.tiny_llama import SPEC, adapted, tiny_llama, tokenizer
 
 IDS = torch.tensor([[5, 9, 2, 7, 7, 3], [1, 8, 8, 4, 6, 0]])
@@ -89,7 +89,7 @@ def test_weights_give_the_same_model_in_plain_modules() -> None:
 def test_saved_adapters_have_the_keys_and_shapes_of_pefts_format(tmp_path: Path, with_mask: bool) -> None:
     made = adapted()
     save_adapter(tmp_path, made.parts_of(made.vector.detach()), made.shape, with_mask)
-    config, tensors = json.loads((tmp_path / CONFIG).read_text()), load_file(tmp_path / WEIGHTS)
+    config, tensors = json.loads((tmp_path / ADAPTER_CONFIG).read_text()), load_file(tmp_path / ADAPTER_WEIGHTS)
     assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", SPEC.rank, SPEC.alpha)
     assert set(config["target_modules"]) == set(MAPS)
     assert tensors["base_model.model.model.layers.1.mlp.down_proj.lora_A.weight"].shape == (8, 48)
