@@ -18,6 +18,7 @@ from engine.runs.jobs import JobQueue
 from engine.runs.spec import RunSpec
 from pages.shared import job_queue
 from tests.fakes import fake_compute, register_fake_pair
+from tests.pages.evidence import ARM, MDM, measure
 
 MODELS = ("arm", "mdm", "control", "step:0", "step:100")
 
@@ -80,6 +81,19 @@ def linked_copy(cache: Path, place: Path) -> None:
     shutil.copytree(cache, place, copy_function=os.link, dirs_exist_ok=True)
 
 
+@pytest.fixture(scope="session")
+def measured_folder(seeded_folder: Path, pair_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The seeded cache with all evidence of both models on IOI, made once."""
+    folder = tmp_path_factory.mktemp("measured")
+    linked_copy(seeded_folder, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CIRCUITS_CACHE", str(folder))
+        patch.setenv("CIRCUITS_PAIRS", str(pair_file))
+        measure(ARM, MDM)
+        cache_connection.close()
+    return folder
+
+
 @pytest.fixture
 def pair(pair_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pair is registered; nothing is computed."""
@@ -90,6 +104,12 @@ def pair(pair_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def seeded(pair: None, seeded_folder: Path, tmp_path: Path) -> None:
     """The pair is registered, its runs on IOI and COUNTDOWN are computed."""
     linked_copy(seeded_folder, tmp_path)
+
+
+@pytest.fixture
+def measured(pair: None, measured_folder: Path, tmp_path: Path, queue_of: Callable[[str], JobQueue]) -> None:
+    """The pair is registered, all evidence of its runs on IOI is computed."""
+    linked_copy(measured_folder, tmp_path)
 
 
 @pytest.fixture

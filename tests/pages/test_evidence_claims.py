@@ -12,14 +12,15 @@ import streamlit as st
 
 from engine.circuits.intervals import Estimate
 from engine.circuits.verdicts import FAILS, HOLDS, UNKNOWN
-from engine.runs import claims, lifecycle, read, stability, stored
+from engine.runs import claims, evidence, lifecycle, read, stability, stored
 from engine.runs.claims import Claim
 from engine.runs.jobs import JobQueue
 from engine.runs.spec import RunSpec
 from pages.figures.palette import LIGHT
 from pages.panels.evidence_claims import not_asked, number_of, record, summary, table
 from tests.fakes import HOSTILE, fake_compute, tiny_compute
-from tests.pages.test_evidence_page import ARM, MDM, labels, run_of
+from tests.pages.evidence import ARM, MDM
+from tests.pages.evidence_page import labels, run_of
 from tests.pages.test_pages import TIMEOUT, app, figures, texts
 from tests.waiting import until
 
@@ -150,3 +151,21 @@ def test_a_single_prompt_has_no_halves_and_no_intervals() -> None:
 
 def _heat_maps(page: Any) -> list[dict[str, Any]]:
     return [figure for figure in map(json.loads, figures(page)) if figure["data"][0]["type"] == "heatmap"]
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_circuit_on_the_prompts_of_another_seed_appears_among_what_the_overlap_is_compared_with() -> None:
+    def compared() -> list[str]:
+        table = next(
+            frame.value for frame in app("evidence", task="ioi", k="200").dataframe if "Circuits" in frame.value
+        )
+        of_seeds = table["Circuits"].str.endswith("with itself at another seed")
+        return list(table["Edge overlap"][of_seeds])
+
+    assert compared() == ["not computed yet", "not computed yet"]
+    other = [replace(spec, seed=1) for spec in (ARM, MDM)]
+    evidence.compute_circuits(other, compute=fake_compute)
+    assert compared() == [
+        f"{read.overlap(run_of(spec).key, run_of(again).key, 200):.3f}"
+        for spec, again in zip((ARM, MDM), other, strict=True)
+    ]
