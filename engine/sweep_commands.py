@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from engine.errors import Incomplete, UserError
 from engine.runs.device_plan import gib
+from engine.runs.durations import duration
 from engine.runs.jobs import COMPUTE
 from engine.runs.schedule import Schedule
 from engine.runs.spec import RunSpec
 from engine.sweeps import cost
 from engine.sweeps.carry_out import carry_out
-from engine.sweeps.display import displayed, time_text
+from engine.sweeps.display import displayed
 from engine.sweeps.plan import Plan, Refused, Wanted, plan, wanted
 from engine.sweeps.resources import Place, groups
 from engine.sweeps.saved import save
@@ -77,13 +78,13 @@ def _listed(planned: Plan) -> Iterator[str]:
         yield _estimate(seconds, group[0].spec, f"CANNOT BE COMPUTED HERE: {runs} runs of {pair}. {reason}")
     if total:
         basis = f"judged by {measured} circuits in this cache" if measured else "a rough guess: no circuit is here yet"
-        yield f"{time_text(total):>12}  with one worker, {basis}"
+        yield f"{duration(total):>12}  with one worker, {basis}"
 
 
 def _estimate(seconds: float, spec: RunSpec, what: str) -> str:
     needed = cost.memory(spec)
     memory = "memory unknown" if needed is None else gib(needed)
-    return f"{time_text(seconds):>12}  {memory:>14}  {what}"
+    return f"{duration(seconds):>12}  {memory:>14}  {what}"
 
 
 def _summary(planned: Plan, schedules: Sequence[Schedule]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from engine.runs.durations import duration
 from engine.runs.steps import Step
 from engine.sweeps.watch import Ended, Watch
 
@@ -55,8 +56,8 @@ def table(watch: Watch) -> Table:
     from rich.text import Text
 
     left = watch.seconds_left
-    rest = "" if left is None else f", about {time_text(left)} left"
-    title = f"{watch.stored_steps} of {watch.steps} artifacts, {time_text(watch.seconds)}{rest}"
+    rest = "" if left is None else f", about {duration(left)} left"
+    title = f"{watch.stored_steps} of {watch.steps} artifacts, {duration(watch.seconds)}{rest}"
     shown = Table(title=Text(title), title_justify="left", expand=True)
     shown.add_column("Worker", no_wrap=True)
     shown.add_column("Computes", ratio=3, no_wrap=True, overflow="ellipsis")
@@ -65,16 +66,8 @@ def table(watch: Watch) -> Table:
     doing = watch.doing
     for each in doing[:MOST_WORKERS]:
         count = f" {each.progress.done} of {each.progress.total}" if each.progress.total else ""
-        since = time_text(time.monotonic() - each.since)
+        since = duration(time.monotonic() - each.since)
         shown.add_row(*(Text(text) for text in (each.worker, each.what, f"{each.progress.stage}{count}", since)))
     if len(doing) > MOST_WORKERS:
         shown.add_row("", f"and {len(doing) - MOST_WORKERS} more workers", "", "")
     return shown
-
-
-def time_text(seconds: float) -> str:
-    """As in "48 s", "12 min", "3 h 20 min"."""
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

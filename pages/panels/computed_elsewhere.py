@@ -7,6 +7,7 @@ import time
 import streamlit as st
 
 from engine.errors import UserError
+from engine.runs.durations import MINUTE, duration
 from engine.runs.elsewhere import OtherProcess, by_process, computed_elsewhere, stored_since
 from engine.runs.records import short_key
 from pages.shared.artifacts import EVERY
@@ -30,16 +31,8 @@ def watch_elsewhere() -> None:
 
 
 def lasting(seconds: float) -> str:
-    """How long something has been going on; in whole minutes, so that it is seldom another text."""
-    minutes = max(0, int(seconds // 60))
-    hours = minutes // 60
-    if minutes < 1:
-        return "under 1 min"
-    if hours < 1:
-        return f"{minutes} min"
-    if hours < 24:
-        return f"{hours} h {minutes % 60} min"
-    return counted(hours // 24, "day")
+    """How long something has been going on; without seconds, so that it is seldom another text."""
+    return "under 1 min" if seconds < MINUTE else duration(seconds)
 
 
 def sentence(process: OtherProcess, now: float) -> str:
@@ -55,8 +48,8 @@ def rows(processes: list[OtherProcess], now: float) -> list[list[str]]:
         for lease in process.computing:
             holder = lease.holder
             by = f"{holder.worker}, process {process.pid}" if holder.worker else f"process {_named(process)}"
-            duration = lasting(now - holder.since) if holder.since else ""
-            shown.append([holder.what or f"artifact {short_key(lease.key)}", holder.state, by, duration])
+            since = lasting(now - holder.since) if holder.since else ""
+            shown.append([holder.what or f"artifact {short_key(lease.key)}", holder.state, by, since])
     return shown
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from engine.runs.durations import duration
 from engine.runs.spec import RunSpec
 from engine.sweeps import cost
-from engine.sweeps.display import time_text
 from pages.panels.findings import Cell
 from pages.shared import job_queue, widgets
 from pages.shared.words import counted
@@ -26,7 +26,7 @@ def offer_missing(cells: list[Cell]) -> None:
     busy = any(job.is_open for job in job_queue.queue().jobs())
     if not (missing or in_part) or busy:
         return
-    time = time_text(max(60, seconds_of(missing, in_part)))
+    time = duration(max(60, seconds_of(missing, in_part)))
     runs = counted(len(missing) + len(in_part), "run")
     lacking = "not computed yet" if not in_part else "not computed in full yet"
     with st.container(border=True, horizontal=True, vertical_alignment="center"):

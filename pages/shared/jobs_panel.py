@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from engine.runs.durations import duration
 from engine.runs.jobs import JobView
 from engine.runs.records import Progress
 from engine.runs.steps import Step
@@ -148,11 +149,7 @@ def overall(job: JobView, now: float) -> float:
 
 
 def time_left(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f", about {max(1, round(seconds))} s left"
-    return f", about {round(seconds / 60)} min left"
+    return "" if seconds is None else f", about {duration(max(1.0, seconds))} left"
 
 
 def _panel(failures: bool) -> None:

@@ -307,6 +307,7 @@ def test_progress_is_a_share_of_the_time() -> None:
     assert time_left(None) == ""
     assert time_left(0.2) == ", about 1 s left"
     assert time_left(150.0) == ", about 2 min left"
+    assert time_left(6000.0) == ", about 1 h 40 min left"
 
 
 @pytest.mark.parametrize("page", ["overview", "circuits", "evidence", "activations", "neurons", "denoising", "runs"])

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from engine.runs.records import Progress
-from engine.sweeps.display import MOST_WORKERS, displayed, lines, table, time_text
+from engine.sweeps.display import MOST_WORKERS, displayed, lines, table
 from engine.sweeps.watch import Ended, Watch
 from tests.engine.sweeps.sweeping import planned
 
@@ -75,10 +75,3 @@ def test_on_a_terminal_the_table_goes_and_the_lines_stay(monkeypatch: pytest.Mon
         watch.stored("worker 1", steps[0], 3.0)
     shown = " ".join(terminal.getvalue().split())
     assert f"1 of 5: {steps[0].description} (3.0 s, worker 1)" in shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "0 s"), (99, "99 s"), (100, "2 min"), (5940, "99 min"), (6000, "1 h 40 min")]
-)
-def test_times_are_said_in_the_unit_that_fits(seconds: float, text: str) -> None:
-    assert time_text(seconds) == text
