@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cache import leases
@@ -37,9 +38,22 @@ NOT_COMPUTED = (
 OnProgress = Callable[[Progress], None]
 OnStep = Callable[["Step"], None]
 OnStored = Callable[["Step", float], None]
-OnFailed = Callable[["Step", str], None]
 Compute = Callable[..., ArtifactTables]  # (RunSpec, Kind, OnProgress); of some a fourth, Inputs
 ComputeStep = Callable[["Step", OnProgress], ArtifactTables | None]  # None: it is stored already
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Who is told what a worker does; whatever `on_progress` raises ends the work.
+
+    `on_step`, `on_stored`: as for `carry_out`. `on_failed`: that a step cannot be computed or its worker was lost, with
+    the reason.
+    """
+
+    on_progress: OnProgress
+    on_step: OnStep = lambda step: None
+    on_stored: OnStored = lambda step, seconds: None
+    on_failed: Callable[[Step, str], None] = lambda step, reason: None
 
 
 class WorkerLost(Exception):
@@ -88,7 +102,7 @@ def carry_out(
     def compute_step(step: Step, on_progress: OnProgress) -> ArtifactTables:
         return called(compute, step.spec, step.kind, on_progress, step.inputs())
 
-    work(schedule, compute_step, on_progress, on_step, on_stored)
+    work(schedule, compute_step, Callbacks(on_progress, on_step, on_stored))
     if schedule.failures:
         raise Failures(schedule.failures)
 
@@ -105,18 +119,8 @@ def unexpected(spec: RunSpec, error: Exception) -> str:
     return f"{type(error).__name__} while computing {spec.pair} / {spec.model} / {spec.task}: {error}"
 
 
-def work(
-    schedule: Schedule,
-    compute: ComputeStep,
-    on_progress: OnProgress,
-    on_step: OnStep = lambda step: None,
-    on_stored: OnStored = lambda step, seconds: None,
-    on_failed: OnFailed = lambda step, reason: None,
-    worker: str = "",
-) -> None:
+def work(schedule: Schedule, compute: ComputeStep, callbacks: Callbacks, worker: str = "") -> None:
     """What one worker does until a schedule is over; several may at once, each in a thread of its own.
-
-    `on_failed` is told when a step cannot be computed or its worker was lost, with the reason.
 
     Raises:
         UserError: the cache cannot be written.
@@ -124,32 +128,24 @@ def work(
     """
     announced: Step | None = None
     while not schedule.is_over:
-        if work_once(schedule, compute, on_progress, on_step, on_stored, on_failed, worker):
+        if work_once(schedule, compute, callbacks, worker):
             continue
         awaited = schedule.wait(WAIT)
         if awaited is not None:
             if awaited != announced:
-                on_step(awaited)
+                callbacks.on_step(awaited)
             announced = awaited
-            report_wait(awaited, on_progress)
+            report_wait(awaited, callbacks.on_progress)
 
 
-def work_once(
-    schedule: Schedule,
-    compute: ComputeStep,
-    on_progress: OnProgress,
-    on_step: OnStep = lambda step: None,
-    on_stored: OnStored = lambda step, seconds: None,
-    on_failed: OnFailed = lambda step, reason: None,
-    worker: str = "",
-) -> bool:
+def work_once(schedule: Schedule, compute: ComputeStep, callbacks: Callbacks, worker: str = "") -> bool:
     """Compute and store the next step of a schedule; False: none can begin at the moment. The rest as in `work`."""
     step = schedule.begin(worker)
     if step is None:
         return False
-    latest = _Latest(on_progress)
+    latest = _Latest(callbacks.on_progress)
     with leases.renewed(store().lease_of(step.key), latest.state):
-        _turn(schedule, step, compute, latest, on_step, on_stored, on_failed)
+        _turn(schedule, step, compute, replace(callbacks, on_progress=latest))
     return True
 
 
@@ -194,37 +190,29 @@ def refuse_unwritable() -> None:
         pass
 
 
-def _turn(
-    schedule: Schedule,
-    step: Step,
-    compute: ComputeStep,
-    on_progress: OnProgress,
-    on_step: OnStep,
-    on_stored: OnStored,
-    on_failed: OnFailed,
-) -> None:
+def _turn(schedule: Schedule, step: Step, compute: ComputeStep, callbacks: Callbacks) -> None:
     """Compute and store one artifact, unless another process finished it meanwhile."""
     if step.is_stored():
         schedule.end(step)
-        on_stored(step, 0.0)
+        callbacks.on_stored(step, 0.0)
         return
-    on_step(step)
+    callbacks.on_step(step)
     began = time.monotonic()
     try:
-        made = _computed(step, compute, on_progress)
+        made = _computed(step, compute, callbacks.on_progress)
     except WorkerLost as lost:
         again = schedule.try_again(step, str(lost))
-        on_failed(step, f"{lost} It is tried again." if again else str(lost))
+        callbacks.on_failed(step, f"{lost} It is tried again." if again else str(lost))
         return
     except UserError as error:
         schedule.fail(step, str(error))
-        on_failed(step, str(error))
+        callbacks.on_failed(step, str(error))
         return
     seconds = time.monotonic() - began
     if made is not None:
         keep(step, made, seconds)
     schedule.end(step)
-    on_stored(step, seconds)
+    callbacks.on_stored(step, seconds)
 
 
 def _computed(step: Step, compute: ComputeStep, on_progress: OnProgress) -> ArtifactTables | None:

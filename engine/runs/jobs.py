@@ -197,8 +197,9 @@ class JobQueue:
                     job.weight += WEIGHT[step.kind]
                     job.seconds += seconds
 
+        callbacks = execution.Callbacks(report, begin, stored)
         try:
-            if execution.work_once(schedule, compute, report, begin, stored, worker=place.name):
+            if execution.work_once(schedule, compute, callbacks, place.name):
                 return True
         finally:
             if turn:

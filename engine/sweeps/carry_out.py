@@ -17,7 +17,7 @@ from typing import Protocol
 
 from engine.errors import Cancelled, UserError, one_line
 from engine.runs import execution
-from engine.runs.execution import OnProgress, WorkerLost
+from engine.runs.execution import Callbacks, OnProgress, WorkerLost
 from engine.runs.records import ArtifactTables, Progress
 from engine.runs.schedule import Schedule
 from engine.runs.steps import Step
@@ -101,7 +101,7 @@ def _serve(schedule: Schedule, worker: StepWorker, watch: Watch) -> None:
 
     try:
         _wait_for_place(schedule, worker)
-        execution.work(schedule, worker.compute, report, begins, stored, failed, worker.name)
+        execution.work(schedule, worker.compute, Callbacks(report, begins, stored, failed), worker.name)
     except Cancelled:
         pass  # whoever stopped the schedule says why
     except UserError as error:
