@@ -13,8 +13,8 @@ from engine.runs.spec import RunSpec
 from engine.sweeps import cost
 from engine.sweeps.carry_out import carry_out
 from engine.sweeps.display import displayed
-from engine.sweeps.plan import Plan, Refused, Wanted, plan, wanted
-from engine.sweeps.resources import Place, groups
+from engine.sweeps.plan import Refused, SweepPlan, Wanted, plan, wanted
+from engine.sweeps.resources import Machines, groups
 from engine.sweeps.saved import save
 from engine.sweeps.shards import Shard, share
 from engine.sweeps.sweep_file import Sweep, read
@@ -42,12 +42,12 @@ def sweep(
     save(asked)
     schedules = []
     if planned.steps:
-        with _place(ray, workers, asked.threads, compute) as place, displayed(planned.steps) as watch:
-            for resources, steps in groups(planned.steps, place.gpu_memory):
+        with _machines(ray, workers, asked.threads, compute) as machines, displayed(planned.steps) as watch:
+            for resources, steps in groups(planned.steps, machines.gpu_memory):
                 schedule = Schedule(steps, keep_model=True, whole_runs=False)
                 schedules.append(schedule)
                 try:
-                    chosen = place.workers(resources, len(steps))
+                    chosen = machines.workers(resources, len(steps))
                 except UserError as error:  # others may fit
                     schedule.refuse(str(error))
                 else:
@@ -55,12 +55,12 @@ def sweep(
     yield from _summary(planned, schedules)
 
 
-def _headed(asked: Sweep, own: Sequence[Wanted], planned: Plan, shard: Shard | None) -> str:
+def _headed(asked: Sweep, own: Sequence[Wanted], planned: SweepPlan, shard: Shard | None) -> str:
     part = f", shard {shard}" if shard else ""
     return f"{asked.name}{part}: {len(own)} runs, {len(planned.steps)} artifacts to compute"
 
 
-def _listed(planned: Plan) -> Iterator[str]:
+def _listed(planned: SweepPlan) -> Iterator[str]:
     """Each artifact that is missing, with what it will take, and what cannot be computed here, by reason."""
     rate, measured = cost.rate()
     total = 0.0
@@ -87,7 +87,7 @@ def _estimate(seconds: float, spec: RunSpec, what: str) -> str:
     return f"{duration(seconds):>12}  {memory:>14}  {what}"
 
 
-def _summary(planned: Plan, schedules: Sequence[Schedule]) -> Iterator[str]:
+def _summary(planned: SweepPlan, schedules: Sequence[Schedule]) -> Iterator[str]:
     failures = [failure for schedule in schedules for failure in schedule.failures]
     skipped = [step for schedule in schedules for step in schedule.skipped]
     done = len(planned.steps) - len(failures) - len(skipped)
@@ -114,7 +114,7 @@ def _summary(planned: Plan, schedules: Sequence[Schedule]) -> Iterator[str]:
         )
 
 
-def _place(ray: str | None, workers: int | None, threads: int, compute: str) -> Place:
+def _machines(ray: str | None, workers: int | None, threads: int, compute: str) -> Machines:
     if ray is None:
         from engine.sweeps.local_workers import ThisMachine
 

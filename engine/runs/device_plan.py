@@ -47,7 +47,7 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DevicePlan:
     """How a model is loaded. `spread`: over several GPUs. `fits`: whether weights and work do."""
 
     dtype: str
@@ -108,7 +108,7 @@ def formats(pair: Pair) -> tuple[str, ...]:
     return tuple(dict.fromkeys((pair.dtype or DTYPES[0], *DTYPES)))
 
 
-def plan(shape: Shape, dtypes: tuple[str, ...], longest: int = ROW) -> Plan:
+def plan(shape: Shape, dtypes: tuple[str, ...], longest: int = ROW) -> DevicePlan:
     """The first device that holds a model in one of `dtypes`, the first of which is preferred; GPUs before the CPU.
 
     `longest`: tokens of the longest input. Where no device does, the plan that comes nearest: its `fits` is False.
@@ -118,7 +118,7 @@ def plan(shape: Shape, dtypes: tuple[str, ...], longest: int = ROW) -> Plan:
     return next(fitting, None) or min(tried, key=lambda option: option.needed / option.device.total)
 
 
-def refuse_too_large(plan: Plan, source: str) -> None:
+def refuse_too_large(plan: DevicePlan, source: str) -> None:
     """A sentence instead of a killed process.
 
     Raises:
@@ -233,9 +233,9 @@ def cpu_memory() -> tuple[int, int]:
     return system.total, system.available
 
 
-def _plan(shape: Shape, dtype: str, device: Device, longest: int) -> Plan:
+def _plan(shape: Shape, dtype: str, device: Device, longest: int) -> DevicePlan:
     work = work_bytes(shape, dtype, device.name, longest)
-    return Plan(dtype, device, device.count > 1, weight_bytes(shape, dtype), work)
+    return DevicePlan(dtype, device, device.count > 1, weight_bytes(shape, dtype), work)
 
 
 def _number(file: Path) -> int | None:

@@ -47,7 +47,7 @@ class LocalWorker:
 
 
 class ThisMachine:
-    """The place of local workers (engine/sweeps/resources.py: Place)."""
+    """The machine of local workers (engine/sweeps/resources.py: Machines)."""
 
     def __init__(self, count: int | None, threads: int, compute: str) -> None:
         """`count`: how many workers; None: as many as there is room for."""

@@ -75,7 +75,7 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """`steps`: what is to be computed, in that order. `waiting`: what needs something that is computed elsewhere."""
 
     steps: tuple[Step, ...]
@@ -104,7 +104,7 @@ def wanted(sweep: Sweep) -> list[Wanted]:
     return everything
 
 
-def plan(own: Sequence[Wanted], everything: Sequence[Wanted] = ()) -> Plan:
+def plan(own: Sequence[Wanted], everything: Sequence[Wanted] = ()) -> SweepPlan:
     """What of a share is missing in the cache, circuits before the evidence that needs them.
 
     `everything`: of which it is a share, so that parts of circuits which belong to another are left to it.
@@ -127,7 +127,7 @@ def plan(own: Sequence[Wanted], everything: Sequence[Wanted] = ()) -> Plan:
     missing = [step for step in not_stored(steps) if not _is_part_of(elsewhere, step)]
     ready = _without_waiting(missing)
     at_once = {step.key for step in ready}
-    return Plan(tuple(ready), tuple(refused), tuple(step for step in missing if step.key not in at_once))
+    return SweepPlan(tuple(ready), tuple(refused), tuple(step for step in missing if step.key not in at_once))
 
 
 def _of_run(each: Wanted, there: Mapping[RunSpec, Run]) -> list[Step]:

@@ -33,8 +33,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a worker runs. `gpus`: what CUDA_VISIBLE_DEVICES says there; `shares`: the driver's folder of artifacts."""
+class ActorProcess:
+    """The process of an actor.
+
+    `gpus`: what CUDA_VISIBLE_DEVICES says there; `shares`: whether it has the driver's folder of artifacts.
+    """
 
     host: str
     pid: int
@@ -59,10 +62,10 @@ class Actor:
         self._progress: Progress | None = None
         self._shares = False
 
-    def place(self, mark: Path | None) -> Place:
-        """Where this is; `mark`: a file that the driver has just put into its folder of artifacts."""
+    def process(self, mark: Path | None) -> ActorProcess:
+        """Where this runs; `mark`: a file that the driver has just put into its folder of artifacts."""
         self._shares = mark is not None and mark.is_file()
-        return Place(socket.gethostname(), os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES", ""), self._shares)
+        return ActorProcess(socket.gethostname(), os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES", ""), self._shares)
 
     def progress(self) -> Progress | None:
         """The last report of what is being computed."""

@@ -27,7 +27,7 @@ from engine.runs.steps import Step
 from engine.sweeps import ray_cluster
 from engine.sweeps.carry_out import StepWorker
 from engine.sweeps.local_workers import threads_of
-from engine.sweeps.ray_actor import Actor, Answer, Place, mark_of_folder
+from engine.sweeps.ray_actor import Actor, ActorProcess, Answer, mark_of_folder
 from engine.sweeps.resources import Resources
 
 T = TypeVar("T")
@@ -50,20 +50,20 @@ class RayWorker:
         self._resources, self._compute = resources, compute
         self._threads, self._shared = threads, shared
         self._actor: Any = None
-        self._place: Place | None = None
+        self._process: ActorProcess | None = None
 
     @property
-    def place(self) -> Place | None:
-        """Where it runs; None as long as it does not."""
-        return self._place
+    def process(self) -> ActorProcess | None:
+        """In which it runs; None as long as it does not."""
+        return self._process
 
     @property
     def where(self) -> str:
         """For a reader, as in "node-3, GPU 0"; empty as long as it does not run."""
-        if self._place is None or not self._resources.gpus:
-            return self._place.host if self._place else ""
+        if self._process is None or not self._resources.gpus:
+            return self._process.host if self._process else ""
         several = "s" if self._resources.gpus > 1 else ""
-        return f"{self._place.host}, GPU{several} {self._place.gpus.replace(',', ', ')}"
+        return f"{self._process.host}, GPU{several} {self._process.gpus.replace(',', ', ')}"
 
     def start(self, on_progress: OnProgress) -> None:
         """As StepWorker.start: wait until Ray has room, so that no step waits with it."""
@@ -98,7 +98,7 @@ class RayWorker:
 
     def close(self) -> None:
         """End the actor, if there is one."""
-        actor, self._actor, self._place = self._actor, None, None
+        actor, self._actor, self._process = self._actor, None, None
         if actor is not None:
             ray = ray_cluster.imported_ray()
             if ray.is_initialized():
@@ -120,12 +120,12 @@ class RayWorker:
             .remote(self._compute)
         )  # fmt: skip
         with mark_of_folder() as mark:
-            answer = self._actor.place.remote(mark if self._shared else None)
+            answer = self._actor.process.remote(mark if self._shared else None)
             while not ray.wait([answer], timeout=POLL_SECONDS)[0]:
                 self._refuse_too_large()
                 on_progress(Progress("waiting for a place on the cluster", 0, 0))
-            place: Place = ray.get(answer)
-        self._place = place
+            process: ActorProcess = ray.get(answer)
+        self._process = process
 
     def _answer(self, ray: Any, answer: Any, on_progress: OnProgress) -> Answer:
         """Wait for an answer, and say meanwhile how far the worker is."""
@@ -150,7 +150,7 @@ class RayWorker:
 
 
 class RayCluster:
-    """The place of Ray workers (engine/sweeps/resources.py: Place): all machines of a cluster."""
+    """The machines of a cluster (engine/sweeps/resources.py: Machines)."""
 
     def __init__(self, address: str | None, count: int | None, threads: int, compute: str = COMPUTE) -> None:
         """`address`: as ray_cluster.cluster; `count`: how many workers; None: as many as there is room for."""
@@ -176,7 +176,7 @@ class RayCluster:
         ray_cluster.shut(self._cluster)
 
     def workers(self, resources: Resources, most: int) -> list[StepWorker]:
-        """Raises as Place."""
+        """Raises as Machines.workers."""
         fitting = ray_cluster.workers_for(resources, self._cluster.nodes, self._threads)
         if not fitting:
             raise UserError(f"No machine of the cluster has {_needs(resources, self._threads)}, as a worker needs.")

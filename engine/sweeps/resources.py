@@ -22,10 +22,10 @@ class Resources:
     memory: int
 
 
-class Place(Protocol):
-    """Where workers are: this machine or a cluster. Used in a `with` block.
+class Machines(Protocol):
+    """Where workers run: this machine or a cluster. Used in a `with` block.
 
-    `gpu_memory`: bytes of its smallest GPU; 0 where it has none.
+    `gpu_memory`: bytes of the smallest GPU; 0 where there is none.
     """
 
     gpu_memory: int
@@ -38,7 +38,7 @@ class Place(Protocol):
         """
         ...
 
-    def __enter__(self) -> Place: ...
+    def __enter__(self) -> Machines: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -130,7 +130,7 @@ def accuracy_by_steps(
     def tell() -> None:
         on_pass(min(next(passes), total), total)  # a batch that runs out of memory takes more passes than were counted
 
-    def work(rows: Sequence[int]) -> dict[Plan, Tensor]:
+    def work(rows: Sequence[int]) -> dict[StepSizes, Tensor]:
         prompts = torch.tensor([encoded[i].prompt for i in rows], device=model.device)  # [batch, prompt]
         length = len(encoded[rows[0]].answer)
         return _denoised(model, masked(model, prompts, length), length, set(plans_of[length].values()), tell)
@@ -144,17 +144,17 @@ def accuracy_by_steps(
     return [(steps, solved[steps], len(drawn)) for steps in counts]
 
 
-Plan = tuple[int, ...]  # how many positions each step reveals
+StepSizes = tuple[int, ...]  # how many positions each step reveals
 
 
-def _passes(plans: Iterable[Plan]) -> int:
+def _passes(plans: Iterable[StepSizes]) -> int:
     """How many forward passes `_denoised` makes."""
     return len({plan[:step] for plan in plans for step in range(len(plan))})
 
 
 def _denoised(
-    model: Model, ids: Tensor, length: int, plans: set[Plan], before_pass: Callable[[], None]
-) -> dict[Plan, Tensor]:
+    model: Model, ids: Tensor, length: int, plans: set[StepSizes], before_pass: Callable[[], None]
+) -> dict[StepSizes, Tensor]:
     """ids [batch, pos] after each plan; plans that begin alike share those steps' forward passes."""
     done = {plan: ids for plan in plans if not plan}
     if plans == done.keys():

@@ -8,7 +8,7 @@ from engine.runs.schedule import Schedule
 from engine.runs.steps import Step
 from engine.sweeps.carry_out import StepWorker, carry_out
 from engine.sweeps.local_workers import LocalWorker, threads_of
-from engine.sweeps.plan import Plan, Wanted, plan, wanted
+from engine.sweeps.plan import SweepPlan, Wanted, plan, wanted
 from engine.sweeps.sweep_file import Sweep, sweep_of
 from engine.sweeps.watch import Watch
 from tests.fakes import tiny_compute
@@ -22,7 +22,7 @@ def all_of(**table: object) -> list[Wanted]:
     return wanted(sweep(**table))
 
 
-def planned(**table: object) -> Plan:
+def planned(**table: object) -> SweepPlan:
     return plan(all_of(**table))
 
 

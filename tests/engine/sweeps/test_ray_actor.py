@@ -16,7 +16,7 @@ from engine.runs.provenance import resolve
 from engine.runs.records import Progress
 from engine.runs.spec import RunSpec
 from engine.runs.steps import Step
-from engine.sweeps.ray_actor import Actor, Place, differences, mark_of_folder, refuse_other
+from engine.sweeps.ray_actor import Actor, ActorProcess, differences, mark_of_folder, refuse_other
 from tests.fakes import fake_compute, fake_model, register_fake_pair, tiny_compute
 
 SPEC = RunSpec(n=4)
@@ -34,10 +34,12 @@ def step(**fields: object) -> Step:
 def test_a_folder_is_shared_where_the_mark_is_seen(tmp_path: Path) -> None:
     actor = Actor("tests.fakes:tiny_compute")
     with mark_of_folder() as mark:
-        assert actor.place(mark) == Place(socket.gethostname(), os.getpid(), actor.place(mark).gpus, shares=True)
+        assert actor.process(mark) == ActorProcess(
+            socket.gethostname(), os.getpid(), actor.process(mark).gpus, shares=True
+        )
         assert actor.compute(step(), step().key, None).made is None
-        assert not actor.place(None).shares
-        assert not actor.place(tmp_path / mark.name).shares
+        assert not actor.process(None).shares
+        assert not actor.process(tmp_path / mark.name).shares
     assert not mark.exists()
     assert store().record(step().key)
     back = actor.compute(step(seed=1), step(seed=1).key, None)

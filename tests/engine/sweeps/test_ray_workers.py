@@ -127,15 +127,15 @@ def test_every_kind_of_result_equals_a_local_one(workers: list[RayWorker]) -> No
     """Runs' artifacts come back, and evidence of them, whose scores travel to the worker."""
     worker = started(workers, "fake_compute", shared=False)
     assert same(worker.compute(step(), lifecycle.ignore), fake_compute(SPEC, "circuit", lifecycle.ignore))
-    assert worker.place and worker.where == worker.place.host
-    assert not worker.place.shares
-    pid = worker.place.pid
+    assert worker.process and worker.where == worker.process.host
+    assert not worker.process.shares
+    pid = worker.process.pid
     assert store().record(step().key) is None
     lifecycle.run_all([SPEC, replace(SPEC, model="arm")], compute=fake_compute)
     (about,) = evidence.plan([SPEC], ["faithfulness"])
     wanted = fake_compute(SPEC, "faithfulness", lifecycle.ignore, about.inputs())
     assert same(worker.compute(about, lifecycle.ignore), wanted)
-    assert worker.place and worker.place.pid == pid  # one process, which keeps its model
+    assert worker.process and worker.process.pid == pid  # one process, which keeps its model
 
 
 def test_in_a_shared_folder_the_worker_stores(workers: list[RayWorker]) -> None:
@@ -166,15 +166,15 @@ def test_a_killed_process_is_lost_and_the_next_step_starts_another(
     thread = threading.Thread(target=compute)
     thread.start()
     until(lambda: any(progress.stage.endswith(": Waiting at the gate") for progress in told))
-    assert worker.place
-    pid = worker.place.pid
+    assert worker.process
+    pid = worker.process.pid
     os.kill(pid, signal.SIGKILL)
     thread.join(60)
     assert str(lost[0]).startswith("Ray worker 1 (") and "is gone: " in str(lost[0]) and "\n" not in str(lost[0])
-    assert worker.place is None and store().record(step().key) is None
+    assert worker.process is None and store().record(step().key) is None
     (tmp_path / "mdm-circuit").touch()
     assert worker.compute(step(), lifecycle.ignore) is None
-    assert worker.place is not None and worker.place.pid != pid
+    assert worker.process is not None and worker.process.pid != pid
     assert store().record(step().key)
 
 
@@ -188,10 +188,10 @@ def test_what_is_refused_or_fails_is_a_sentence_and_the_worker_goes_on(workers: 
     worker = started(workers, "moody_compute")
     with pytest.raises(UserError, match=r"^There is no model in this folder. Choose another pair.$"):
         worker.compute(step(seed=13), lifecycle.ignore)
-    pid = worker.place.pid if worker.place else 0
+    pid = worker.process.pid if worker.process else 0
     with pytest.raises(UserError, match=r"^RuntimeError while computing embedded / mdm / ioi: shapes do not match$"):
         worker.compute(step(seed=14), lifecycle.ignore)
-    assert worker.place and worker.place.pid == pid
+    assert worker.process and worker.process.pid == pid
     with pytest.raises(WorkerLost):
         worker.compute(step(seed=15), lifecycle.ignore)
     assert worker.compute(step(seed=16), lifecycle.ignore) is None
@@ -209,7 +209,7 @@ def test_whoever_is_told_of_progress_can_end_the_worker(workers: list[RayWorker]
 
     with pytest.raises(Cancelled):
         worker.compute(step(), end)
-    assert worker.place is None
+    assert worker.process is None
     assert told[-1].stage.endswith(": Scoring edges") and told[-1].total == 600
 
 
@@ -252,14 +252,17 @@ def test_what_no_machine_has_is_not_waited_for(workers: list[RayWorker]) -> None
 def test_a_place_has_as_many_workers_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = ray_cluster.cluster
     monkeypatch.setattr(ray_cluster, "cluster", lambda address: connect(address, lambda: MACHINE))
-    with RayCluster(None, None, 1) as place:
-        assert place.gpu_memory == 80 * GIB
-        assert [worker.name for worker in place.workers(ON_CPU, 100)] == ["Ray worker 1", "Ray worker 2"]
-        assert len(place.workers(ON_CPU, 1)) == 1
+    with RayCluster(None, None, 1) as machines:
+        assert machines.gpu_memory == 80 * GIB
+        assert [worker.name for worker in machines.workers(ON_CPU, 100)] == ["Ray worker 1", "Ray worker 2"]
+        assert len(machines.workers(ON_CPU, 1)) == 1
         with pytest.raises(UserError, match=r"^No machine of the cluster has 2 GPUs, 1 CPU and 1024\.0 GiB of memory"):
-            place.workers(Resources(gpus=2, memory=1024 * GIB), 1)
-    with RayCluster(None, 3, 1) as place, pytest.raises(UserError, match=r"^3 workers were asked for, .* 2 at most\."):
-        place.workers(ON_CPU, 100)
+            machines.workers(Resources(gpus=2, memory=1024 * GIB), 1)
+    with (
+        RayCluster(None, 3, 1) as machines,
+        pytest.raises(UserError, match=r"^3 workers were asked for, .* 2 at most\."),
+    ):
+        machines.workers(ON_CPU, 100)
     assert ray_cluster.nodes()  # this process was connected before
 
 
