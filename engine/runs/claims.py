@@ -12,13 +12,13 @@ What the paper reports is read from assets/published.toml and stands beside our 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from engine import settings
 from engine.circuits.comparison import printed
-from engine.circuits.intervals import Contrast, Estimate
+from engine.circuits.intervals import Contrast, Estimate, SpecialisationIntervals
 from engine.circuits.verdicts import UNKNOWN, Ruling, Side, at_floor, beyond, both_halves, transfers
 from engine.files.reading import read_text, read_toml
 from engine.runs.claim import NO_NUMBER, Claim, Judged, Subject, Transfer, negative, not_computed, with_interval
@@ -152,33 +152,36 @@ def _early(own: TaskNumbers) -> Claim:
 
 
 def _more_components(own: TaskNumbers) -> Claim:
-    def judge() -> Judged:
-        of_control = own.specialisation_of_control
-        control = of_control.effective_number if of_control else None
-        return _contrasted(own, own.specialisation.effective_number, control, "above", ".1f")
-
     claim = f"On {_title(own)} the MDM's circuit is spread over more components than the ARM's."
     measure = "Effective number of components, MDM - ARM"
-    return Subject(f"effective-number {own.runs.task.name}", claim, measure, "activations", (own,)).judged(judge)
+    return _contrasted(own, "effective-number", claim, measure, lambda of: of.effective_number, "above", ".1f")
 
 
 def _more_alike(own: TaskNumbers) -> Claim:
-    def judge() -> Judged:
-        of_control = own.specialisation_of_control
-        control = of_control.gini if of_control else None
-        return _contrasted(own, own.specialisation.gini, control, "below", ".3f")
-
     claim = f"On {_title(own)} the MDM's components are more alike in importance than the ARM's."
     measure = "Gini coefficient of components, MDM - ARM"
-    return Subject(f"gini {own.runs.task.name}", claim, measure, "activations", (own,)).judged(judge)
+    return _contrasted(own, "gini", claim, measure, lambda of: of.gini, "below", ".3f")
 
 
-def _contrasted(own: TaskNumbers, pair: Contrast, control: Contrast | None, side: Side, form: str) -> Judged:
-    """MDM - ARM of a measure against 0."""
-    number = negative(pair.difference)
-    parts = [f"ARM {printed(pair.arm.value, form)}, MDM {printed(pair.mdm.value, form)}"]
-    parts += [f"step-0 control {printed(control.mdm.value, form)}"] if control else []
-    return Judged(number, [*parts, *_notes(own)], beyond(number, 0, side))
+def _contrasted(
+    own: TaskNumbers,
+    name: str,
+    claim: str,
+    measure: str,
+    contrast: Callable[[SpecialisationIntervals], Contrast],
+    side: Side,
+    form: str,
+) -> Claim:
+    """The claim that MDM - ARM of a measure of components is on one side of 0."""
+
+    def judge() -> Judged:
+        pair, of_control = contrast(own.specialisation), own.specialisation_of_control
+        number = negative(pair.difference)
+        parts = [f"ARM {printed(pair.arm.value, form)}, MDM {printed(pair.mdm.value, form)}"]
+        parts += [f"step-0 control {printed(contrast(of_control).mdm.value, form)}"] if of_control else []
+        return Judged(number, [*parts, *_notes(own)], beyond(number, 0, side))
+
+    return Subject(f"{name} {own.runs.task.name}", claim, measure, "activations", (own,)).judged(judge)
 
 
 def _more_diffuse(own: TaskNumbers) -> Claim:
