@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 from tests.fakes import register_fake_pair
 from tools.browser import FLAGS, ROOT, chromium_path, running_app
@@ -58,13 +59,24 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+@pytest.fixture(scope="session")
+def window(browser: Browser) -> BrowserContext:
+    """Where all tests open their pages: Chromium fetches and compiles Streamlit's scripts once, not for every page."""
     # Streamlit's moving skeletons cost Chromium's compositor as much as the page itself.
-    page = browser.new_page(viewport={"width": 1440, "height": 1300}, reduced_motion="reduce")
-    page.set_default_timeout(TIMEOUT)
+    window = browser.new_context(viewport={"width": 1440, "height": 1300}, reduced_motion="reduce")
+    window.set_default_timeout(TIMEOUT)
+    return window
+
+
+@pytest.fixture
+def page(window: BrowserContext) -> Iterator[Page]:
+    """A page that knows nothing of those before it."""
+    page = window.new_page()
     yield page
+    with suppress(Error):  # a test that opened nothing has no storage
+        page.evaluate("localStorage.clear()")
     page.close()
+    window.clear_cookies()
 
 
 def _pair(folder: Path) -> Path:
