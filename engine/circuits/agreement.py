@@ -70,6 +70,11 @@ def pearson(x: Floats, y: Floats) -> float:
     return float((x * y).sum()) / size if size > 0 else float("nan")
 
 
+def spearman(x: Floats, y: Floats) -> float:
+    """The correlation of the ranks of x and y [edge]; nan as `pearson`'s."""
+    return pearson(ranks(x), ranks(y))
+
+
 def ranks(x: Floats) -> NDArray[np.float64]:
     """[edge]: from 0 for the smallest; equal numbers have the mean of their ranks."""
     _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
@@ -84,7 +89,7 @@ def _agreement(selection: str, estimator: str, exact: Floats, estimate: Floats, 
         estimator,
         len(exact),
         pearson(exact, estimate),
-        pearson(ranks(exact), ranks(estimate)),
+        spearman(exact, estimate),
         float(right.mean()) if len(right) else float("nan"),
         len(right),
     )

@@ -160,6 +160,13 @@ def agreements(evidence: Evidence) -> list[Agreement]:
     return agreement(columns, float(evidence.meta.get("rounding", 0.0)), ESTIMATORS)
 
 
+def estimator_of(spec: RunSpec) -> str | None:
+    """The estimator of an audit that is the method of a spec's circuit; None: it is none of them."""
+    method = spec.method.replace("-", "_")
+    name = f"{method}_{spec.points}" if spec.method == "eap-ig" else method
+    return name if name in ESTIMATORS else None
+
+
 def areas(evidence: Evidence, circuit: str) -> Mapping[str, Sequence[float | None]]:
     """CPR and CMD of a circuit's sizes, each as value, low and high; empty where f is not given."""
     return (evidence.meta.get("areas") or {}).get(circuit, {})

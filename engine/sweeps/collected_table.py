@@ -114,7 +114,7 @@ def _not_there(sweep: Sweep, compared: ComparedRuns) -> Iterator[str]:
         yield f"{len(missing)} of {len(compared.specs)} runs are not computed yet: {_named(missing)}."
     if in_part:
         yield (
-            f"Of {len(in_part)} runs whose circuit is there the accuracy or the faithfulness is not computed yet: "
+            f"Of {len(in_part)} runs whose circuit is there the accuracy, or evidence, is not computed yet: "
             f"{_named(in_part)}."
         )
 

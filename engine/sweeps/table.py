@@ -3,13 +3,13 @@
 1. Runs are compared in groups, an ARM with every other model of the same settings (engine/sweeps/compared_runs.py).
 2. Of each run its strongest edges, those of both halves and its blocks are read once.
 3. A row holds the numbers that `compare` prints of the two runs, those of claims (intervals), accuracies, and what is
-   stored of faithfulness. What is not there is empty. Columns: engine/sweeps/table_columns.py.
+   stored of faithfulness, knockouts and audits. What is not there is empty. Columns: engine/sweeps/table_columns.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,17 @@ from engine.circuits.intervals import Estimate
 from engine.errors import UserError
 from engine.models.pair import model_title
 from engine.runs import lifecycle, read
-from engine.runs.evidence import other_of
+from engine.runs.evidence import OF_ONE_MODEL, other_of
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from engine.runs.spec import RunSpec
+from engine.schema.artifacts import EvidenceKind
 from engine.schema.vocabulary import HALVES
 from engine.sweeps import redrawn_overlaps
 from engine.sweeps.compared_runs import ComparedRuns, Group, compared_runs
 from engine.sweeps.redrawn_overlaps import TopEdges, top_edges
+from engine.sweeps.stored_components import Components, StoredComponents
+from engine.sweeps.stored_evidence import StoredEvidence
 from engine.sweeps.stored_faithfulness import Faithfulness, StoredFaithfulness
 from engine.sweeps.sweep_file import Sweep
 from engine.sweeps.table_columns import schema
@@ -63,7 +66,7 @@ def table_of(
     compared: ComparedRuns, sizes: Sequence[int], on_group: Callable[[int], None] = lambda done: None
 ) -> pa.Table:
     """The table of a sweep's runs; `on_group` is told how many groups are done. Raises like `rows`."""
-    stored, there = StoredFaithfulness(), []
+    stored, there = StoredEvidence(), []
     for done, group in enumerate(compared.groups):
         on_group(done)
         there += rows_of(group, sizes, stored)
@@ -77,7 +80,7 @@ def as_table(there: Iterable[Row]) -> pa.Table:
     return pa.Table.from_pylist(list(there), schema=schema())
 
 
-def rows_of(group: Group, sizes: Sequence[int], stored: StoredFaithfulness, with_intervals: bool = True) -> list[Row]:
+def rows_of(group: Group, sizes: Sequence[int], stored: StoredEvidence, with_intervals: bool = True) -> list[Row]:
     """The rows of a group, model by model and K by K. Intervals of overlaps take most of the time.
 
     Raises:
@@ -85,26 +88,36 @@ def rows_of(group: Group, sizes: Sequence[int], stored: StoredFaithfulness, with
     """
     _refuse_sizes(group, sizes)
     arm = _side(group.arm, sizes, with_intervals)
-    there = []
+    faithfulness, components, there = StoredFaithfulness(stored), StoredComponents(stored), []
     for run in group.others:
-        other, faithful = _side(run, sizes, with_intervals), stored.at(group.arm, run, tuple(sizes))
-        there += [_row(arm, other, k, faithful[k]) for k in sizes]
+        other, of_nodes = _side(run, sizes, with_intervals), components.of(group.arm, run)
+        faithful = faithfulness.at(group.arm, run, sizes)
+        there += [_row(arm, other, k, faithful[k], of_nodes) for k in sizes]
     return there
 
 
 def incomplete(sweep: Sweep, compared: ComparedRuns) -> list[RunSpec]:
     """Runs whose circuit is stored, but not all else that the sweep asks for and the table tells."""
-    stored = StoredFaithfulness()
+    stored = StoredEvidence()
     runs = {run.spec: run for group in compared.groups for run in group.runs}
     others = {spec: _compared_with(spec, sweep) for spec in runs}
     there = lifecycle.find_all(other for compared_with in others.values() for other in compared_with)
 
     def lacks(run: Run) -> bool:
         accuracy = "ability" in sweep.artifacts and run.accuracy is None
-        tested = all(other in there and stored.has(run, there[other]) for other in others[run.spec])
-        return accuracy or ("faithfulness" in sweep.evidence and not tested)
+        return accuracy or not all(_has(stored, kind, run, compared(run)) for kind in sweep.evidence_kinds)
+
+    def compared(run: Run) -> list[Run | None]:
+        return [there.get(other) for other in others[run.spec]]
 
     return [spec for spec, run in runs.items() if lacks(run)]
+
+
+def _has(stored: StoredEvidence, kind: EvidenceKind, run: Run, compared: Sequence[Run | None]) -> bool:
+    """Whether evidence of a run's circuit is there, beside all circuits that it is to be compared with."""
+    if kind in OF_ONE_MODEL:
+        return stored.beside_any(kind, run) is not None
+    return all(other is not None and stored.of(kind, run, other) is not None for other in compared)
 
 
 def _compared_with(spec: RunSpec, sweep: Sweep) -> list[RunSpec]:
@@ -132,7 +145,7 @@ def _side(run: Run, sizes: Sequence[int], with_intervals: bool) -> _Side:
     )
 
 
-def _row(arm: _Side, other: _Side, k: int, faithful: Faithfulness) -> Row:
+def _row(arm: _Side, other: _Side, k: int, faithful: Faithfulness, components: Components) -> Row:
     spec, graph = other.run.spec, arm.run.meta.graph
     at = comparison.compare(graph, arm.edges, other.edges, k)
     overlap = Estimate(at.jaccard, None, None)
@@ -160,6 +173,7 @@ def _row(arm: _Side, other: _Side, k: int, faithful: Faithfulness) -> Row:
         "f_k": faithful.size,
         **_with_ends("f_arm", faithful.arm), **_with_ends("f_other", faithful.other),
         **_with_ends("f_arm_in_other", faithful.arm_in_other), **_with_ends("f_other_in_arm", faithful.other_in_arm),
+        **asdict(components),
         "arm_run": arm.run.key, "other_run": other.run.key,
         "remarks": " ".join((*_remarks(arm.run), *_remarks(other.run))),
     }  # fmt: skip

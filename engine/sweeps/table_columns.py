@@ -44,6 +44,10 @@ def _share(name: str, meaning: str, unit: str = "share", nullable: bool = True) 
     return Column(name, "double", unit, meaning, 0, 1, nullable)
 
 
+def _correlation(name: str, meaning: str) -> Column:
+    return Column(name, "double", "Spearman", meaning, -1, 1, nullable=True)
+
+
 def _f(name: str, meaning: str) -> tuple[Column, ...]:
     ends = (("_low", "lower"), ("_high", "upper"))
     interval = (Column(name + end, "double", "share", f"{which} end of its 95 % interval", nullable=True)
@@ -94,6 +98,14 @@ COLUMNS = (
     *_f("f_other", "f of the compared model's circuit in that model"),
     *_f("f_arm_in_other", "f of the ARM's circuit in the compared model"),
     *_f("f_other_in_arm", "f of the compared model's circuit in the ARM"),
+    _correlation("knockouts_spearman", "rank correlation over heads and MLPs of the change of the metric without "
+                 "each, in the ARM and in the compared model"),
+    _share("right_without_shared_arm", "of scored tokens, those that the ARM gets right without the heads that are "
+           "important in both models"),
+    _share("right_without_shared_other", "the same of the compared model"),
+    _correlation("audit_spearman_arm", "rank correlation of the scores that the ARM's circuit is made of with exact "
+                 "ones, over the audited edges; empty where the method is not audited"),
+    _correlation("audit_spearman_other", "the same in the compared model"),
     _text("arm_run", "key of the ARM's run"),
     _text("other_run", "key of the compared model's run"),
     _text("remarks", "what to know before the numbers are believed, in sentences, such as that a model cannot do the "

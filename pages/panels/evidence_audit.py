@@ -10,7 +10,7 @@ import streamlit as st
 from engine.circuits.comparison import printed
 from engine.runs.evidence import Evidence
 from engine.runs.evidence_lines import AUDITED_NAMES, SCORED_WORDS
-from engine.runs.evidence_summary import agreements
+from engine.runs.evidence_summary import agreements, estimator_of
 from engine.runs.spec import RunSpec
 from engine.schema.evidence_tables import ESTIMATORS
 from pages.figures.evidence_scatter import audit_figure
@@ -65,9 +65,7 @@ def audit(asked: Asked) -> None:
 
 def of_method_first(spec: RunSpec) -> list[str]:
     """The estimators, that of the run's own method first where it is one of them."""
-    method = spec.method.replace("-", "_")
-    own = f"{method}_{spec.points}" if spec.method == "eap-ig" else method
-    return sorted(ESTIMATORS, key=lambda name: name != own)
+    return sorted(ESTIMATORS, key=lambda name: name != estimator_of(spec))
 
 
 def scatter(side: Side, there: Evidence, estimator: str) -> None:

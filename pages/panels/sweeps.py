@@ -14,7 +14,7 @@ from engine.models.pair import model_title
 from engine.runs.spec import RunSpec
 from engine.sweeps import saved
 from engine.sweeps.compared_runs import ComparedRuns, Group, compared_runs
-from engine.sweeps.stored_faithfulness import StoredFaithfulness
+from engine.sweeps.stored_evidence import StoredEvidence
 from engine.sweeps.sweep_file import Sweep
 from engine.sweeps.table import SIZES, Row, rows_of, table_of
 from engine.sweeps.table_file import parquet_of
@@ -85,13 +85,12 @@ def read(sweep: Sweep) -> Stored:
     Raises:
         UserError: the sweep compares nothing, or what it names is not here.
     """
-    compared, faithful = compared_runs(sweep), StoredFaithfulness()
+    compared, evidence = compared_runs(sweep), StoredEvidence()
     largest = compared.largest_k or max(SIZES)
     sizes = tuple(k for k in SIZES if k <= largest) or (largest,)
     rows = []
     for group in compared.groups:
-        keys = tuple(faithful.keys(group.arm, other, sizes) for other in group.others)
-        rows += _rows(group, sizes, keys, faithful)
+        rows += _rows(group, sizes, tuple(map(evidence.keys, group.runs)), evidence)
     return Stored(sweep, compared, sizes, rows)
 
 
@@ -102,7 +101,7 @@ def _fingerprint(group: Group) -> tuple[object, ...]:
 
 @st.cache_data(show_spinner="Comparing circuits", max_entries=4096, hash_funcs={Group: _fingerprint})
 def _rows(
-    group: Group, sizes: tuple[int, ...], evidence: tuple[tuple[str, ...], ...], _stored: StoredFaithfulness
+    group: Group, sizes: tuple[int, ...], evidence: tuple[tuple[str, ...], ...], _stored: StoredEvidence
 ) -> list[Row]:
     """`evidence`: keys of what `_stored` has of the group."""
     return rows_of(group, sizes, _stored, with_intervals=False)

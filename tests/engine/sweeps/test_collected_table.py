@@ -61,7 +61,7 @@ def test_missing_accuracy_and_evidence_are_told(file: Path, capsys: pytest.Captu
     specs = read(file).specs()
     store(specs)
     assert collect(file) == 1
-    assert "Of 4 runs whose circuit is there the accuracy or the faithfulness is not" in capsys.readouterr().err
+    assert "Of 4 runs whose circuit is there the accuracy, or evidence, is not" in capsys.readouterr().err
     store(specs, whole=True)
     evidence.compute(specs, ["faithfulness"], compute=tiny_compute)
     assert collect(file, "whole.csv") == 0

@@ -10,6 +10,7 @@ from engine.circuits.intervals import Estimate
 from engine.runs import evidence, lifecycle
 from engine.runs.records import Run
 from engine.runs.spec import RunSpec
+from engine.sweeps.stored_evidence import StoredEvidence
 from engine.sweeps.stored_faithfulness import Faithfulness, StoredFaithfulness
 from tests.engine.sweeps.stored_sweeps import N, small, store
 from tests.fakes import tiny_compute
@@ -37,7 +38,7 @@ def estimate(run: Run, other: Run, circuit: str, size: int) -> Estimate:
 @pytest.mark.usefixtures("workspace")
 def test_numbers_are_those_of_the_stored_evidence() -> None:
     store(small().specs(), ["faithfulness"])
-    there, stored = runs(), StoredFaithfulness()
+    there, stored = runs(), StoredFaithfulness(StoredEvidence())
     arm, mdm, step = there["arm"], there["mdm"], there["step:100"]
     for size, told in stored.at(arm, mdm, (10, 20)).items():
         assert told.size in {row["size"] for row in rows_of(arm, mdm)}
@@ -50,7 +51,6 @@ def test_numbers_are_those_of_the_stored_evidence() -> None:
     assert told.size and told.other_in_arm is None  # the ARM was examined beside the MDM alone
     assert told.arm == estimate(arm, mdm, "own", told.size)
     assert told.arm_in_other == estimate(step, arm, "other", told.size)
-    assert stored.has(arm, mdm) and stored.has(step, arm) and not stored.has(arm, step)
 
 
 def rows_of(run: Run, other: Run) -> list[dict[str, Any]]:
@@ -60,27 +60,26 @@ def rows_of(run: Run, other: Run) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("workspace")
-def test_a_size_that_was_measured_by_itself_goes_first() -> None:
+def test_a_size_that_was_measured_by_itself_counts_too() -> None:
     store(small().specs(), ["faithfulness"])
     arm, mdm = runs()["arm"], runs()["mdm"]
     k = 13
     assert k not in {row["size"] for row in rows_of(arm, mdm)}
-    before = StoredFaithfulness()
+    before = StoredFaithfulness(StoredEvidence())
     assert before.at(arm, mdm, (k,))[k].size != k
     evidence.compute([SPECS["arm"], SPECS["mdm"]], ["faithfulness_at"], size=k, compute=tiny_compute)
-    after = StoredFaithfulness()
+    after = StoredFaithfulness(StoredEvidence())
     told = after.at(arm, mdm, (k,))[k]
     assert told.size == k and told.arm and told.arm_in_other
-    assert after.keys(arm, mdm, (k,)) != before.keys(arm, mdm, (k,))
-    assert after.keys(arm, mdm, ()) == before.keys(arm, mdm, ())
+    near = after.at(arm, mdm, (k + 1,))[k + 1]
+    assert near.size == k  # nearer than the sizes of the grid
 
 
 @pytest.mark.usefixtures("workspace")
 def test_what_is_not_computed_is_empty() -> None:
     store(small().specs())
     arm, mdm = runs()["arm"], runs()["mdm"]
-    assert StoredFaithfulness().at(arm, mdm, (5,)) == {5: Faithfulness()}
+    assert StoredFaithfulness(StoredEvidence()).at(arm, mdm, (5,)) == {5: Faithfulness()}
     evidence.compute([SPECS["mdm"]], ["faithfulness"], compute=tiny_compute)
-    told = StoredFaithfulness().at(arm, mdm, (5,))[5]
+    told = StoredFaithfulness(StoredEvidence()).at(arm, mdm, (5,))[5]
     assert told.other and told.arm_in_other and told.arm is None and told.other_in_arm is None
-    assert not StoredFaithfulness().has(arm, mdm) and StoredFaithfulness().has(mdm, arm)

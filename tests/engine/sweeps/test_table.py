@@ -15,6 +15,7 @@ from engine.runs.records import Accuracy, Run
 from engine.runs.spec import RunSpec
 from engine.runs.stability import pair_redrawn
 from engine.sweeps.compared_runs import compared_runs
+from engine.sweeps.stored_components import Components
 from engine.sweeps.table import SIZES, incomplete, rows, table_of
 from engine.sweeps.table_columns import COLUMNS, NAMES
 from tests.engine.sweeps.stored_sweeps import N, small, store
@@ -78,7 +79,7 @@ def test_a_row_says_what_it_is_of() -> None:
 
 @pytest.mark.usefixtures("workspace")
 def test_columns_are_as_they_are_described() -> None:
-    store(small().specs(), ["faithfulness"], whole=True)
+    store(small().specs(), ["faithfulness", "knockouts", "audit"], whole=True)
     table = rows(small(), K)
     assert tuple(table.column_names) == NAMES
     for column in COLUMNS:
@@ -101,7 +102,8 @@ def test_what_is_not_computed_is_empty() -> None:
         halves = {"split_half_pair", "split_half_arm", "split_half_other"}
         intervals = {"overlap_low", "overlap_high"}
         accuracies = {"accuracy_arm", "accuracy_other", "accuracy_n", "both_can_do"}
-        assert empty - {"early_ratio"} == {"step", *f, *halves, *intervals, *accuracies}
+        components = set(vars(Components()))
+        assert empty - {"early_ratio"} == {"step", *f, *halves, *intervals, *accuracies, *components}
 
 
 @pytest.mark.usefixtures("workspace")
