@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cache.layout import Record
 from engine.runs.cache_connection import records
 from engine.runs.evidence import Evidence
 from engine.runs.records import Run
@@ -18,15 +19,18 @@ class StoredEvidence:
         self._at_sizes: dict[tuple[str, str | None], dict[int, Evidence]] = {}
         self._keys: dict[str, list[str]] = {}
         for record in records():  # the newest first
-            if record.kind not in EVIDENCE_KINDS:
-                continue
-            circuit, other, size = (record.made_with.get(name) for name in ("circuit", "other", "size"))
-            self._keys.setdefault(circuit, []).append(record.key)
-            if size is not None:
-                self._at_sizes.setdefault((circuit, other), {}).setdefault(size, Evidence(record))
-                continue
-            self._there.setdefault((record.kind, circuit, other), Evidence(record))
-            self._beside_any.setdefault((record.kind, circuit), Evidence(record))
+            if record.kind in EVIDENCE_KINDS:
+                self._add(record)
+
+    def _add(self, record: Record) -> None:
+        made_with, evidence = record.made_with, Evidence(record)
+        circuit, other, size = str(made_with["circuit"]), made_with.get("other"), made_with.get("size")
+        self._keys.setdefault(circuit, []).append(record.key)
+        if size is not None:
+            self._at_sizes.setdefault((circuit, other), {}).setdefault(size, evidence)
+            return
+        self._there.setdefault((record.kind, circuit, other), evidence)
+        self._beside_any.setdefault((record.kind, circuit), evidence)
 
     def of(self, kind: EvidenceKind, run: Run, compared: Run) -> Evidence | None:
         """Of a run's circuit beside that of another run; of no kind that is of one size."""

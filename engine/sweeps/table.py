@@ -105,10 +105,9 @@ def incomplete(sweep: Sweep, compared: ComparedRuns) -> list[RunSpec]:
 
     def lacks(run: Run) -> bool:
         accuracy = "ability" in sweep.artifacts and run.accuracy is None
-        return accuracy or not all(_has(stored, kind, run, compared(run)) for kind in sweep.evidence_kinds)
-
-    def compared(run: Run) -> list[Run | None]:
-        return [there.get(other) for other in others[run.spec]]
+        return accuracy or not all(
+            _has(stored, kind, run, [there.get(other) for other in others[run.spec]]) for kind in sweep.evidence_kinds
+        )
 
     return [spec for spec, run in runs.items() if lacks(run)]
 
