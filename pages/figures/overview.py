@@ -15,6 +15,7 @@ from pages.figures.palette import Palette
 
 _BELOW = 0.28  # of a task's row in the overview: where the overlaps on halves stand
 _TITLE = 36  # pixels above that row
+_AROUND = 195  # pixels beside the rows: on a narrow screen the legend takes seven lines
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def overview_figure(rows: Sequence[TaskRow], palette: Palette) -> go.Figure:
         )
     figure.update_yaxes(showticklabels=False, range=[len(rows) - 0.45, -0.55], showgrid=False, zeroline=False)
     figure.update_xaxes(title="overlap of the strongest edges (Jaccard)", range=[-0.02, 1.02], zeroline=False)
-    return figure.update_layout(**layout_of(130 + 94 * len(rows)))
+    return figure.update_layout(**layout_of(_AROUND + 94 * len(rows)))
 
 
 def _overview_marks(
@@ -91,7 +92,7 @@ def _overview_marks(
         ("chance", [row.chance for row in rows], 0.0, palette.neutral, "line-ns-open", 16),
         ("ARM with control", [row.control for row in rows], 0.0, palette.text, "triangle-up-open", 14),
         ("ARM with MDM", [row.overlap for row in rows], 0.0, palette.shared, "diamond", 17),
-        ("split-half: ARM with MDM", halves_of(halves, "pair"), _BELOW, palette.shared, "diamond-open", 10),
-        ("split-half: ARM", halves_of(halves, "arm"), _BELOW, palette.arm, "circle-open", 10),
-        ("split-half: MDM", halves_of(halves, "mdm"), _BELOW, palette.mdm, "square-open", 10),
+        ("halves: ARM with MDM", halves_of(halves, "pair"), _BELOW, palette.shared, "diamond-open", 10),
+        ("halves: ARM", halves_of(halves, "arm"), _BELOW, palette.arm, "circle-open", 10),
+        ("halves: MDM", halves_of(halves, "mdm"), _BELOW, palette.mdm, "square-open", 10),
     ]
