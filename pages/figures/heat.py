@@ -63,7 +63,13 @@ def heat_figure(
         "xgap": 1,
         "ygap": 1,
         "showscale": bool(scale),
-        "colorbar": {"title": {"text": scale, "side": "right"}, "thickness": 12, "outlinewidth": 0},
+        "colorbar": {
+            "title": {"text": scale, "side": "right"},
+            "thickness": 10,
+            "xpad": 4,
+            "outlinewidth": 0,
+            "nticks": 3,
+        },  # as narrow as can be, as it takes its width from the cells
     }
     longest = max((len(html.unescape(label)) for label in grid.columns), default=0) if upright else 0
     height = 80 + max(1, len(grid.rows)) * cell + 7 * longest

@@ -39,6 +39,7 @@ class SweepMap:
     columns: Sequence[str]
     cells: Sequence[Sequence[MapCell | None]]
     across: str  # what the columns are
+    scale: str  # what the numbers are
 
 
 def sweep_figure(drawn: SweepMap, palette: Palette) -> go.Figure:
@@ -55,7 +56,7 @@ def sweep_figure(drawn: SweepMap, palette: Palette) -> go.Figure:
     height = LINE * lines + PADDING
     figure = heat_figure(
         Grid(values, labels, columns, text), palette.shared, palette, titles=(drawn.across, ""), cell=height,
-        upright=narrow,
+        scale=drawn.scale, upright=narrow,
     )  # fmt: skip
     there = [(row, column, cell) for row, cells in enumerate(drawn.cells) for column, cell in enumerate(cells) if cell]
     missing = [(row, column) for row, column, cell in there if cell.value is None]

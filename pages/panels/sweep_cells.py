@@ -15,6 +15,7 @@ from pages.shared.availability import title_of_pair, title_of_task
 from pages.shared.state import BY_SEED
 
 COLUMN_OF = {"overlap": "overlap", "faithfulness": "f_arm_in_other", "accuracy": "accuracy_other"}
+SCALES = {"overlap": "overlap", "faithfulness": "faithfulness", "accuracy": "solved"}
 IDENTITY = ("pair", "task", "model", *SETTINGS)
 Row = Mapping[str, Any]
 
@@ -55,7 +56,8 @@ def arrange(specs: Iterable[RunSpec], rows: Iterable[Row], shown: Shown) -> Arra
             if column in own:
                 leads_to[i, j] = next((spec for spec in own[column] if _of(spec) in there), own[column][0])
     title = "seed" if shown.by == BY_SEED else "step of post-training"
-    return Arranged(SweepMap(list(down), [_title(column) for column in across], cells, title), leads_to)
+    drawn = SweepMap(list(down), [_title(column) for column in across], cells, title, SCALES[shown.measure])
+    return Arranged(drawn, leads_to)
 
 
 def models_of(specs: Iterable[RunSpec]) -> list[str]:

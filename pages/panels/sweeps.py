@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine.errors import UserError
 from engine.files.csv_text import csv_of_table
-from engine.models.pair import model_title
+from engine.models.pair import CONTROL, model_title
 from engine.runs.spec import RunSpec
 from engine.sweeps import saved
 from engine.sweeps.compared_runs import ComparedRuns, Group, compared_runs
@@ -39,6 +39,10 @@ MEANS = {
     "model and 0 for the corrupted run",
     "accuracy": "share of held-out problems that the other model solves",
 }
+STEP_0 = (
+    "The control and step 0 are the same model: the ARM's weights before any post-training, read as the MDM is. They "
+    "differ by no more than the rounding of the checkpoint's weights."
+)
 COLUMNS = {BY_SEED: "Seeds", BY_CHECKPOINT: "Checkpoints"}
 
 
@@ -139,15 +143,26 @@ def heat_map(stored: Stored, arranged: Arranged, shown: Shown) -> None:
     captioned(figure, [what, _settings(stored.compared.specs)], widgets.palette())
     alt = f"{MEASURES[shown.measure]} at K = {shown.k} by pair, task and {COLUMNS[shown.by].lower()[:-1]}"
     widgets.show_chart(figure, CHART, alt, f"sweep-{name}-k{shown.k}", _keep_click)
-    notes = [f"The numbers: {MEANS[shown.measure]}."]
-    if shown.by == BY_CHECKPOINT and len({spec.seed for spec in stored.compared.specs}) > 1:
-        notes.append("Each is the mean over seeds.")
+    st.caption(" ".join(notes(stored, arranged, shown)))
+
+
+def notes(stored: Stored, arranged: Arranged, shown: Shown) -> list[str]:
+    """What the numbers are, and what to know of them, in sentences (Markdown)."""
+    told = [f"The numbers: {MEANS[shown.measure]}."]
+    chance = {f"{row['chance']:.3f}" for row in stored.rows if row["k"] == shown.k}
+    if shown.measure == "overlap" and chance:
+        told.append(f"Two random circuits of this size overlap by {' to '.join(sorted({min(chance), max(chance)}))}.")
+    specs = stored.compared.specs
+    if shown.by == BY_CHECKPOINT and len({spec.seed for spec in specs}) > 1:
+        told.append("Each is the mean over seeds.")
+    if shown.by == BY_CHECKPOINT and {CONTROL, "step:0"} <= {spec.model for spec in specs}:
+        told.append(STEP_0)
     cells = [cell for row in arranged.drawn.cells for cell in row if cell]
     if any(cell.value is None for cell in cells):
-        notes.append(f"{NOT_THERE} not computed.")
+        told.append(f"{NOT_THERE} not computed.")
     if any(cell.unable and cell.value is not None for cell in cells):
-        notes.append(f"\\{UNABLE} a model cannot do the task, so that its circuit is not informative.")
-    st.caption(" ".join(notes))
+        told.append(f"\\{UNABLE} a model cannot do the task, so that its circuit is not informative.")
+    return told
 
 
 def _settings(specs: Sequence[RunSpec]) -> str:

@@ -19,7 +19,8 @@ def cell(value: float | None, unable: bool = False, *lines: str) -> MapCell:
 def figure(cells: list[list[MapCell | None]], **more: Any) -> go.Figure:
     rows = [(f"task {i}",) for i in range(len(cells))]
     columns = [str(j) for j in range(len(cells[0]))]
-    return sweep_figure(SweepMap(**{"rows": rows, "columns": columns, "cells": cells, "across": "seed", **more}), LIGHT)
+    drawn = {"rows": rows, "columns": columns, "cells": cells, "across": "seed", "scale": "overlap", **more}
+    return sweep_figure(SweepMap(**drawn), LIGHT)
 
 
 def trace(drawn: go.Figure, name: str) -> go.Scatter:
@@ -33,6 +34,11 @@ def test_numbers_stand_in_their_cells() -> None:
     assert [list(row) for row in heat.z] == [[0.587, 1.0], [-0.004, 0.25]]
     assert (heat.zmin, heat.zmax) == (0, 1)
     assert drawn.layout.xaxis.title.text == "seed"
+
+
+def test_a_bar_beside_the_cells_says_what_their_colours_mean() -> None:
+    heat = figure([[cell(0.5)]]).data[0]
+    assert heat.showscale and heat.colorbar.title.text == "overlap"
 
 
 def test_narrow_cells_have_short_numbers() -> None:

@@ -67,6 +67,23 @@ def test_numbers_are_those_of_the_overview_at_every_k() -> None:
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
+def test_chance_is_told_of_overlaps_at_every_k() -> None:
+    save(GRID)
+    for k, chance in ((50, 50 / (2 * 3628 - 50)), (1000, 1000 / (2 * 3628 - 1000))):
+        assert f"Two random circuits of this size overlap by {chance:.3f}." in texts(app(sweep_k=str(k)))
+    assert "random circuits" not in texts(app(sweep_shown="accuracy"))
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_the_control_and_step_0_are_told_to_be_the_same_where_both_are_shown() -> None:
+    save(GRID)
+    assert panel.STEP_0 in texts(app(sweep_columns="checkpoints"))
+    assert panel.STEP_0 not in texts(app())
+    save(Sweep("grid", tasks=("ioi",), models=("arm", "mdm", "steps")))
+    assert panel.STEP_0 not in texts(app(sweep_columns="checkpoints"))
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
 def test_another_model_and_other_numbers_can_be_chosen() -> None:
     save(GRID)
     page = app(sweep_model="control", sweep_shown="accuracy")
