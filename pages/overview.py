@@ -7,8 +7,9 @@ import streamlit as st
 from engine.models.pairs import pairs
 from engine.runs import stored
 from pages.panels.computed_pair import show_pair
-from pages.panels.findings import Cell, cells_of
+from pages.panels.findings import Cell, cells_of, stored_instead
 from pages.panels.missing_runs import offer_missing
+from pages.panels.more_runs import show_more
 from pages.panels.other_pairs import show_away, show_waiting
 from pages.panels.published import legend, show_published
 from pages.panels.sweeps import show_sweeps
@@ -23,18 +24,21 @@ def page() -> None:
     question()
     with widgets.user_errors():
         runs = stored.list_runs()
-        cells = {pair.name: cells_of(pair, runs) for pair in pairs().values()}
+        defaults = {pair.name: cells_of(pair, runs) for pair in pairs().values()}
         with st.container():  # what comes and goes has a place of its own, so that nothing below is drawn anew
-            offer_missing([cell for own in cells.values() for cell in own])
+            offer_missing([cell for own in defaults.values() for cell in own])
             watch_jobs()
             artifacts.watch_cache(("circuit", "ability"))
+        cells = {name: [stored_instead(cell, runs) for cell in own] for name, own in defaults.items()}
         k = chosen_k([cell for own in cells.values() for cell in own])
         computed, waiting, away = sorted_out(cells)
         for name in computed:
             show_pair(pairs()[name], cells[name], k)
+            show_more(defaults[name], cells[name], runs, k)
         show_sweeps()
         for name in waiting:
             show_waiting(pairs()[name], cells[name])
+            show_more(defaults[name], cells[name], runs, k)
         show_away({name: str(cells[name][0].problem) for name in away})
         show_published()
         legend()

@@ -40,6 +40,10 @@ def show_pair(pair: Pair, cells: list[Cell], k: int) -> None:
     if brought:
         st.caption(f":material/inventory_2: {widgets.plain(availability.brought(brought, pair))}")
     st.markdown("\n".join(f"- {sentence}" for sentence in answers(findings, k)))
+    others = [cell.title for cell in cells if cell.settings]
+    if others:
+        told = f"Shown with other settings, as runs with the default ones are not stored: {listed(others)}."
+        st.caption(widgets.plain(told))
     figure = overview_figure([finding.row for finding in findings], widgets.palette())
     widgets.chart(
         figure, f"overview {pair.name}", f"Overlap of ARM and MDM by task at K = {k}", "overview",
@@ -49,10 +53,10 @@ def show_pair(pair: Pair, cells: list[Cell], k: int) -> None:
     for sentence in [*unable(findings), *remarks(findings)]:
         st.warning(sentence, icon=":material/report:")
     links([cell for cell in cells if (cell.arm and cell.mdm) or not cell.problem], k)
-    missing = [f.cell.task.title for f in findings if f.control is None]
+    missing = [f.cell.title for f in findings if f.control is None]
     if missing:
         st.caption(widgets.plain(f"The step-0 control is not computed yet: {listed(missing)}."))
-    lines = {widgets.provenance(f"{f.cell.task.title}, {name}", run) for f in findings for name, run in sides(f)}
+    lines = {widgets.provenance(f"{f.cell.title}, {name}", run) for f in findings for name, run in sides(f)}
     with st.expander("Where these numbers come from"):
         st.caption("\n\n".join(sorted(lines)))
 
@@ -60,7 +64,7 @@ def show_pair(pair: Pair, cells: list[Cell], k: int) -> None:
 def unable(findings: list[Finding]) -> list[str]:
     """A sentence for every task that a model cannot do (Markdown)."""
     return [
-        f"**{widgets.plain(f.cell.task.title)}: the {name} cannot do this task.** {widgets.plain(ability.reason)}"
+        f"**{widgets.plain(f.cell.title)}: the {name} cannot do this task.** {widgets.plain(ability.reason)}"
         for f in findings
         for name, run in sides(f)
         if not (ability := can_do(f.cell.task, run.accuracy)).can
@@ -70,7 +74,7 @@ def unable(findings: list[Finding]) -> list[str]:
 def remarks(findings: list[Finding]) -> list[str]:
     """What is to be said of the runs (Markdown)."""
     return [
-        f"**{widgets.plain(f.cell.task.title)}, {name}:** {widgets.plain(remark)}"
+        f"**{widgets.plain(f.cell.title)}, {name}:** {widgets.plain(remark)}"
         for f in findings
         for name, run in sides(f)
         for remark in run.meta.remarks
@@ -81,14 +85,15 @@ def show_table(findings: list[Finding]) -> None:
     """Overlaps by task, then what else belongs to them."""
     overlaps = [overlap_row(finding) for finding in findings]
     others = [other_row(finding) for finding in findings]
-    columns = {name: _column(name, "%.3f") for name in overlaps[0] if name != "Task"}
+    task = {"Task": st.column_config.TextColumn(pinned=True)}  # in sight where a narrow screen scrolls the numbers
+    columns = task | {name: _column(name, "%.3f") for name in overlaps[0] if name not in task}
     st.dataframe(overlaps, hide_index=True, column_config=columns, placeholder="not yet", alt="Overlaps by task")
     if any(finding.halves is None for finding in findings):
         st.caption("A single prompt has no halves.")
-    columns = {
+    columns = task | {
         name: _column(name, "%.2f" if name.startswith("Early ratio") else "%.0f %%")
         for name in others[0]
-        if name != "Task"
+        if name not in task
     }
     st.dataframe(
         others, hide_index=True, column_config=columns, placeholder="not yet", alt="Early shares and accuracies by task"
@@ -98,7 +103,7 @@ def show_table(findings: list[Finding]) -> None:
 def overlap_row(finding: Finding) -> dict[str, str | float | None]:
     halves = finding.halves
     return {
-        "Task": finding.cell.task.title,
+        "Task": finding.cell.title,
         "Overlap": finding.at.jaccard,
         "ARM with control": finding.control.jaccard if finding.control else None,
         "MDM with control": finding.mdm_with_control,
@@ -112,7 +117,7 @@ def overlap_row(finding: Finding) -> dict[str, str | float | None]:
 def other_row(finding: Finding) -> dict[str, str | float | None]:
     control = finding.cell.control
     return {
-        "Task": finding.cell.task.title,
+        "Task": finding.cell.title,
         "Early ratio": finding.at.early_ratio,
         "Early ratio, control": finding.control.early_ratio if finding.control else None,
         "Early share, ARM": 100 * finding.at.arm.early_share,
@@ -139,8 +144,10 @@ def links(cells: list[Cell], k: int) -> None:
         st.markdown("Show the circuits of:")
         for cell in cells:
             chosen = {**cell.question.address, state.K: str(k)}
-            st.page_link("pages/circuits.py", label=cell.task.title, icon=":material/hub:", query_params=chosen)
+            st.page_link(
+                "pages/circuits.py", label=widgets.plain(cell.title), icon=":material/hub:", query_params=chosen
+            )
     st.page_link(
-        "pages/evidence.py", label="Evidence: are these circuits true, and what holds of the published claims?",
+        "pages/evidence.py", label="Evidence: are these circuits true, do the claims hold?",
         icon=":material/fact_check:", query_params={**cells[0].question.address, state.K: str(k)},
     )  # fmt: skip

@@ -26,7 +26,8 @@ FAMILIES = ("prefix-dominant", "globally constrained")
 class Cell:
     """A pair on a task: its runs, where they are stored; `problem`: why what is missing cannot be computed here.
 
-    The step-0 control is not waited for: without it the other two are shown.
+    The step-0 control is not waited for: without it the other two are shown. `settings`: those that are not a run's
+    defaults, as in "n = 4".
     """
 
     pair: Pair
@@ -38,6 +39,12 @@ class Cell:
     control: Run | None = None
     no_control: str | None = None  # why the control cannot be computed here
     in_part: tuple[RunSpec, ...] = ()  # of runs that are there, but not all of them, and can be completed here
+    settings: str = ""
+
+    @property
+    def title(self) -> str:
+        """The task, with the settings by which its numbers differ from those of other tasks."""
+        return f"{self.task.title} ({self.settings})" if self.settings else self.task.title
 
     @property
     def missing(self) -> list[RunSpec]:
@@ -70,7 +77,7 @@ class Finding:
             (row["pair"], row["overlap"]) for row in cached_reads.published()["row"] if row["task"] == self.task
         )
         control = self.control.jaccard if self.control else None
-        return TaskRow(self.cell.task.title, self.at.jaccard, self.at.chance, control, self.halves, published)
+        return TaskRow(self.cell.title, self.at.jaccard, self.at.chance, control, self.halves, published)
 
     @property
     def task(self) -> str:
@@ -173,20 +180,27 @@ def _span(values: list[float]) -> str:
 
 
 def _titles(findings: list[Finding]) -> str:
-    return widgets.plain(listed([f.cell.task.title for f in findings]))
+    return widgets.plain(listed([f.cell.title for f in findings]))
 
 
 def cells_of(pair: Pair, runs: list[Run]) -> list[Cell]:
-    """A pair on every task: with a run's defaults, or where these cannot be computed, with what is stored."""
+    """A pair on every task with a run's defaults."""
     own = [run for run in runs if run.spec.pair == pair.name]
     asked = {task: Question(pair.name, task, dtype=availability.dtype_of(pair, own)) for task in TASKS}
     problems = {model: lifecycle.obstacle(next(iter(asked.values())).spec(model)) for model in ("arm", "mdm")}
-    cells = []
-    for name, question in asked.items():
-        cell = cell_of(question, pair, problems, own)
-        others = availability.stored_questions(pair.name, name, own) if cell.problem else []
-        cells.append(cell_of(others[0], pair, problems, own) if others else cell)
-    return cells
+    return [cell_of(question, pair, problems, own) for question in asked.values()]
+
+
+def stored_instead(cell: Cell, runs: list[Run]) -> Cell:
+    """The cell, or where it lacks a circuit, the stored runs of both models whose settings are nearest."""
+    if cell.arm and cell.mdm:
+        return cell
+    other = next(availability.stored_questions(cell.question, runs), None)
+    if other is None:
+        return cell
+    arm, mdm, control = (cached_reads.run_of(other.spec(model)) for model in ("arm", "mdm", CONTROL))
+    settings = availability.differences(cell.question, other)
+    return Cell(cell.pair, cell.task, other, arm, mdm, control=control, settings=settings)
 
 
 def cell_of(question: Question, pair: Pair, problems: dict[str, str | None], own: list[Run]) -> Cell:

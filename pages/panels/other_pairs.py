@@ -16,7 +16,10 @@ def show_waiting(pair: Pair, cells: list[Cell]) -> None:
     st.header(widgets.plain(pair.title), divider="gray")
     if pair.note:
         st.caption(widgets.plain(pair.note))
-    st.info("Nothing is computed for this pair yet. The button above computes it.", icon=":material/hourglass_empty:")
+    st.info(
+        "No task of this pair has the circuits of both models yet. The button above computes them.",
+        icon=":material/hourglass_empty:",
+    )
     links([cell for cell in cells if not cell.problem], DEFAULT_K)
 
 

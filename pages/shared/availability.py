@@ -3,7 +3,7 @@ being computed here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import streamlit as st
@@ -29,17 +29,17 @@ def dtype_of(pair: Pair, runs: Sequence[Run]) -> str:
     return stored.pop() if len(stored) == 1 else device_plan.fitting_dtype(pair)
 
 
-def stored_questions(pair: str, task: str, runs: Sequence[Run]) -> list[Question]:
-    """The questions about a pair and a task that are answered for both models, newest first."""
-    of_task = [run.spec for run in runs if (run.spec.pair, run.spec.task) == (pair, task) and not run.spec.is_imported]
+def stored_questions(asked: Question, runs: Sequence[Run]) -> Iterator[Question]:
+    """What is answered for both models about the pair and task that are asked for: with the fewest other settings
+    first, of these the newest. Each is looked up when it is asked for."""
+    about = (asked.pair, asked.task)
+    of_task = [run.spec for run in runs if (run.spec.pair, run.spec.task) == about and not run.spec.is_imported]
     arms = {spec for spec in of_task if spec.is_arm}
     mdms = dict.fromkeys(spec for spec in of_task if spec.model == "mdm")
-    answered = [spec for spec in mdms if replace(spec, model="arm") in arms]
-    return [
-        question
-        for question in map(Question.of, answered)
-        if all(lifecycle.find(question.spec(m)) for m in ("arm", "mdm"))
-    ]
+    answered = [Question.of(spec) for spec in mdms if replace(spec, model="arm") in arms]
+    for question in sorted(answered, key=lambda question: len(_differing(asked, question))):
+        if all(lifecycle.find(question.spec(m)) for m in ("arm", "mdm")):
+            yield question
 
 
 def title_of_pair(name: str) -> str:
@@ -115,9 +115,12 @@ def obstacles(pair: Pair) -> dict[str, str]:
 
 def differences(question: Question, other: Question) -> str:
     """In which settings another question differs, as in "n = 300, seed = 1, bfloat16"."""
-    settings = [f"{name} = {getattr(other, field)}" for field, name in NAMES.items() if _differ(question, other, field)]
-    return ", ".join([*settings, *([other.dtype] if _differ(question, other, "dtype") else [])])
+    return ", ".join(
+        f"{NAMES[field]} = {getattr(other, field)}" if field in NAMES else other.dtype
+        for field in _differing(question, other)
+    )
 
 
-def _differ(question: Question, other: Question, field: str) -> bool:
-    return bool(getattr(question, field) != getattr(other, field))
+def _differing(question: Question, other: Question) -> list[str]:
+    """The settings that two questions do not share, by field."""
+    return [field for field in (*NAMES, "dtype") if getattr(question, field) != getattr(other, field)]

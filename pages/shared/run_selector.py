@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import streamlit as st
 
@@ -177,7 +178,8 @@ def say_why_not(pair: Pair, obstacle: str) -> None:
 
 def offer_stored(asked: Question) -> None:
     """Lead to what is stored about this pair and task with other settings."""
-    others = availability.stored_questions(asked.pair, asked.task, stored.list_runs())[:MOST_OTHERS]
+    answered = availability.stored_questions(asked, stored.list_runs())
+    others = list(islice((other for other in answered if other != asked), MOST_OTHERS))
     if others:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown("Stored with other settings:")

@@ -102,27 +102,25 @@ def test_the_overview_shows_what_was_brought_and_computes_only_what_can_be() -> 
     headers = [header.value for header in page.header]
     assert headers[:2] == ["Fake pair", "Embedded pair"]
     table = page.dataframe[0].value
-    assert list(table["Task"]) == ["Indirect object identification", "COUNTDOWN"]
+    assert list(table["Task"]) == ["Indirect object identification", "COUNTDOWN (n = 8, seed = 3)"]
     text = texts(page)
-    assert "imported on" in text and "**COUNTDOWN: the ARM cannot do this task.**" in text
+    assert "imported on" in text and "**COUNTDOWN (n = 8, seed = 3): the ARM cannot do this task.**" in text
     assert "Indirect object identification: the" not in text
     assert page.button(key="compute missing").label == "Compute what is missing (12 runs)"
-    assert "12 runs of 16 not computed yet" in text
+    assert "12 runs of 14 not computed yet" in text
 
 
 @pytest.mark.usefixtures("brought")
 def test_the_overview_leads_to_the_settings_that_are_stored() -> None:
     links = {
-        link.proto.label: link.proto.query_string
+        link.proto.label.replace("\\", ""): link.proto.query_string
         for link in app().get("page_link")
         if "mine" in link.proto.query_string
     }
-    assert "pair=mine&task=ioi" in links.pop(
-        "Evidence: are these circuits true, and what holds of the published claims?"
-    )
-    assert set(links) == {"Indirect object identification", "COUNTDOWN"}
+    assert "pair=mine&task=ioi" in links.pop("Evidence: are these circuits true, do the claims hold?")
+    assert set(links) == {"Indirect object identification", "COUNTDOWN (n = 8, seed = 3)"}
     wanted = {"pair=mine", "task=countdown", "n=8", "seed=3", "dtype=bfloat16"}
-    assert wanted <= set(links["COUNTDOWN"].split("&"))
+    assert wanted <= set(links["COUNTDOWN (n = 8, seed = 3)"].split("&"))
     assert not any(part.startswith("n=") for part in links["Indirect object identification"].split("&"))
 
 
@@ -142,7 +140,7 @@ def test_other_settings_that_are_stored_are_one_click_away() -> None:
 
 @pytest.mark.usefixtures("brought")
 def test_the_overview_says_what_is_to_be_said_of_a_run() -> None:
-    assert f"COUNTDOWN, ARM:** {REMARK}" in texts(app())
+    assert f"COUNTDOWN (n = 8, seed = 3), ARM:** {REMARK}" in texts(app())
 
 
 @pytest.mark.usefixtures("brought")

@@ -73,7 +73,7 @@ def test_a_method_and_a_metric_that_give_rounding_errors_are_answered_with_a_sen
 def test_the_overview_offers_to_compute_what_is_missing() -> None:
     page = app()
     assert page.button(key="compute missing").label == f"Compute what is missing ({3 * len(TASKS)} runs)"
-    assert "Nothing is computed for this pair yet" in texts(page)
+    assert "No task of this pair has the circuits of both models yet" in texts(page)
     assert "left to right" in texts(page)
 
 
@@ -168,6 +168,7 @@ def test_the_overview_tells_the_engines_numbers_beside_the_published_ones() -> N
     keys = {name: run.key for name, run in runs.items()}
     overlaps = {task: read.overlap(keys[task, "arm"], keys[task, "mdm"], 50) for task in ("ioi", "countdown")}
     ours, others, published = (frame.value for frame in page.dataframe)
+    assert all(json.loads(frame.proto.columns)["Task"]["pinned"] for frame in page.dataframe[:2])
     assert list(ours["Overlap"]) == pytest.approx([overlaps["ioi"], overlaps["countdown"]])
     assert list(ours["Chance"]) == pytest.approx([50 / (2 * 3628 - 50)] * 2)
     with_mdm = [read.overlap(keys[task, "mdm"], keys[task, "control"], 50) for task in ("ioi", "countdown")]

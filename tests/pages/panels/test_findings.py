@@ -15,7 +15,7 @@ APART, ALIKE = SplitHalf(arm=0.8, mdm=0.7, pair=0.5), SplitHalf(arm=0.8, mdm=0.7
 
 
 def finding(task: str) -> Any:
-    return SimpleNamespace(cell=SimpleNamespace(task=TASKS[task]))
+    return SimpleNamespace(cell=SimpleNamespace(title=TASKS[task].title))
 
 
 @pytest.mark.parametrize(
