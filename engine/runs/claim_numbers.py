@@ -47,6 +47,11 @@ class TaskRuns:
     def control_inability(self) -> str | None:
         return next(self._inabilities((CONTROL,)), None)
 
+    @property
+    def control_is_unmeasured(self) -> bool:
+        """Whether the control is stored, but not yet whether it can do the task."""
+        return CONTROL in self.stored and self.stored[CONTROL].accuracy is None
+
     def _inabilities(self, models: tuple[str, ...]) -> Iterator[str]:
         for model in models:
             if model in self.stored:

@@ -74,7 +74,8 @@ def _local_keep_more(local: TaskNumbers, world: TaskNumbers) -> Claim:
         if controls[0] and controls[1]:
             difference = controls[0].minus_independent(controls[1]).estimate
             parts.append(f"with the step-0 control the difference is {with_interval(difference)}")
-        return Judged(number, [*parts, *_inability(local, world), *_limits(local)], beyond(number, 0, "above"))
+            parts += _of_control(local, world)
+        return Judged(number, [*parts, *_limits(local)], beyond(number, 0, "above"))
 
     (task, other), (a, b) = ((own.runs.task.name for own in (local, world)), (_title(local), _title(world)))
     first, second = _published("overlap", task), _published("overlap", other)
@@ -126,8 +127,8 @@ def _moved_by_training(own: TaskNumbers) -> Claim:
             return not_computed("the step-0 control")
         number = own.overlap.minus(control).estimate
         ruling = Ruling(UNKNOWN, unable) if unable else beyond(number, 0, "below")
-        parts = [f"Overlap of the ARM with the step-0 control: {with_interval(control.estimate)}", *_limits(own)]
-        return Judged(number, parts, ruling)
+        overlap = f"Overlap of the ARM with the step-0 control: {with_interval(control.estimate)}"
+        return Judged(number, [overlap, *_of_control(own), *_limits(own)], ruling)
 
     claim = f"On {_title(own)} post-training itself moved the circuit away from the ARM's."
     measure = "Overlap of ARM with MDM minus that of ARM with step-0 control"
@@ -204,7 +205,8 @@ def _weaker_neurons(own: TaskNumbers) -> Claim:
         parts += [f"step-0 control {spreads[2].effective_number[0]:,.1f}"] if spreads[2] else []
         has_halves = own.arm.has_halves and own.mdm.has_halves
         ruling = both_halves(mdm[1:], arm[1:]) if has_halves else both_halves((math.nan,), (math.nan,))
-        return Judged(Estimate(mdm[0] / arm[0] if arm[0] else math.nan, None, None), [*parts, *_inability(own)], ruling)
+        number = Estimate(mdm[0] / arm[0] if arm[0] else math.nan, None, None)
+        return Judged(number, [*parts, *_of_control(own)], ruling)
 
     claim = f"On {_title(own)} single neurons are weaker in the MDM: attribution is spread over more of them."
     measure = "Effective number of MLP neurons by |attribution|, MDM / ARM"
@@ -214,7 +216,7 @@ def _weaker_neurons(own: TaskNumbers) -> Claim:
 def _transfer(own: TaskNumbers, measured: Transfer | None) -> Claim:
     def judge() -> Judged:
         if measured is None:
-            return not_computed("the faithfulness of both models' circuits")
+            return not_computed("the faithfulness of both models' circuits at a common size")
         parts = [
             f"measured at K = {measured.k:,}; the MDM's own circuit {printed(measured.own_in_mdm.value, '.2f')}",
             f"random circuits at most {printed(measured.random_in_mdm, '.2f')}",
@@ -235,13 +237,15 @@ def _title(own: TaskNumbers) -> str:
 
 def _notes(own: TaskNumbers) -> list[str]:
     """Beside numbers of circuits whose edges are held fixed."""
-    return [*_inability(own), *([own.limit_of_scores] if own.limit_of_scores else [])]
+    return [*_of_control(own), *([own.limit_of_scores] if own.limit_of_scores else [])]
 
 
-def _inability(*tasks: TaskNumbers) -> list[str]:
-    """That the control cannot do a task, so that its circuit explains little there."""
-    titles = [_title(own) for own in tasks if own.runs.control_inability()]
-    return [f"the control cannot do {' or '.join(titles)}"] if titles else []
+def _of_control(*tasks: TaskNumbers) -> list[str]:
+    """That the control cannot do a task, so that its circuit explains little there, or that this is not measured."""
+    unable = " or ".join(_title(own) for own in tasks if own.runs.control_inability())
+    unmeasured = " or ".join(_title(own) for own in tasks if own.runs.control_is_unmeasured)
+    remarks = [f"the control cannot do {unable}"] if unable else []
+    return remarks + ([f"whether the control can do {unmeasured} is not measured"] if unmeasured else [])
 
 
 def _limits(own: TaskNumbers) -> list[str]:

@@ -142,6 +142,9 @@ def against_control(findings: list[Finding]) -> list[str]:
     unable = [f for f, _ in known if f.cell.control and not can_do(f.cell.task, f.cell.control.accuracy).can]
     if unable:
         text += f" On {_titles(unable)} the control cannot do the task: there its circuit is not informative."
+    unmeasured = [f for f, _ in known if f.cell.control and f.cell.control.accuracy is None]
+    if unmeasured:
+        text += f" On {_titles(unmeasured)} whether the control can do the task is not measured."
     return [text]
 
 

@@ -36,6 +36,9 @@ def test_a_model_that_cannot_do_the_task_is_named() -> None:
     weak = replace(run, accuracy=Accuracy(0.1, 200))
     assert replace(runs, stored={"arm": run, "mdm": run, "control": weak}).inability() is None
     assert "step-0 control cannot do" in str(replace(runs, stored={"control": weak}).control_inability())
+    assert [replace(runs, stored=there).control_is_unmeasured for there in (
+        {"arm": run}, {"control": weak}, {"control": replace(run, accuracy=None)},
+    )] == [False, False, True]  # fmt: skip
     reason = replace(runs, stored={"arm": run, "mdm": weak}).inability()
     assert reason is not None and reason.startswith("The MDM cannot do Indirect object identification. It solves 10%")
 

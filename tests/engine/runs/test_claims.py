@@ -11,10 +11,11 @@ import pytest
 from engine.circuits.intervals import Estimate
 from engine.circuits.verdicts import FAILS, HOLDS, UNKNOWN, at_floor, beyond
 from engine.errors import UserError
+from engine.runs import claim_numbers, evidence, lifecycle, read, stability
 from engine.runs import claims as module
-from engine.runs import lifecycle, read, stability
 from engine.runs.claim_numbers import TaskNumbers
 from engine.runs.claims import Claim, Transfer, claims
+from engine.runs.solvable import Ability
 from engine.runs.spec import RunSpec
 from engine.tasks.registry import TASKS
 from tests.fakes import tiny_compute
@@ -91,6 +92,33 @@ def test_verdicts_are_those_of_the_rules_on_the_numbers_shown() -> None:
 
 
 @pytest.mark.usefixtures("workspace")
+def test_beside_the_control_it_is_said_whether_it_can_do_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored("ioi", "countdown", models=("arm", "mdm"))
+    unmeasured, unable = "whether the control can do {} is not measured", "the control cannot do {}"
+    titles = [TASKS[task].title for task in ("ioi", "countdown")]
+    assert not any("the control" in row.reference for row in claims(QUESTION, K))
+    specs = [replace(QUESTION, task=task, model="control") for task in ("ioi", "countdown")]
+    evidence.compute_circuits(specs, compute=tiny_compute)
+    rows = by_name(claims(QUESTION, K))
+    compared = ("post-training", "early", "effective-number", "gini", "neurons")
+    for row in rows.values():
+        kind, *tasks = row.name.split()
+        expected = (kind in compared and tasks[0] in ("ioi", "countdown")) or row.name == "local ioi countdown"
+        assert ("is not measured" in row.reference) == expected, row.name
+    assert unmeasured.format(titles[1]) in rows["post-training countdown"].reference
+    assert rows["post-training countdown"].verdict == beyond(rows["post-training countdown"].number, 0, "below").verdict
+    assert unmeasured.format(" or ".join(titles)) in rows["local ioi countdown"].reference
+
+    def weak(task: Any, measured: Any) -> Ability:
+        return Ability(False, "It solves none.") if task.name == "ioi" else Ability(True)
+
+    stored("ioi", "countdown")
+    assert not any("the control can" in row.reference for row in claims(QUESTION, K))
+    monkeypatch.setattr(claim_numbers, "can_do", weak)
+    assert unable.format(titles[0]) in by_name(claims(QUESTION, K))["local ioi countdown"].reference
+
+
+@pytest.mark.usefixtures("workspace")
 def test_transfer_is_judged_where_it_is_given() -> None:
     stored("ioi", models=("arm", "mdm"))
     strong, weak = Estimate(0.9, 0.85, 0.95), Estimate(0.2, 0.15, 0.25)
@@ -101,7 +129,9 @@ def test_transfer_is_judged_where_it_is_given() -> None:
     assert "K = 50" in row.reference and "0.20" in row.reference
     other = by_name(claims(QUESTION, K, {"ioi": replace(given, arm_in_mdm=weak)}))["transfer ioi"]
     assert other.verdict == FAILS
-    assert by_name(claims(QUESTION, K))["transfer ioi"].reason.startswith("Not computed yet: the faithfulness")
+    assert by_name(claims(QUESTION, K))["transfer ioi"].reason == (
+        "Not computed yet: the faithfulness of both models' circuits at a common size."
+    )
     assert rows["transfer sudoku"].missing
 
 
