@@ -6,7 +6,7 @@
 2. Its key is the hash of the kind, the keys of the circuits and the versions of what computes it.
 3. `plan` lists the circuits and the evidence that are missing, in the order of computing; execution.carry_out computes
    them, here or in the worker.
-4. `find` and `table` read what is stored, whichever versions computed it.
+4. `find`, `faithfulness_of` and `table` read what is stored, whichever versions computed it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 EVIDENCE_VERSION = 1  # raised by every change of engine/evidence that changes a number
 OF_ONE_MODEL: tuple[EvidenceKind, ...] = ("audit",)  # kinds that use no other model's circuit
+FAITHFULNESS: tuple[EvidenceKind, ...] = ("faithfulness", "faithfulness_at")
 DEFAULT_KINDS: tuple[EvidenceKind, ...] = ("faithfulness", "knockouts", "audit")
 
 
@@ -98,6 +99,12 @@ class Evidence:
     @property
     def kind(self) -> str:
         return self.record.kind
+
+    @property
+    def size(self) -> int | None:
+        """K, of `faithfulness_at`."""
+        size: int | None = self.record.made_with.get("size")
+        return size
 
     @property
     def meta(self) -> Mapping[str, Any]:
@@ -194,6 +201,17 @@ def find(run: Run, kind: EvidenceKind, other: Run | None = None, size: int | Non
         if record.kind == kind and {name: record.made_with.get(name) for name in wanted} == wanted:
             return Evidence(record)
     return None
+
+
+def faithfulness_of(run: Run, other: Run) -> list[Evidence]:
+    """The newest stored faithfulness of a run: over the grid of sizes, where it is there, then at single sizes by K."""
+    newest: dict[int, Evidence] = {}
+    for record in records():
+        there = Evidence(record)
+        compared = (record.made_with.get("circuit"), record.made_with.get("other"))
+        if there.kind in FAITHFULNESS and compared == (run.key, other.key):
+            newest.setdefault(there.size or 0, there)
+    return [newest[size] for size in sorted(newest)]
 
 
 def _is_stored(spec: RunSpec, kind: EvidenceKind, size: int | None, denoising_steps: int) -> bool:

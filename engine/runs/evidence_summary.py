@@ -34,6 +34,7 @@ class ModelEvidence:
 
     run: Run
     by_kind: Mapping[str, Evidence]
+    faithfulness: Sequence[Evidence] = ()  # over the grid of sizes, if that is there, then at single sizes, ascending
 
     def get(self, kind: EvidenceKind) -> Evidence | None:
         return self.by_kind.get(kind)
@@ -94,13 +95,28 @@ def evidence_of_run(run: Run, other: Run | None, size: int | None = None) -> Mod
         for kind in EVIDENCE_KINDS
         if size is not None or kind != "faithfulness_at"
     }
-    return ModelEvidence(run, {kind: evidence for kind, evidence in there.items() if evidence})
+    faithfulness = kept.faithfulness_of(run, other) if other else []
+    return ModelEvidence(run, {kind: evidence for kind, evidence in there.items() if evidence}, faithfulness)
 
 
 def circuit_points(evidence: Evidence, part: str = TOTAL) -> list[CircuitPoint]:
     """Of the artifact `faithfulness` or `faithfulness_at`: circuits by name, each by size."""
-    rows = kept.table(evidence, "circuit_runs", part=part).to_pylist()
-    return [_point(list(draws)) for _, draws in _grouped(rows, "circuit", "size")]
+    return _points(kept.table(evidence, "circuit_runs", part=part).to_pylist())
+
+
+def all_points(of_model: ModelEvidence) -> list[CircuitPoint]:
+    """As `circuit_points`, of all sizes at which a model's circuits were run, on the grid or alone."""
+    tables = [kept.table(each, "circuit_runs", part=TOTAL).to_pylist() for each in of_model.faithfulness]
+    return _points(joined(tables))
+
+
+def joined(tables: Iterable[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rows of several tables circuit_runs: of a size that several have, those of the first."""
+    rows: list[dict[str, Any]] = []
+    for table in tables:
+        known = {row["size"] for row in rows}
+        rows += [row for row in table if row["size"] not in known]
+    return rows
 
 
 def nearest_size(sizes: Iterable[int], k: int) -> int | None:
@@ -177,6 +193,10 @@ def _grouped(rows: list[dict[str, Any]], *names: str) -> Any:
         return tuple(row[name] for name in names)
 
     return groupby(sorted(rows, key=key), key)
+
+
+def _points(rows: list[dict[str, Any]]) -> list[CircuitPoint]:
+    return [_point(list(draws)) for _, draws in _grouped(rows, "circuit", "size")]
 
 
 def _point(draws: list[dict[str, Any]]) -> CircuitPoint:

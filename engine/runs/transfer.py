@@ -1,7 +1,7 @@
 """Read how far each model's circuit explains the other model, from the faithfulness that is stored, for the claims.
 
 Circuits were run at the sizes of MIB's grid (METHOD, "Faithfulness"), and at others that somebody asked for: K itself
-is taken where it is measured in both models, else the size of the grid that is nearest by ratio.
+is taken where it is measured in both models, else the nearest by ratio of the sizes that both have.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from engine.circuits.intervals import Estimate
 from engine.runs import evidence
 from engine.runs.claim import Transfer
 from engine.runs.claim_numbers import runs_of_task
-from engine.runs.evidence_summary import common_sizes, nearest_size
+from engine.runs.evidence import Evidence
+from engine.runs.evidence_summary import common_sizes, joined, nearest_size
 from engine.runs.records import Run
 from engine.runs.spec import RunSpec
 from engine.schema.vocabulary import TOTAL
@@ -31,8 +32,7 @@ def transfers_of(question: RunSpec, k: int) -> dict[str, Transfer]:
     for task in TASKS:
         stored = runs_of_task(question, task).stored
         if "arm" in stored and "mdm" in stored:
-            rows = _rows(stored["arm"], stored["mdm"], k), _rows(stored["mdm"], stored["arm"], k)
-            transfer = transfer_at(rows[0], rows[1], k) if rows[0] and rows[1] else None
+            transfer = transfer_at(*_rows(stored["arm"], stored["mdm"], k), k)
             if transfer:
                 there[task] = transfer
     return there
@@ -54,16 +54,29 @@ def transfer_at(arm: Rows, mdm: Rows, k: int) -> Transfer | None:
     )
 
 
-def _rows(run: Run, other: Run, k: int) -> Rows:
-    """Those of a run's faithfulness, of the whole answer, K included where it was measured alone."""
-    grid, alone = (
-        evidence.table(stored, "circuit_runs", part=TOTAL).to_pylist() if stored else []
-        for stored in (
-            evidence.find(run, "faithfulness", other),
-            evidence.find(run, "faithfulness_at", other, k),
-        )
+def _rows(arm: Run, mdm: Run, k: int) -> tuple[Rows, Rows]:
+    """Those of both models' faithfulness, of the whole answer; none where they have no size in common.
+
+    Of what was measured at single sizes, which can be many, the size that stands for K alone is read.
+    """
+    there = [evidence.faithfulness_of(arm, mdm), evidence.faithfulness_of(mdm, arm)]
+    grids = [[row for each in stored if each.size is None for row in _table(each)] for stored in there]
+    sizes = [
+        {row["size"] for row in grid} | {each.size for each in stored if each.size}
+        for grid, stored in zip(grids, there, strict=True)
+    ]
+    size = nearest_size(set.intersection(*sizes), k)
+    if size is None:
+        return [], []
+    in_arm, in_mdm = (
+        joined([grid, *(_table(each) for each in stored if each.size == size)])
+        for grid, stored in zip(grids, there, strict=True)
     )
-    return grid if any(row["size"] == k for row in grid) else [*grid, *alone]
+    return in_arm, in_mdm
+
+
+def _table(there: Evidence) -> Rows:
+    return evidence.table(there, "circuit_runs", part=TOTAL).to_pylist()
 
 
 def _estimate(rows: Rows, circuit: str, size: int) -> Estimate:

@@ -58,6 +58,22 @@ def test_an_arm_is_compared_with_the_mdm_of_the_denoising_steps_that_are_asked_f
     assert [step.kind for step in evidence.plan([ARM], ["knockouts"])] == ["circuit", "knockouts"]
 
 
+def test_faithfulness_is_listed_over_the_grid_first_then_by_size_and_beside_one_model_only() -> None:
+    for size in (30, 7):
+        computed(ARM, "faithfulness_at", size=size)
+    arm, mdm = runs()
+    sizes = [(each.kind, each.size) for each in evidence.faithfulness_of(arm, mdm)]
+    assert sizes == [("faithfulness_at", 7), ("faithfulness_at", 30)]
+    computed(ARM, "faithfulness", "knockouts")
+    there = evidence.faithfulness_of(arm, mdm)
+    assert [(each.kind, each.size) for each in there] == [("faithfulness", None), *sizes]
+    assert there[:2] == [evidence.find(arm, "faithfulness", mdm), evidence.find(arm, "faithfulness_at", mdm, 7)]
+    assert evidence.faithfulness_of(mdm, arm) == []
+    lifecycle.run(replace(MDM, denoising_steps=2), compute=tiny_compute)
+    other = lifecycle.find(replace(MDM, denoising_steps=2))
+    assert other and evidence.faithfulness_of(arm, other) == []
+
+
 @pytest.mark.parametrize("kind", EVIDENCE_KINDS)
 def test_what_is_stored_is_read_by_its_circuits(kind: EvidenceKind) -> None:
     size = 7 if kind == "faithfulness_at" else None

@@ -35,6 +35,25 @@ def test_what_is_stored_is_listed_by_kind(stored: ModelEvidence) -> None:
     assert summary.evidence_of(RunSpec(n=5)) is None
 
 
+@pytest.mark.usefixtures("workspace")
+def test_all_sizes_are_those_of_the_grid_and_the_single_ones_each_once(stored: ModelEvidence) -> None:
+    of_grid = summary.circuit_points(stored.by_kind["faithfulness"])
+    on_grid = {p.size for p in of_grid}
+    assert 10 in on_grid and 13 not in on_grid and summary.all_points(stored) == of_grid
+    for size in (10, 13):
+        evidence.compute([RunSpec(n=4, model="mdm")], ["faithfulness_at"], size, compute=_refuse_circuits)
+    there = summary.evidence_of(RunSpec(n=4, model="mdm"))
+    assert there and set(there.by_kind) == set(stored.by_kind)
+    points = summary.all_points(there)
+    assert {p.size for p in points} == {13, *on_grid} and [p for p in points if p.size != 13] == of_grid
+
+
+def test_of_a_size_that_several_tables_have_the_first_s_rows_are_taken() -> None:
+    first = [{"size": 1, "f": 0.1}, {"size": 1, "f": 0.2}]
+    assert summary.joined([first, [{"size": 1, "f": 0.3}, {"size": 2, "f": 0.4}]]) == [*first, {"size": 2, "f": 0.4}]
+    assert summary.joined([]) == []
+
+
 def _refuse_circuits(spec, kind, on_progress, *inputs):  # type: ignore[no-untyped-def]
     from tests.fakes import tiny_compute
 

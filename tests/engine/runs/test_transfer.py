@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from engine.circuits.intervals import Estimate
-from engine.runs import evidence, execution
+from engine.runs import evidence, execution, lifecycle
+from engine.runs.records import Run
 from engine.runs.spec import RunSpec
 from engine.runs.transfer import transfer_at, transfers_of
 from tests.fakes import tiny_compute
@@ -59,3 +60,30 @@ def test_it_is_there_for_tasks_whose_faithfulness_is_stored_of_both_models() -> 
         steps = evidence.plan([replace(SPEC, model=model)], ["faithfulness_at"], 7)
         execution.carry_out(steps, tiny_compute, lambda progress: None)
     assert transfers_of(SPEC, 7)["ioi"].k == 7 and transfers_of(SPEC, 20) == transfers
+
+
+@pytest.mark.usefixtures("workspace")
+def test_of_single_sizes_the_nearest_that_both_models_have_is_taken() -> None:
+    def measure(model: str, *sizes: int) -> None:
+        for size in sizes:
+            evidence.compute([replace(SPEC, model=model)], ["faithfulness_at"], size, compute=tiny_compute)
+
+    measure("arm", 7, 15)
+    measure("mdm", 9)
+    assert transfers_of(SPEC, 9) == {}
+    measure("mdm", 7, 15)
+    assert [transfers_of(SPEC, k)["ioi"].k for k in (1, 9, 14, 500)] == [7, 7, 15, 15]
+    evidence.compute([replace(SPEC, model="arm")], ["faithfulness"], compute=tiny_compute)
+    at = transfers_of(SPEC, 9)["ioi"]
+    assert at.k == 7
+    mdm, arm = (evidence_run(model) for model in ("mdm", "arm"))
+    stored = evidence.find(mdm, "faithfulness_at", arm, 7)
+    assert stored
+    (other,) = evidence.table(stored, "circuit_runs", circuit="other", part="total").to_pylist()
+    assert at.arm_in_mdm == Estimate(other["f"], other["f_low"], other["f_high"])
+
+
+def evidence_run(model: str) -> Run:
+    run = lifecycle.find(replace(SPEC, model=model))
+    assert run
+    return run
