@@ -42,7 +42,7 @@ KIND_TITLES: dict[AnyKind, str] = {  # in plain words
     "lens": "logit lens",
     "activity": "activations",
     "weights": "weights",
-    "faithfulness": "faithfulness",
+    "faithfulness": "faithfulness over K",
     "faithfulness_at": "faithfulness at one size",
     "knockouts": "knockouts",
     "audit": "audit of the estimators",

@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.circuits.intervals import Estimate
 from engine.runs.evidence import Evidence
+from engine.runs.evidence_summary import joined
 from engine.runs.records import Run
 from engine.schema.vocabulary import TOTAL
 from pages.shared import choices, evidence, state
@@ -31,10 +32,14 @@ CIRCUIT_WORDS = {  # as in "the model's own circuit"
 
 @dataclass(frozen=True)
 class Measured:
-    """A model whose circuits were run: `side` says which, `there` is the stored evidence."""
+    """A model whose circuits were run over K: `side` says which, `there` is the stored evidence.
+
+    `alone`: the evidence at single sizes.
+    """
 
     side: Side
     there: Evidence
+    alone: Sequence[Evidence] = ()
 
     @property
     def model(self) -> str:
@@ -46,14 +51,15 @@ class Measured:
         remark = self.there.meta.get("remark")
         return str(remark) if remark else None
 
-    def rows(self, part: str = TOTAL) -> Rows:
-        """Of circuit_runs, of a part."""
-        return evidence.rows(self.there, "circuit_runs", part=part)
+    def rows(self, **where: str) -> Rows:
+        """Of circuit_runs, at all sizes that were measured; `where`: values of columns, as that of `part`."""
+        return joined(evidence.rows(each, "circuit_runs", **where) for each in (self.there, *self.alone))
 
 
 def measured(asked: Asked) -> list[Measured]:
-    """The models whose faithfulness is stored."""
-    return [Measured(*known) for known in evidence.of_sides(asked.sides, asked.steps, "faithfulness")]
+    """The models whose faithfulness over K is stored."""
+    there = [(side, evidence.faithfulness_of(side.run, asked.steps)) for side in asked.sides]
+    return [Measured(side, known[0], known[1:]) for side, known in there if known and known[0].size is None]
 
 
 def chosen_part(asked: Asked) -> str:
@@ -82,14 +88,10 @@ def at_size(rows: Rows, circuit: str, size: int, measure: str = "f") -> Estimate
     return Estimate(values[0], own[0]["f_low"], own[0]["f_high"])
 
 
-def rows_with(run: Run, steps: int, k: int) -> Rows:
-    """All circuits of a run that were run, K included where it was measured alone; `steps`: as in evidence.of."""
-    grid = evidence.of(run, steps, "faithfulness")
-    rows = evidence.rows(grid, "circuit_runs", part=TOTAL) if grid else []
-    if any(row["size"] == k for row in rows):
-        return rows
-    alone = evidence.of(run, steps, "faithfulness_at", k)
-    return [*rows, *(evidence.rows(alone, "circuit_runs", part=TOTAL) if alone else [])]
+def all_rows(run: Run, steps: int) -> Rows:
+    """All circuits of a run that were run, over K and at single sizes; `steps`: as in evidence.of."""
+    there = evidence.faithfulness_of(run, steps)
+    return joined(evidence.rows(each, "circuit_runs", part=TOTAL) for each in there)
 
 
 def of_size(rows: Rows, size: int) -> Rows:

@@ -22,6 +22,7 @@ from pages.shared import downloads, evidence, pickers, state, widgets
 from pages.shared.glossary import meaning
 from pages.shared.run_selector import Asked
 from pages.shared.synced import synced
+from pages.shared.words import listed
 
 COLUMN = 400  # pixels: the narrowest of two columns
 FAITHFULNESS, RIGHT = state.LINES_SHOWN
@@ -35,6 +36,7 @@ def faithfulness(asked: Asked) -> None:
     st.header("Is the circuit faithful?", "faithful", divider="gray", help=meaning("faithfulness"))
     models = measured(asked)
     evidence.offer("faithfulness", asked.runs, asked.steps, "faithfulness")
+    at_single_sizes(asked)
     if not models:
         return
     tau, measure = choices()
@@ -50,9 +52,26 @@ def faithfulness(asked: Asked) -> None:
         for model in models:
             downloads.table_button(
                 f"Circuits that were run, {model.side.title}",
-                lambda model=model: evidence.rows(model.there, "circuit_runs"),  # type: ignore[misc]
+                lambda model=model: model.rows(),  # type: ignore[misc]
                 model.side.origin(), "circuit-runs", key=f"download circuit-runs {model.model}",
             )  # fmt: skip
+
+
+def at_single_sizes(asked: Asked) -> None:
+    """Of models whose faithfulness is measured, but not over K: at which sizes, and where that is shown."""
+    labels: dict[str, list[str]] = {}
+    for side in asked.sides:
+        there = evidence.faithfulness_of(side.run, asked.steps)
+        if sizes := evidence.single_sizes(there):
+            labels.setdefault(sizes, []).append(side.label)
+            if remark := there[0].meta.get("remark"):
+                st.warning(widgets.plain(f"{side.label}: f is not given. {remark}"), icon=":material/report:")
+    if labels:
+        measured_at = "; ".join(f"{listed(names)} at {sizes}" for sizes, names in labels.items())
+        st.markdown(
+            f"Measured at single sizes only: {measured_at}. [Whose circuit in which model](#transfer) shows f at the "
+            "size nearest to K."
+        )
 
 
 def choices() -> tuple[float, str]:
@@ -76,7 +95,7 @@ def curves(asked: Asked, model: Measured, tau: float, measure: str, part: str) -
     if model.remark and measure == FAITHFULNESS:
         st.warning(widgets.plain(f"f is not given. {model.remark}"), icon=":material/report:")
         return
-    rows = model.rows(part)
+    rows = model.rows(part=part)
     if not rows:
         st.info("No circuit was run at this step alone.")
         return

@@ -12,7 +12,7 @@ from engine.runs.records import Run
 from engine.schema.artifacts import EvidenceKind
 from pages.figures.faithfulness import Style, along_figure
 from pages.figures.transfer import matrix_figure
-from pages.panels.evidence_data import CIRCUIT_WORDS, Rows, at_size, in_words, of_size, rows_with
+from pages.panels.evidence_data import CIRCUIT_WORDS, Rows, all_rows, at_size, in_words, of_size
 from pages.panels.evidence_missing import offer_runs
 from pages.shared import cached_reads, downloads, evidence, widgets
 from pages.shared.glossary import meaning
@@ -27,7 +27,7 @@ WIDTH = 640  # pixels
 def transfer(asked: Asked) -> None:
     """The section: the matrix at the chosen K, and below it the checkpoints."""
     st.header("Whose circuit in which model", "transfer", divider="gray", help=meaning("transfer"))
-    there = [(side, rows_with(side.run, asked.steps, asked.k)) for side in asked.sides]
+    there = [(side, all_rows(side.run, asked.steps)) for side in asked.sides]
     missing = [side.run for side, rows in there if not of_size(rows, asked.k)]
     evidence.offer("at k", missing, asked.steps, "faithfulness_at", asked.k)
     measured = [(side, rows) for side, rows in there if rows]
@@ -36,6 +36,8 @@ def transfer(asked: Asked) -> None:
         nearest = "" if size == asked.k else f", the measured size nearest to K = {asked.k:,}"
         st.caption(f"Measured at K = {size:,}{nearest}.")
         matrix([(side, of_size(rows, size)) for side, rows in measured], size)
+    elif measured:
+        st.info("The two models are measured at no common size, so that their circuits cannot be compared yet.")
     along_checkpoints(asked)
 
 
@@ -102,9 +104,7 @@ def along_checkpoints(asked: Asked) -> None:
     st.subheader(f"Along post-training, K = {asked.k:,}", help=meaning("checkpoint"))
     specs = {step: asked.question.spec(f"step:{step}") for step in asked.pair.steps}
     runs = {step: cached_reads.run_of(spec) for step, spec in specs.items()}
-    at_k = [
-        (step, run, of_size(rows_with(run, asked.steps, asked.k), asked.k) if run else []) for step, run in runs.items()
-    ]
+    at_k = [(step, run, of_size(all_rows(run, asked.steps), asked.k) if run else []) for step, run in runs.items()]
     known = [(step, run, rows) for step, run, rows in at_k if run and rows]
     if all(runs.values()):
         missing = [run for _, run, rows in at_k if run and not rows]

@@ -86,6 +86,21 @@ def of(run: Run, steps: int, kind: EvidenceKind, size: int | None = None) -> Evi
     return evidence.find(run, kind, other, size)
 
 
+def faithfulness_of(run: Run, steps: int) -> list[Evidence]:
+    """All stored faithfulness of a run: over K, where it is there, then at single sizes; `steps`: as in `of`."""
+    other = lifecycle.find(evidence.other_of(run.spec, steps))
+    return evidence.faithfulness_of(run, other) if other else []
+
+
+def single_sizes(there: Sequence[Evidence]) -> str:
+    """Where faithfulness is measured, but not over K: at which sizes, as in "K = 50 and K = 200"; else nothing.
+
+    `there`: as `faithfulness_of` returns it.
+    """
+    sizes = [f"K = {each.size:,}" for each in there if each.size]
+    return listed(sizes) if len(sizes) == len(there) else ""
+
+
 def of_sides(sides: Iterable[Side], steps: int, kind: EvidenceKind) -> list[tuple[Side, Evidence]]:
     """The sides of which evidence is stored, with it; `steps`: as in `of`."""
     return [(side, there) for side in sides if (there := of(side.run, steps, kind))]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.workbench import Workbench
 from tests.fakes import register_fake_pair
 from tools.browser import ROOT, running_app, wait_until_still
 
@@ -21,6 +22,14 @@ from engine.runs.spec import RunSpec
 from tests.fakes import fake_compute
 for model in ("arm", "mdm"):
     lifecycle.run(RunSpec(task="countdown", model=model), compute=fake_compute)
+"""
+MEASURE_ALONE = """
+from engine.runs import evidence
+from engine.runs.spec import RunSpec
+from tests.fakes import fake_compute
+specs = [RunSpec(task="countdown", model=model, n=16) for model in ("arm", "mdm")]
+for size in (50, 300):
+    evidence.compute(specs, ["faithfulness_at"], size, compute=fake_compute)
 """
 MEASURE = """
 import sys
@@ -52,8 +61,8 @@ def test_what_another_process_measures_appears_and_is_used(
 ) -> None:
     page.goto(f"{evidence_address}evidence?task=countdown&k=200")
     wait_until_still(page)
-    expect(page.get_by_text("Not computed yet: the faithfulness of the ARM and the MDM.")).to_be_visible()
-    expect(page.get_by_role("button", name="Compute faithfulness (ARM, MDM)")).to_be_enabled()
+    expect(page.get_by_text("Not computed yet: the faithfulness over K of the ARM and the MDM.")).to_be_visible()
+    expect(page.get_by_role("button", name="Compute faithfulness over K (ARM, MDM)")).to_be_enabled()
     _elsewhere(variables, MEASURE, "faithfulness", "knockouts", "audit")
     expect(page.get_by_text(re.compile(r"Measured at K = 200: f 0\.\d\d"))).to_have_count(2)
     expect(page.get_by_text("Not computed yet: the knockouts")).to_have_count(0)
@@ -72,6 +81,32 @@ def test_what_another_process_measures_appears_and_is_used(
     expect(page.get_by_role("spinbutton", name="K")).to_have_value(chosen)
     page.go_back()
     expect(page.get_by_role("spinbutton", name="K")).to_have_value("200")
+
+
+@pytest.mark.parametrize("width", [1440, 420])
+def test_single_sizes_are_told_on_both_pages(
+    page: Page, evidence_address: str, variables: dict[str, str], width: int
+) -> None:
+    _elsewhere(variables, MEASURE_ALONE)
+    page.set_viewport_size({"width": width, "height": 1300})
+    bench = Workbench(page)
+    bench.open(f"{evidence_address}circuits?task=countdown&n=16&k=100")
+    expect(bench.part("measured")).to_have_text(
+        re.compile(r"^Faithfulness, measured at K = 50: ARM 0\.\d\d, MDM 0\.\d\d$")
+    )
+    expect(bench.part("unmeasured")).to_have_text(
+        "ARM and MDM: measured at K = 50 and K = 300 only; the line over K is not measured yet."
+    )
+    expect(bench.part("asked")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing lies beside the page"
+    bench.part("k").fill("299")
+    bench.part("k").press("Enter")
+    expect(bench.part("measured")).to_contain_text("measured at K = 300: ARM")
+    page.goto(f"{evidence_address}evidence?task=countdown&n=16&k=100")
+    wait_until_still(page)
+    expect(page.get_by_text("Measured at single sizes only: ARM and MDM at K = 50 and K = 300.")).to_be_visible()
+    page.get_by_role("link", name="Whose circuit in which model", exact=True).click()
+    expect(page.get_by_text("Measured at K = 50, the measured size nearest to K = 100.")).to_be_in_viewport()
 
 
 def test_a_click_on_a_component_says_what_both_models_lose(

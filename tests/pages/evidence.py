@@ -28,12 +28,13 @@ def run_of(model: str, task: str = "ioi") -> Run:
     return run
 
 
-def examine(kind: EvidenceKind, *models: str, task: str = "ioi") -> list[Evidence]:
-    """Compute evidence of some models; it in their order."""
+def examine(kind: EvidenceKind, *models: str, task: str = "ioi", size: int | None = None) -> list[Evidence]:
+    """Compute evidence of some models; it in their order. `size`: K, of `faithfulness_at`."""
     specs = [RunSpec(task=task, model=model) for model in models]
-    measure(*specs, kinds=(kind,))
+    measure(*specs, kinds=(kind,), size=size)
     there = [
-        evidence.find(run_of(spec.model, task), kind, run_of(evidence.other_of(spec).model, task)) for spec in specs
+        evidence.find(run_of(spec.model, task), kind, run_of(evidence.other_of(spec).model, task), size)
+        for spec in specs
     ]
     assert all(there)
     return [stored for stored in there if stored]

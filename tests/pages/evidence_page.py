@@ -40,6 +40,11 @@ def lines(page: Any, title: str) -> dict[str, dict[str, Any]]:
     raise AssertionError(f"no figure has {title}")
 
 
+def claims_table(page: Any) -> str:
+    """The HTML of the claims."""
+    return next(html.proto.body for html in page.get("html") if "Published claims" in html.proto.body)
+
+
 def values(trace: dict[str, Any], axis: str) -> list[float]:
     """Of a trace as it is sent: a list, or an array in base 64."""
     data = trace[axis]

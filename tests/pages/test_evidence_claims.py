@@ -20,7 +20,7 @@ from pages.figures.palette import LIGHT
 from pages.panels.evidence_claims import not_asked, number_of, record, summary, table
 from tests.fakes import HOSTILE, fake_compute, tiny_compute
 from tests.pages.evidence import ARM, MDM
-from tests.pages.evidence_page import labels, run_of
+from tests.pages.evidence_page import claims_table, labels, run_of
 from tests.pages.test_pages import TIMEOUT, app, figures, texts
 from tests.waiting import until
 
@@ -34,11 +34,6 @@ CLAIM = Claim(
 def _nothing_kept() -> Iterator[None]:
     yield
     st.cache_data.clear()
-
-
-def claims_table(page: Any) -> str:
-    """The HTML of the claims."""
-    return next(html.proto.body for html in page.get("html") if "Published claims" in html.proto.body)
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")

@@ -17,7 +17,7 @@ from pages.panels.evidence_data import at_size
 from pages.shared import state
 from tests.fakes import fake_compute
 from tests.pages.evidence import ARM, MDM, measure
-from tests.pages.evidence_page import labels, lines, rows, run_of, values
+from tests.pages.evidence_page import claims_table, labels, lines, rows, run_of, values
 from tests.pages.test_pages import app, texts
 
 REMARK = "The metric is nearly the same on clean and corrupted prompts."
@@ -61,6 +61,45 @@ def test_lines_and_sentences_are_what_is_stored() -> None:
     assert not page.warning and "the smallest with f = 0.85 or more is" in texts(page)
     table = next(frame.value for frame in page.dataframe if "CPR, ARM" in frame.value)
     assert table["CPR, MDM"][0] == "0.900 (0.850 to 0.950)" and table["CMD, ARM"][3] == "0.700"
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_single_sizes_are_named_beside_the_line_that_is_not_measured_and_the_nearest_is_shown() -> None:
+    for size in (50, 300):
+        measure(ARM, MDM, kinds=("faithfulness_at",), size=size)
+    page = app("evidence", task="ioi", k="100")
+    text = texts(page)
+    assert "Not computed yet: the faithfulness over K of the ARM and the MDM." in text
+    assert (
+        "Measured at single sizes only: ARM and MDM at K = 50 and K = 300. [Whose circuit in which model](#tr" in text
+    )
+    assert "Not computed yet: the faithfulness at K = 100 of the ARM and the MDM." in text
+    assert "Measured at K = 50, the measured size nearest to K = 100." in text
+    (own,) = rows(ARM, "faithfulness_at", "circuit_runs", 50, circuit="own", part="total")
+    assert f"its own 50 edges give f = {own['f']:.2f} (" in text
+    assert "measured at K = 50; the MDM" in claims_table(page)
+    assert "Measured at K = 300." in texts(app("evidence", task="ioi", k="300"))
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_models_without_a_common_size_are_not_compared() -> None:
+    measure(ARM, kinds=("faithfulness_at",), size=50)
+    measure(MDM, kinds=("faithfulness_at",), size=300)
+    page = app("evidence", task="ioi", k="100")
+    assert "Measured at single sizes only: ARM at K = 50; MDM at K = 300." in texts(page)
+    assert "The two models are measured at no common size" in texts(page)
+    assert "Not computed yet: the faithfulness of both models&#x27; circuits at a common size." in claims_table(page)
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_single_size_is_told_where_the_line_over_k_is() -> None:
+    measure(ARM, kinds=("faithfulness_at",), size=137)
+    page = app("evidence", task="ioi", k="137")
+    (own,) = rows(ARM, "faithfulness_at", "circuit_runs", 137, circuit="own", part="total")
+    assert f"Measured at K = 137: **f {own['f']:.2f} (" in texts(page)
+    drawn = lines(page, "own circuit")["own circuit"]
+    assert values(drawn, "y")[values(drawn, "x").index(137)] == own["f"]
+    assert "single sizes only" not in texts(page)
 
 
 @pytest.mark.usefixtures("measured")
@@ -110,6 +149,16 @@ def test_where_f_is_not_given_it_is_said_why() -> None:
     assert not [frame for frame in page.dataframe if "CPR, ARM" in frame.value]
     page = app("evidence", task="ioi", k="200", lines="right")
     assert lines(page, "own circuit") and "f is not given. " not in texts(page)
+    st.cache_data.clear()
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_where_f_is_not_given_at_a_single_size_it_is_said_why() -> None:
+    st.cache_data.clear()
+    measure(ARM, MDM, kinds=("faithfulness_at",), size=200, compute=without_f)
+    page = app("evidence", task="ioi", k="200")
+    assert f"ARM: f is not given. {REMARK}" in texts(page) and f"MDM: f is not given. {REMARK}" in texts(page)
+    assert "f is not given for these models: see above why." in texts(page)
     st.cache_data.clear()
 
 

@@ -34,7 +34,7 @@ def test_what_is_not_measured_is_offered_with_a_button_a_section() -> None:
     page = app("evidence", task="ioi", k="200")
     offered = labels(page)
     for label in (
-        "Compute faithfulness (ARM, MDM)", "Measure at K = 200 (ARM, MDM)", "Compute knockouts (ARM, MDM)",
+        "Compute faithfulness over K (ARM, MDM)", "Measure at K = 200 (ARM, MDM)", "Compute knockouts (ARM, MDM)",
         "Compute audit of the estimators (ARM, MDM)",
         "Measure at K = 200 (MDM after 0 steps, MDM after 100 steps)",
     ):  # fmt: skip
@@ -47,9 +47,11 @@ def test_what_is_not_measured_is_offered_with_a_button_a_section() -> None:
 def test_of_a_model_that_is_measured_alone_its_half_is_shown_and_the_other_offered() -> None:
     measure(ARM)
     page = app("evidence", task="ioi")
-    assert {"Compute faithfulness (MDM)", "Compute knockouts (MDM)", "Compute audit of the estimators (MDM)"} <= set(
-        labels(page)
-    )
+    assert {
+        "Compute faithfulness over K (MDM)",
+        "Compute knockouts (MDM)",
+        "Compute audit of the estimators (MDM)",
+    } <= set(labels(page))
     assert [head.value for head in page.subheader][:1] == ["ARM"]
     assert "In the ARM" in texts(page) and "In the MDM" not in texts(page)
     assert "The scatter of both models appears when the knockouts of both are computed." in texts(page)
@@ -83,7 +85,7 @@ def test_a_button_computes_its_kind_alone_and_the_page_says_so(queue_of: Callabl
     (job,) = queue.jobs()
     assert job.kinds == ("knockouts",) and set(job.specs) == {ARM, MDM}
     assert "Still being computed: the knockouts of the ARM and the MDM. It appears here by itself." in texts(page)
-    assert "Compute faithfulness (ARM, MDM)" in labels(page)
+    assert "Compute faithfulness over K (ARM, MDM)" in labels(page)
     queue.cancel(job.id)
 
 

@@ -82,7 +82,7 @@ def test_missing_evidence_is_told(tmp_path: Path) -> None:
     store(kinds=["audit"], control=False)
     written(tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
-    assert "Not computed: faithfulness of the ARM and the MDM." in page
+    assert "Not computed: faithfulness over K of the ARM and the MDM." in page
     assert "Not computed: knockouts of the ARM and the MDM." in page and "Not computed: audit" not in page
     assert "The step-0 control is not computed." in page
 

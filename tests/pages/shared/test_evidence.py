@@ -29,6 +29,18 @@ def test_evidence_is_that_beside_the_usual_other_model() -> None:
 
 
 @pytest.mark.usefixtures("seeded")
+def test_single_sizes_are_named_where_faithfulness_is_not_measured_over_k() -> None:
+    assert evidence.faithfulness_of(run_of("arm"), 0) == []
+    alone = [*examine("faithfulness_at", "arm", size=50), *examine("faithfulness_at", "arm", size=1000)]
+    assert evidence.faithfulness_of(run_of("arm"), 0) == alone
+    assert evidence.faithfulness_of(run_of("arm"), 2) == [], "the MDM of two denoising steps is not here"
+    assert evidence.single_sizes(alone) == "K = 50 and K = 1,000"
+    (grid,) = examine("faithfulness", "arm")
+    assert evidence.faithfulness_of(run_of("arm"), 0) == [grid, *alone]
+    assert evidence.single_sizes([grid, *alone]) == evidence.single_sizes([]) == ""
+
+
+@pytest.mark.usefixtures("seeded")
 def test_tables_are_kept_by_key_and_a_missing_number_is_nan_in_columns_and_none_in_rows() -> None:
     (there,) = examine("knockouts", "arm")
     expected = stored_evidence.table(there, "knockouts", node=5)

@@ -6,11 +6,11 @@ const count = (value) => value.toLocaleString("en-US");
 const percent = (share) => `${Math.round(100 * share)}%`;
 const modelsOf = ({ header }) => Object.entries(header.faithful?.models ?? {});
 
-/** By model: the smallest K that reaches `tau`, and the size measured before it; both undefined where none reaches it. */
+/** By model measured over K: the smallest K that reaches `tau`, and the size before it; undefined where none does. */
 export function marksOf(payload, tau) {
-    return modelsOf(payload).map(([model, { smallest }]) => {
-        const [k, below] = smallest[tau] ?? [];
-        return { model, label: payload.header.models[model].label, k, below };
+    return modelsOf(payload).flatMap(([model, { smallest }]) => {
+        const [k, below] = smallest?.[tau] ?? [];
+        return smallest ? [{ model, label: payload.header.models[model].label, k, below }] : [];
     });
 }
 
@@ -25,7 +25,7 @@ export function smallestWords(marks, tau, colours) {
     return words.join(" ");
 }
 
-/** HTML of f of both models, at the measured sizes nearest to K. */
+/** HTML of f of the models that are measured, at the measured sizes nearest to K. */
 export function faithfulnessWords(payload, k) {
     const distance = (size) => Math.max(size, k) / Math.min(size, k); // as nearest_size in engine/runs/evidence_summary.py
     const near = modelsOf(payload).map(([model, { sizes, f, f_low, f_high, right }]) => {
@@ -37,6 +37,6 @@ export function faithfulnessWords(payload, k) {
     });
     const at = (size) => `measured at K = ${count(size)}`;
     const same = near.every(({ size }) => size === near[0].size);
-    if (same) return `Faithfulness, ${at(near[0].size)}: ${near.map(({ words }) => words).join(", ")}`;
+    if (same) return near[0] ? `Faithfulness, ${at(near[0].size)}: ${near.map(({ words }) => words).join(", ")}` : "";
     return `Faithfulness: ${near.map(({ size, words }) => `${words} ${at(size)}`).join(", ")}`;
 }

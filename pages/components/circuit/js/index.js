@@ -250,7 +250,7 @@ class Workbench {
         if (!faithful) return;
         set(this.part("asked"), "hidden", !this.marks.length);
         set(this.part("smallest"), "innerHTML", smallestWords(this.marks, tau, this.colours));
-        set(this.part("measured"), "innerHTML", this.marks.length ? faithfulnessWords(this.payload, k) : "");
+        set(this.part("measured"), "innerHTML", faithfulnessWords(this.payload, k));
         set(this.part("unmeasured"), "textContent", faithful.note);
         set(this.part("more"), "hidden", !faithful.link);
     }
