@@ -44,7 +44,7 @@ def evidence_sections(question: Question) -> list[Section]:
 def faithfulness_section(question: Question) -> Section:
     """f of all circuits at some K, the areas, the smallest faithful circuits, and f over K."""
     sides, blocks = _sides(question, "faithfulness"), _missing(question, "faithfulness")
-    points = {name: summary.circuit_points(artifact) for name, artifact in sides}
+    points = {name: summary.all_points(model) for name, model in question.models if model.get("faithfulness")}
     for name, artifact in sides:
         meta = artifact.meta
         ends = (
@@ -52,6 +52,7 @@ def faithfulness_section(question: Question) -> Section:
             f"run; {meta['right_full']:.1%} and {meta['right_corrupted']:.1%} of the scored tokens are right."
         )
         blocks.append(Paragraph(f"{ends} {meta['remark']}" if meta.get("remark") else ends))
+    blocks += _measured_alone(question)
     if not sides:
         return Section("Faithfulness", blocks)
     blocks.append(_circuits_grid(points))
@@ -67,11 +68,12 @@ def faithfulness_section(question: Question) -> Section:
 
 
 def transfer_section(question: Question) -> Section:
-    """Whose circuit carries the task in which model."""
-    sides, blocks = _sides(question, "faithfulness"), _missing(question, "faithfulness")
-    if not sides:
+    """Whose circuit carries the task in which model, of all sizes that were measured."""
+    measured = {name: summary.all_points(of_model) for name, of_model in question.models}
+    points = {name: listed for name, listed in measured.items() if listed}
+    blocks = _missing(question, "faithfulness") if len(points) < len(measured) else []
+    if not points:
         return Section("Whose circuit in which model", blocks)
-    points = {name: summary.circuit_points(artifact) for name, artifact in sides}
     sizes = sorted({size for listed in points.values() for size in summary.nearest_sizes(listed)})
     circuits = {
         "the ARM's circuit": {"ARM": "own", "MDM": "other"},
@@ -245,6 +247,19 @@ def _missing(question: Question, kind: EvidenceKind) -> list[Block]:
         return []
     command, title = command_for(question.mdm.run.spec, kind), KIND_TITLES[kind]
     return [Paragraph(f"Not computed: {title} of the {' and the '.join(names)}. Compute it with `{command}`.")]
+
+
+def _measured_alone(question: Question) -> list[Block]:
+    """Of models whose faithfulness is measured at single sizes only, at which, in a paragraph each."""
+    blocks: list[Block] = []
+    for name, of_model in question.models:
+        alone = of_model.faithfulness
+        if alone and of_model.get("faithfulness") is None:
+            sizes = ", ".join(f"K = {each.size:,}" for each in alone)
+            text = f'{name}: measured at single sizes only, {sizes}: see "Whose circuit in which model".'
+            remark = alone[0].meta.get("remark")
+            blocks.append(Paragraph(f"{text} {remark}" if remark else text))
+    return blocks
 
 
 def _sources(sides: Sides) -> Paragraph:

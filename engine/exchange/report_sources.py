@@ -10,6 +10,7 @@ from typing import Any
 from engine.exchange.report_parts import Grid, Section
 from engine.exchange.report_runs import Question
 from engine.runs.evidence import Evidence
+from engine.runs.evidence_summary import ModelEvidence
 from engine.runs.records import Run
 from engine.schema.artifacts import KIND_TITLES, EvidenceKind
 
@@ -23,13 +24,18 @@ def sources_section(question: Question) -> Section:
     of_runs = [_run(run) for _, run in runs]
     rows = [(label, *(fields[label] for fields in of_runs)) for label in of_runs[0]]
     blocks = [Grid("The runs", head, rows, tuple(range(len(head))))]
-    evidence = [(name, artifact) for name, of_model in question.models for artifact in of_model.by_kind.values()]
+    evidence = [(name, artifact) for name, of_model in question.models for artifact in _artifacts(of_model)]
     if evidence:
         columns = ("evidence", "of", "key", "version, libraries", "computed")
         blocks.append(
             Grid("The evidence", columns, [_evidence(name, artifact) for name, artifact in evidence], (0, 1, 2, 3, 4))
         )
     return Section("Where the numbers come from", blocks)
+
+
+def _artifacts(of_model: ModelEvidence) -> list[Evidence]:
+    alone = [each for each in of_model.faithfulness if each.size]
+    return [*of_model.by_kind.values(), *alone]
 
 
 def _run(run: Run) -> dict[str, str]:
@@ -52,7 +58,8 @@ def _evidence(name: str, artifact: Evidence) -> tuple[str, ...]:
     kind: EvidenceKind = record.kind  # type: ignore[assignment]  # evidence has one of its kinds
     made = record.made_with
     version = f"{made.get('evidence_version', 'unknown')}; {_versions(made.get('libraries') or {})}"
-    return (KIND_TITLES[kind], name, artifact.key, version, f"{_moment(record.created)}, in {record.seconds:.0f} s")
+    title = f"faithfulness at K = {artifact.size:,}" if artifact.size else KIND_TITLES[kind]
+    return (title, name, artifact.key, version, f"{_moment(record.created)}, in {record.seconds:.0f} s")
 
 
 def _moment(created: str) -> str:

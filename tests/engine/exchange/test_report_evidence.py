@@ -10,7 +10,9 @@ from engine.exchange.report_evidence import evidence_sections
 from engine.exchange.report_parts import Block, Grid, Paragraph, Picture, Section
 from engine.runs import evidence
 from engine.runs.evidence_lines import AUDITED_NAMES, CIRCUIT_NAMES
+from engine.runs.spec import RunSpec
 from engine.schema.evidence_tables import ESTIMATORS
+from tests.fakes import tiny_compute
 from tests.stored_evidence import question, store
 
 
@@ -71,6 +73,26 @@ def test_every_section_has_its_picture_and_its_source() -> None:
         if kind:
             last = list(texts(section.blocks))[-1]
             assert all(of_model.by_kind[kind].key[:10] in last for _, of_model in asked.models)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_single_sizes_are_told_without_the_line_over_k() -> None:
+    store(control=False, kinds=())
+    specs = [RunSpec(n=4, model=model) for model in ("arm", "mdm")]
+    for size in (7, 11):
+        evidence.compute(specs, ["faithfulness_at"], size, compute=tiny_compute)
+    asked = question()
+    faithful, transfer, *_ = evidence_sections(asked)
+    missing, *measured = texts(faithful.blocks)
+    assert missing.startswith("Not computed: faithfulness over K of the ARM and the MDM.")
+    where = 'see "Whose circuit in which model".'
+    assert measured == [f"{name}: measured at single sizes only, K = 7, K = 11: {where}" for name in ("ARM", "MDM")]
+    assert not list(texts(transfer.blocks)) and not grids(faithful)
+    stored = evidence.find(asked.mdm.run, "faithfulness_at", asked.arm.run, 11)
+    assert stored
+    (row,) = evidence.table(stored, "circuit_runs", circuit="other", part="total").to_pylist()
+    cells = {(size, words): in_mdm for size, words, _, in_mdm in grids(transfer)[0].rows}
+    assert cells["11", "the ARM's circuit"] == f"{row['f']:.3f} ({row['f_low']:.3f} to {row['f_high']:.3f})"
 
 
 @pytest.mark.usefixtures("workspace")

@@ -6,6 +6,9 @@ import pytest
 
 from engine.exchange.report_parts import Grid
 from engine.exchange.report_sources import sources_section
+from engine.runs import evidence
+from engine.runs.spec import RunSpec
+from tests.fakes import tiny_compute
 from tests.stored_evidence import question, store
 
 
@@ -23,6 +26,17 @@ def test_every_artifact_is_listed_with_its_key_and_settings() -> None:
     keys = {artifact.key for _, of_model in asked.models for artifact in of_model.by_kind.values()}
     assert {row[2] for row in evidence.rows} == keys and len(keys) == 6
     assert all("torch " in row[3] for row in evidence.rows)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_evidence_at_a_single_size_is_listed_with_its_size() -> None:
+    store(control=False, kinds=())
+    evidence.compute([RunSpec(n=4, model="arm")], ["faithfulness_at"], 7, compute=tiny_compute)
+    asked = question()
+    (there,) = asked.arm.faithfulness
+    _, listed = sources_section(asked).blocks
+    assert isinstance(listed, Grid)
+    assert [tuple(row[:3]) for row in listed.rows] == [("faithfulness at K = 7", "ARM", there.key)]
 
 
 @pytest.mark.usefixtures("workspace")
