@@ -28,7 +28,7 @@ from engine.runs.provenance import METHOD_VERSION
 from engine.runs.records import Progress, Run, short_key, size_text
 from engine.runs.run_lines import described, settings_of, unsolved
 from engine.runs.spec import RunSpec
-from engine.schema.artifacts import EVIDENCE_KINDS, KIND_TITLES, KINDS
+from engine.schema.artifacts import EVIDENCE_KINDS, KIND_TITLES, KINDS, AnyKind
 from engine.tasks.countdown import published_format
 from engine.tasks.registry import task_named
 from engine.terminal import shown_progress
@@ -120,19 +120,18 @@ def list_runs() -> Iterator[str]:
     runs = stored.list_runs()
     if not runs:
         yield f"There are no runs in the cache {settings.cache_dir()}."
-    for run in runs:
+    for run, sizes in zip(runs, stored.sizes_of_runs(runs), strict=True):
         version = run.method_version or "unknown"
         older = "" if version == METHOD_VERSION else f"  method version {version}, now {METHOD_VERSION}"
         yield from described(run, after=f"  {run.created}{older}")
-        yield f"    {_artifacts(run)}"
+        yield f"    {_artifacts(sizes)}"
     yield from _sizes()
     notice = stored.notice()
     if notice:
         yield notice
 
 
-def _artifacts(run: Run) -> str:
-    sizes = stored.sizes_of(run)
+def _artifacts(sizes: Mapping[AnyKind, int]) -> str:
     own = [f"{KIND_TITLES[kind]} {size_text(sizes[kind]) if kind in sizes else 'missing'}" for kind in KINDS]
     return ", ".join(
         own + [f"{KIND_TITLES[kind]} {size_text(sizes[kind])}" for kind in EVIDENCE_KINDS if kind in sizes]

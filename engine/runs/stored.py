@@ -6,6 +6,7 @@ looks at a model, so that a listing is quick.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -19,11 +20,14 @@ from engine.schema.artifacts import ALL_KINDS, EVIDENCE_KINDS, KINDS, PART, AnyK
 
 MOST_LISTED = 8  # runs that an error names
 MOST_NOTICES = 3
+MOST_KEPT = 2**16  # runs that are kept in memory once they were read: fewer than a listing has would be of no use
 
 
 def list_runs() -> list[Run]:
     """Every stored run, newest first; without those whose settings are refused by now, of which `notice` tells."""
-    return [run_of(record) for record in _circuits() if not _refused(record)]
+    there = {record.key: record for record in records()}
+    circuits = [record for record in there.values() if record.kind == "circuit" and not _refused(record)]
+    return [_run_with(record, there.get(record.companions.get("ability", ""))) for record in circuits]
 
 
 def get(key: str) -> Run:
@@ -116,18 +120,24 @@ def sizes_of(run: Run) -> dict[AnyKind, int]:
 
     Evidence is that of its own circuit.
     """
-    there = {kind: store().record(run.key_of(kind)) for kind in KINDS}
-    sizes: dict[AnyKind, int] = {kind: record.size for kind, record in there.items() if record}
-    for record in records():
-        if is_evidence(record) and record.made_with.get("circuit") == run.key:
+    return sizes_of_runs([run])[0]
+
+
+def sizes_of_runs(runs: Iterable[Run]) -> list[dict[AnyKind, int]]:
+    """`sizes_of` of many runs, by going through the cache once."""
+    there = {record.key: record for record in records()}
+    about: dict[str, list[Record]] = {}
+    for record in filter(is_evidence, there.values()):
+        about.setdefault(str(record.made_with.get("circuit")), []).append(record)
+    sizes = []
+    for run in runs:
+        own = [(kind, there.get(run.key_of(kind))) for kind in KINDS]
+        of_run: dict[AnyKind, int] = {kind: record.size for kind, record in own if record}
+        for record in about.get(run.key, ()):
             kind: AnyKind = record.kind  # type: ignore[assignment]  # one of EVIDENCE_KINDS
-            sizes[kind] = sizes.get(kind, 0) + record.size
+            of_run[kind] = of_run.get(kind, 0) + record.size
+        sizes.append(of_run)
     return sizes
-
-
-def size_of(run: Run) -> int:
-    """Bytes on disk of all of `sizes_of`."""
-    return sum(sizes_of(run).values())
 
 
 def sizes() -> dict[AnyKind, int]:
@@ -191,16 +201,14 @@ def has(run: Run, kind: Kind) -> bool:
 
 def runs_of(spec: RunSpec) -> list[Run]:
     """The stored runs of a spec, newest first: those that are equal to it once they are read."""
-    return [run for record in _circuits() if not _refused(record) and (run := run_of(record)).spec == spec]
+    return [run_of(record) for record in _circuits() if _spec_of(record) == spec]
 
 
 def runs_by_spec() -> dict[RunSpec, list[Run]]:
     """All stored runs, newest first, by spec: for who looks for many."""
     by_spec: dict[RunSpec, list[Run]] = {}
-    for record in _circuits():
-        if not _refused(record):
-            run = run_of(record)
-            by_spec.setdefault(run.spec, []).append(run)
+    for run in list_runs():
+        by_spec.setdefault(run.spec, []).append(run)
     return by_spec
 
 
@@ -210,7 +218,7 @@ def run_of(record: Record) -> Run:
     return _run_with(record, ability)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=MOST_KEPT)
 def _run_with(record: Record, ability: Record | None) -> Run:
     """A run from the records of its circuit and, where it is there, of its ability; all who ask share it."""
     return Run(
@@ -226,7 +234,13 @@ def _run_with(record: Record, ability: Record | None) -> Run:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=MOST_KEPT)
+def _spec_of(record: Record) -> RunSpec | None:
+    """The settings of a circuit; None where they are refused."""
+    return None if _refused(record) else RunSpec(**record.made_with["spec"])
+
+
+@lru_cache(maxsize=MOST_KEPT)
 def _refused(record: Record) -> str | None:
     """Why a run with the settings of a stored one is refused by now, unreadable ones included; None where it is not."""
     try:

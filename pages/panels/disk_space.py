@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import streamlit as st
@@ -10,7 +10,7 @@ import streamlit as st
 from engine.errors import UserError
 from engine.runs import stored
 from engine.runs.records import Run, short_key, size_text
-from engine.schema.artifacts import ALL_KINDS
+from engine.schema.artifacts import ALL_KINDS, AnyKind
 from pages.shared.availability import title_of_task
 from pages.shared.glossary import meaning
 from pages.shared.words import ARTIFACTS, counted
@@ -20,8 +20,8 @@ FREED = "freed"  # in the session: the sentence about what was deleted last
 USUAL_DAYS, MOST_DAYS = 30, 3650
 
 
-def sizes_by_artifact(runs: Sequence[Run]) -> None:
-    """Which artifacts of every run are there, and how large they are."""
+def sizes_by_artifact(runs: Sequence[Run], sizes: Sequence[Mapping[AnyKind, int]]) -> None:
+    """Which artifacts of every run are there, and how large they are; `sizes`: bytes, run by run."""
     with st.expander("Sizes by artifact", icon=":material/straighten:"):
         totals = [f"{ARTIFACTS[kind]} {size_text(size)}" for kind, size in stored.sizes().items()]
         st.markdown(f"In all: {', '.join(totals)}.", help=meaning("artifact"))
@@ -30,15 +30,14 @@ def sizes_by_artifact(runs: Sequence[Run]) -> None:
             for kind in ALL_KINDS
         }
         st.dataframe(
-            [size_row(run) for run in runs], hide_index=True, column_config=columns, key="artifact sizes",
+            list(map(size_row, runs, sizes)), hide_index=True, column_config=columns, key="artifact sizes",
             placeholder="",
             alt="Sizes of the artifacts of every run",
         )  # fmt: skip
         st.caption("What several runs share (all but the circuit may be) stands in each row, and is on disk once.")
 
 
-def size_row(run: Run) -> dict[str, str | float | None]:
-    sizes = stored.sizes_of(run)
+def size_row(run: Run, sizes: Mapping[AnyKind, int]) -> dict[str, str | float | None]:
     row: dict[str, str | float | None] = {
         "Run": short_key(run.key),
         "Pair": run.spec.pair,

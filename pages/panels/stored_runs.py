@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from engine.errors import UserError
 from engine.runs import stored
 from engine.runs.records import Run, short_key, size_text
 from engine.runs.solvable import can_do
+from engine.schema.artifacts import KINDS, AnyKind
 from engine.schema.vocabulary import HALVES, TOTAL
 from engine.tasks.registry import task_named
 from pages.panels.bundles import bundle_download
@@ -29,8 +32,9 @@ def stored_runs() -> None:
     if not runs:
         st.info("Nothing is computed yet.", icon=":material/hourglass_empty:")
         return
-    size = sum(stored.sizes().values())
-    st.caption(f"{counted(len(runs), 'run')}, {size_text(size)} on disk. Choose rows to delete or export them.")
+    sizes = stored.sizes_of_runs(runs)
+    total = sum(stored.sizes().values())
+    st.caption(f"{counted(len(runs), 'run')}, {size_text(total)} on disk. Choose rows to delete or export them.")
     chosen_before = st.session_state.get(CHOSEN, [])
     wanted = [index for index, run in enumerate(runs) if run.key in chosen_before]
     if list(st.session_state.get("runs", {}).get("selection", {}).get("rows", [])) != wanted:
@@ -41,7 +45,7 @@ def stored_runs() -> None:
         st.session_state[CHOSEN] = [runs[index].key for index in rows if index < len(runs)]
 
     st.dataframe(
-        [row(run) for run in runs],
+        [row(run, of_run) for run, of_run in zip(runs, sizes, strict=True)],
         hide_index=True,
         key="runs",
         on_select=pick,
@@ -70,7 +74,7 @@ def stored_runs() -> None:
         placeholder="",
         alt="Stored runs",
     )
-    sizes_by_artifact(runs)
+    sizes_by_artifact(runs, sizes)
     with st.container(horizontal=True):
         bundle_download(runs)
         free_space()
@@ -84,7 +88,8 @@ def stored_runs() -> None:
         download(chosen[0])
 
 
-def row(run: Run) -> dict[str, object]:
+def row(run: Run, sizes: Mapping[AnyKind, int]) -> dict[str, object]:
+    """`sizes`: bytes of its artifacts that are there."""
     spec, accuracy = run.spec, run.accuracy
     return {
         "Run": short_key(run.key),
@@ -92,7 +97,7 @@ def row(run: Run) -> dict[str, object]:
         "Model": spec.model,
         "Task": title_of_task(spec.task),
         "From": origin(run),
-        "Missing": ", ".join(ARTIFACTS[kind] for kind in stored.missing(run)),
+        "Missing": ", ".join(ARTIFACTS[kind] for kind in KINDS if kind not in sizes),
         "Solved": 100 * accuracy.accuracy if accuracy else None,
         "Can do it": ability(run),
         "Shifted": "" if run.shifted is None else "yes" if run.shifted else "no",
@@ -106,7 +111,7 @@ def row(run: Run) -> dict[str, object]:
         "Template": spec.template or None,
         "Precision": spec.dtype,
         "Seconds": round(run.seconds, 1),
-        "MiB": stored.size_of(run) / 2**20,
+        "MiB": sum(sizes.values()) / 2**20,
         "Made": run.created[:16].replace("T", " "),
     }
 
@@ -129,7 +134,7 @@ def ability(run: Run) -> str:
 
 
 def delete(chosen: list[Run]) -> None:
-    size = size_text(sum(map(stored.size_of, chosen)))
+    size = size_text(sum(sum(sizes.values()) for sizes in stored.sizes_of_runs(chosen)))
     with st.popover(f"Delete {counted(len(chosen), 'run')}", icon=":material/delete:"):
         st.markdown(f"They take {size}. They can be computed again, but are gone until then.")
         st.caption("What other runs of the same models use as well stays.")

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from cache.folder import ArtifactFolder
 from engine.runs import lifecycle, parts, stored
 from engine.runs.cache_connection import store
 from engine.runs.jobs import JobQueue
@@ -240,10 +242,28 @@ def test_runs_tells_what_is_missing_and_how_large_the_rest_is() -> None:
     table, sizes = (frame.value.set_index("Run") for frame in page.dataframe)
     assert table.loc[run.key[:10], "Missing"] == "accuracy, logit lens"
     assert table.loc[run_of("arm").key[:10], "Missing"] == ""
-    assert table.loc[run.key[:10], "MiB"] == pytest.approx(stored.size_of(run) / 2**20)
+    assert table.loc[run.key[:10], "MiB"] == pytest.approx(sum(stored.sizes_of(run).values()) / 2**20)
     assert sizes.loc[run.key[:10], "Circuit"] == pytest.approx(stored.sizes_of(run)["circuit"] / 2**20)
     assert sizes["Logit lens"].isna().sum() == 1
     assert f"{size_text(sum(stored.sizes().values()))} on disk" in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_runs_reads_the_folder_as_often_for_many_runs_as_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, listings = ArtifactFolder.records, list[int]()
+
+    def counted(self: ArtifactFolder) -> Any:
+        listings.append(1)
+        return original(self)
+
+    monkeypatch.setattr(ArtifactFolder, "records", counted)
+    app("runs")
+    few = len(listings)
+    more = [RunSpec(model=model, seed=seed) for model in ("arm", "mdm") for seed in (1, 2)]
+    lifecycle.run_all(more, compute=fake_compute)
+    listings.clear()
+    page = app("runs")
+    assert len(page.dataframe[0].value) == 12 and len(listings) == few
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")

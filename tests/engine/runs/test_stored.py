@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from cache import cleaning
+from cache.folder import ArtifactFolder
 from engine.errors import UserError
-from engine.runs import cache_connection, lifecycle, read, stored
+from engine.runs import cache_connection, evidence, lifecycle, read, stored
 from engine.runs.records import RunMeta
 from engine.runs.spec import RunSpec
 from tests.fakes import REMARK, remarked_compute, tiny_compute
@@ -39,6 +40,32 @@ def test_deleting_a_run_leaves_what_other_runs_share() -> None:
     assert stored.missing(stored.get(second.key)) == ()
     stored.delete(second.key)
     assert cache_connection.store().records() == []
+
+
+@pytest.mark.usefixtures("workspace")
+def test_many_runs_are_listed_and_measured_by_one_listing_of_the_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listings: list[str] = []
+    for name in ("record", "records"):
+        original = getattr(ArtifactFolder, name)
+
+        def counted(self: ArtifactFolder, *key: str, name: str = name, original: Any = original) -> Any:
+            listings.append(name)
+            return original(self, *key)
+
+        monkeypatch.setattr(ArtifactFolder, name, counted)
+    for seed in range(3):
+        evidence.compute([replace(SPEC, seed=seed)], ["audit"], compute=tiny_compute)
+    listings.clear()
+    runs = stored.list_runs()
+    assert len(runs) == 3 and listings == ["records"]
+    sizes = stored.sizes_of_runs(runs)
+    assert listings == ["records"] * 2
+    assert sizes == [stored.sizes_of(run) for run in runs]
+    assert all(of_run.keys() == {"circuit", "audit"} and min(of_run.values()) > 0 for of_run in sizes)
+    listings.clear()
+    assert stored.runs_of(replace(SPEC, seed=1)) == [runs[1]] and listings.count("records") == 1 and len(listings) == 2
 
 
 @pytest.mark.usefixtures("workspace")
