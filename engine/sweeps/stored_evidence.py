@@ -24,10 +24,10 @@ class StoredEvidence:
 
     def _add(self, record: Record) -> None:
         made_with, evidence = record.made_with, Evidence(record)
-        circuit, other, size = str(made_with["circuit"]), made_with.get("other"), made_with.get("size")
+        circuit, other = str(made_with["circuit"]), made_with.get("other")
         self._keys.setdefault(circuit, []).append(record.key)
-        if size is not None:
-            self._at_sizes.setdefault((circuit, other), {}).setdefault(size, evidence)
+        if evidence.size is not None:
+            self._at_sizes.setdefault((circuit, other), {}).setdefault(evidence.size, evidence)
             return
         self._there.setdefault((record.kind, circuit, other), evidence)
         self._beside_any.setdefault((record.kind, circuit), evidence)
