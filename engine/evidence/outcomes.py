@@ -30,6 +30,13 @@ class Outcomes:
     right: NDArray[np.float64]  # [run, example], the share of the example's sites whose top token is right
     parts: dict[str, NDArray[np.float64]]  # by part, the metric [run, example]; they sum to it, 0 where nothing is read
 
+    def of(self, runs: Sequence[int]) -> Outcomes:
+        """Those of some runs, by index; a run may be there several times."""
+        chosen = list(runs)
+        return Outcomes(
+            self.metric[chosen], self.right[chosen], {part: values[chosen] for part, values in self.parts.items()}
+        )
+
 
 @dataclass(frozen=True)
 class BatchOutcomes:

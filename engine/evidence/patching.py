@@ -3,7 +3,7 @@
 Per batch of rows, the same rows as an attribution's (engine/attribution/sites.py):
 
 1. Run the corrupted inputs and keep what every node read and wrote; run the clean inputs for what is to be explained.
-2. Drop edges on no path from input to logits: they change nothing.
+2. Drop edges on no path from input to logits: they change nothing. Circuits that are the same then are run once.
 3. Run the circuits, from the smallest on and as many at once as the buffer holds, each with the nodes that it needs
    (engine/evidence/patched_pass.py).
 
@@ -75,11 +75,19 @@ def run_circuits(
     buffer = buffer_on(model.device) if buffer is None else buffer
     capacity = Capacity(max(1, min(token_capacity(model.plain).size, buffer // _token_bytes(model))))
     with_full = with_full or metric == "kl"
-    run = _Run(model, blocks_of(model.plain), pruned_circuits(model.graph, circuits), metric, buffer, with_full)
-    runs = (len(circuits), 1, 1)[: 2 + with_full]
+    different, which = _different(pruned_circuits(model.graph, circuits))
+    run = _Run(model, blocks_of(model.plain), different, metric, buffer, with_full)
+    runs = (len(different), 1, 1)[: 2 + with_full]
     outcomes = outcomes_of_rows(model, rows, n_examples, runs, capacity, run.batch, on_rows)
     circuit_runs, corrupted, *full = outcomes
-    return CircuitRuns(circuit_runs, corrupted, full[0] if full else None)
+    return CircuitRuns(circuit_runs.of(which), corrupted, full[0] if full else None)
+
+
+def _different(circuits: Sequence[Edges]) -> tuple[list[Edges], list[int]]:
+    """Circuits that differ, and which of them each of `circuits` is: every order ends with all edges, for example."""
+    different = {edges.tobytes(): edges for edges in circuits}
+    places = {content: place for place, content in enumerate(different)}
+    return list(different.values()), [places[edges.tobytes()] for edges in circuits]
 
 
 @dataclass(frozen=True)

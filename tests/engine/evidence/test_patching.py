@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from engine.attribution.sites import AttributionInput, Site
 from engine.attribution.soundness import Unsound
 from engine.circuits.pruning import prune
+from engine.evidence import patching
 from engine.evidence.footprint import token_bytes
 from engine.evidence.patching import CircuitRuns, circuit_masks, run_circuits
 from engine.models.model import Model, wrap
@@ -139,6 +141,32 @@ def test_several_at_once_and_in_chunks_are_the_same_as_each_alone(causal: bool) 
         assert same(run_circuits(model, rows, 4, masks, buffer=tokens * token), together)
     backwards = run_circuits(model, rows[::-1], 4, masks[::-1])
     assert close(backwards.circuits.metric[::-1], together.circuits.metric)
+
+
+def test_circuits_that_are_the_same_are_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny.model("llama", causal=False)
+    rows = tiny.rows_of(model, tiny.random_examples(2))
+    first, second = random_masks(model, (0.3, 0.9))
+    dead = np.zeros_like(first)
+    dead[0] = not prune(
+        model.graph, np.array([0])
+    ).any()  # an edge alone leads nowhere, so that this is no edges at all
+    run: list[int] = []
+    passes = patching.patched_logits
+
+    def counted(*args: Any) -> Any:
+        logits = passes(*args)
+        run.append(len(logits))
+        return logits
+
+    monkeypatch.setattr(patching, "patched_logits", counted)
+    measured = run_circuits(model, rows, 2, np.stack([second, first, second, np.zeros_like(first), first, dead]))
+    assert dead.any() and sum(run) == 3  # two rows are one batch
+    alone = [run_circuits(model, rows, 2, mask[None]) for mask in (second, first, second, dead, first, dead)]
+    for part, values in measured.circuits.parts.items():
+        assert close(values, np.concatenate([runs.circuits.parts[part] for runs in alone]))
+    assert close(measured.circuits.metric, np.concatenate([runs.circuits.metric for runs in alone]))
+    assert np.array_equal(measured.circuits.right, np.concatenate([runs.circuits.right for runs in alone]))
 
 
 def test_progress_counts_rows() -> None:
