@@ -8,6 +8,9 @@ their nodes, so that
    is the output of a removed MLP; all else is computed by the model's own modules from what it reads now;
 3. the last layer's MLP and the logits are computed where they are read only.
 
+Where nodes write what they do in the corrupted run, nothing changes before the first position that differs in any row
+of a causal model either (engine/evidence/changed_positions.py).
+
 `tests/engine/evidence/test_knockouts.py` does the same with hooks on the whole model.
 """
 
@@ -24,7 +27,7 @@ from torch import Tensor, nn
 from engine.attribution.metrics import at_sites
 from engine.attribution.sites import AttributionInput
 from engine.circuits.graph import Graph
-from engine.evidence.kept_run import Kept, KeptRun
+from engine.evidence.kept_run import EarlierKeys, Kept, KeptRun
 from engine.models.fast_model import Block, final_norm_of, hooked, output_logits
 from engine.models.model import Model
 
@@ -49,13 +52,14 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows with what every removal's pass of them needs."""
+    """Rows with what every removal's pass of them needs, from the first position on that these replacements change."""
 
-    rows: Sequence[AttributionInput]
+    rows: Sequence[AttributionInput]  # their reads counted from there
     clean: KeptRun
     replacements: Mapping[str, Replacement]
     rotation: tuple[Tensor, Tensor] | None  # cos and sin [1, pos, d_head]
-    bias: Tensor  # of attention [row, 1, pos, pos]
+    bias: Tensor  # of attention [row, 1, pos, every pos]
+    earlier: EarlierKeys | None  # of the positions before
 
 
 def first_layer(graph: Graph, removal: Removal) -> int:
@@ -70,6 +74,7 @@ def ablated_logits(model: Model, blocks: Sequence[Block], batch: Batch, removals
     start = batch.clean.before[first] if first < graph.n_layers else batch.clean.last[0]
     residual = start.to(device).repeat(copies, 1, 1)  # [removal * row, pos, d_model]
     options: dict[str, Any] = {"attention_mask": batch.bias.repeat(copies, 1, 1, 1), "sink": None}
+    options["past_key_values"] = batch.earlier
     if batch.rotation is not None:
         options["position_embeddings"] = batch.rotation
     for layer in range(first, graph.n_layers):
@@ -122,7 +127,7 @@ def _replaced(
 
 def _at_sites(write: Tensor, batch: Batch) -> Tensor:
     """[1, site, width] of what a node writes instead, [row or 1, pos or 1, width]."""
-    return at_sites(write.expand(*batch.bias.shape[::3], -1), batch.rows)[None]
+    return at_sites(write.expand(*batch.bias.shape[:3:2], -1), batch.rows)[None]
 
 
 def _replace_input(replace: Any, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

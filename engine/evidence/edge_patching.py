@@ -6,8 +6,8 @@ Per batch of rows, the same rows as an attribution's (engine/attribution/sites.p
    the corrupted one.
 2. Of every edge u -> v take a_u(clean) - a_u(corrupted) off what v alone reads, and compute v anew. Where v is a head's
    q, k or v, that head is computed alone, and what it now writes goes into the residual.
-3. Run the model from there on: layers before v's are those of the clean run. In the last layer only the positions that
-   are read go on.
+3. Run the model from there on: layers before v's are those of the clean run, and so are positions before the first that
+   differs in any row of a causal model. In the last layer only the positions that are read go on.
 
 engine/evidence/patching.py patches many edges at once; of a single edge this is the same, in a part of the time.
 """
@@ -27,9 +27,10 @@ from engine.attribution.metrics import at_sites, row_metrics
 from engine.attribution.sites import AttributionInput
 from engine.attribution.soundness import refuse_unsound
 from engine.circuits.edges import Ints
+from engine.evidence.changed_positions import first_change, reads_from
 from engine.evidence.kept_run import KeptRun, Rotation
 from engine.evidence.live_nodes import MLP_KIND
-from engine.evidence.outcomes import Input, input_name, inputs_to_run, length_of
+from engine.evidence.outcomes import Input, input_name, length_of, sorted_inputs
 from engine.evidence.patched_pass import Rotated, attend, called, queries_keys_values
 from engine.models.batching import in_batches, padded, token_capacity
 from engine.models.fast_model import Block, blocks_of, embed, final_norm_of, hidden, hooked, output_logits
@@ -74,7 +75,7 @@ def patch_edges(
         return _metrics(model, blocks, [each.run for each in batch], edges, metric)
 
     done = 0
-    inputs = sorted(inputs_to_run(model, rows), key=length_of)  # sites of an input have one weight, and are added up
+    inputs = sorted_inputs(model, rows)  # sites of an input have one weight, and are added up
     for batch, result in in_batches(inputs, length_of, token_capacity(model.plain), work, input_name(model)):
         for each, values in zip(batch, result.T, strict=True):
             effects[:, each.run.example] += values
@@ -85,16 +86,19 @@ def patch_edges(
 
 @dataclass(frozen=True)
 class _Clean:
-    """The clean run of a batch, and what its nodes write more than in the corrupted run."""
+    """The clean run of a batch, and what its nodes write more than in the corrupted run.
+
+    Everything from the first position on that differs.
+    """
 
     model: Model
     blocks: Sequence[Block]
-    rows: Sequence[AttributionInput]
+    rows: Sequence[AttributionInput]  # their reads counted from there
     kept: KeptRun
     corrupted: KeptRun
     embeddings: Tensor  # clean minus corrupted [row, pos, d_model]
     rotation: Rotated | None
-    bias: Tensor  # of attention [row, 1, pos, pos]
+    bias: Tensor  # of attention [row, 1, pos, every pos]
 
     def without(self, edge: int) -> Tensor:
         """[site, vocab]: the logits with an edge patched."""
@@ -136,12 +140,13 @@ class _Clean:
         residuals[kind, 1] -= written.to(x)
         bias = narrowed(self.bias, self.model.windows[layer]) if self.model.causal and self.model.windows else self.bias
         values = queries_keys_values(block, self.rotation, np.array([head]), n_heads, residuals)
+        values = self.kept.attended(layer, np.array([head]), n_heads, values)
         z = attend(block, values, bias)[0]  # [whole or patched, row, pos, d_head]
         return (z[1] - z[0]) @ block.output_weights()[head].to(z)
 
     def _from_mlp(self, layer: int, x: Tensor, read: Tensor) -> Tensor:
         """[site, vocab]: the rest of the model after a layer's attention, whose MLP reads another residual than x."""
-        options: dict[str, Any] = {"attention_mask": self.bias}
+        options: dict[str, Any] = {"attention_mask": self.bias, "past_key_values": self.kept.earlier}
         if self.rotation is not None:
             options["position_embeddings"] = self.rotation
         last = len(self.blocks) - 1
@@ -166,15 +171,18 @@ def _metrics(
     plain, rotation, runs = model.plain, Rotation(), []
     clean_ids, real = padded(model, [row.clean for row in rows])
     embeddings = [embed(plain, ids) for ids in (clean_ids, padded(model, [row.corrupt for row in rows])[0])]
-    bias, logits = model.attention_bias(real), []
+    bias, logits, start = model.attention_bias(real), [], first_change(model, rows)
     for embedding, what in zip(
         embeddings, ("its logits on clean prompts", "its logits on corrupted prompts"), strict=True
     ):
-        runs.append(KeptRun())
+        runs.append(KeptRun(start))
         with hooked(runs[-1].hooks(plain, blocks) + rotation.hooks(plain)):
             logits.append(output_logits(plain, at_sites(hidden(plain, embedding, bias), rows)))
         refuse_unsound(logits[-1], what)
-    clean = _Clean(model, blocks, rows, runs[0], runs[1], embeddings[0] - embeddings[1], rotation.cos_sin, bias)
+    clean = _Clean(
+        model, blocks, reads_from(rows, start), runs[0], runs[1], (embeddings[0] - embeddings[1])[:, start:],
+        rotation.since(start), bias[:, :, start:],
+    )  # fmt: skip
     values = [row_metrics(metric, each, rows, logits[0]) for each in logits]
     values += [row_metrics(metric, clean.without(int(edge)), rows, logits[0]) for edge in edges]
     metrics = torch.stack(values)

@@ -4,15 +4,15 @@ What a removed node writes is replaced at every position by the corrupted run's 
 everything downstream is computed anew. Per batch of rows, the same rows as an attribution's:
 
 1. Run the clean and the corrupted inputs and keep what every node read and wrote.
-2. Run the removals of nodes, those that begin in the same layer together and as many at once as the buffer holds, from
-   that layer on (engine/evidence/ablated_pass.py).
+2. Run the removals of nodes, those that begin in the same layer and at the same position together and as many at once
+   as the buffer holds, from there on (engine/evidence/ablated_pass.py).
 
 Means over the task are taken first, in a pass of the clean inputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -25,6 +25,7 @@ from engine.attribution.metrics import at_sites
 from engine.attribution.sites import AttributionInput
 from engine.attribution.soundness import refuse_unsound
 from engine.evidence.ablated_pass import Batch, Removal, Replacement, ablated_bytes, ablated_logits, first_layer
+from engine.evidence.changed_positions import first_change, reads_from
 from engine.evidence.footprint import circuits_at_once
 from engine.evidence.kept_run import Kept, KeptRun, Rotation
 from engine.evidence.outcomes import (
@@ -122,18 +123,26 @@ class _Run:
         model = self.model
         clean_ids, real = padded(model, [row.clean for row in rows])
         corrupt_ids, _ = padded(model, [row.corrupt for row in rows])
-        bias, rotation = model.attention_bias(real), Rotation()
-        clean, clean_logits = self._kept(clean_ids, bias, rows, rotation)
-        corrupted, corrupt_logits = self._kept(corrupt_ids, bias, rows, rotation)
+        bias, rotation, start = model.attention_bias(real), Rotation(), first_change(model, rows)
+        clean, corrupted = KeptRun(), KeptRun(start)
+        clean_logits = self._run(clean_ids, bias, rows, clean, rotation)
+        corrupt_logits = self._run(corrupt_ids, bias, rows, corrupted, rotation)
         refuse_unsound(clean_logits, "its logits on clean prompts")
         refuse_unsound(corrupt_logits, "its logits on corrupted prompts")
         replacements = {CORRUPTED: Replacement(corrupted.heads, corrupted.mlps)}
         if self.mean is not None:
             replacements[MEAN] = self.mean
-        shared = Batch(rows, clean, replacements, rotation.cos_sin, bias)
+        starts = {CORRUPTED: start, MEAN: 0}  # the first position that a replacement changes
+        batches = {
+            at: Batch(
+                reads_from(rows, at), clean.since(at), {by: of for by, of in replacements.items() if starts[by] == at},
+                rotation.since(at), bias[:, :, at:], corrupted.earlier if at else None,
+            )
+            for at in {*starts.values()}
+        }  # fmt: skip
         metrics, rights = (np.zeros((len(self.removals), len(read))) for _ in range(2))
-        for chosen in self._chunks(ablated_bytes(model, self.blocks, rows, clean_ids.shape[1])):
-            logits = ablated_logits(model, self.blocks, shared, [self.removals[i] for i in chosen])
+        for at, chosen in self._chunks(ablated_bytes(model, self.blocks, rows, clean_ids.shape[1]), starts):
+            logits = ablated_logits(model, self.blocks, batches[at], [self.removals[i] for i in chosen])
             refuse_unsound(logits, "its logits without some of its nodes")
             outcomes = batch_outcomes(model, self.metric, logits, read, clean_logits)
             metrics[chosen], rights[chosen] = outcomes.metric, outcomes.right
@@ -141,24 +150,25 @@ class _Run:
         read_ends = (batch_outcomes(model, self.metric, logits[None], read, clean_logits) for logits in ends)
         return [BatchOutcomes(metrics, rights), *read_ends]
 
-    def _kept(
-        self, ids: Tensor, bias: Tensor, rows: Sequence[AttributionInput], rotation: Rotation
-    ) -> tuple[KeptRun, Tensor]:
-        """A run of `ids` [row, pos], with its logits [site, vocab]."""
-        plain, kept = self.model.plain, KeptRun()
+    def _run(
+        self, ids: Tensor, bias: Tensor, rows: Sequence[AttributionInput], kept: KeptRun, rotation: Rotation
+    ) -> Tensor:
+        """Run `ids` [row, pos], keep what `kept` and `rotation` are to have of it; its logits [site, vocab]."""
+        plain = self.model.plain
         with hooked(kept.hooks(plain, self.blocks) + rotation.hooks(plain)):
             last = at_sites(hidden(plain, embed(plain, ids), bias), rows)
-        return kept, output_logits(plain, last)
+        return output_logits(plain, last)
 
-    def _chunks(self, each: int) -> Iterator[list[int]]:
-        """Removals by index, those that begin in the same layer together, as many as the buffer holds."""
-        first = [first_layer(self.model.graph, removal) for removal in self.removals]
-        order = sorted(range(len(first)), key=first.__getitem__)
-        for _, members in groupby(order, key=first.__getitem__):
+    def _chunks(self, each: int, starts: Mapping[str, int]) -> Iterator[tuple[int, list[int]]]:
+        """Removals by index that begin at the same position and in the same layer, as many as the buffer holds."""
+        graph = self.model.graph
+        begin = [(starts[removal.replaced_by], first_layer(graph, removal)) for removal in self.removals]
+        order = sorted(range(len(begin)), key=begin.__getitem__)
+        for (start, _), members in groupby(order, key=begin.__getitem__):
             same = list(members)
             at_once = circuits_at_once(len(same), each, self.buffer)
-            for start in range(0, len(same), at_once):
-                yield same[start : start + at_once]
+            for first in range(0, len(same), at_once):
+                yield start, same[first : first + at_once]
 
 
 def _refuse_unknown(model: Model, removals: Sequence[Removal]) -> None:

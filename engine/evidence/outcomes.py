@@ -16,6 +16,7 @@ from torch import Tensor
 from engine.attribution.footprint import row_named
 from engine.attribution.metrics import row_metrics
 from engine.attribution.sites import AttributionInput, up_to_reads
+from engine.evidence.changed_positions import first_change
 from engine.models.batching import Capacity, in_batches
 from engine.models.model import Model
 
@@ -63,7 +64,7 @@ def outcomes_of_rows(
     work: Callable[[Rows, Rows], Sequence[BatchOutcomes]],
     on_rows: Callable[[int], None],
 ) -> list[Outcomes]:
-    """Outcomes of several kinds of runs on all rows, in batches of at most `capacity` tokens, the shortest first.
+    """Outcomes of several kinds of runs on all rows, in batches of at most `capacity` tokens of `sorted_inputs`.
 
     `runs`: how many there are of each kind. `work` runs a batch, given as what is run and as the rows that are read
     from it (both have the same sites in the same order), and returns what was read, kind by kind.
@@ -77,7 +78,7 @@ def outcomes_of_rows(
     def work_on(batch: Sequence[Input]) -> Sequence[BatchOutcomes]:
         return work([each.run for each in batch], [row for each in batch for row in each.rows])
 
-    inputs = sorted(inputs_to_run(model, rows), key=length_of)
+    inputs = sorted_inputs(model, rows)
     for batch, results in in_batches(inputs, length_of, capacity, work_on, input_name(model)):
         members = [row for each in batch for row in each.rows]
         for total, result in zip(sums, results, strict=True):
@@ -97,6 +98,14 @@ def inputs_to_run(model: Model, rows: Rows) -> list[Input]:
         run = replace(members[0], sites=tuple(site for row in members for site in row.sites))
         inputs.append(Input(up_to_reads(run) if model.causal else run, tuple(members)))
     return inputs
+
+
+def sorted_inputs(model: Model, rows: Rows) -> list[Input]:
+    """`inputs_to_run`, the shortest first, of the same length those whose first change comes first.
+
+    So a batch has inputs alike, and few of their positions are run in vain.
+    """
+    return sorted(inputs_to_run(model, rows), key=lambda each: (length_of(each), first_change(model, [each.run])))
 
 
 def input_name(model: Model) -> Callable[[Input], str]:

@@ -10,6 +10,8 @@ by layer, for several circuits at once:
 3. Heads write D in the model's space; the MLP reads those of its own layer as well, and writes its D.
 4. The logits are computed where they are read only.
 
+All of it from the first position on that differs in any row (engine/evidence/changed_positions.py): D is zero before.
+
 `tests/engine/evidence/literal.py` does the same literally: it runs the whole model and takes the writes of the
 sources outside the circuit off what each destination reads.
 """
@@ -37,13 +39,13 @@ Rotated = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows with what every circuit's pass of them needs."""
+    """Rows with what every circuit's pass of them needs, from the first position on that differs."""
 
-    rows: Sequence[AttributionInput]
+    rows: Sequence[AttributionInput]  # their reads counted from there
     difference: Tensor  # of the embeddings, clean minus corrupted [row, pos, d_model]
     corrupted: KeptRun
     rotation: Rotated | None  # cos and sin [1, pos, d_head]
-    bias: Tensor  # of attention [row, 1, pos, pos]
+    bias: Tensor  # of attention [row, 1, pos, every pos]
 
 
 def patched_logits(model: Model, blocks: Sequence[Block], batch: Batch, live: LiveNodes) -> Tensor:
@@ -73,7 +75,8 @@ def _run_layer(model: Model, layer: int, block: Block, batch: Batch, live: LiveN
     residuals = _sums(live.reads[:, destinations, :first], writes[:first])  # [destination, circuit, row, pos, d_model]
     if len(heads):
         bias = narrowed(batch.bias, model.windows[layer]) if model.causal and model.windows else batch.bias
-        z = attend(block, queries_keys_values(block, batch.rotation, heads, graph.n_heads, residuals), bias)
+        values = queries_keys_values(block, batch.rotation, heads, graph.n_heads, residuals)
+        z = attend(block, batch.corrupted.attended(layer, heads, graph.n_heads, values), bias)
         corrupted = batch.corrupted.heads[layer].to(z).unflatten(2, (graph.n_heads, -1))[:, :, heads]
         z -= corrupted.permute(2, 0, 1, 3)[:, None]  # [head, circuit, row, pos, d_head]
         written = writes[first : first + len(heads)].flatten(1, 3)
@@ -134,7 +137,10 @@ def _scale(norm: Norm, x: Tensor) -> Tensor:
 
 
 def attend(block: Block, values: Sequence[Tensor], bias: Tensor) -> Tensor:
-    """z [head, circuit, row, pos, d_head] of q, k and v of the same shape, the softmax in fp32."""
+    """z [head, circuit, row, pos, d_head] of q of the same shape, and of k and v that may have positions before those.
+
+    The softmax is in fp32.
+    """
     q, k, v = values
     scale: float = block.attention.scaling  # type: ignore[assignment]
     scores = (q @ k.transpose(3, 4)).float().mul_(scale)

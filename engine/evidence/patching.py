@@ -2,7 +2,8 @@
 
 Per batch of rows, the same rows as an attribution's (engine/attribution/sites.py):
 
-1. Run the corrupted inputs and keep what every node read and wrote; run the clean inputs for what is to be explained.
+1. Run the corrupted inputs and keep what every node read and wrote from the first position on that differs; run the
+   clean inputs for what is to be explained.
 2. Drop edges on no path from input to logits: they change nothing. Circuits that are the same then are run once.
 3. Run the circuits, from the smallest on and as many at once as the buffer holds, each with the nodes that it needs
    (engine/evidence/patched_pass.py).
@@ -23,6 +24,7 @@ from engine.attribution.contraction import buffer_on
 from engine.attribution.metrics import at_sites
 from engine.attribution.sites import AttributionInput
 from engine.attribution.soundness import refuse_unsound
+from engine.evidence.changed_positions import first_change, reads_from
 from engine.evidence.footprint import circuits_at_once, token_bytes
 from engine.evidence.kept_run import KeptRun, Rotation
 from engine.evidence.live_nodes import live_nodes, pruned_circuits
@@ -106,14 +108,16 @@ class _Run:
         clean_ids, real = padded(model, [row.clean for row in rows])
         corrupt_ids, _ = padded(model, [row.corrupt for row in rows])
         bias, clean, corrupt = model.attention_bias(real), embed(plain, clean_ids), embed(plain, corrupt_ids)
-        corrupted, rotation = KeptRun(), Rotation()
+        start = first_change(model, rows)
+        corrupted, rotation = KeptRun(start), Rotation()
         with hooked(corrupted.hooks(plain, self.blocks) + rotation.hooks(plain)):
             corrupt_logits = output_logits(plain, at_sites(hidden(plain, corrupt, bias), rows))
         refuse_unsound(corrupt_logits, "its logits on corrupted prompts")
         clean_logits = output_logits(plain, at_sites(hidden(plain, clean, bias), rows)) if self.with_full else None
         if clean_logits is not None:  # [site, vocab]
             refuse_unsound(clean_logits, "its logits on clean prompts")
-        shared = Batch(rows, clean - corrupt, corrupted, rotation.cos_sin, bias)
+        difference = (clean - corrupt)[:, start:]
+        shared = Batch(reads_from(rows, start), difference, corrupted, rotation.since(start), bias[:, :, start:])
         metrics, rights = (np.zeros((len(self.circuits), len(read))) for _ in range(2))
         for chosen in self._chunks(clean_ids.numel()):
             live = live_nodes(model.graph, [self.circuits[i] for i in chosen], shared.difference)

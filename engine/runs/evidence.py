@@ -32,7 +32,7 @@ from engine.schema.evidence_tables import EVIDENCE_TABLES
 if TYPE_CHECKING:
     import pyarrow as pa
 
-EVIDENCE_VERSION = 1  # raised by every change of engine/evidence that changes a number
+EVIDENCE_VERSION = 2  # raised by every change of engine/evidence that changes a number
 OF_ONE_MODEL: tuple[EvidenceKind, ...] = ("audit",)  # kinds that use no other model's circuit
 FAITHFULNESS: tuple[EvidenceKind, ...] = ("faithfulness", "faithfulness_at")
 DEFAULT_KINDS: tuple[EvidenceKind, ...] = ("faithfulness", "knockouts", "audit")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peak import peak
+from engine.attribution.sites import AttributionInput, Site
 from engine.circuits.graph import Graph
 from engine.evidence.footprint import circuits_at_once, footprint, token_bytes
 from engine.evidence.patching import run_circuits
@@ -32,6 +33,24 @@ def test_the_peak_is_what_was_told(shape: Shape, circuits: int) -> None:
     weights = list(model.plain.parameters())
     measured = peak(lambda: run_circuits(model, rows, 30, masks), "cpu", weights)
     assert 0.75 < measured / told.peak < 1.1
+
+
+@pytest.mark.parametrize("circuits", [1, 4])
+@pytest.mark.parametrize("shape", [LLAMA, GPT2], ids=["llama", "gpt2"])
+def test_a_causal_model_takes_less_where_prompts_differ_late(shape: Shape, circuits: int) -> None:
+    model = wrap(hf_model(shape).requires_grad_(False), build_tokenizer(), causal=True)
+    examples, sites = tiny.random_examples(30, lengths=(20,)), (Site(19, 20, (5,), (6,)),)
+    masks = np.ones((circuits, model.graph.n_edges), dtype=bool)
+    masks[range(circuits), range(circuits)] = False  # circuits that are the same would be run once
+    weights, peaks = list(model.plain.parameters()), []
+    for differs in (0, 1, 10, 18):
+        rows = [
+            AttributionInput(i, "", e.prompt, (*e.prompt[:differs], 3, *e.prompt[differs + 1 :]), sites, 1.0)
+            for i, e in enumerate(examples)
+        ]
+        peaks.append(peak(lambda rows=rows: run_circuits(model, rows, 30, masks), "cpu", weights))
+    told = footprint(shape, circuits, 30, 20, "float32", "cpu")
+    assert peaks == sorted(peaks, reverse=True) and peaks[0] < 1.1 * told.peak
 
 
 def test_the_buffer_bounds_what_circuits_take_together() -> None:
