@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -35,10 +35,7 @@ def stored_runs() -> None:
     sizes = stored.sizes_of_runs(runs)
     total = sum(stored.sizes().values())
     st.caption(f"{counted(len(runs), 'run')}, {size_text(total)} on disk. Choose rows to delete or export them.")
-    chosen_before = st.session_state.get(CHOSEN, [])
-    wanted = [index for index, run in enumerate(runs) if run.key in chosen_before]
-    if list(st.session_state.get("runs", {}).get("selection", {}).get("rows", [])) != wanted:
-        st.session_state["runs"] = {"selection": {"rows": wanted, "columns": [], "cells": []}}
+    wanted = rows_chosen(runs)
 
     def pick() -> None:
         rows = st.session_state["runs"]["selection"]["rows"]
@@ -86,6 +83,15 @@ def stored_runs() -> None:
             artifacts.compute_button("chosen", in_part)
     if len(chosen) == 1:
         download(chosen[0])
+
+
+def rows_chosen(runs: Sequence[Run]) -> list[int]:
+    """The rows of the runs that are chosen, which the table is made to show as such."""
+    chosen_before = st.session_state.get(CHOSEN, [])
+    wanted = [index for index, run in enumerate(runs) if run.key in chosen_before]
+    if list(st.session_state.get("runs", {}).get("selection", {}).get("rows", [])) != wanted:
+        st.session_state["runs"] = {"selection": {"rows": wanted, "columns": [], "cells": []}}
+    return wanted
 
 
 def row(run: Run, sizes: Mapping[AnyKind, int]) -> dict[str, object]:
