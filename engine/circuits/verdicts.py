@@ -45,6 +45,7 @@ UNKNOWN: Answer = "can't be told"
 Side = Literal["above", "below"]
 
 ENOUGH_TRANSFER = 0.5  # of the faithfulness of a model's own circuit
+LEAST_OWN = 0.1  # faithfulness of a model's own circuit with which another's can be compared
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,12 @@ def transfers(own: Estimate, other: Estimate, random_highest: float) -> Ruling:
     """Whether another model's circuit explains a model: faithfulness f of it, of the model's own, of random circuits.
 
     It does where f of the other's circuit lies above that of every random circuit, with its whole interval, and is at
-    least half of f of the own. It does not where the interval lies below half of that, or not above random circuits.
+    least half of f of the own. It does not where the interval lies below half of that, or not above random circuits. It
+    can't be told where the own circuit explains next to nothing.
     """
     if other.low is None or other.high is None or own.low is None or own.high is None:
         return Ruling(UNKNOWN, "Faithfulness has no interval here.")
-    if own.low <= random_highest or own.value <= 0:
+    if own.low <= random_highest or own.value < LEAST_OWN:
         return Ruling(UNKNOWN, f"The model's own circuit (f = {own.value:.2f}) does not explain it itself at this K.")
     share = f"f = {other.value:.2f} ({other.low:.2f} to {other.high:.2f}), against {own.value:.2f} of its own"
     needed = ENOUGH_TRANSFER * own.value

@@ -128,7 +128,7 @@ def _moved_by_training(own: TaskNumbers) -> Claim:
         number = own.overlap.minus(control).estimate
         ruling = Ruling(UNKNOWN, unable) if unable else beyond(number, 0, "below")
         overlap = f"Overlap of the ARM with the step-0 control: {with_interval(control.estimate)}"
-        return Judged(number, [overlap, *_of_control(own), *_limits(own)], ruling)
+        return Judged(number, [overlap, *([] if unable else _of_control(own)), *_limits(own)], ruling)
 
     claim = f"On {_title(own)} post-training itself moved the circuit away from the ARM's."
     measure = "Overlap of ARM with MDM minus that of ARM with step-0 control"

@@ -106,7 +106,8 @@ def test_both_halves_have_to_agree(
         (Estimate(0.9, 0.8, 1.0), Estimate(0.05, 0.0, 0.1), FAILS),  # like random circuits
         (Estimate(0.9, 0.8, 1.0), Estimate(0.5, 0.05, 0.9), UNKNOWN),
         (Estimate(0.9, 0.8, 1.0), Estimate(0.4, 0.3, 0.5), UNKNOWN),  # half of 0.9 is within
-        (Estimate(0.15, 0.05, 0.3), Estimate(0.7, 0.6, 0.8), UNKNOWN),  # its own explains nothing
+        (Estimate(0.15, 0.05, 0.3), Estimate(0.7, 0.6, 0.8), UNKNOWN),  # its own may explain no more than random ones
+        (Estimate(0.15, 0.12, 0.3), Estimate(0.7, 0.6, 0.8), HOLDS),
         (Estimate(0.9, 0.8, 1.0), NONE, UNKNOWN),
         (NONE, Estimate(0.7, 0.6, 0.8), UNKNOWN),
     ],
@@ -115,3 +116,8 @@ def test_a_circuit_transfers_that_explains_half_as_much_as_the_own(
     own: Estimate, other: Estimate, expected: str
 ) -> None:  # fmt: skip
     assert transfers(own, other, random_highest=0.1).verdict == expected
+
+
+def test_a_circuit_is_not_judged_by_one_that_explains_next_to_nothing() -> None:
+    own = Estimate(0.02, 0.01, 0.03)
+    assert transfers(own, own, random_highest=0.0).verdict == UNKNOWN
