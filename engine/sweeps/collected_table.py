@@ -26,7 +26,6 @@ MOST_NAMED = 6  # runs that are not there
 LEGEND = (
     "K=...: Jaccard index of the K strongest edges of the ARM and of the model, mean over seeds",
     "solved: share of held-out problems that the ARM and the model solve",
-    "f: faithfulness of the ARM's circuit in the model, at the largest K or near it; 1 is the whole model",
 )
 OF_A_RUN = ("pair", "task", "model")
 
@@ -69,6 +68,7 @@ def lines(collected: Collected) -> Iterator[str]:
         yield from means(collected.rows, collected.sizes)
         yield ""
         yield from LEGEND
+        yield _legend_of_f(collected.rows, max(collected.sizes))
     comparisons = sum(len(group.others) for group in collected.compared.groups)
     yield f"{collected.path}: {len(collected.rows)} rows, {comparisons} comparisons at {len(collected.sizes)} sizes"
     sentences = list(_not_there(collected.sweep, collected.compared))
@@ -100,6 +100,13 @@ def _numbers(rows: Sequence[Row], sizes: Sequence[int]) -> list[str]:
         *(_mean(at[k], "overlap") for k in sizes),
         *(_mean(last, name) for name in ("accuracy_arm", "accuracy_other", "f_arm_in_other")),
     ]
+
+
+def _legend_of_f(rows: Sequence[Row], k: int) -> str:
+    """Of the largest K, with the sizes at which circuits were run in its stead."""
+    sizes = sorted({row["f_k"] for row in rows if row["k"] == k and row["f_k"]})
+    measured = f", measured at K = {', '.join(map(str, sizes))}" if sizes else ""
+    return f"f: faithfulness of the ARM's circuit in the model{measured}; 1 is the whole model"
 
 
 def _mean(rows: Sequence[Row], name: str) -> str:

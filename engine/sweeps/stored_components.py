@@ -29,7 +29,7 @@ class Components:
 
 
 class StoredComponents:
-    """Of a sweep's runs; every artifact is read once."""
+    """Of compared runs; what was read is kept."""
 
     def __init__(self, stored: StoredEvidence) -> None:
         self._stored = stored

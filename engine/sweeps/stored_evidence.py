@@ -24,7 +24,7 @@ class StoredEvidence:
 
     def _add(self, record: Record) -> None:
         made_with, evidence = record.made_with, Evidence(record)
-        circuit, other = str(made_with["circuit"]), made_with.get("other")
+        circuit, other = str(made_with.get("circuit")), made_with.get("other")
         self._keys.setdefault(circuit, []).append(record.key)
         if evidence.size is not None:
             self._at_sizes.setdefault((circuit, other), {}).setdefault(evidence.size, evidence)

@@ -6,6 +6,7 @@ numbers of one row are of one size: K itself where every circuit was run at it, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Faithfulness:
 
 
 class StoredFaithfulness:
-    """The faithfulness of a sweep's runs; every artifact is read once."""
+    """The faithfulness of compared runs; what was read is kept."""
 
     def __init__(self, stored: StoredEvidence) -> None:
         self._stored = stored
@@ -40,17 +41,21 @@ class StoredFaithfulness:
 
     def at(self, arm: Run, other: Run, sizes: Sequence[int]) -> dict[int, Faithfulness]:
         """What is known of two runs, by K."""
-        in_arm, in_other = self._points(arm, other), self._points(other, arm)
         own = self._stored.beside_any("faithfulness", arm)  # its own circuit is the same beside whichever model
-        if not in_arm[OWN] and own:
-            in_arm = {**in_arm, OWN: self._points_of(own)[OWN]}
-        return {k: _at(in_arm, in_other, k) for k in sizes}
+        beside = self._points_of(own)[OWN] if own else {}
+        there = {}
+        for k in sizes:
+            in_arm, in_other = self._points(arm, other, k), self._points(other, arm, k)
+            there[k] = _at({**in_arm, OWN: {**beside, **in_arm[OWN]}}, in_other, k)
+        return there
 
-    def _points(self, run: Run, compared: Run) -> dict[str, Points]:
+    def _points(self, run: Run, compared: Run, k: int) -> dict[str, Points]:
+        """At the sizes of the grid, and at K where it was measured alone: other sizes would lead further from K."""
         points: dict[str, Points] = {OWN: {}, OTHER: {}}
         for evidence in self._stored.faithfulness(run, compared):
-            for circuit, measured in self._points_of(evidence).items():
-                points[circuit] = {**measured, **points[circuit]}
+            if evidence.size in (None, k):
+                for circuit, measured in self._points_of(evidence).items():
+                    points[circuit] = {**measured, **points[circuit]}
         return points
 
     def _points_of(self, evidence: Evidence) -> dict[str, Points]:
@@ -69,9 +74,11 @@ def _points(evidence: Evidence) -> dict[str, Points]:
 
 
 def _at(in_arm: dict[str, Points], in_other: dict[str, Points], k: int) -> Faithfulness:
+    """At the size that most series have (all of them, as a rule), of these the nearest to K."""
     series = (in_arm[OWN], in_other[OWN], in_other[OTHER], in_arm[OTHER])
-    there = [set(points) for points in series if points]
-    size = nearest_size(set.intersection(*there), k) if there else None
+    counts = Counter(size for points in series for size in points)
+    most = max(counts.values(), default=0)
+    size = nearest_size((size for size, count in counts.items() if count == most), k)
     if size is None:
         return Faithfulness()
     return Faithfulness(size, *(points.get(size) for points in series))

@@ -80,17 +80,20 @@ def as_table(there: Iterable[Row]) -> pa.Table:
     return pa.Table.from_pylist(list(there), schema=schema())
 
 
-def rows_of(group: Group, sizes: Sequence[int], stored: StoredEvidence, with_intervals: bool = True) -> list[Row]:
-    """The rows of a group, model by model and K by K. Intervals of overlaps take most of the time.
+def rows_of(group: Group, sizes: Sequence[int], stored: StoredEvidence, in_full: bool = True) -> list[Row]:
+    """The rows of a group, model by model and K by K.
+
+    Not `in_full`: without intervals of overlaps, which take most of the time, and what knockouts and audits say.
 
     Raises:
         UserError: a size is larger than the circuits.
     """
     _refuse_sizes(group, sizes)
-    arm = _side(group.arm, sizes, with_intervals)
+    arm = _side(group.arm, sizes, in_full)
     faithfulness, components, there = StoredFaithfulness(stored), StoredComponents(stored), []
     for run in group.others:
-        other, of_nodes = _side(run, sizes, with_intervals), components.of(group.arm, run)
+        other = _side(run, sizes, in_full)
+        of_nodes = components.of(group.arm, run) if in_full else Components()
         faithful = faithfulness.at(group.arm, run, sizes)
         there += [_row(arm, other, k, faithful[k], of_nodes) for k in sizes]
     return there

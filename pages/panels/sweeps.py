@@ -25,6 +25,7 @@ from pages.shared import address, clicks, downloads, pickers, state, widgets
 from pages.shared.glossary import meaning
 from pages.shared.state import BY_CHECKPOINT, BY_SEED, Question, step_of
 from pages.shared.synced import synced
+from pages.shared.words import listed
 
 CHART = "heat map of the sweep"
 CLICKED = "cell of the sweep"  # session only: to be opened
@@ -40,8 +41,8 @@ MEANS = {
     "accuracy": "share of held-out problems that the other model solves",
 }
 STEP_0 = (
-    "The control and step 0 are the same model: the ARM's weights before any post-training, read as the MDM is. They "
-    "differ by no more than the rounding of the checkpoint's weights."
+    "The control is the ARM, read as the MDM is. So is step 0 where its checkpoint was saved before any post-training, "
+    "as that of the embedded pair was: they differ by the rounding of its weights alone."
 )
 COLUMNS = {BY_SEED: "Seeds", BY_CHECKPOINT: "Checkpoints"}
 
@@ -108,7 +109,7 @@ def _rows(
     group: Group, sizes: tuple[int, ...], evidence: tuple[tuple[str, ...], ...], _stored: StoredEvidence
 ) -> list[Row]:
     """`evidence`: keys of what `_stored` has of the group."""
-    return rows_of(group, sizes, _stored, with_intervals=False)
+    return rows_of(group, sizes, _stored, in_full=False)
 
 
 def chosen(stored: Stored) -> Shown:
@@ -152,6 +153,10 @@ def notes(stored: Stored, arranged: Arranged, shown: Shown) -> list[str]:
     chance = {f"{row['chance']:.3f}" for row in stored.rows if row["k"] == shown.k}
     if shown.measure == "overlap" and chance:
         told.append(f"Two random circuits of this size overlap by {' to '.join(sorted({min(chance), max(chance)}))}.")
+    sizes = {row["f_k"] for row in stored.rows if row["k"] == shown.k and row["f_k"]}
+    if shown.measure == "faithfulness" and sizes - {shown.k}:
+        measured = listed([f"{size:,}" for size in sorted(sizes)])
+        told.append(f"Not every circuit was run at K = {shown.k:,}: these are measured at the nearest K, {measured}.")
     specs = stored.compared.specs
     if shown.by == BY_CHECKPOINT and len({spec.seed for spec in specs}) > 1:
         told.append("Each is the mean over seeds.")

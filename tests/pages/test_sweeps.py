@@ -75,6 +75,21 @@ def test_chance_is_told_of_overlaps_at_every_k() -> None:
 
 
 @pytest.mark.usefixtures("seeded", "queue_of")
+def test_it_is_told_where_f_is_that_of_another_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    save(GRID)
+    evidence.compute([RunSpec(task="countdown")], ["faithfulness"], compute=fake_compute)
+    assert "Not every circuit was run" not in texts(app(sweep_shown="faithfulness"))
+    read = panel._rows
+
+    def nearest(*args: Any) -> list[dict[str, Any]]:
+        return [{**row, "f_k": 150 if row["f_k"] else None} for row in read(*args)]
+
+    monkeypatch.setattr(panel, "_rows", nearest)
+    told = "Not every circuit was run at K = 200: these are measured at the nearest K, 150."
+    assert told in texts(app(sweep_shown="faithfulness")) and told not in texts(app())
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
 def test_the_control_and_step_0_are_told_to_be_the_same_where_both_are_shown() -> None:
     save(GRID)
     assert panel.STEP_0 in texts(app(sweep_columns="checkpoints"))

@@ -43,7 +43,15 @@ def test_a_complete_sweep_is_written_told_and_kept(file: Path, capsys: pytest.Ca
     cells = dict(zip(titles.replace("solved ", "solved-").split(), line.split(), strict=True))
     assert cells["seeds"] == "2" and cells["K=5"] == f"{sum(at_5) / 2:.3f}"
     assert (cells["solved-ARM"], cells["f"]) == ("none", "none")
+    assert "f: faithfulness of the ARM's circuit in the model; 1 is the whole model" in told
     assert saved() == [read(file)]
+
+
+def test_it_is_told_at_which_size_f_was_measured(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(read(file).specs(), ["faithfulness"])
+    assert collect(file) == 0
+    sizes = {row["f_k"] for row in rows(read(file), (20,)).to_pylist()}
+    assert f"in the model, measured at K = {', '.join(map(str, sorted(sizes)))}; 1" in capsys.readouterr().out
 
 
 def test_missing_runs_are_named_and_the_rest_is_written(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

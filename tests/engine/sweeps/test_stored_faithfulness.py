@@ -71,8 +71,7 @@ def test_a_size_that_was_measured_by_itself_counts_too() -> None:
     after = StoredFaithfulness(StoredEvidence())
     told = after.at(arm, mdm, (k,))[k]
     assert told.size == k and told.arm and told.arm_in_other
-    near = after.at(arm, mdm, (k + 1,))[k + 1]
-    assert near.size == k  # nearer than the sizes of the grid
+    assert after.at(arm, mdm, (20,)) == before.at(arm, mdm, (20,))  # other rows stay as they are
 
 
 @pytest.mark.usefixtures("workspace")
@@ -83,3 +82,15 @@ def test_what_is_not_computed_is_empty() -> None:
     evidence.compute([SPECS["mdm"]], ["faithfulness"], compute=tiny_compute)
     told = StoredFaithfulness(StoredEvidence()).at(arm, mdm, (5,))[5]
     assert told.other and told.arm_in_other and told.arm is None and told.other_in_arm is None
+
+
+@pytest.mark.usefixtures("workspace")
+def test_more_evidence_never_empties_a_row() -> None:
+    store(small().specs())
+    arm, mdm = runs()["arm"], runs()["mdm"]
+    evidence.compute([SPECS["mdm"]], ["faithfulness"], compute=tiny_compute)
+    before = StoredFaithfulness(StoredEvidence()).at(arm, mdm, (13, 20))
+    evidence.compute([SPECS["arm"]], ["faithfulness_at"], size=13, compute=tiny_compute)
+    after = StoredFaithfulness(StoredEvidence()).at(arm, mdm, (13, 20))
+    assert after[20] == before[20] and after[20].other
+    assert after[13].size is not None and (after[13].other or after[13].arm)
