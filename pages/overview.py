@@ -35,10 +35,10 @@ def page() -> None:
         for name in computed:
             show_pair(pairs()[name], cells[name], k)
             show_more(defaults[name], cells[name], runs, k)
-        show_sweeps()
         for name in waiting:
             show_waiting(pairs()[name], cells[name])
             show_more(defaults[name], cells[name], runs, k)
+        show_sweeps()
         show_away({name: str(cells[name][0].problem) for name in away})
         show_published()
         legend()

@@ -68,13 +68,23 @@ def find(spec: RunSpec) -> Run | None:
 
 def find_all(specs: Iterable[RunSpec]) -> dict[RunSpec, Run]:
     """The stored runs of many specs, by going through the cache once; nothing of a spec that there is no run of."""
-    by_spec, there = runs_by_spec(), dict[RunSpec, Run]()
-    for spec in dict.fromkeys(specs):
-        with suppress(UserError):  # no such pair or task any more
-            run = _run_of_spec(spec, lambda spec: by_spec.get(spec, []))
-            if run is not None:
-                there[spec] = run
-    return there
+    run_of_each = finder()
+    return {spec: run for spec in dict.fromkeys(specs) if (run := run_of_each(spec))}
+
+
+def finder() -> Callable[[RunSpec], Run | None]:
+    """`find` for specs that are asked one after the other: the cache is gone through once.
+
+    What it returns gives None where there is no such pair, task or template any more.
+    """
+    by_spec = runs_by_spec()
+
+    def run_of_each(spec: RunSpec) -> Run | None:
+        with suppress(UserError):
+            return _run_of_spec(spec, lambda spec: by_spec.get(spec, []))
+        return None
+
+    return run_of_each
 
 
 def find_whole(spec: RunSpec) -> Run | Resolved:

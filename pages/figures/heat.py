@@ -62,7 +62,7 @@ def heat_figure(
         "zmax": highest or 1.0,
         "xgap": 1,
         "ygap": 1,
-        "showscale": bool(scale),
+        "showscale": bool(scale) and len(grid.rows) > 1,  # beside a single row its labels would overlap
         "colorbar": {
             "title": {"text": scale, "side": "right"},
             "thickness": 10,

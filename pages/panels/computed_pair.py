@@ -10,7 +10,7 @@ from engine.models.pairs import Pair
 from engine.runs.records import Run
 from engine.runs.solvable import can_do
 from pages.figures.overview import overview_figure
-from pages.panels.findings import Cell, Finding, answers, finding_of, sides
+from pages.panels.findings import Cell, Finding, alike, answers, finding_of, sides
 from pages.panels.references import SPLIT_HALF_HELP
 from pages.shared import availability, state, widgets
 from pages.shared.glossary import meaning
@@ -39,11 +39,14 @@ def show_pair(pair: Pair, cells: list[Cell], k: int) -> None:
     brought = [run for finding in findings for _, run in sides(finding) if run.imported]
     if brought:
         st.caption(f":material/inventory_2: {widgets.plain(availability.brought(brought, pair))}")
-    st.markdown("\n".join(f"- {sentence}" for sentence in answers(findings, k)))
+    averaged = alike(findings)
+    if averaged:
+        st.markdown("\n".join(f"- {sentence}" for sentence in answers(averaged, k)))
     others = [cell.title for cell in cells if cell.settings]
     if others:
-        told = f"Shown with other settings, as runs with the default ones are not stored: {listed(others)}."
-        st.caption(widgets.plain(told))
+        told = f"Shown with other settings, as not all runs with the default ones are stored: {listed(others)}."
+        left_out = " The sentences above leave them out." if 0 < len(averaged) < len(findings) else ""
+        st.caption(widgets.plain(f"{told}{left_out}"))
     figure = overview_figure([finding.row for finding in findings], widgets.palette())
     widgets.chart(
         figure, f"overview {pair.name}", f"Overlap of ARM and MDM by task at K = {k}", "overview",
@@ -147,7 +150,8 @@ def links(cells: list[Cell], k: int) -> None:
             st.page_link(
                 "pages/circuits.py", label=widgets.plain(cell.title), icon=":material/hub:", query_params=chosen
             )
+    first = next((cell for cell in cells if not cell.settings), cells[0])
     st.page_link(
         "pages/evidence.py", label="Evidence: are these circuits true, do the claims hold?",
-        icon=":material/fact_check:", query_params={**cells[0].question.address, state.K: str(k)},
+        icon=":material/fact_check:", query_params={**first.question.address, state.K: str(k)},
     )  # fmt: skip

@@ -88,9 +88,12 @@ def at_size(rows: Rows, circuit: str, size: int, measure: str = "f") -> Estimate
     return Estimate(values[0], own[0]["f_low"], own[0]["f_high"])
 
 
-def all_rows(run: Run, steps: int) -> Rows:
-    """All circuits of a run that were run, over K and at single sizes; `steps`: as in evidence.of."""
-    there = evidence.faithfulness_of(run, steps)
+def all_rows(run: Run, steps: int, only: int | None = None) -> Rows:
+    """All circuits of a run that were run, over K and at single sizes; `steps`: as in evidence.of.
+
+    `only`: the single size that is wanted, where that is one.
+    """
+    there = [each for each in evidence.faithfulness_of(run, steps) if only is None or each.size in (None, only)]
     return joined(evidence.rows(each, "circuit_runs", part=TOTAL) for each in there)
 
 

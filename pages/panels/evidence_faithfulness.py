@@ -69,8 +69,8 @@ def at_single_sizes(asked: Asked) -> None:
     if labels:
         measured_at = "; ".join(f"{listed(names)} at {sizes}" for sizes, names in labels.items())
         st.markdown(
-            f"Measured at single sizes only: {measured_at}. [Whose circuit in which model](#transfer) shows f at the "
-            "size nearest to K."
+            f"Measured at single sizes only: {measured_at}. [Whose circuit in which model](#transfer) shows f where "
+            "both models were measured at the same size."
         )
 
 
@@ -158,12 +158,13 @@ def at_tau(model: Measured, tau: float, smallest: int | None) -> None:
     """How large the circuit has to be for tau, and a button that goes there."""
     n_edges = model.side.run.meta.graph.n_edges
     if smallest is None:
-        st.markdown(f"No circuit that was measured reaches f = {tau:g}.")
+        st.markdown(f"No circuit of the grid reaches f = {tau:g}.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         share = f"{smallest / n_edges:.2%} of {n_edges:,} edges"
         st.markdown(
-            f"Of the sizes measured, the smallest with f = {tau:g} or more is **K = {smallest:,}** ({share}).",
+            f"Of the sizes of the grid and of the search between them, the smallest with f = {tau:g} or more is "
+            f"**K = {smallest:,}** ({share}).",
             width="content",
         )
         st.button(f"Set K to {smallest:,}", key=f"k at tau {model.model}", on_click=_set_k, args=(smallest,))

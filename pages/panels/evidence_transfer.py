@@ -104,7 +104,9 @@ def along_checkpoints(asked: Asked) -> None:
     st.subheader(f"Along post-training, K = {asked.k:,}", help=meaning("checkpoint"))
     specs = {step: asked.question.spec(f"step:{step}") for step in asked.pair.steps}
     runs = {step: cached_reads.run_of(spec) for step, spec in specs.items()}
-    at_k = [(step, run, of_size(all_rows(run, asked.steps), asked.k) if run else []) for step, run in runs.items()]
+    at_k = [
+        (step, run, of_size(all_rows(run, asked.steps, asked.k), asked.k) if run else []) for step, run in runs.items()
+    ]
     known = [(step, run, rows) for step, run, rows in at_k if run and rows]
     if all(runs.values()):
         missing = [run for _, run, rows in at_k if run and not rows]

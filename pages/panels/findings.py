@@ -101,8 +101,14 @@ def sides(finding: Finding) -> list[tuple[str, Run]]:
     return [("ARM", finding.arm), ("MDM", finding.mdm), *([("control", control)] if control else [])]
 
 
+def alike(findings: list[Finding]) -> list[Finding]:
+    """Those that can be averaged: all where all have the same settings, else those with a run's defaults."""
+    settings = {f.cell.settings for f in findings}
+    return findings if len(settings) == 1 else [f for f in findings if not f.cell.settings]
+
+
 def answers(findings: list[Finding], k: int) -> list[str]:
-    """What the numbers say, in sentences (Markdown)."""
+    """What the numbers of findings with the same settings say, in sentences (Markdown)."""
     groups = {family: [f for f in findings if f.cell.task.family == family] for family in FAMILIES}
     sentences = []
     if all(groups.values()):

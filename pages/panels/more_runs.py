@@ -14,7 +14,7 @@ from pages.shared import availability, state, widgets
 from pages.shared.state import Question
 from pages.shared.words import counted
 
-MOST_LINKS = 12
+MOST_LINKS = 4  # to comparisons on a task, those with the nearest settings
 
 
 def show_more(defaults: Sequence[Cell], shown: Sequence[Cell], runs: Sequence[Run], k: int) -> None:
@@ -26,7 +26,7 @@ def show_more(defaults: Sequence[Cell], shown: Sequence[Cell], runs: Sequence[Ru
     if not more:
         return
     with st.expander(f"{counted(more, 'more run')} of this pair: other settings, models or prompts"):
-        for asked, question in islice(_others(defaults, shown, own), MOST_LINKS):
+        for asked, question in _others(defaults, shown, own):
             settings = availability.differences(asked, question)
             label = f"{availability.title_of_task(question.task)}{settings and f' ({settings})'}"
             chosen = {**question.address, state.K: str(k)}
@@ -35,11 +35,11 @@ def show_more(defaults: Sequence[Cell], shown: Sequence[Cell], runs: Sequence[Ru
 
 
 def _others(defaults: Sequence[Cell], shown: Sequence[Cell], own: Sequence[Run]) -> Iterator[tuple[Question, Question]]:
-    """What is asked of a task by default, and every other question about it that is answered for both models."""
+    """What is asked of a task by default, with the nearest other questions about it that both models answer."""
     first, there = defaults[0].question, {cell.question for cell in shown if cell.arm and cell.mdm}
     tasks = {run.spec.task for run in own}
     for task in task_names():
         if task in tasks:
             asked = Question(first.pair, task, dtype=first.dtype)
-            others = availability.stored_questions(asked, own)
-            yield from ((asked, question) for question in others if question not in there)
+            others = (each for each in availability.stored_questions(asked, own) if each not in there)
+            yield from ((asked, question) for question in islice(others, MOST_LINKS))

@@ -37,8 +37,9 @@ def stored_questions(asked: Question, runs: Sequence[Run]) -> Iterator[Question]
     arms = {spec for spec in of_task if spec.is_arm}
     mdms = dict.fromkeys(spec for spec in of_task if spec.model == "mdm")
     answered = [Question.of(spec) for spec in mdms if replace(spec, model="arm") in arms]
+    find = lifecycle.finder()
     for question in sorted(answered, key=lambda question: len(_differing(asked, question))):
-        if all(lifecycle.find(question.spec(m)) for m in ("arm", "mdm")):
+        if all(find(question.spec(m)) for m in ("arm", "mdm")):
             yield question
 
 

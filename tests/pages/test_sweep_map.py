@@ -37,8 +37,9 @@ def test_numbers_stand_in_their_cells() -> None:
 
 
 def test_a_bar_beside_the_cells_says_what_their_colours_mean() -> None:
-    heat = figure([[cell(0.5)]]).data[0]
+    heat = figure([[cell(0.5)], [cell(0.2)]]).data[0]
     assert heat.showscale and heat.colorbar.title.text == "overlap"
+    assert not figure([[cell(0.5)]]).data[0].showscale  # which is too low for a bar
 
 
 def test_narrow_cells_have_short_numbers() -> None:

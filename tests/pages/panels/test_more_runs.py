@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs import lifecycle
+from cache.folder import ArtifactFolder
+from engine.errors import UserError
+from engine.runs import lifecycle, stored
 from engine.runs.spec import RunSpec
+from pages.shared import availability
+from pages.shared.state import Question
 from tests.fakes import fake_compute
 from tests.pages.test_pages import app, figures, texts
 
@@ -63,7 +67,7 @@ def test_other_settings_stand_in_for_defaults_that_are_missing_and_say_so() -> N
     page = app()
     title = f"{SUDOKU} (n = 4)"
     assert list(page.dataframe[0].value["Task"]) == [IOI, "COUNTDOWN", title]
-    assert f"Shown with other settings, as runs with the default ones are not stored: {title}." in texts(page)
+    assert f"Shown with other settings, as not all runs with the default ones are stored: {title}." in texts(page)
     assert title in figures(page)[0]
     assert page.button(key="compute missing").label == "Compute what is missing (6 runs)"
     assert "6 runs of 12 not computed yet" in texts(page)
@@ -84,3 +88,46 @@ def test_a_pair_of_which_no_two_circuits_are_compared_does_not_seem_empty() -> N
     page = app()
     assert "No task of this pair has the circuits of both models yet" in texts(page)
     assert more(page).label.startswith("1 more run of")
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_sentences_average_no_runs_of_different_settings() -> None:
+    before = [line.value for line in app().markdown if "overlap by" in line.value]
+    compute(RunSpec(task="sudoku", n=4, metric="log_prob"))
+    page = app()
+    assert [line.value for line in page.markdown if "overlap by" in line.value] == before
+    assert "The sentences above leave them out." in texts(page)
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_a_run_of_a_template_that_is_gone_hides_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    compute(RunSpec(task="sudoku", n=4))
+    known = lifecycle.resolve
+
+    def gone(spec: RunSpec) -> Any:
+        if spec.task == "sudoku" and spec.n == 4:
+            raise UserError("template is 90, but there are 6.")
+        return known(spec)
+
+    monkeypatch.setattr(lifecycle, "resolve", gone)
+    page = app()
+    assert not page.error and list(page.dataframe[0].value["Task"]) == [IOI, "COUNTDOWN"]
+
+
+@pytest.mark.usefixtures("seeded", "queue_of")
+def test_many_runs_that_cannot_be_shown_are_looked_up_in_one_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts, original = list[int](), ArtifactFolder.records
+
+    def counted(self: ArtifactFolder) -> Any:
+        counts.append(1)
+        return original(self)
+
+    monkeypatch.setattr(ArtifactFolder, "records", counted)
+    asked = Question("embedded", "sudoku")
+    for seeds in ((0, 1), (2, 3, 4, 5)):
+        for seed in seeds:
+            compute(RunSpec(task="sudoku", n=4, seed=seed))
+        runs = stored.list_runs()
+        counts.clear()
+        assert len(list(availability.stored_questions(asked, runs))) == max(seeds) + 1
+        assert len(counts) == 1
