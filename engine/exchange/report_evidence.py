@@ -68,13 +68,18 @@ def faithfulness_section(question: Question) -> Section:
 
 
 def transfer_section(question: Question) -> Section:
-    """Whose circuit carries the task in which model, of all sizes that were measured."""
+    """Whose circuit carries the task in which model, at sizes that were measured in all models that were."""
     measured = {name: summary.all_points(of_model) for name, of_model in question.models}
     points = {name: listed for name, listed in measured.items() if listed}
-    blocks = _missing(question, "faithfulness") if len(points) < len(measured) else []
     if not points:
-        return Section("Whose circuit in which model", blocks)
-    sizes = sorted({size for listed in points.values() for size in summary.nearest_sizes(listed)})
+        return Section("Whose circuit in which model", _missing(question, "faithfulness"))
+    absent = " and the ".join(name for name in measured if name not in points)
+    blocks: list[Block] = [Paragraph(f"Not computed: faithfulness of the {absent}.")] if absent else []
+    common = set.intersection(*({point.size for point in listed} for listed in points.values()))
+    sizes = summary.nearest_of(common)
+    if not sizes:
+        text = "The two models are measured at no common size, so that their circuits cannot be compared yet."
+        return Section("Whose circuit in which model", [*blocks, Paragraph(text)])
     circuits = {
         "the ARM's circuit": {"ARM": "own", "MDM": "other"},
         "the MDM's circuit": {"ARM": "other", "MDM": "own"},

@@ -6,7 +6,7 @@ random groups were drawn several times: of them a record holds the mean, and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -130,7 +130,12 @@ def nearest_size(sizes: Iterable[int], k: int) -> int | None:
 
 def nearest_sizes(points: Sequence[CircuitPoint], wanted: Iterable[int] = SIZES) -> list[int]:
     """Of the sizes that were run, the one nearest to each that is wanted; each once, ascending."""
-    near = (nearest_size((point.size for point in points), k) for k in wanted)
+    return nearest_of({point.size for point in points}, wanted)
+
+
+def nearest_of(sizes: Collection[int], wanted: Iterable[int] = SIZES) -> list[int]:
+    """Of some sizes, the one nearest to each that is wanted; each once, ascending."""
+    near = (nearest_size(sizes, k) for k in wanted)
     return sorted({size for size in near if size is not None})
 
 
