@@ -150,7 +150,8 @@ def links(cells: list[Cell], k: int) -> None:
             st.page_link(
                 "pages/circuits.py", label=widgets.plain(cell.title), icon=":material/hub:", query_params=chosen
             )
-    first = next((cell for cell in cells if not cell.settings), cells[0])
+    there = [cell for cell in cells if cell.arm and cell.mdm] or cells
+    first = next((cell for cell in there if not cell.settings), there[0])
     st.page_link(
         "pages/evidence.py", label="Evidence: are these circuits true, do the claims hold?",
         icon=":material/fact_check:", query_params={**first.question.address, state.K: str(k)},

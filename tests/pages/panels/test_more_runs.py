@@ -131,3 +131,10 @@ def test_many_runs_that_cannot_be_shown_are_looked_up_in_one_listing(monkeypatch
         counts.clear()
         assert len(list(availability.stored_questions(asked, runs))) == max(seeds) + 1
         assert len(counts) == 1
+
+
+@pytest.mark.usefixtures("pair", "queue_of")
+def test_the_link_to_the_evidence_leads_to_what_is_stored() -> None:
+    compute(RunSpec(task="countdown", n=4))
+    (link,) = [each for each in app().get("page_link") if each.proto.label.startswith("Evidence: are these")][:1]
+    assert {"task=countdown", "n=4"} <= set(link.proto.query_string.split("&"))
