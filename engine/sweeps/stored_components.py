@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isnan
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from engine.runs.evidence import Evidence
 from engine.runs.evidence_summary import estimator_of
 from engine.runs.records import Run
 from engine.sweeps.stored_evidence import StoredEvidence
+from engine.sweeps.table_columns import number_or_empty
 
 SHARED = "shared"  # of group_knockouts: heads that are important in both models
 
@@ -54,7 +54,7 @@ class StoredComponents:
             return None
         nodes = sorted(changes[0].keys() & changes[1].keys())
         values = [np.array([each[node] for node in nodes]) for each in changes]
-        return _number(spearman(values[0], values[1]))
+        return number_or_empty(spearman(values[0], values[1]))
 
     def _changes_of(self, evidence: Evidence) -> dict[int, float]:
         if evidence.key not in self._changes:
@@ -74,9 +74,5 @@ class StoredComponents:
         if evidence.key not in self._audits:
             listed = evidence_summary.agreements(evidence)
             of_all = {each.estimator: each.spearman for each in listed if each.selection == ALL}
-            self._audits[evidence.key] = _number(of_all[estimator])
+            self._audits[evidence.key] = number_or_empty(of_all[estimator])
         return self._audits[evidence.key]
-
-
-def _number(value: float) -> float | None:
-    return None if isnan(value) else value

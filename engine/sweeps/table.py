@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from engine.circuits import comparison
@@ -32,7 +31,7 @@ from engine.sweeps.stored_components import Components, StoredComponents
 from engine.sweeps.stored_evidence import StoredEvidence
 from engine.sweeps.stored_faithfulness import Faithfulness, StoredFaithfulness
 from engine.sweeps.sweep_file import Sweep
-from engine.sweeps.table_columns import schema
+from engine.sweeps.table_columns import number_or_empty, schema
 from engine.tasks.registry import task_named
 
 if TYPE_CHECKING:
@@ -164,10 +163,11 @@ def _row(arm: _Side, other: _Side, k: int, faithful: Faithfulness, components: C
         "chance": at.chance,
         **{f"split_half_{of}": getattr(halves, of) if halves else None for of in ("pair", "arm")},
         "split_half_other": halves.mdm if halves else None,
-        "early_share_arm": _number(at.arm.early_share), "early_share_other": _number(at.mdm.early_share),
-        "early_ratio": _number(at.early_ratio),
-        "effective_number_arm": _number(at.arm.effective_number),
-        "effective_number_other": _number(at.mdm.effective_number),
+        "early_share_arm": number_or_empty(at.arm.early_share),
+        "early_share_other": number_or_empty(at.mdm.early_share),
+        "early_ratio": number_or_empty(at.early_ratio),
+        "effective_number_arm": number_or_empty(at.arm.effective_number),
+        "effective_number_other": number_or_empty(at.mdm.effective_number),
         **{name: accuracy.accuracy if accuracy else None
            for name, accuracy in zip(("accuracy_arm", "accuracy_other"), accuracies, strict=True)},
         "accuracy_n": measured.pop() if len(measured) == 1 else None,
@@ -195,10 +195,6 @@ def _step(spec: RunSpec) -> int | None:
 def _with_ends(name: str, estimate: Estimate | None) -> Row:
     value, low, high = (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
     return {name: value, f"{name}_low": low, f"{name}_high": high}
-
-
-def _number(value: float) -> float | None:
-    return None if isnan(value) else value
 
 
 def _both_can_do(arm: Run, other: Run) -> bool | None:

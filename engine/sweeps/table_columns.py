@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, isnan
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -112,6 +112,11 @@ COLUMNS = (
           "task"),
 )  # fmt: skip
 NAMES = tuple(column.name for column in COLUMNS)
+
+
+def number_or_empty(value: float) -> float | None:
+    """A number as a column holds it: empty where there is none."""
+    return None if isnan(value) else value
 
 
 def schema() -> pa.Schema:
